@@ -1,0 +1,219 @@
+"""The combinators: how expressions combine. Each says once, in `apply`, what it computes; every reading runs that.
+
+`apply(run, *values)` wires children by calling `run(child, name, *values)`. A reading is a `run`: shapes and counts,
+the graph, a torch forward, ONNX nodes. An empty name adds nothing to a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from netlathe.arch.joins import Add, Cat, Mul
+from netlathe.arch.leaf import need, positive
+from netlathe.arch.node import Node, Run, V, node
+from netlathe.errors import ShapeError, unknown
+
+
+class Combinator(Node):
+    """A way to combine expressions."""
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        """Compute the combination on values, in the reading `run`."""
+        raise NotImplementedError
+
+
+def one(who: str, xs: tuple[Any, ...]) -> None:
+    if len(xs) != 1:
+        raise ShapeError(f"{who} reads one value, but {len(xs)} arrive")
+
+
+@node
+class Identity(Combinator):
+    """y = x."""
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("identity", xs)
+        return xs[0]
+
+
+@node
+class Seq(Combinator):
+    """y = last(... second(first(x)))."""
+
+    names: tuple[str, ...]
+    items: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        check_names(self.names, self.items)
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        return iter(zip(self.names, self.items, strict=True))
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("seq", xs)
+        x = xs[0]
+        for name, item in zip(self.names, self.items, strict=True):
+            x = run(item, name, x)
+        return x
+
+
+@node
+class Residual(Combinator):
+    """y = x + f(x); where f changes the shape, project(x) + f(x), or f(x) alone if the skip is `optional`."""
+
+    body: Node
+    project: Node | None = None
+    optional: bool = False
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        yield "", self.body
+        if self.project is not None:
+            yield "shortcut", self.project
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("residual", xs)
+        x = xs[0]
+        y = run(self.body, "", x)
+        if x.shape != y.shape:
+            if self.project is not None:
+                x = run(self.project, "shortcut", x)
+            elif self.optional:
+                return y
+        return run(Add(), "add", y, x)
+
+
+@node
+class Concat(Combinator):
+    """y = [f1(x), f2(x), ...], channels one after the other."""
+
+    names: tuple[str, ...]
+    items: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        check_names(self.names, self.items)
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        return iter(zip(self.names, self.items, strict=True))
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("concat", xs)
+        return run(Cat(), "cat", *(run(item, name, xs[0]) for name, item in self.children()))
+
+
+@node
+class Gate(Combinator):
+    """y = x * f(x)."""
+
+    body: Node
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        yield "", self.body
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("gate", xs)
+        return run(Mul(), "mul", xs[0], run(self.body, "", xs[0]))
+
+
+@node
+class Stage(Combinator):
+    """y = block(... block(first(x))): `depth` blocks, of which the first may differ (stride, width)."""
+
+    block: Node
+    depth: int
+    first: Node | None = None
+
+    def __post_init__(self) -> None:
+        positive(depth=self.depth)
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        for i in range(1, self.depth + 1):
+            yield f"block{i}", self.first if i == 1 and self.first is not None else self.block
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("stage", xs)
+        x = xs[0]
+        for name, item in self.children():
+            x = run(item, name, x)
+        return x
+
+
+@node
+class Side(Combinator):
+    """y = x, and in a training graph head(x) is one more output (auxiliary classifiers)."""
+
+    head: Node
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        yield "", self.head
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        one("side", xs)
+        run(self.head, "", xs[0])
+        return xs[0]
+
+
+@node
+class Choice(Combinator):
+    """One of several expressions, not yet decided: an expression that contains one is a search space."""
+
+    names: tuple[str, ...]
+    items: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        check_names(self.names, self.items)
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        return iter(zip(self.names, self.items, strict=True))
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        raise ShapeError(
+            f"the choice of {', '.join(self.names)} is still open", hint="resolve every choice before reading"
+        )
+
+
+@node
+class Vertex(Node):
+    """One step of a Dag: an expression and the names of what it reads."""
+
+    name: str
+    body: Node
+    reads: tuple[str, ...]
+
+
+@node
+class Dag(Combinator):
+    """y = the last vertex; a vertex reads inputs (in0, in1, ...) and vertices before it, by name."""
+
+    inputs: int
+    vertices: tuple[Vertex, ...]
+
+    def __post_init__(self) -> None:
+        positive(inputs=self.inputs)
+        need(bool(self.vertices), "a dag needs at least one vertex")
+        known = {f"in{i}" for i in range(self.inputs)}
+        for vertex in self.vertices:
+            for name in vertex.reads:
+                if name not in known:
+                    raise unknown("vertex", name, known, code="arch.dag", path=vertex.name)
+            need(vertex.name not in known and "." not in vertex.name, f"the name {vertex.name!r} is taken or has a dot")
+            known.add(vertex.name)
+
+    def children(self) -> Iterator[tuple[str, Node]]:
+        return ((vertex.name, vertex.body) for vertex in self.vertices)
+
+    def apply(self, run: Run[V], *xs: V) -> V:
+        if len(xs) != self.inputs:
+            raise ShapeError(f"this dag reads {self.inputs} values, but {len(xs)} arrive")
+        values = {f"in{i}": x for i, x in enumerate(xs)}
+        for vertex in self.vertices:
+            values[vertex.name] = run(vertex.body, vertex.name, *(values[name] for name in vertex.reads))
+        return values[self.vertices[-1].name]
+
+
+def check_names(names: tuple[str, ...], items: tuple[Node, ...]) -> None:
+    """Names are as many as items, unique, and without the dot that separates the parts of a path."""
+    need(len(names) == len(items) > 0, f"{len(names)} names for {len(items)} items: give one each, and at least one")
+    said = [name for name in names if name]
+    need(len(set(said)) == len(said), f"names must differ: {', '.join(names)}")
+    need(not any("." in name for name in said), "names must not contain a dot")

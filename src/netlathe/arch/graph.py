@@ -1,0 +1,125 @@
+"""graph(): an expression as a flat list of operators, the only thing that cost, device and report know."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+from netlathe.arch.combinators import Combinator, Side
+from netlathe.arch.leaf import Leaf
+from netlathe.arch.node import Node, Shape, Size
+from netlathe.errors import ShapeError
+
+
+class Ref(NamedTuple):
+    """A value of the graph: its number and its shape."""
+
+    id: int
+    shape: Shape
+
+
+class Op(NamedTuple):
+    """One operator. Elements are of one image; `weights` and `buffers` are the shapes of its tensors by name."""
+
+    kind: str  # conv, linear, norm, act, pool, add ...
+    form: str  # depthwise, pointwise, batch, relu ...
+    path: str
+    inputs: tuple[int, ...]
+    output: int
+    in_shapes: tuple[Shape, ...]
+    out_shape: Shape
+    weights: dict[str, Shape]
+    buffers: dict[str, Shape]
+    macs: Size
+    view: bool
+    leaf: Leaf | None = None  # None where the graph was read from a torch module or an ONNX file
+
+    @property
+    def params(self) -> Size:
+        """Trainable elements."""
+        return sum(prod(shape) for shape in self.weights.values())
+
+    @property
+    def in_elements(self) -> Size:
+        """Elements read, without weights."""
+        return sum(prod(shape) for shape in self.in_shapes)
+
+    @property
+    def out_elements(self) -> Size:
+        """Elements written."""
+        return prod(self.out_shape)
+
+
+class Graph(NamedTuple):
+    """Operators in execution order. Value ids 0, 1, ... are the inputs, then every op adds one."""
+
+    ops: tuple[Op, ...]
+    input_shapes: tuple[Shape, ...]
+    outputs: tuple[int, ...]
+    shapes: tuple[Shape, ...]  # by value id
+
+
+def graph(expression: Node, *inputs: Shape, training: bool = False) -> Graph:
+    """Read an expression for inputs of the given shapes (without the batch axis).
+
+    With `training` the heads of `Side` are read too and become further outputs. Raises ShapeError with the path of the
+    operator where shapes do not fit.
+    """
+    ops: list[Op] = []
+    sides: list[int] = []
+    shapes = list(inputs)
+
+    def read(node: Node, path: str, *xs: Ref) -> Ref:
+        if isinstance(node, Leaf):
+            y = Ref(len(shapes), leaf_shape(node, tuple(x.shape for x in xs), path))
+            ops.append(operator(node, path, xs, y))
+            shapes.append(y.shape)
+            return y
+        assert isinstance(node, Combinator), f"{path}: {node!r} is neither leaf nor combinator"
+        if isinstance(node, Side):
+            if training:
+                sides.append(read(node.head, path, *xs).id)
+            return xs[0]
+        prefix = f"{path}." if path else ""
+        try:
+            return node.apply(lambda child, name, *ys: read(child, prefix + name if name else path, *ys), *xs)
+        except ShapeError as error:
+            error.path = error.path or path
+            raise
+
+    result = read(expression, "", *(Ref(i, shape) for i, shape in enumerate(inputs)))
+    paths = [op.path for op in ops]
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ShapeError("two operators have this path", path=twice, hint="name the parts: seq(first=..., second=...)")
+    return Graph(tuple(ops), inputs, (result.id, *sides), tuple(shapes))
+
+
+def leaf_shape(leaf: Leaf, xs: tuple[Shape, ...], path: str) -> Shape:
+    """The shape that leaves a leaf, or a ShapeError that says where."""
+    if leaf.inputs is not None and len(xs) != leaf.inputs:
+        raise ShapeError(f"{leaf} reads {leaf.inputs} values, but {len(xs)} arrive", path=path)
+    try:
+        return leaf.out(*xs)
+    except ShapeError as error:
+        error.path = error.path or path
+        raise
+
+
+def operator(leaf: Leaf, path: str, xs: tuple[Ref, ...], y: Ref) -> Op:
+    """The record of one leaf on given values."""
+    shapes = tuple(x.shape for x in xs)
+    return Op(
+        kind=leaf.kind,
+        form=leaf.form(*shapes),
+        path=path,
+        inputs=tuple(x.id for x in xs),
+        output=y.id,
+        in_shapes=shapes,
+        out_shape=y.shape,
+        weights=leaf.weights(*shapes),
+        buffers=leaf.buffers(*shapes),
+        macs=leaf.macs(y.shape, *shapes),
+        view=leaf.view,
+        leaf=leaf,
+    )

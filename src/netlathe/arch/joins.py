@@ -1,0 +1,127 @@
+"""The leaves that combine, choose or re-read values: add, multiply, concatenate, select, flatten, code distance."""
+
+from __future__ import annotations
+
+from netlathe.arch.leaf import Leaf, feature_map, need, positive
+from netlathe.arch.node import Shape, node
+from netlathe.errors import ShapeError
+
+
+@node
+class Add(Leaf):
+    """y = x1 + x2 + ..., equal shapes."""
+
+    kind = "add"
+    inputs = None
+
+    def out(self, *xs: Shape) -> Shape:
+        if any(x != xs[0] for x in xs):
+            raise ShapeError(
+                f"cannot add {' and '.join(map(str, xs))}",
+                hint="a residual needs equal shapes: set the output width, or give a projection",
+            )
+        return xs[0]
+
+    def __str__(self) -> str:
+        return "add"
+
+
+@node
+class Mul(Leaf):
+    """y = x * g, where g has x's shape or is one factor a channel (C, 1, 1)."""
+
+    kind = "mul"
+    inputs = 2
+
+    def out(self, *xs: Shape) -> Shape:
+        x, gate = xs
+        if gate != x and gate != (x[0], 1, 1):
+            raise ShapeError(f"cannot multiply {x} by {gate}", hint=f"the gate must be {x} or {(x[0], 1, 1)}")
+        return x
+
+    def __str__(self) -> str:
+        return "multiply"
+
+
+@node
+class Cat(Leaf):
+    """y = the channels of all inputs, one after the other."""
+
+    kind = "cat"
+    inputs = None
+
+    def out(self, *xs: Shape) -> Shape:
+        if any(x[1:] != xs[0][1:] or len(x) != len(xs[0]) for x in xs):
+            said = " and ".join(map(str, xs))
+            raise ShapeError(f"cannot concatenate {said}", hint="heights and widths must be equal")
+        channels = xs[0][0]
+        for x in xs[1:]:
+            channels = channels + x[0]
+        return (channels, *xs[0][1:])
+
+    def __str__(self) -> str:
+        return "concatenate"
+
+
+@node
+class Select(Leaf):
+    """y = the named channels of x, in the given order (LeNet-5's partial connection table)."""
+
+    channels: tuple[int, ...]
+
+    kind = "select"
+
+    def __post_init__(self) -> None:
+        need(bool(self.channels) and min(self.channels) >= 0, "channels must be one or more numbers from 0")
+
+    def out(self, *xs: Shape) -> Shape:
+        x = feature_map(xs[0], "select")
+        if max(self.channels) >= x[0]:
+            raise ShapeError(f"channel {max(self.channels)} does not exist in {x}")
+        return (len(self.channels), *x[1:])
+
+    def __str__(self) -> str:
+        return f"channels {' '.join(map(str, self.channels))}"
+
+
+@node
+class Flatten(Leaf):
+    """y = all elements of x in a row: (C, H, W) -> (C * H * W,)."""
+
+    kind = "flatten"
+    view = True
+
+    def out(self, *xs: Shape) -> Shape:
+        features = xs[0][0]
+        for size in xs[0][1:]:
+            features = features * size
+        return (features,)
+
+    def __str__(self) -> str:
+        return "flatten"
+
+
+@node
+class Rbf(Leaf):
+    """y[j] = sum_i (x[i] - w[j, i])^2 with fixed codes w (LeCun et al. 1998, section II.B).
+
+    The squared distance is not a multiply-accumulate, so it counts no MACs; the codes are not trained.
+    """
+
+    classes: int
+
+    kind = "rbf"
+
+    def __post_init__(self) -> None:
+        positive(classes=self.classes)
+
+    def out(self, *xs: Shape) -> Shape:
+        if len(xs[0]) != 1:
+            raise ShapeError(f"rbf needs a row of features, but {xs[0]} arrives", hint="flatten it first")
+        return (self.classes,)
+
+    def buffers(self, *xs: Shape) -> dict[str, Shape]:
+        return {"codes": (self.classes, xs[0][0])}
+
+    def __str__(self) -> str:
+        return f"distance to {self.classes} fixed codes"

@@ -1,0 +1,186 @@
+"""The leaves with weights: convolution, linear, norm, activation, scale.
+
+The only place that knows their arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY
+from math import prod
+from typing import Literal
+
+from netlathe.arch.leaf import Leaf, Pair, Width, feature_map, need, pair, positive, resolve, text, window
+from netlathe.arch.node import Shape, Size, node
+from netlathe.errors import ShapeError
+
+
+@node
+class Conv(Leaf):
+    """y[o] = sum_i w[o, i] * x[i]: a 2-D convolution, (C, H, W) -> (out, H', W').
+
+    `groups` splits the channels (cardinality); `group_width` says instead how many channels a group has, so
+    group_width=1 is depthwise whatever arrives. `padding` None keeps the size at stride 1.
+    """
+
+    width: Width
+    kernel: Pair = 1
+    stride: Pair = 1
+    _: KW_ONLY
+    groups: Size = 1
+    group_width: Size | None = None
+    dilation: int = 1
+    padding: Pair | None = None
+    bias: bool = False
+
+    kind = "conv"
+
+    def __post_init__(self) -> None:
+        positive(width=self.width, kernel=self.kernel, stride=self.stride, groups=self.groups,
+                 group_width=self.group_width, dilation=self.dilation)  # fmt: skip
+
+    def pad(self) -> tuple[int, int]:
+        """(vertical, horizontal) padding on each side."""
+        if self.padding is not None:
+            return pair(self.padding)
+        a, b = pair(self.kernel)
+        return self.dilation * (a - 1) // 2, self.dilation * (b - 1) // 2
+
+    def group_count(self, x: Shape) -> Size:
+        """How many groups the channels of x are split into."""
+        return self.groups if self.group_width is None else x[0] // self.group_width
+
+    def out(self, *xs: Shape) -> Shape:
+        x = feature_map(xs[0], "conv")
+        wide = resolve(self.width, x[0])
+        groups = self.group_count(x)
+        for channels, side in ((x[0], "input"), (wide, "output")):
+            if isinstance(channels, int) and isinstance(groups, int) and (groups < 1 or channels % groups):
+                raise ShapeError(
+                    f"{channels} {side} channels cannot be split into {groups} groups",
+                    hint=f"{x} arrives, {wide} channels leave: both must be multiples of the groups",
+                )
+        return (wide, *window(x, self.kernel, self.stride, self.pad(), self.dilation, "conv"))
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        x = xs[0]
+        wide = resolve(self.width, x[0])
+        inner = self.group_width if self.group_width is not None else x[0] // self.groups
+        weight = {"weight": (wide, inner, *pair(self.kernel))}
+        return weight | {"bias": (wide,)} if self.bias else weight
+
+    def macs(self, y: Shape, *xs: Shape) -> Size:
+        return prod(self.weights(*xs)["weight"]) * y[1] * y[2]
+
+    def form(self, *xs: Shape) -> str:
+        groups = self.group_count(xs[0])
+        if groups != 1:
+            return "depthwise" if groups == xs[0][0] else "grouped"
+        return "pointwise" if pair(self.kernel) == (1, 1) else "dense"
+
+    def __str__(self) -> str:
+        wide = "" if self.width is None else f" {self.width}"
+        grouped = f" groups {self.groups}" if self.groups != 1 else ""
+        if self.group_width is not None:
+            grouped = " depthwise" if self.group_width == 1 else f" group width {self.group_width}"
+        stride = f" /{self.stride}" if self.stride != 1 else ""
+        padding = f" pad {self.padding}" if self.padding is not None else ""
+        dilation = f" dilation {self.dilation}" if self.dilation != 1 else ""
+        return f"conv {text(self.kernel)}{wide}{stride}{grouped}{dilation}{padding}{' bias' * self.bias}"
+
+
+@node
+class Linear(Leaf):
+    """y = W x + b over the last axis: (..., C) -> (..., out)."""
+
+    width: Width
+    bias: bool = True
+
+    kind = "linear"
+
+    def __post_init__(self) -> None:
+        positive(width=self.width)
+
+    def out(self, *xs: Shape) -> Shape:
+        if len(xs[0]) > 2:
+            raise ShapeError(f"linear needs features or tokens, but the map {xs[0]} arrives", hint="flatten it first")
+        return (*xs[0][:-1], resolve(self.width, xs[0][-1]))
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        wide = resolve(self.width, xs[0][-1])
+        weight: dict[str, Shape] = {"weight": (wide, xs[0][-1])}
+        return weight | {"bias": (wide,)} if self.bias else weight
+
+    def macs(self, y: Shape, *xs: Shape) -> Size:
+        return prod(y) * xs[0][-1]
+
+    def __str__(self) -> str:
+        return f"linear {self.width}{'' if self.bias else ' no bias'}"
+
+
+@node
+class Norm(Leaf):
+    """y = (x - mean) / sqrt(var + eps) * w + b, by channel; `batch` uses running statistics at inference."""
+
+    mode: Literal["batch", "layer"] = "batch"
+    eps: float = 1e-5
+
+    kind = "norm"
+
+    def __post_init__(self) -> None:
+        need(self.mode in ("batch", "layer"), f"mode must be batch or layer, not {self.mode!r}")
+        need(self.eps > 0, f"eps must be positive, not {self.eps}")
+
+    def channels(self, x: Shape) -> Size:
+        """The size of the channel axis: the first of a map, the last of tokens."""
+        return x[0] if len(x) == 3 else x[-1]
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        return {"weight": (self.channels(xs[0]),), "bias": (self.channels(xs[0]),)}
+
+    def buffers(self, *xs: Shape) -> dict[str, Shape]:
+        if self.mode == "layer":
+            return {}
+        return {"running_mean": (self.channels(xs[0]),), "running_var": (self.channels(xs[0]),)}
+
+    def form(self, *xs: Shape) -> str:
+        return self.mode
+
+    def __str__(self) -> str:
+        return f"{self.mode} norm"
+
+
+ACTS = ("relu", "relu6", "silu", "gelu", "sigmoid", "tanh", "scaled_tanh", "hardswish", "hardsigmoid", "softmax")
+
+
+@node
+class Act(Leaf):
+    """y = f(x), element by element (softmax: over the last axis)."""
+
+    function: str = "relu"
+
+    kind = "act"
+
+    def __post_init__(self) -> None:
+        need(self.function in ACTS, f"function must be one of {', '.join(ACTS)}, not {self.function!r}")
+
+    def form(self, *xs: Shape) -> str:
+        return self.function
+
+    def __str__(self) -> str:
+        return self.function
+
+
+@node
+class Scale(Leaf):
+    """y = w * x (+ b), one trainable factor a channel."""
+
+    bias: bool = False
+
+    kind = "scale"
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        channels = xs[0][0] if len(xs[0]) == 3 else xs[0][-1]
+        return {"weight": (channels,), "bias": (channels,)} if self.bias else {"weight": (channels,)}
+
+    def __str__(self) -> str:
+        return "scale and shift" if self.bias else "scale"

@@ -1,0 +1,110 @@
+"""Leaf: what every operator answers, and the arithmetic that leaves share.
+
+A leaf has a rule for each question: `out` (the shape that leaves), `weights` and `buffers` (its tensors), `macs`.
+Shapes are of one image, without the batch axis; channels come first in feature maps (C, H, W) and last in tokens
+(T, C). MACs are multiply-accumulates of convolutions and matrix products: bias, norm, activation and pooling count 0,
+as in the papers of ResNet, MobileNet, EfficientNet and RegNet.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+from netlathe.arch.node import Node, Shape, Size, node
+from netlathe.errors import ShapeError
+
+Pair: TypeAlias = int | tuple[int, int]
+
+
+@node
+class Times(Node):
+    """A width relative to the channels that arrive: channels * num // den (an expansion or a squeeze)."""
+
+    num: Size
+    den: Size = 1
+
+    def __call__(self, channels: Size) -> Size:
+        return channels * self.num // self.den
+
+    def __str__(self) -> str:
+        return f"x{self.num}" + (f"/{self.den}" if self.den != 1 else "")
+
+
+Width: TypeAlias = Size | Times | None  # channels that leave: a number, relative to what arrives, or (None) the same
+
+
+class Leaf(Node):
+    """An operator. `kind` and `form` classify it for cost tables, device models and conventions."""
+
+    kind: ClassVar[str] = ""
+    inputs: ClassVar[int | None] = 1  # None: any number
+    view: ClassVar[bool] = False  # True: the output is the input's memory under another shape
+
+    def out(self, *xs: Shape) -> Shape:
+        """The shape that leaves, given the shapes that arrive. Raises ShapeError when they do not fit."""
+        return xs[0]
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        """The trainable tensors by name."""
+        return {}
+
+    def buffers(self, *xs: Shape) -> dict[str, Shape]:
+        """The tensors that are stored but not trained by gradient (running statistics, fixed codes)."""
+        return {}
+
+    def macs(self, y: Shape, *xs: Shape) -> Size:
+        """Multiply-accumulates for one image, given the shape that leaves and those that arrive."""
+        return 0
+
+    def form(self, *xs: Shape) -> str:
+        """The variety within the kind, such as depthwise for a convolution."""
+        return ""
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    """(vertical, horizontal) of a number that may stand for both."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def text(value: Pair) -> str:
+    """A pair as people write it: 3x3."""
+    return "x".join(map(str, pair(value)))
+
+
+def need(condition: bool, message: str) -> None:
+    """Refuse a value that has no meaning when the node is made."""
+    if not condition:
+        raise ValueError(message)
+
+
+def positive(**values: object) -> None:
+    """Refuse zero and negative whole numbers; symbols pass."""
+    for name, value in values.items():
+        smallest = min(value) if isinstance(value, tuple) else value
+        if isinstance(smallest, int) and smallest < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def resolve(wanted: Width, channels: Size) -> Size:
+    """The channels that leave, given those that arrive."""
+    return channels if wanted is None else wanted(channels) if isinstance(wanted, Times) else wanted
+
+
+def feature_map(x: Shape, who: str) -> Shape:
+    """x itself, if it is (channels, height, width)."""
+    if len(x) != 3:
+        raise ShapeError(f"{who} needs (channels, height, width), but {x} arrives")
+    return x
+
+
+def window(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: int, who: str) -> tuple[Size, Size]:
+    """Output height and width of a sliding window: (n + 2p - d(k-1) - 1) // s + 1."""
+    (kh, kw), (sh, sw), (ph, pw) = pair(kernel), pair(stride), pair(padding)
+    high = (x[1] + 2 * ph - dilation * (kh - 1) - 1) // sh + 1
+    wide = (x[2] + 2 * pw - dilation * (kw - 1) - 1) // sw + 1
+    if (isinstance(high, int) and high < 1) or (isinstance(wide, int) and wide < 1):
+        raise ShapeError(
+            f"{who} with kernel {text(kernel)} and padding {text(padding)} does not fit into {x[1]}x{x[2]}",
+            hint="raise the resolution, or lower the kernel or the strides before it",
+        )
+    return high, wide

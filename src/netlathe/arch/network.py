@@ -1,0 +1,30 @@
+"""Network: an expression, its name and the image it is made for. What a zoo entry, an arch.json and a rewrite give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from netlathe.arch.graph import Graph, graph
+from netlathe.arch.node import Node, Shape
+from netlathe.errors import NetlatheError
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`body` reads one image of shape `input`, (channels, height, width)."""
+
+    name: str
+    body: Node
+    input: Shape = (3, 224, 224)
+
+    def at(self, resolution: int | None) -> Network:
+        """The same expression for square images of another size; None changes nothing."""
+        if resolution is None:
+            return self
+        if resolution < 1:
+            raise NetlatheError(f"the resolution must be at least 1, not {resolution}", code="arch.resolution")
+        return replace(self, input=(self.input[0], resolution, resolution))
+
+    def graph(self, *, training: bool = False) -> Graph:
+        """The flat list of operators; raises ShapeError with a path where shapes do not fit."""
+        return graph(self.body, self.input, training=training)

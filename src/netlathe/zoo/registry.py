@@ -1,0 +1,80 @@
+"""The registry: every network of the zoo by name, each a row of its paper's table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node, Shape
+from netlathe.errors import NetlatheError, unknown
+
+# One paper a file, in order of publication.
+PAPERS = (
+    "lenet",
+    "alexnet",
+    "vgg",
+    "googlenet",
+    "resnet",
+    "densenet",
+    "mobilenetv1",
+    "mobilenetv2",
+    "efficientnet",
+    "regnet",
+)
+
+
+class Variant(NamedTuple):
+    """A row of a paper's table: the function that builds the expression, its free choices, the image."""
+
+    build: Callable[..., Node]
+    free: dict[str, Any]
+    input: Shape
+
+
+def variant(build: Callable[..., Node], *, input: Shape = (3, 224, 224), **free: Any) -> Variant:
+    """A row: `build(**free)` is the expression."""
+    return Variant(build, free, input)
+
+
+@cache
+def table() -> dict[str, Variant]:
+    """All rows by name, in order of publication."""
+    rows: dict[str, Variant] = {}
+    for paper in PAPERS:
+        networks: dict[str, Variant] = import_module(f"netlathe.zoo.{paper}").NETWORKS
+        assert not networks.keys() & rows.keys(), f"{paper} registers a name twice"
+        rows |= networks
+    return rows
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Names that match a shell pattern, such as resnet*, in order of publication."""
+    return [name for name in table() if fnmatchcase(name, pattern)]
+
+
+def get(name: str, *, resolution: int | None = None, **changes: Any) -> Network:
+    """The network of that name; `changes` replace free choices of its row (alpha=0.5, groups=16, classes=10).
+
+    Raises NetlatheError with the nearest names, or with the legal choices.
+    """
+    rows = table()
+    if name not in rows:
+        raise unknown("network", name, rows, code="zoo.unknown_name")
+    row = rows[name]
+    legal = inspect.signature(row.build).parameters
+    for key in changes:
+        if key not in legal:
+            raise unknown(f"free choice of {name}", key, legal, code="zoo.unknown_choice")
+    try:
+        body = row.build(**row.free | changes)
+    except NetlatheError:
+        raise
+    except (ValueError, TypeError) as error:
+        said = ", ".join(f"{key}={value!r}" for key, value in changes.items())
+        raise NetlatheError(f"{name} cannot be built with {said}: {error}", code="zoo.bad_choice") from error
+    return Network(name, body, row.input).at(resolution)
