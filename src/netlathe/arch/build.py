@@ -35,13 +35,14 @@ def seq(*parts: Node, **known: Node) -> Seq:
 
 @block
 def then(a: Node, b: Node) -> Seq:
-    """a >> b, flat: a chain of >> is one Seq."""
+    """a >> b, flat: a chain of >> is one Seq. A combinator stays transparent where its names are its own."""
     if not isinstance(a, Seq):
-        return seq(a, b)
-    label = "" if isinstance(b, Combinator) and "" not in a.names else b.label
-    taken = set(a.names)
-    free = chain([label], (f"{b.label}{i}" for i in range(2, len(taken) + 3)))
-    return Seq((*a.names, next(name for name in free if name not in taken)), (*a.items, b))
+        a = seq(a)
+    inner = {name for name, _ in b.children()}
+    transparent = isinstance(b, Combinator) and "" not in a.names and not inner & set(a.names)
+    free = chain([b.label], (f"{b.label}{i}" for i in range(2, len(a.names) + 3)))
+    name = "" if transparent else next(name for name in free if name not in a.names)
+    return Seq((*a.names, name), (*a.items, b))
 
 
 @block

@@ -16,7 +16,11 @@ from netlathe.errors import ShapeError, unknown
 
 
 class Combinator(Node):
-    """A way to combine expressions."""
+    """A way to combine expressions. Its children can be listed (`children`) and replaced (`rebuild`)."""
+
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        """The same combination of other children, given in the order of `children`."""
+        return self
 
     def apply(self, run: Run[V], *xs: V) -> V:
         """Compute the combination on values, in the reading `run`."""
@@ -50,6 +54,9 @@ class Seq(Combinator):
     def children(self) -> Iterator[tuple[str, Node]]:
         return iter(zip(self.names, self.items, strict=True))
 
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        return Seq(self.names, items)
+
     def apply(self, run: Run[V], *xs: V) -> V:
         one("seq", xs)
         x = xs[0]
@@ -70,6 +77,9 @@ class Residual(Combinator):
         yield "", self.body
         if self.project is not None:
             yield "shortcut", self.project
+
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        return Residual(items[0], items[1] if self.project is not None else None, self.optional)
 
     def apply(self, run: Run[V], *xs: V) -> V:
         one("residual", xs)
@@ -96,6 +106,9 @@ class Concat(Combinator):
     def children(self) -> Iterator[tuple[str, Node]]:
         return iter(zip(self.names, self.items, strict=True))
 
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        return Concat(self.names, items)
+
     def apply(self, run: Run[V], *xs: V) -> V:
         one("concat", xs)
         return run(Cat(), "cat", *(run(item, name, xs[0]) for name, item in self.children()))
@@ -109,6 +122,9 @@ class Gate(Combinator):
 
     def children(self) -> Iterator[tuple[str, Node]]:
         yield "", self.body
+
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        return Gate(items[0])
 
     def apply(self, run: Run[V], *xs: V) -> V:
         one("gate", xs)
@@ -130,6 +146,12 @@ class Stage(Combinator):
         for i in range(1, self.depth + 1):
             yield f"block{i}", self.first if i == 1 and self.first is not None else self.block
 
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        if len(set(items[1:])) > 1:  # the blocks no longer repeat: the same paths, spelt out
+            return Seq(tuple(name for name, _ in self.children()), items)
+        block = items[-1]
+        return Stage(block, self.depth, None if items[0] == block else items[0])
+
     def apply(self, run: Run[V], *xs: V) -> V:
         one("stage", xs)
         x = xs[0]
@@ -146,6 +168,9 @@ class Side(Combinator):
 
     def children(self) -> Iterator[tuple[str, Node]]:
         yield "", self.head
+
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        return Side(items[0])
 
     def apply(self, run: Run[V], *xs: V) -> V:
         one("side", xs)
@@ -165,6 +190,9 @@ class Choice(Combinator):
 
     def children(self) -> Iterator[tuple[str, Node]]:
         return iter(zip(self.names, self.items, strict=True))
+
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        return Choice(self.names, items)
 
     def apply(self, run: Run[V], *xs: V) -> V:
         raise ShapeError(
@@ -202,6 +230,10 @@ class Dag(Combinator):
     def children(self) -> Iterator[tuple[str, Node]]:
         return ((vertex.name, vertex.body) for vertex in self.vertices)
 
+    def rebuild(self, items: tuple[Node, ...]) -> Node:
+        vertices = zip(self.vertices, items, strict=True)
+        return Dag(self.inputs, tuple(Vertex(vertex.name, item, vertex.reads) for vertex, item in vertices))
+
     def apply(self, run: Run[V], *xs: V) -> V:
         if len(xs) != self.inputs:
             raise ShapeError(f"this dag reads {self.inputs} values, but {len(xs)} arrive")
@@ -216,4 +248,5 @@ def check_names(names: tuple[str, ...], items: tuple[Node, ...]) -> None:
     need(len(names) == len(items) > 0, f"{len(names)} names for {len(items)} items: give one each, and at least one")
     said = [name for name in names if name]
     need(len(set(said)) == len(said), f"names must differ: {', '.join(names)}")
+    need(len(names) - len(said) <= 1, "at most one part may go without a name")
     need(not any("." in name for name in said), "names must not contain a dot")

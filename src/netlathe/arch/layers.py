@@ -52,9 +52,11 @@ class Conv(Leaf):
     def out(self, *xs: Shape) -> Shape:
         x = feature_map(xs[0], "conv")
         wide = resolve(self.width, x[0])
-        groups = self.group_count(x)
+        inner, groups = self.group_width, self.group_count(x)
+        if isinstance(x[0], int) and isinstance(inner, int) and x[0] % inner:
+            raise ShapeError(f"{x[0]} input channels cannot be split into groups of {inner}")
         for channels, side in ((x[0], "input"), (wide, "output")):
-            if isinstance(channels, int) and isinstance(groups, int) and (groups < 1 or channels % groups):
+            if isinstance(channels, int) and isinstance(groups, int) and channels % groups:
                 raise ShapeError(
                     f"{channels} {side} channels cannot be split into {groups} groups",
                     hint=f"{x} arrives, {wide} channels leave: both must be multiples of the groups",
@@ -65,7 +67,7 @@ class Conv(Leaf):
         x = xs[0]
         wide = resolve(self.width, x[0])
         inner = self.group_width if self.group_width is not None else x[0] // self.groups
-        weight = {"weight": (wide, inner, *pair(self.kernel))}
+        weight: dict[str, Shape] = {"weight": (wide, inner, *pair(self.kernel))}
         return weight | {"bias": (wide,)} if self.bias else weight
 
     def macs(self, y: Shape, *xs: Shape) -> Size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from netlathe.arch.graph import Graph, graph
@@ -28,3 +29,8 @@ class Network:
     def graph(self, *, training: bool = False) -> Graph:
         """The flat list of operators; raises ShapeError with a path where shapes do not fit."""
         return graph(self.body, self.input, training=training)
+
+    @property
+    def key(self) -> str:
+        """A short hash of the expression and its input, whatever the name: the key of measurements."""
+        return hashlib.sha256(repr((self.body, self.input)).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Lowering: an expression becomes something that runs."""

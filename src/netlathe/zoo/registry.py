@@ -66,7 +66,7 @@ def get(name: str, *, resolution: int | None = None, **changes: Any) -> Network:
     if name not in rows:
         raise unknown("network", name, rows, code="zoo.unknown_name")
     row = rows[name]
-    legal = inspect.signature(row.build).parameters
+    legal = inspect.signature(row.build).parameters if changes else ()
     for key in changes:
         if key not in legal:
             raise unknown(f"free choice of {name}", key, legal, code="zoo.unknown_choice")
@@ -74,7 +74,7 @@ def get(name: str, *, resolution: int | None = None, **changes: Any) -> Network:
         body = row.build(**row.free | changes)
     except NetlatheError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         said = ", ".join(f"{key}={value!r}" for key, value in changes.items())
         raise NetlatheError(f"{name} cannot be built with {said}: {error}", code="zoo.bad_choice") from error
     return Network(name, body, row.input).at(resolution)

@@ -1,0 +1,34 @@
+# Two commands for a fresh machine with Python 3.11: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test bench lint clean
+
+demo: .venv/core
+	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G
+
+test: .venv/dev lint
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# Ratios against the peers, each script in one run; slow.
+bench: .venv/dev
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+.venv/core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e .
+	touch $@
+
+.venv/dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch -e '.[dev]'
+	touch $@ .venv/core
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,177 @@
+"""arch.json: an architecture as a document that programs exchange. Reading reports all its faults, with paths."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import Any, cast, get_type_hints
+
+from netlathe.arch import combinators, joins, layers, pools
+from netlathe.arch.combinators import Choice, Concat, Seq
+from netlathe.arch.leaf import Times
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node
+from netlathe.errors import NetlatheError, nearest
+
+SCHEMA = "netlathe.arch/1"
+LISTS = (Seq, Concat, Choice)  # names and items are one list of named nodes in the document
+
+
+@cache
+def kinds() -> dict[str, type[Node]]:
+    """Every concrete node by the name that documents use."""
+    modules = (layers, pools, joins, combinators)
+    found = (value for module in modules for value in vars(module).values())
+    nodes: list[type[Node]] = [c for c in (*found, Times) if isinstance(c, type) and issubclass(c, Node)]
+    return {c.label: c for c in nodes if "__dataclass_fields__" in vars(c)}
+
+
+def to_json(network: Network, *, indent: int | None = 1) -> str:
+    """The document of a network; fields at their default are left out."""
+    document = {
+        "schema": SCHEMA,
+        "name": network.name,
+        "input": list(network.input),
+        "body": encode(network.body),
+    }
+    return json.dumps(document, indent=indent) + "\n"
+
+
+def encode(value: Any) -> Any:
+    """A node or a field as JSON."""
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if not isinstance(value, Node):
+        return value
+    if isinstance(value, LISTS):
+        named = zip(value.names, value.items, strict=True)
+        return {"kind": value.label, "items": [({"name": n} if n else {}) | encode(item) for n, item in named]}
+    defaults = {f.name: f.default for f in fields(value)}  # type: ignore[arg-type]
+    said = {name: encode(field) for name, field in value.fields().items() if field != defaults[name]}
+    return {"kind": value.label} | said
+
+
+def from_json(text: str, *, source: str = "arch.json") -> Network:
+    """The network of a document. Raises one NetlatheError that lists every fault with its path in the document."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{source}, line {error.lineno}, column {error.colno}"
+        raise NetlatheError(f"this is not JSON: {error.msg}", code="arch.syntax", path=where) from None
+    reader = Reader()
+    network = reader.network(document)
+    if reader.faults or network is None:
+        count = len(reader.faults)
+        listed = "\n".join(f"  {fault}" for fault in reader.faults)
+        raise NetlatheError(
+            f"{count} fault{'s' * (count > 1)}; nothing was run\n{listed}",
+            code="arch.invalid",
+            path=source,
+            hint="`netlathe arch resnet18 --json` prints a document that is right",
+        )
+    return network
+
+
+class Reader:
+    """Decodes a document and gathers its faults instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def fault(self, path: str, message: str, legal: Any = (), said: str = "") -> None:
+        """Note a fault, with the nearest legal word."""
+        close = nearest(said, legal)
+        hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+        self.faults.append(f"{path or 'document'}: {message}{hint}")
+
+    def network(self, document: Any) -> Network | None:
+        if not isinstance(document, dict):
+            self.fault("", f"must be an object, not {type(document).__name__}")
+            return None
+        legal = ("schema", "name", "input", "body")
+        for key in document.keys() - set(legal):
+            self.fault(key, "unknown field", legal, key)
+        if document.get("schema") != SCHEMA:
+            self.fault("schema", f"must be {SCHEMA!r}, not {document.get('schema')!r}")
+        name, shape = document.get("name"), document.get("input")
+        if not isinstance(name, str) or not name:
+            self.fault("name", "must be a text")
+        if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape) or len(shape) != 3:
+            self.fault("input", f"must be [channels, height, width], not {shape!r}")
+        if "body" not in document:
+            self.fault("body", "is missing")
+        body = self.value(document.get("body", {"kind": "identity"}), "body")
+        if not isinstance(document.get("body", {}), dict):
+            self.fault("body", "must be a node, an object with a kind")
+        if self.faults or not isinstance(body, Node):
+            return None
+        return Network(str(name), body, tuple(shape or ()))
+
+    def value(self, value: Any, path: str) -> Any:
+        """A field: objects are nodes, lists are tuples."""
+        if isinstance(value, list):
+            return tuple(self.value(item, f"{path}[{i}]") for i, item in enumerate(value))
+        return self.node(value, path) if isinstance(value, dict) else value
+
+    def node(self, document: dict[str, Any], path: str) -> Node | None:
+        """The node an object describes; None after a fault."""
+        kind = document.get("kind")
+        if not isinstance(kind, str) or kind not in kinds():
+            message = "kind is missing" if kind is None else f"unknown kind {kind!r}"
+            self.fault(path, message, kinds(), str(kind))
+            return None
+        cls = kinds()[kind]
+        said = {key: value for key, value in document.items() if key != "kind"}
+        if issubclass(cls, LISTS) and isinstance(said.get("items"), list):
+            said["names"] = [item.pop("name", "") if isinstance(item, dict) else "" for item in said["items"]]
+        before = len(self.faults)
+        values, sound = {}, set()
+        for key, value in said.items():
+            count = len(self.faults)
+            values[key] = self.value(value, f"{path}.{key}")
+            if len(self.faults) == count:  # a fault inside is not reported a second time by its parent
+                sound.add(key)
+        self.check(cls, values, sound, path)
+        if len(self.faults) > before:
+            return None
+        try:
+            return cls(**values)
+        except ValueError as error:
+            self.fault(path, error.message if isinstance(error, NetlatheError) else str(error))
+            return None
+
+    def check(self, cls: type[Node], values: dict[str, Any], sound: set[str], path: str) -> None:
+        """Names and types of the fields of a node."""
+        legal = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        for key in values.keys() - legal.keys():
+            self.fault(f"{path}.{key}", f"{cls.label} has no such field", legal, key)
+        for key, field in legal.items():
+            if key not in values:
+                if field.default is MISSING:
+                    self.fault(f"{path}.{key}", "is missing")
+            elif key in sound:
+                wrong = mismatch(cls, key, values[key])
+                if wrong:
+                    self.fault(f"{path}.{key}", wrong)
+
+
+def mismatch(cls: type[Node], key: str, value: Any) -> str:
+    """Why a value does not fit the declared type of a field; empty if it does."""
+    from pydantic import ValidationError
+
+    try:
+        adapter(cast(Any, cls), key).validate_python(value, strict=True)
+    except ValidationError as error:
+        said = f"a {value.label} node" if isinstance(value, Node) else repr(value)
+        return f"{said:.60} does not fit: {error.errors()[0]['msg'].lower()}"
+    return ""
+
+
+@cache
+def adapter(cls: Any, key: str) -> Any:
+    """The pydantic validator of a field."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    hint = get_type_hints(cls)[key]
+    return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))

@@ -1,0 +1,115 @@
+"""The ledger: every measurement ever made here, one JSON object a line, only appended to.
+
+It lies in $NETLATHE_CACHE, else $XDG_CACHE_HOME/netlathe, else ~/.cache/netlathe. A record is one write to a file
+opened for appending, so processes that measure at the same time do not mix their lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from netlathe.bench.measurement import Measurement, from_json
+from netlathe.errors import NetlatheError, nearest
+
+
+class LedgerWarning(UserWarning):
+    """A line of the ledger cannot be read and is left out."""
+
+
+def cache_dir() -> Path:
+    """Where this user's Netlathe keeps what it can make again."""
+    if own := os.environ.get("NETLATHE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netlathe"
+
+
+def ledger_path() -> Path:
+    """The file of all measurements."""
+    return cache_dir() / "measurements.jsonl"
+
+
+def append(measurement: Measurement, path: Path | None = None) -> None:
+    """Add a record. Raises NetlatheError where the file cannot be written."""
+    path = path or ledger_path()
+    line = json.dumps(measurement.to_json(), separators=(",", ":")).encode() + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            end = os.fstat(file).st_size
+            if end and os.pread(file, 1, end - 1) != b"\n":  # a writer died inside its line: do not continue it
+                line = b"\n" + line
+            os.write(file, line)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise NetlatheError(
+            f"cannot write {path}: {error.strerror}",
+            code="ledger.write",
+            hint="set NETLATHE_CACHE to a folder that can be written",
+        ) from error
+
+
+def read(path: Path | None = None) -> Iterator[Measurement]:
+    """All records, oldest first; a line that is no record gives a LedgerWarning and is left out."""
+    path = path or ledger_path()
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NetlatheError(f"cannot read {path}: {error.strerror}", code="ledger.read") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield from_json(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            warnings.warn(f"{path}, line {number} is no measurement and is left out: {error}", LedgerWarning, 2)
+
+
+def find(id: str, path: Path | None = None) -> Measurement:
+    """The record of that id; raises NetlatheError with the nearest ids where there is none."""
+    records = {record.id: record for record in read(path)}
+    if id not in records:
+        close = " or ".join(nearest(id, records))
+        hint = f"did you mean {close}?" if close else f"{len(records)} measurements are in {path or ledger_path()}"
+        raise NetlatheError(f"no measurement has the id {id!r}", code="ledger.unknown_id", hint=hint)
+    return records[id]
+
+
+def latest(
+    *,
+    key: str,
+    device: str,
+    runtime: str,
+    runtime_version: str,
+    threads: int,
+    precision: str,
+    batch: int,
+    max_age: timedelta | None = None,
+    rough: bool = False,
+    contended: bool = False,
+    path: Path | None = None,
+) -> Measurement | None:
+    """The newest successful record of an architecture (`Network.key`) under exactly these conditions.
+
+    `max_age` None takes any age; rough and contended records count only where asked for.
+    """
+    wanted = (key, device, runtime, runtime_version, threads, precision, batch)
+    oldest = datetime.min.replace(tzinfo=UTC) if max_age is None else datetime.now(UTC) - max_age
+    found = [
+        m
+        for m in read(path)
+        if (m.key, m.device, m.runtime, m.runtime_version, m.threads, m.precision, m.batch) == wanted
+        and m.failure is None
+        and (contended or not m.contended)
+        and (rough or not m.rough)
+        and datetime.fromisoformat(m.date) >= oldest
+    ]
+    return max(found, key=lambda m: m.date, default=None)

@@ -1,0 +1,99 @@
+"""Measurement: one network on one machine under one runtime, with all that a reader needs to repeat and judge it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from math import inf, isinf
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Latency of one call in milliseconds of wall time; a failed one has `failure` and infinite latencies.
+
+    `median_ms` is the median of the medians of `blocks` blocks of runs, and [`low_ms`, `high_ms`] its interval
+    (`statistics.median_interval`). `min_ms`, `p90_ms` and `cpu_ms` (median processor time, all threads) are over all
+    `runs` that count; `warmups` ran before them. `foreign_load` is the processor time of other processes in cores.
+    `rss_bytes` is the peak resident memory of the worker process above its level before it loaded the model: weights,
+    the runtime's packed copies, activations, and what loading took for a moment; None where it cannot be read.
+    """
+
+    network: str
+    key: str  # Network.key
+    input: tuple[int, ...]  # one image
+    device: str  # Machine.id
+    cpu: str
+    cores: int
+    flags: tuple[str, ...]
+    runtime: str
+    runtime_version: str
+    threads: int
+    precision: str
+    batch: int
+    seed: int
+    date: str  # UTC, ISO 8601
+    median_ms: float = inf
+    low_ms: float = inf
+    high_ms: float = inf
+    min_ms: float = inf
+    p90_ms: float = inf
+    cpu_ms: float = inf
+    runs: int = 0
+    blocks: int = 0
+    warmups: int = 0
+    rough: bool = False
+    interleaved: bool = False
+    contended: bool = False
+    foreign_load: float = 0.0
+    rss_bytes: int | None = None
+    failure: str | None = None
+
+    @property
+    def id(self) -> str:
+        """A short name for this record, from its content."""
+        content = json.dumps(self.record(), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:10]
+
+    @property
+    def resolution(self) -> int:
+        """Height of the image in pixels."""
+        return self.input[-1] if len(self.input) < 2 else self.input[-2]
+
+    @property
+    def warning(self) -> str:
+        """Why the figure deserves less trust, in one sentence; empty when it does not."""
+        if self.failure or not self.contended:
+            return ""
+        return (
+            f"{self.network} was measured on a busy machine: other processes used {self.foreign_load:.2f} cores, "
+            "so the latency may be too high; close them and repeat"
+        )
+
+    def age(self) -> timedelta:
+        """Time since it was made."""
+        return datetime.now(UTC) - datetime.fromisoformat(self.date)
+
+    def record(self) -> dict[str, Any]:
+        """The fields as plain JSON values; infinity becomes null."""
+        return {name: None if isinstance(x, float) and isinf(x) else x for name, x in asdict(self).items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The record and its derived `id` and `resolution`."""
+        return {"id": self.id, "resolution": self.resolution, **self.record()}
+
+
+def from_json(given: dict[str, Any]) -> Measurement:
+    """The measurement of a JSON object; raises ValueError, TypeError or KeyError where it is none.
+
+    Fields that this version does not know are left out.
+    """
+    known = {field.name: given[field.name] for field in fields(Measurement) if field.name in given}
+    for name in LATENCIES:
+        known[name] = inf if known[name] is None else float(known[name])
+    return Measurement(**known | {"input": tuple(known["input"]), "flags": tuple(known["flags"])})
+
+
+LATENCIES = ("median_ms", "low_ms", "high_ms", "min_ms", "p90_ms", "cpu_ms")

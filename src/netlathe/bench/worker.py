@@ -1,0 +1,130 @@
+"""The worker: a process that holds one model and runs it on request. `python -m netlathe.bench.worker`.
+
+One JSON object a line arrives and one leaves: `load` (import the runtime, load the file, warm up), then any number of
+`block` (runs for some time). The end of the input ends the worker. Whatever a runtime does to its process, a crash
+included, happens here and not in the process that measures.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from netlathe.bench.runtimes import RUNTIMES, Array, Call, load_module
+from netlathe.bench.statistics import Sample
+
+WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
+
+
+class Bench:
+    """A loaded model, its input and its memory."""
+
+    def __init__(self) -> None:
+        self.call: Call | None = None
+
+    def load(
+        self, *, runtime: str, path: str, shape: list[int], threads: int, warmups: int, warm_seconds: float
+    ) -> dict[str, Any]:
+        """Load a file and run it at least `warmups` times and `warm_seconds` long."""
+        self.input = smooth_input(tuple(shape))
+        module = load_module(runtime)
+        before = resident_bytes()
+        self.call = RUNTIMES[runtime].open(module, path, threads)
+        runs = list(self.runs(warm_seconds, warmups))
+        self.warm_ms = min(run.wall_ms for run in runs)
+        peak = peak_bytes()
+        return {"warmups": len(runs), "rss_bytes": None if before is None or peak is None else peak - before}
+
+    def block(self, *, seconds: float) -> dict[str, Any]:
+        """Run for some time, at least once."""
+        start = time.process_time()
+        refill = self.warm_ms < WARM_MS
+        if refill:
+            next(self.runs(0, 1))
+        runs = list(self.runs(seconds, 1))
+        return {"samples": runs, "warmups": int(refill), "cpu_seconds": time.process_time() - start}
+
+    def runs(self, seconds: float, at_least: int) -> Iterator[Sample]:
+        """Single runs, timed."""
+        assert self.call is not None, "block before load"
+        end = time.perf_counter() + seconds
+        done = 0
+        while done < at_least or time.perf_counter() < end:
+            yield timed(self.call, self.input)
+            done += 1
+
+
+def timed(call: Call, x: Array) -> Sample:
+    """One run: wall time, processor time of all threads, involuntary context switches."""
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+    call(x)
+    wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+    return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
+
+
+def smooth_input(shape: tuple[int, ...]) -> Array:
+    """A fixed image-like input of order one: waves whose amplitude falls with their frequency, as in photographs.
+
+    White noise drives some networks into denormal numbers and slows them.
+    """
+    steps = [np.arange(n, dtype=np.float32) / max(n, 1) for n in shape]
+    x = np.zeros(shape, np.float32)
+    for wave in (1, 2, 4, 8):
+        phase = sum(
+            (wave * (0.7 + 0.3 * axis) * step).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+            for axis, step in enumerate(steps)
+        )
+        x += np.cos(2 * np.pi * phase) / np.float32(wave)
+    return x
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process that is in RAM now."""
+    return status_bytes("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    """The most that it ever was. Not `ru_maxrss`, which starts at the size of the parent process on Linux."""
+    return status_bytes("VmHWM")
+
+
+def status_bytes(field: str) -> int | None:
+    """A memory field of this process as Linux tells it, None on other systems."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
+
+
+def serve(requests: IO[str], replies: IO[str]) -> None:
+    """Answer requests until they end; a Python error is an answer as well."""
+    bench = Bench()
+    verbs: dict[str, Callable[..., dict[str, Any]]] = {"load": bench.load, "block": bench.block}
+    for line in requests:
+        request = json.loads(line)
+        reply: dict[str, Any]
+        try:
+            reply = verbs[request.pop("do")](**request)
+        except Exception as error:  # any failure of a runtime is a result
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    # What a runtime prints must not mix with the replies.
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    gc.disable()
+    serve(sys.stdin, replies)

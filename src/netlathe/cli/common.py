@@ -1,0 +1,90 @@
+"""What the verbs share: networks as arguments, one JSON document on stdout, tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from netlathe.arch.network import Network
+from netlathe.errors import NetlatheError
+from netlathe.load import load
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+resolution_option = click.option("--resolution", type=int, metavar="PX", help="Square images of this size instead.")
+batch_option = click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at a time.")
+nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
+
+
+def networks(texts: Iterable[str], resolution: int | None = None) -> list[Network]:
+    """The networks that the arguments name, at a resolution if one is given; equal names are told apart."""
+    found = [network.at(resolution) for text in texts for network in load(text)]
+    names = [network.name for network in found]
+    return [
+        replace(network, name=f"{network.name}@{'x'.join(map(str, network.input[1:]))}")
+        if names.count(network.name) > 1
+        else network
+        for network in found
+    ]
+
+
+def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:
+    """The result of a verb as its JSON document."""
+    document = {"schema": f"netlathe.{verb}/1", "ok": True, "data": data, "warnings": list(warnings)}
+    click.echo(json.dumps(document, indent=1))
+
+
+def single_or_many(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The data of one network, or of several under `networks`."""
+    return items[0] if len(items) == 1 else {"networks": items}
+
+
+def warn(messages: Iterable[str]) -> None:
+    """Warnings, on stderr."""
+    for message in messages:
+        click.echo(f"warning: {message}", err=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> None:
+    """A table on stdout: the first column is text, the others are figures."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", caption=caption or None, caption_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # A pipe or a file gets the whole table: nothing is cut to a terminal that is not there.
+    console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False, emoji=False)
+    console.print(table)
+
+
+def one_network(text: str, resolution: int | None = None) -> Network:
+    """The only network that a text names. Raises NetlatheError for a pattern that names several."""
+    found = networks([text], resolution)
+    if len(found) > 1:
+        raise NetlatheError(f"{text!r} names {len(found)} networks, but one is needed", code="load.many")
+    return found[0]
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar on stderr, for functions that report (done, total, name); nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[name]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, name="")
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, name=name)

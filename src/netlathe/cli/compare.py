@@ -1,0 +1,141 @@
+"""netlathe compare A B...: networks side by side, costs exact, latencies interleaved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from netlathe.arch.network import Network
+from netlathe.bench import ledger
+from netlathe.bench.measure import measure
+from netlathe.bench.measurement import Measurement
+from netlathe.cli.bench import conditions, runtime_option, seconds_option, threads_option
+from netlathe.cli.common import (
+    batch_option,
+    emit,
+    json_option,
+    nets_argument,
+    networks,
+    print_table,
+    progress_bar,
+    resolution_option,
+    warn,
+)
+from netlathe.cost.count import count
+from netlathe.cost.memory import memory
+from netlathe.errors import NetlatheError
+from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.zoo.published import best
+
+FP32 = 4
+
+
+@click.command()
+@nets_argument
+@resolution_option
+@batch_option
+@threads_option
+@seconds_option
+@runtime_option
+@click.option("--no-latency", is_flag=True, help="Costs alone: nothing is measured.")
+@json_option
+def command(
+    nets: tuple[str, ...],
+    resolution: int | None,
+    batch: int,
+    threads: int,
+    seconds: float,
+    runtime: str,
+    no_latency: bool,
+    as_json: bool,
+) -> None:
+    """Compare networks with the first one: exact costs, and latencies measured in turns on this machine.
+
+    \b
+      netlathe compare resnet50 mobilenetv2 efficientnet_b0
+      netlathe compare "resnext50_*" --no-latency
+    """
+    found = networks(nets, resolution)
+    if len(found) < 2:
+        raise NetlatheError("give at least two networks to compare", code="compare.one")
+    done: list[Measurement] = []
+    if not no_latency:
+        with progress_bar("measuring") as progress:
+            done = measure(
+                found,
+                batch=batch,
+                threads=threads,
+                seconds=seconds,
+                runtime=runtime,
+                progress=progress,
+                keep=ledger.append,
+            )
+    warnings = [m.warning or f"{m.network} failed: {m.failure}" for m in done if m.warning or m.failure]
+    rows = [row(network, batch) for network in found]
+    for entry, m in zip(rows, done, strict=False):
+        entry["latency"] = m.to_json() | versus(m, done[0])
+    if as_json:
+        emit("compare", {"networks": rows}, warnings)
+        return
+    print_table(conditions(done[0]) if done else f"batch {batch}, fp32", *table(rows, done))
+    warn(warnings)
+
+
+def row(network: Network, batch: int) -> dict[str, Any]:
+    """The costs of a network and its best published accuracy, as JSON values."""
+    graph = network.graph()
+    cost, figure = count(graph), best(network.name, network.input[1])
+    return {
+        "name": network.name,
+        "input": list(network.input),
+        "params": cost.params,
+        "macs": cost.macs,
+        "acts": cost.acts,
+        "intensity": cost.intensity(FP32, batch, fused=True),
+        "peak_bytes": memory(graph, FP32, batch).arena,
+        "top1": figure.top1 if figure else None,
+        "recipe": figure.recipe if figure else None,
+        "latency": None,
+    }
+
+
+def versus(m: Measurement, first: Measurement) -> dict[str, Any]:
+    """The ratio of a latency to the first one's; tied where the intervals overlap."""
+    return {
+        "ratio": m.median_ms / first.median_ms if not (m.failure or first.failure) else None,
+        "tied": m is not first and m.low_ms <= first.high_ms and first.low_ms <= m.high_ms,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]], done: Sequence[Measurement]) -> tuple[list[str], list[list[str]]]:
+    """Columns and cells: a row a network, ratios to the first."""
+    heads = ["network", "input", "params", "MACs", "ratio", "acts", "FLOP/B", "peak", "top-1 %"]
+    heads += ["median", "95 % interval", "ratio"] if done else []
+    cells = []
+    for entry in rows:
+        line = [
+            entry["name"],
+            "x".join(map(str, entry["input"])),
+            show_count(entry["params"]),
+            show_count(entry["macs"]),
+            f"{entry['macs'] / rows[0]['macs']:.3f}" if rows[0]["macs"] else "-",
+            show_count(entry["acts"]),
+            f"{entry['intensity']:.1f}",
+            show_bytes(entry["peak_bytes"]),
+            f"{entry['top1']:.1f}" if entry["top1"] else "-",
+        ]
+        if done:
+            line += latency_cells(entry["latency"])
+        cells.append(line)
+    return heads, cells
+
+
+def latency_cells(latency: dict[str, Any]) -> list[str]:
+    """Median, interval and ratio; or that it failed."""
+    if latency["failure"]:
+        return ["failed", "-", "-"]
+    tied = " (tied)" if latency["tied"] else ""
+    interval = f"{latency['low_ms']:.3g} to {latency['high_ms']:.3g} ms"
+    return [show_ms(latency["median_ms"]), interval, f"{latency['ratio']:.3f}{tied}"]

@@ -1,0 +1,203 @@
+"""netlathe cost NET...: exact params, MACs, memory and traffic."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netlathe.cli.common import (
+    batch_option,
+    emit,
+    json_option,
+    nets_argument,
+    networks,
+    print_table,
+    resolution_option,
+    single_or_many,
+)
+from netlathe.cost.conventions import TOOLS, Convention, convention, printed
+from netlathe.cost.count import BYTES, count
+from netlathe.cost.memory import memory
+from netlathe.cost.table import BY, Row, rows
+from netlathe.units import show_bytes, show_count
+
+if TYPE_CHECKING:
+    from netlathe.arch.network import Network
+
+
+@click.command()
+@nets_argument
+@click.option("--by", type=click.Choice(list(BY)), default="stage", show_default=True, help="What a row is.")
+@resolution_option
+@batch_option
+@click.option("--precision", type=click.Choice(list(BYTES)), default="fp32", show_default=True, help="Of all tensors.")
+@click.option("--convention", "tool", type=click.Choice(TOOLS), help="What another tool prints for the net, and why.")
+@json_option
+def command(
+    nets: tuple[str, ...],
+    by: str,
+    resolution: int | None,
+    batch: int,
+    precision: str,
+    tool: str | None,
+    as_json: bool,
+) -> None:
+    """Exact costs of networks, without weights and without torch.
+
+    NET is a zoo name, a pattern ("resnet*"), name:choice=value, file.py:function or arch.json.
+
+    \b
+      netlathe cost resnet50 --by block
+      netlathe cost mobilenetv2:alpha=0.5 --resolution 160 --precision int8
+      netlathe cost resnet50 --convention fvcore
+    """
+    found = networks(nets, resolution)
+    if tool:
+        shown = [(network, c) for network in found for c in conventions(network, tool)]
+        if as_json:
+            emit("cost", single_or_many([convention_data(network, c) for network, c in shown]))
+        else:
+            show_conventions(shown)
+        return
+    if as_json:
+        emit("cost", single_or_many([data(network, by, batch, precision) for network in found]))
+        return
+    if len(found) > 1:
+        show_many(found, batch, precision)
+        return
+    show(found[0], by, batch, precision)
+
+
+def data(network: Network, by: str, batch: int, precision: str) -> dict[str, Any]:
+    """The costs of a network as JSON values; counts are of one image, bytes of the batch."""
+    graph = network.graph()
+    cost, size = count(graph), BYTES[precision]
+    return {
+        "name": network.name,
+        "input": list(network.input),
+        "batch": batch,
+        "precision": precision,
+        "params": cost.params,
+        "buffers": cost.buffers,
+        "macs": cost.macs,
+        "flops": cost.flops,
+        "acts": cost.acts,
+        "acts_pycls": cost.acts_pycls,
+        "weight_bytes": cost.weight_bytes(size),
+        "moved_bytes": {
+            "eager": cost.bytes(size, batch),
+            "fused": cost.bytes(size, batch, fused=True),
+        },
+        "intensity": {
+            "eager": cost.intensity(size, batch),
+            "fused": cost.intensity(size, batch, fused=True),
+        },
+        "memory_bytes": asdict(memory(graph, size, batch)),
+        "by": by,
+        "rows": [row_data(row) for row in rows(graph, by, bytes_per_element=size, batch=batch)],
+    }
+
+
+def row_data(row: Row) -> dict[str, Any]:
+    """A row as JSON values."""
+    return {
+        "path": row.path,
+        "kind": row.kind,
+        "ops": row.ops,
+        "params": row.cost.params,
+        "macs": row.cost.macs,
+        "share": row.share,
+        "acts": row.cost.acts,
+        "out_shape": list(row.out_shape),
+        "moved_bytes": {"eager": row.bytes, "fused": row.bytes_fused},
+        "intensity": {"eager": row.intensity, "fused": row.intensity_fused},
+    }
+
+
+def show(network: Network, by: str, batch: int, precision: str) -> None:
+    """One network: a row a part, then the totals."""
+    graph = network.graph()
+    size = BYTES[precision]
+    cost, peak = count(graph), memory(graph, size, batch)
+    table = [
+        (
+            row.path or network.name,
+            *([row.kind] if by == "op" else []),
+            "x".join(map(str, row.out_shape)),
+            show_count(row.cost.params),
+            show_count(row.cost.macs),
+            f"{100 * row.share:.1f} %",
+            show_count(row.cost.acts),
+            show_bytes(row.bytes_fused),
+            f"{row.intensity_fused:.1f}",
+        )
+        for row in rows(graph, by, bytes_per_element=size, batch=batch)
+    ]
+    shape = "x".join(map(str, network.input))
+    heads = (by, *(["kind"] if by == "op" else []), "out", "params", "MACs", "share", "acts", "moved", "FLOP/B")
+    print_table(f"{network.name}, {shape}, batch {batch}, {precision}", heads, table)
+    eager, fused = cost.bytes(size, batch), cost.bytes(size, batch, fused=True)
+    facts = {
+        "params": f"{cost.params:,} trainable ({show_bytes(cost.weight_bytes(size))}), {cost.buffers:,} in buffers",
+        "MACs": f"{cost.macs:,} an image: convolutions and matrix products; FLOPs = 2 x MACs = {cost.flops:,}",
+        "acts": f"{cost.acts:,} outputs of convolutions and matrix products ({cost.acts_pycls:,} as pycls counts)",
+        "moved": f"{show_bytes(eager)} eager, {show_bytes(fused)} fused: "
+        f"{cost.intensity(size, batch):.1f} and {cost.intensity(size, batch, fused=True):.1f} FLOP/byte",
+        "peak": f"{show_bytes(peak.eager)} eager, {show_bytes(peak.folded)} folded and in place, "
+        f"{show_bytes(peak.best)} in the best order, {show_bytes(peak.arena)} in one arena",
+    }
+    for name, fact in facts.items():
+        click.echo(f"  {name:<7} {fact}")
+
+
+def show_many(found: list[Network], batch: int, precision: str) -> None:
+    """Several networks: a row each."""
+    size = BYTES[precision]
+    table = []
+    for network in found:
+        graph = network.graph()
+        cost = count(graph)
+        table.append(
+            (
+                network.name,
+                "x".join(map(str, network.input)),
+                show_count(cost.params),
+                show_count(cost.macs),
+                show_count(cost.acts),
+                show_bytes(cost.weight_bytes(size)),
+                show_bytes(memory(graph, size, batch).arena),
+                f"{cost.intensity(size, batch, fused=True):.1f}",
+            )
+        )
+    heads = ("network", "input", "params", "MACs", "acts", "weights", "peak arena", "FLOP/B fused")
+    print_table(f"batch {batch}, {precision}", heads, table)
+
+
+def conventions(network: Network, tool: str) -> list[Convention]:
+    """What a tool prints, or each value that was published."""
+    graph = network.graph()
+    if tool != "paper":
+        return [convention(graph, tool, network.name)]
+    return [convention(graph, tool, network.name, figure) for figure in printed(network.name, network.input[-1])]
+
+
+def convention_data(network: Network, c: Convention) -> dict[str, Any]:
+    """Another tool's total as JSON values."""
+    return {
+        "name": network.name,
+        "convention": c.tool,
+        "total": c.macs,
+        "macs": c.ours,
+        "differences": [d._asdict() for d in c.differences],
+    }
+
+
+def show_conventions(shown: list[tuple[Network, Convention]]) -> None:
+    """Another tool's totals, and a line a reason for the difference from ours."""
+    for network, c in shown:
+        percent = f"{100 * (c.macs / c.ours - 1):+.2f} %" if c.ours else "-"
+        click.echo(f"{network.name}: {c.tool} prints {c.macs:,} where {c.ours:,} are MACs ({percent})")
+        for d in c.differences:
+            click.echo(f"  {d.macs:+,}  {d.reason}" + (f" ({d.ops} operators)" if d.ops else ""))

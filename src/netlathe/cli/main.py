@@ -1,0 +1,101 @@
+"""The command line: one thin file a verb, imported only when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from netlathe import __version__
+from netlathe.errors import Exit, NetlatheError, unknown
+
+VERBS = {
+    "choose": "the network that fits this machine and a budget, with the reasons",
+    "cost": "exact params, MACs, memory and traffic of networks",
+    "bench": "measured latency on this machine",
+    "compare": "networks side by side, costs and latencies interleaved",
+    "arch": "the expression of a network, as text or JSON",
+    "zoo": "the networks that come with Netlathe",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands live in netlathe.cli.<verb> and are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name not in VERBS:
+            raise unknown("command", cmd_name, VERBS, code="usage")
+        command: click.Command = import_module(f"netlathe.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list from the table, so that help imports no verb."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+HELP = """Which vision network fits this hardware, and why?
+
+\b
+  netlathe choose --latency 15ms --size 20MB     the best network for a budget, measured here
+  netlathe cost resnet50                         what a network costs, by stage
+  netlathe compare resnet50 mobilenetv2          two networks side by side
+"""
+
+
+@click.group(cls=Verbs, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="netlathe")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: run, and turn every error into one clear screen and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line."""
+    debug = "--debug" in arguments
+    rest = [word for word in arguments if word != "--debug"]  # accepted anywhere
+    try:
+        result = cli.main(rest or ["--help"], prog_name="netlathe", standalone_mode=False)
+        return int(result) if isinstance(result, int) else Exit.DONE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return Exit.INTERRUPTED
+    except NetlatheError as error:
+        if debug:
+            traceback.print_exc()
+        report(rest, error.code, error.message, error.path, error.hint)
+        return error.exit
+    except click.ClickException as error:
+        usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "netlathe"
+        report(rest, "usage", error.format_message(), "", f"see {usage} --help")
+        return Exit.USAGE
+    except BrokenPipeError:  # the reader, such as head, has enough
+        sys.stderr.close()
+        return Exit.DONE
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        message = f"{type(error).__name__}: {error}"
+        report(rest, "bug", message, "", "this is a bug in Netlathe; --debug shows where")
+        return Exit.BUG
+
+
+def report(arguments: list[str], code: str, message: str, path: str, hint: str) -> None:
+    """Show an error: as a document on stdout with --json, as text on stderr otherwise."""
+    if "--json" in arguments:
+        error = {"code": code, "message": message, "path": path, "hint": hint}
+        click.echo(json.dumps({"schema": "netlathe.error/1", "ok": False, "error": error}, indent=1))
+        return
+    where = f"{path}: " if path else ""
+    click.echo(f"error: {where}{message}" + "".join(f"\n  {line}" for line in hint.splitlines()), err=True)

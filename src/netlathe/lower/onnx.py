@@ -1,0 +1,130 @@
+"""An expression becomes an ONNX file, directly: no torch. The format: https://onnx.ai/onnx/repo-docs/IR.html.
+
+Nodes are named by the path of their operator (`stage1.block1.process.conv`), the helpers of an operator of several
+nodes by `path:1`, weights as in a torch state dict (`path.weight`). The input is `input`, the result `output`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from netlathe.arch.graph import Graph, Op
+from netlathe.arch.network import Network
+from netlathe.arch.node import Shape
+from netlathe.errors import NetlatheError
+from netlathe.lower.onnx_ops import RULES, Pen
+from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
+
+OPSET = 21  # with IR 10 the newest pair whose kernels ONNX Runtime 1.22, our floor, has in full; Gelu needs 20
+IR = 10
+LIMIT = 2**31 - 1  # protobuf's bound on one message, in bytes
+
+
+def to_onnx(
+    network: Network, weights: Mapping[str, Any] | None = None, *, batch: int | None = 1, seed: int = 0
+) -> onnx.ModelProto:
+    """The network as an ONNX model, float32: (batch, channels, height, width) -> (batch, ...).
+
+    `weights` by path, else random ones from `seed`; batch None leaves the batch free, as `N`. Raises ShapeError where
+    shapes do not fit, and NetlatheError for weights that do not fit, an operator without a rule, and 2 GiB or more.
+    """
+    if batch is not None and batch < 1:
+        raise NetlatheError(f"the batch must be at least 1, not {batch}", code="onnx.batch")
+    graph = network.graph()
+    refuse_large(network.name, graph)
+    tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
+    result = graph.outputs[0]
+    names = {0: "input"} | {op.output: "output" if op.output == result else f"{op.path}:out" for op in graph.ops}
+    pens = [written(op, names) for op in graph.ops]
+    count: int | str = "N" if batch is None else batch
+
+    def value(name: str, shape: Shape) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (count, *shape))
+
+    body = onnx.helper.make_graph(
+        [node for pen in pens for node in pen.nodes]
+        + [onnx.helper.make_node("Identity", ["input"], ["output"])] * (result == 0),
+        network.name,
+        [value("input", network.input)],
+        [value("output", graph.shapes[result])],
+        [constant for pen in pens for constant in pen.constants],
+        value_info=[value(names[op.output], op.out_shape) for op in graph.ops if op.output != result],
+    )
+    model: onnx.ModelProto = onnx.helper.make_model(
+        body,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="netlathe",
+        producer_version=version("netlathe"),
+    )
+    # Written in place: a list of tensors would be copied into the graph, and the graph into the model.
+    for name, array in tensors.items():
+        model.graph.initializer.add(
+            name=name,
+            data_type=onnx.TensorProto.FLOAT,
+            dims=array.shape,
+            raw_data=array.astype("<f4", copy=False).tobytes(),
+        )
+    onnx.helper.set_model_props(
+        model,
+        {
+            "netlathe.name": network.name,
+            "netlathe.version": version("netlathe"),
+            "netlathe.input": "x".join(map(str, network.input)),
+        },
+    )
+    return model
+
+
+def save_onnx(
+    network: Network,
+    path: str | Path,
+    weights: Mapping[str, Any] | None = None,
+    *,
+    batch: int | None = 1,
+    seed: int = 0,
+) -> None:
+    """Write `to_onnx(...)` to a file, which is complete or absent: a temporary file is renamed into place.
+
+    Raises NetlatheError as `to_onnx` does, and where the file cannot be written.
+    """
+    path = Path(path)
+    content = to_onnx(network, weights, batch=batch, seed=seed).SerializeToString()
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise NetlatheError(f"cannot write {path}: {error.strerror}", code="file.write") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def written(op: Op, names: dict[int, str]) -> Pen:
+    """The nodes of one operator."""
+    rule = RULES.get(type(op.leaf)) if op.leaf is not None else None
+    if rule is None:
+        raise NetlatheError(f"no ONNX rule for the operator {type(op.leaf).__name__}", code="onnx.rule", path=op.path)
+    pen = Pen(op, tuple(names[i] for i in op.inputs))
+    pen.finish(rule(op.leaf, op, pen), names[op.output])
+    return pen
+
+
+def refuse_large(name: str, graph: Graph) -> None:
+    """Refuse what does not fit into one protobuf message."""
+    size = 4 * sum(prod(shape) for shape in tensor_shapes(graph).values())
+    if size >= LIMIT:
+        raise NetlatheError(
+            f"{name} has {size / 1e9:.2f} GB of weights, but an ONNX file in one piece holds less than 2.15 GB",
+            code="onnx.size",
+            hint="choose a smaller width or depth",
+        )

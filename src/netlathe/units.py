@@ -1,0 +1,88 @@
+"""Quantities with units: how people write budgets, and how figures are printed. A bare number is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import ceil, log10
+
+from netlathe.errors import NetlatheError
+
+TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}  # to milliseconds
+DECIMAL_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+BYTES = DECIMAL_BYTES | {"KB": 10**3, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+COUNTS = {"k": 10**3, "M": 10**6, "G": 10**9}
+Units = Mapping[str, float]
+
+
+def quantity(text: str, units: Units, what: str, example: str) -> float:
+    """The number in base units of a text such as 15ms. Raises NetlatheError with the text as it should be."""
+    match = re.fullmatch(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    legal = ", ".join(units)
+    try:
+        number = float(match[1]) if match else float("nan")
+    except ValueError:
+        number = float("nan")
+    if match is None or number != number:
+        raise NetlatheError(
+            f"{text!r} is not a {what}", code="unit.syntax", hint=f"write a number and a unit: {example}"
+        )
+    unit = match[2]
+    if not unit:
+        hint = f"write {match[1]}{example.lstrip('0123456789.')} (units: {legal})"
+        raise NetlatheError(f"the {what} {text!r} has no unit", code="unit.missing", hint=hint)
+    if unit not in units:
+        close = [known for known in units if known.lower() == unit.lower()]
+        hint = (f"did you mean {match[1]}{close[0]}? " if close else "") + f"units: {legal}"
+        raise NetlatheError(f"unknown unit {unit!r} in the {what} {text!r}", code="unit.unknown", hint=hint)
+    if number <= 0 or number == float("inf"):
+        raise NetlatheError(
+            f"the {what} must be positive, not {text}", code="unit.range", hint=f"for example {example}"
+        )
+    return number * units[unit]
+
+
+def milliseconds(text: str) -> float:
+    """15ms -> 15.0"""
+    return quantity(text, TIMES, "latency", "15ms")
+
+
+def byte_count(text: str) -> int:
+    """4MB -> 4000000, 4MiB -> 4194304"""
+    return int(quantity(text, BYTES, "size", "4MB"))
+
+
+def mac_count(text: str) -> int:
+    """300M -> 300000000"""
+    return int(quantity(text, COUNTS, "number of MACs", "300M"))
+
+
+def show_count(number: float) -> str:
+    """4089184256 -> 4.089 G; four digits."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number:.4g}"
+
+
+def show_bytes(number: float) -> str:
+    """102228128 -> 102.2 MB; decimal units, four digits."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number:.4g} B"
+
+
+def show_ms(number: float) -> str:
+    """0.0123 -> 0.0123 ms; three digits."""
+    return f"{number:.3g} ms" if number < 1000 else f"{number / 1000:.3g} s"
+
+
+def ask(number: float, units: Units) -> str:
+    """A quantity as an option takes it, rounded up to three digits: 1902304 with DECIMAL_BYTES -> 1.91MB."""
+    unit = max(
+        (u for u in units if units[u] <= number), key=lambda u: units[u], default=min(units, key=lambda u: units[u])
+    )
+    value = number / units[unit]
+    step = 10.0 ** (int(log10(value)) - 2) if value >= 1 else 0.001
+    return f"{round(ceil(value / step - 1e-9) * step, 3):g}{unit}"

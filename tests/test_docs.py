@@ -1,0 +1,68 @@
+"""Every example in the README and the documentation runs and prints what it says."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BIN = str(Path(sys.executable).parent)
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+PYTHON = [(page, "\n".join(blocks(page, "python"))) for page in PAGES if blocks(page, "python")]
+
+
+@pytest.mark.parametrize(("page", "source"), PYTHON, ids=lambda x: x.name if isinstance(x, Path) else "")
+def test_python_examples_run_and_their_comments_tell_the_values(page, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(source, page.name, "exec"), names)
+    for expression, said in re.findall(r"^(\S.*?)  # (\[.*?\]|\d+|True)", source, re.M):
+        if not re.match(r"\w+ = ", expression):
+            assert eval(expression, names) == eval(said), expression
+
+
+def commands():
+    for page in PAGES:
+        for block in blocks(page, "console"):
+            for part in block.split("$ ")[1:]:
+                line, _, printed = part.partition("\n")
+                yield pytest.param(line.partition("  #")[0].strip(), printed.strip(), id=line)
+
+
+@pytest.mark.parametrize(("line", "printed"), list(commands()))
+def test_commands_run_and_print_what_is_shown(line, printed, tmp_path):
+    words = shlex.split(line)
+    if words[1] in ("choose", "bench", "compare"):
+        words += ["--seconds", "0.05"]
+    if words[1] == "choose":
+        words += ["--networks", "mobilenetv1_025"]
+    env = os.environ | {"NETLATHE_CACHE": str(tmp_path), "PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    if printed:
+        assert [row.rstrip() for row in done.stdout.strip().splitlines()] == printed.splitlines()
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for page in [*PAGES, ROOT / "benchmarks" / "README.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_names_two_commands_that_do_all_their_set_up():
+    first_screen = (ROOT / "README.md").read_text()[:1200]
+    makefile = (ROOT / "Makefile").read_text()
+    for command in ("demo", "test"):
+        assert f"make {command}" in first_screen
+        assert f"\n{command}: .venv/" in makefile
+    assert "make test" in (ROOT / ".ci" / "run").read_text()

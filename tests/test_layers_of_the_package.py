@@ -1,0 +1,69 @@
+"""Imports go one way, and what starts fast imports nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "netlathe"
+# DESIGN section 2, top to bottom: a room imports only from rooms above it (and the files beside the rooms).
+ORDER = (
+    *("arch", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "choose"),
+    *("train", "deploy", "search", "audit", "report", "lab", "cli"),
+)
+LIGHT = ("arch", "zoo", "cost", "device", "reshape")
+HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "pydantic"}
+
+
+def imports(file: Path) -> set[str]:
+    """The full names of modules that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "netlathe":
+                found |= {f"netlathe.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms(file: Path) -> set[str]:
+    """The rooms that a file imports from."""
+    parts = [name.split(".") for name in imports(file) if name.startswith("netlathe.")]
+    return {part[1] for part in parts if part[1] in ORDER}
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_room_imports_only_from_rooms_before_it(file):
+    room = file.relative_to(PACKAGE).parts[0]
+    if room in ORDER:
+        later = {other for other in rooms(file) if ORDER.index(other) > ORDER.index(room)}
+        assert not later, f"{room} imports from {later}, which come after it"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_file_is_longer_than_400_lines(file):
+    assert len(file.read_text().splitlines()) <= 400
+
+
+def test_the_light_rooms_never_import_torch_onnx_or_numpy():
+    for file in FILES:
+        if file.relative_to(PACKAGE).parts[0] in LIGHT and file.name != "document.py":  # pydantic, where files are read
+            assert not {name.split(".")[0] for name in imports(file)} & HEAVY, file
+
+
+@pytest.mark.parametrize("words", [["cost", "resnet152"], ["arch", "resnet50"], ["zoo", "vgg*"], ["--help"]])
+def test_these_commands_start_without_anything_heavy(words):
+    program = (
+        "import sys; from netlathe.cli.main import run; code = run(sys.argv[1:]);"
+        f"heavy = {HEAVY!r} & {{name.split('.')[0] for name in sys.modules}};"
+        "print(heavy, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "set()"

@@ -1,0 +1,392 @@
+"""ONNX files compute what torch computes: every leaf alone, whole networks, and every entry of the zoo runs.
+
+The other side is torch's own functions and torchvision's modules; they share no line with the rules under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch.nn import functional as F
+
+import netlathe.arch as rooms
+from netlathe import zoo
+from netlathe.arch.build import conv, head, seq
+from netlathe.arch.combinators import Concat, Dag, Gate, Identity, Residual, Side, Vertex
+from netlathe.arch.joins import Add, Cat, Flatten, Mul, Rbf, Select
+from netlathe.arch.layers import ACTS, Act, Conv, Linear, Norm, Scale
+from netlathe.arch.leaf import Leaf
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node, Shape, node
+from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
+from netlathe.errors import NetlatheError
+from netlathe.lower.onnx import save_onnx, to_onnx
+from netlathe.lower.onnx_ops import RULES
+from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
+
+Tensors = dict[str, torch.Tensor]
+
+MAP, TOKENS, ROW = (6, 11, 14), (5, 8), (24,)
+
+
+def session(model: onnx.ModelProto | bytes, *, plain: bool = False) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    if plain:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(model if isinstance(model, bytes) else model.SerializeToString(), options)
+
+
+def image(shape: Shape, batch: int = 2) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(7).standard_normal((batch, *shape)).astype(np.float32) * 2
+
+
+def relative_error(y: Any, wanted: Any) -> float:
+    y, wanted = np.asarray(y), np.asarray(wanted)
+    assert y.shape == wanted.shape
+    return float(np.abs(y - wanted).max() / np.abs(wanted).max())
+
+
+def channels_last(x: torch.Tensor, f: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    return f(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def batch_norm(x: torch.Tensor, t: Tensors, eps: float = 1e-5) -> torch.Tensor:
+    return F.batch_norm(x, t["running_mean"], t["running_var"], t["weight"], t["bias"], eps=eps)
+
+
+def layer_norm(x: torch.Tensor, t: Tensors) -> torch.Tensor:
+    return F.layer_norm(x, x.shape[-1:], t["weight"], t["bias"])
+
+
+TORCH_ACTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "scaled_tanh": lambda x: 1.7159 * torch.tanh(x * 2 / 3),
+    "hardswish": F.hardswish,
+    "hardsigmoid": F.hardsigmoid,
+    "softmax": lambda x: F.softmax(x, dim=-1),
+}
+
+Oracle = Callable[[torch.Tensor, Tensors], torch.Tensor]
+
+# What a leaf must compute on an input of a shape: torch's own function.
+CASES: list[tuple[Leaf, Shape, Oracle]] = [
+    (Conv(4, 3), MAP, lambda x, t: F.conv2d(x, t["weight"], padding=1)),
+    (Conv(4, (5, 2), (2, 3), padding=(1, 0), bias=True), MAP,
+     lambda x, t: F.conv2d(x, t["weight"], t["bias"], stride=(2, 3), padding=(1, 0))),
+    (Conv(4, 3, dilation=2, groups=2), MAP, lambda x, t: F.conv2d(x, t["weight"], padding=2, dilation=2, groups=2)),
+    (Conv(None, 3, group_width=1), MAP, lambda x, t: F.conv2d(x, t["weight"], padding=1, groups=6)),
+    (Linear(7), ROW, lambda x, t: F.linear(x, t["weight"], t["bias"])),
+    (Linear(7, bias=False), ROW, lambda x, t: F.linear(x, t["weight"])),
+    (Linear(7), TOKENS, lambda x, t: F.linear(x, t["weight"], t["bias"])),
+    (Linear(7, bias=False), TOKENS, lambda x, t: F.linear(x, t["weight"])),
+    (Norm("batch"), MAP, batch_norm),
+    (Norm("batch", eps=1e-3), MAP, lambda x, t: batch_norm(x, t, 1e-3)),
+    (Norm("batch"), ROW, batch_norm),
+    (Norm("batch"), TOKENS, lambda x, t: batch_norm(x.movedim(-1, 1), t).movedim(1, -1)),
+    (Norm("layer"), MAP, lambda x, t: channels_last(x, lambda y: layer_norm(y, t))),
+    (Norm("layer"), TOKENS, layer_norm),
+    (Norm("layer"), ROW, layer_norm),
+    *((Act(name), MAP, lambda x, t, f=TORCH_ACTS[name]: f(x)) for name in ACTS),  # type: ignore[misc]
+    (Scale(), MAP, lambda x, t: x * t["weight"][:, None, None]),
+    (Scale(bias=True), MAP, lambda x, t: x * t["weight"][:, None, None] + t["bias"][:, None, None]),
+    (Scale(bias=True), TOKENS, lambda x, t: x * t["weight"] + t["bias"]),
+    (GlobalPool(), MAP, lambda x, t: x.mean((2, 3), keepdim=True)),
+    *((AdaptivePool(n), shape, lambda x, t, n=n: F.adaptive_avg_pool2d(x, n))  # type: ignore[misc]
+      for n in (1, 2, 3, 5, 7) for shape in (MAP, (2, 7, 7), (2, 14, 14), (2, 3, 2))),
+    (LocalNorm(), MAP, lambda x, t: F.local_response_norm(x, 5)),
+    (LocalNorm(3, alpha=0.3, beta=0.6, bias=2.0), MAP, lambda x, t: F.local_response_norm(x, 3, 0.3, 0.6, 2.0)),
+    (Select((4, 0, 4)), MAP, lambda x, t: x[:, [4, 0, 4]]),
+    (Flatten(), MAP, lambda x, t: x.flatten(1)),
+    (Rbf(5), ROW, lambda x, t: ((x[:, None] - t["codes"]) ** 2).sum(-1)),
+]  # fmt: skip
+
+
+def pools() -> Iterator[tuple[Leaf, Shape, Oracle]]:
+    """Every way in which a last window can hang over, at even and odd sizes."""
+    for size in (5, 6, 7, 8):
+        for kernel, stride, padding in ((2, 2, 0), (2, 2, 1), (3, 2, 0), (3, 2, 1), (3, 3, 1), (3, 1, 1), (5, 4, 2)):
+            for ceil in (False, True):
+                shape = (2, size, size + 3)
+                yield (
+                    Pool("max", kernel, stride, padding=padding, ceil=ceil),
+                    shape,
+                    lambda x, t, k=kernel, s=stride, p=padding, c=ceil: F.max_pool2d(x, k, s, p, ceil_mode=c),  # type: ignore[misc]
+                )
+                for counted in (False, True):
+                    yield (
+                        Pool("avg", kernel, stride, padding=padding, ceil=ceil, count_padding=counted),
+                        shape,
+                        lambda x, t, k=kernel, s=stride, p=padding, c=ceil, n=counted: F.avg_pool2d(x, k, s, p, c, n),  # type: ignore[misc]
+                    )
+
+
+def both(leaf: Node, shape: Shape, oracle: Oracle) -> tuple[Any, Any]:
+    """What ONNX Runtime and torch compute."""
+    network = Network("leaf", seq(leaf=leaf), shape)
+    weights = random_weights(network)
+    model = to_onnx(network, weights, batch=None)
+    onnx.checker.check_model(model, full_check=True)
+    x = image(shape)
+    tensors = {name.rpartition(".")[2]: torch.from_numpy(array) for name, array in weights.items()}
+    return session(model).run(None, {"input": x})[0], oracle(torch.from_numpy(x), tensors)
+
+
+@pytest.mark.parametrize(("leaf", "shape", "oracle"), CASES, ids=lambda x: "" if callable(x) else str(x))
+def test_a_leaf_computes_what_torch_computes(leaf: Leaf, shape: Shape, oracle: Oracle) -> None:
+    assert relative_error(*both(leaf, shape, oracle)) < 1e-5
+
+
+def test_pools_compute_what_torch_computes_wherever_the_last_window_falls() -> None:
+    wrong = [leaf for leaf, shape, oracle in pools() if relative_error(*both(leaf, shape, oracle)) > 1e-5]
+    assert not wrong
+
+
+def test_joins_compute_what_torch_computes() -> None:
+    network = Network(
+        "joins",
+        Dag(
+            1,
+            (
+                Vertex("a", Conv(6, 1), ("in0",)),
+                Vertex("b", GlobalPool(), ("a",)),
+                Vertex("sum", Add(), ("in0", "a", "a")),
+                Vertex("gate", Mul(), ("sum", "b")),
+                Vertex("product", Mul(), ("gate", "in0")),
+                Vertex("all", Cat(), ("product", "in0", "sum")),
+            ),
+        ),
+        MAP,
+    )
+    weights, x = random_weights(network), image(MAP)
+    t = torch.from_numpy(x)
+    a = F.conv2d(t, torch.from_numpy(weights["a.weight"]))
+    total = t + a + a
+    wanted = torch.cat([total * a.mean((2, 3), keepdim=True) * t, t, total], 1)
+    assert relative_error(session(to_onnx(network, weights, batch=2)).run(None, {"input": x})[0], wanted) < 1e-5
+
+
+def test_every_leaf_class_has_a_rule_and_a_test() -> None:
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    for module in iter_modules(rooms.__path__):
+        import_module(f"netlathe.arch.{module.name}")
+    leaves = {leaf for leaf in Leaf.__subclasses__() if leaf.__module__.startswith("netlathe.")}
+    assert leaves == set(RULES)
+    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat}
+    assert leaves == tested
+
+
+def test_an_operator_without_a_rule_is_refused_by_name_and_path() -> None:
+    @node
+    class Novelty(Leaf):
+        kind = "novelty"
+
+    with pytest.raises(NetlatheError, match=r"stem\.new: .*Novelty"):
+        to_onnx(Network("new", seq(stem=seq(new=Novelty(), act=Act())), MAP))
+
+
+def small(body: Node | None = None) -> Network:
+    return Network("small", body or seq(stem=conv(8, 3, 2), head=head(10)), (3, 16, 16))
+
+
+def test_nodes_and_tensors_are_named_by_path() -> None:
+    model = to_onnx(small())
+    assert [n.name for n in model.graph.node] == [op.path for op in small().graph().ops]
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    assert shapes == tensor_shapes(small())
+    assert shapes["stem.norm.running_var"] == (8,)
+
+
+def test_a_helper_node_is_named_after_its_operator() -> None:
+    names = [n.name for n in to_onnx(small(seq(act=Act("silu")))).graph.node]
+    assert names == ["act:1", "act"]
+
+
+def test_a_free_batch_runs_at_any_size_and_a_fixed_one_only_at_its_own() -> None:
+    free, fixed = session(to_onnx(small(), batch=None)), session(to_onnx(small(), batch=2))
+    assert [free.run(None, {"input": image((3, 16, 16), n)})[0].shape for n in (1, 3)] == [(1, 10), (3, 10)]
+    assert fixed.get_inputs()[0].shape == [2, 3, 16, 16]
+    assert free.get_inputs()[0].shape == ["N", 3, 16, 16]
+
+
+def test_the_file_says_what_it_is() -> None:
+    model = to_onnx(small())
+    said = {p.key: p.value for p in model.metadata_props}
+    assert said["netlathe.name"] == "small"
+    assert said["netlathe.input"] == "3x16x16"
+    assert (model.producer_name, model.opset_import[0].version, model.ir_version) == ("netlathe", 21, 10)
+
+
+def test_a_network_of_a_lone_leaf_or_of_nothing_runs() -> None:
+    x = image(MAP, 1)
+    for body, wanted in ((Act(), np.maximum(x, 0)), (Identity(), x), (Side(head(3)), x)):
+        model = to_onnx(Network("tiny", body, MAP))
+        onnx.checker.check_model(model, full_check=True)
+        np.testing.assert_array_equal(session(model).run(None, {"input": x})[0], wanted)
+
+
+def test_combinators_are_wired_as_they_say() -> None:
+    body = seq(
+        up=Conv(6, 1),
+        skip=Residual(Act("tanh")),
+        gate=Gate(seq(pool=GlobalPool(), act=Act("sigmoid"))),
+        both=Concat(("a", "b"), (Act("relu"), Identity())),
+    )
+    network = Network("wired", body, MAP)
+    weights, x = random_weights(network), image(MAP)
+    y = F.conv2d(torch.from_numpy(x), torch.from_numpy(weights["up.weight"]))
+    y = y + torch.tanh(y)
+    y = y * torch.sigmoid(y.mean((2, 3), keepdim=True))
+    wanted = torch.cat([F.relu(y), y], 1)
+    assert relative_error(session(to_onnx(network, weights, batch=2)).run(None, {"input": x})[0], wanted) < 1e-5
+
+
+# Whole networks against torchvision: our weights copied into its modules in the order of execution.
+
+
+def executed(module: torch.nn.Module, x: torch.Tensor) -> list[torch.nn.Module]:
+    """The modules with tensors of their own, in the order in which a forward calls them."""
+    calls: list[torch.nn.Module] = []
+    for part in module.modules():
+        if next(part.parameters(recurse=False), None) is not None:
+            part.register_forward_pre_hook(lambda part, _: calls.append(part))
+    module(x)
+    return calls
+
+
+@pytest.mark.parametrize(("name", "twin"), [("resnet18", "resnet18"), ("mobilenetv2", "mobilenet_v2")])
+def test_a_network_computes_what_torchvision_computes(name: str, twin: str, torchvision: ModuleType) -> None:
+    network = zoo.get(name).at(64)
+    weights = random_weights(network, seed=3)
+    x = image(network.input)
+    module = getattr(torchvision.models, twin)(weights=None).eval()
+    with torch.no_grad():
+        ours = [op for op in network.graph().ops if op.weights]
+        theirs = executed(module, torch.from_numpy(x))
+        for op, part in zip(ours, theirs, strict=True):
+            for tensor in op.weights | op.buffers:
+                target = getattr(part, tensor)
+                assert tuple(target.shape) == weights[f"{op.path}.{tensor}"].shape
+                target.copy_(torch.from_numpy(weights[f"{op.path}.{tensor}"]))
+        wanted = module(torch.from_numpy(x))
+    y = session(to_onnx(network, weights, batch=None)).run(None, {"input": x})[0]
+    assert wanted.std() > 0.1  # the comparison is about numbers, not about zeros
+    assert relative_error(y, wanted) < 1e-4
+
+
+def smallest(network: Network) -> Network:
+    """The network at the smallest resolution that its strides allow."""
+    for resolution in (32, 64, 96, 128):
+        try:
+            network.at(resolution).graph()
+        except NetlatheError:
+            continue
+        return network.at(resolution)
+    return network
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_network_of_the_zoo_is_a_valid_file_that_runs(name: str) -> None:
+    network = smallest(zoo.get(name))
+    content = to_onnx(network).SerializeToString()
+    large = len(content) > 250e6  # every further copy of its weights costs seconds
+    onnx.checker.check_model(content, full_check=not large)
+    y = session(content, plain=large).run(None, {"input": image(network.input, 1)})[0]
+    assert y.shape == (1, *network.graph().ops[-1].out_shape)
+    assert 0.1 < y.std() < 100  # neither vanished nor exploded, at any depth
+
+
+# Weights
+
+
+def test_weights_follow_from_seed_and_path_alone() -> None:
+    shallow = random_weights(small(seq(stem=conv(8, 3, 2), head=head(10))))
+    deep = random_weights(small(seq(stem=conv(8, 3, 2), more=conv(8, 3), head=head(10))))
+    other = random_weights(small(), seed=1)
+    for name, array in shallow.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, deep[name])
+        assert not np.array_equal(array, other[name])
+
+
+def test_activations_stay_of_order_one_through_two_hundred_layers() -> None:
+    plain = {f"layer{i}": conv(16, 3) for i in range(200)}
+    skips = {f"layer{i}": Residual(seq(a=conv(16, 3), b=conv(16, 3, act=None))) >> Act() for i in range(50)}
+    for parts in (plain, skips):
+        network = Network("deep", seq(**parts), (16, 8, 8))
+        y = session(to_onnx(network)).run(None, {"input": image((16, 8, 8), 1)})[0]
+        assert np.isfinite(y).all()
+        assert 1e-2 < y.std() < 1e4
+        assert np.abs(y[y != 0]).min() > 1e-30  # float32 turns denormal, and slow, below 1.2e-38
+
+
+def test_norm_statistics_are_far_from_trivial() -> None:
+    weights = random_weights(Network("norm", seq(norm=Norm()), (1000, 1, 1)))
+    assert weights["norm.running_var"].min() > 0
+    for name, trivial in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+        assert np.abs(weights[f"norm.{name}"] - trivial).mean() > 0.1
+
+
+def test_given_weights_are_used() -> None:
+    network = Network("linear", seq(layer=Linear(2)), (2,))
+    model = to_onnx(network, {"layer.weight": [[1, 2], [3, 4]], "layer.bias": np.array([10.0, 20.0])})
+    x = np.array([[1, 1]], np.float32)
+    np.testing.assert_array_equal(session(model).run(None, {"input": x})[0], [[13, 27]])
+
+
+def test_weights_that_do_not_fit_are_all_reported_at_once() -> None:
+    given = dict(random_weights(small()))
+    given["head.classifier.weights"] = given.pop("head.classifier.weight")
+    given["stem.conv.weight"] = given["stem.conv.weight"][:4]
+    with pytest.raises(NetlatheError) as caught:
+        checked_weights(small(), given)
+    said = str(caught.value)
+    assert "missing: head.classifier.weight (10, 8)" in said
+    assert "unexpected: head.classifier.weights (did you mean head.classifier.weight?)" in said
+    assert "stem.conv.weight is (4, 3, 3, 3), the network needs (8, 3, 3, 3)" in said
+
+
+# Files and limits
+
+
+def test_a_file_is_complete_or_absent(tmp_path: Path) -> None:
+    save_onnx(small(), tmp_path / "a.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+    assert (tmp_path / "a.onnx").read_bytes() == to_onnx(small()).SerializeToString()
+    (tmp_path / "folder.onnx").mkdir()
+    for where in (tmp_path / "folder.onnx", tmp_path / "none" / "a.onnx", tmp_path / "a.onnx" / "b.onnx"):
+        with pytest.raises(NetlatheError, match="cannot write"):
+            save_onnx(small(), where)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "folder.onnx"]
+
+
+def test_what_one_file_cannot_hold_is_refused_before_any_work() -> None:
+    with pytest.raises(NetlatheError, match=r"2\.40 GB"):
+        to_onnx(Network("huge", seq(layer=Linear(30_000, bias=False)), (20_000,)))
+
+
+def test_an_even_local_norm_is_refused_with_the_fix() -> None:
+    with pytest.raises(NetlatheError, match="use 3 or 5") as caught:
+        to_onnx(Network("even", seq(norm=LocalNorm(4)), MAP))
+    assert caught.value.path == "norm"
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_below_one_is_refused(batch: int) -> None:
+    with pytest.raises(NetlatheError, match="at least 1"):
+        to_onnx(small(), batch=batch)

@@ -1,0 +1,80 @@
+"""Law 5: params and MACs equal the printed figures within their rounding, or the row says why not."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from netlathe import zoo
+from netlathe.cost.totals import totals
+from netlathe.zoo.published import best, figures, table
+
+ROWS = [row for name in table() for row in figures(name)]
+
+
+def within_rounding(printed: Decimal, counted: int, unit: int) -> bool:
+    """Within half a unit of the last printed digit."""
+    exponent = printed.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return abs(printed - Decimal(counted) / unit) <= Decimal(5).scaleb(exponent - 1)
+
+
+@pytest.mark.parametrize("name", table())
+def test_counts_equal_the_printed_figures_or_the_row_says_why_not(name: str) -> None:
+    for row in figures(name):
+        network = zoo.get(name, resolution=row.resolution)
+        counted = totals(network.body, network.input)
+        if row.params_M is not None and not within_rounding(row.params_M, counted.params, 10**6):
+            assert "params" in row.note, f"{row}: counted {counted.params}"
+        if row.macs_G is not None and not within_rounding(row.macs_G, counted.macs, 10**9):
+            assert "MACs" in row.note, f"{row}: counted {counted.macs}"
+
+
+def test_most_printed_figures_are_reproduced() -> None:
+    off = [row for row in ROWS if "params" in row.note or "MACs" in row.note]
+    assert len(off) < len(ROWS) / 4
+
+
+def test_rows_are_complete_and_sane() -> None:
+    assert len(ROWS) > 400
+    for row in ROWS:
+        assert row.source, row
+        assert row.recipe, row
+        assert row.top1 is None or 30 < row.top1 < 95, row
+        assert row.top1 is None or row.top5 is None or row.top1 < row.top5 < 100, row
+        assert row.crops in (1, 10), row
+    assert len(set(ROWS)) == len(ROWS)
+
+
+def test_all_registered_families_have_figures() -> None:
+    assert set(zoo.names()) - table().keys() == {"lenet5_modern"}
+    assert table().keys() <= set(zoo.names())
+
+
+def test_the_best_figure_is_single_crop_from_imagenet_1k_unless_asked() -> None:
+    fair, any_data = best("regnety_16gf"), best("regnety_16gf", extra_data=True)
+    assert fair is not None
+    assert not fair.extra_data
+    assert any_data is not None
+    assert any_data.extra_data
+    assert any_data.top1 == 86.028  # timm's ImageNet-12k weights at 288 pixels, just above SWAG at 384
+    vgg = best("vgg16", resolution=224)
+    assert vgg is not None
+    assert (vgg.crops, vgg.top1) == (1, 71.594)
+
+
+def test_the_best_figure_can_be_asked_at_one_resolution() -> None:
+    at_224, anywhere = best("resnet50", resolution=224), best("resnet50")
+    assert at_224 is not None
+    assert anywhere is not None
+    assert (at_224.top1, at_224.resolution) == (80.858, 224)
+    assert (anywhere.top1, anywhere.resolution) == (81.24, 288)
+    assert best("resnet50", resolution=97) is None
+    assert best("lenet5") is None
+    assert figures("no such network") == ()
+
+
+def test_weights_of_torchvisions_own_graphs_belong_to_the_tv_names() -> None:
+    assert any("torchvision" in row.recipe for row in figures("regnety_8gf_tv"))
+    assert not any("torchvision" in row.recipe for row in figures("regnety_8gf"))
