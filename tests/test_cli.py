@@ -191,7 +191,14 @@ def test_choose_picks_measures_and_explains(tmp_path):
 
 def test_ctrl_c_keeps_what_was_measured_and_exits_130(tmp_path):
     words = [NETLATHE, "choose", "--latency", "1s", "--networks", "mobilenetv1*", "--seconds", "2"]
-    job = subprocess.Popen(words, env=os.environ | {"NETLATHE_CACHE": str(tmp_path)}, stderr=subprocess.PIPE, text=True)
+    job = subprocess.Popen(
+        words,
+        env=os.environ | {"NETLATHE_CACHE": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell inherits an ignored SIGINT, and so would the tests' own children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     ledger = tmp_path / "measurements.jsonl"
     end = time.monotonic() + 60
     while not ledger.exists() and time.monotonic() < end:

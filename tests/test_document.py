@@ -93,7 +93,7 @@ def test_all_faults_are_reported_at_once_with_their_paths_and_the_nearest_names(
     ("change", "said"),
     [
         (lambda d: d.update(schema="netlathe.arch/9"), "schema: must be 'netlathe.arch/1'"),
-        (lambda d: d.update(input=[3, 0, 32]), "input: must be [channels, height, width]"),
+        (lambda d: d.update(input=[3, 0, 32]), "input: must be sizes such as [channels, height, width]"),
         (lambda d: d.update(input="3x32x32"), "input: must be"),
         (lambda d: d.pop("body"), "body: is missing"),
         (lambda d: d.update(body=[1]), "body: must be a node"),

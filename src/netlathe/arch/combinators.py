@@ -7,9 +7,10 @@ the graph, a torch forward, ONNX nodes. An empty name adds nothing to a path.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from netlathe.arch.joins import Add, Cat, Mul
+from netlathe.arch.joins import Add, Cat, Crop, Mul
 from netlathe.arch.leaf import need, positive
 from netlathe.arch.node import Node, Run, V, node
 from netlathe.errors import ShapeError, unknown
@@ -42,8 +43,8 @@ class Identity(Combinator):
 
 
 @node
-class Seq(Combinator):
-    """y = last(... second(first(x)))."""
+class Named(Combinator):
+    """Named items: what Seq, Concat and Choice share."""
 
     names: tuple[str, ...]
     items: tuple[Node, ...]
@@ -55,7 +56,12 @@ class Seq(Combinator):
         return iter(zip(self.names, self.items, strict=True))
 
     def rebuild(self, items: tuple[Node, ...]) -> Node:
-        return Seq(self.names, items)
+        return replace(self, items=items)
+
+
+@node
+class Seq(Named):
+    """y = last(... second(first(x)))."""
 
     def apply(self, run: Run[V], *xs: V) -> V:
         one("seq", xs)
@@ -94,24 +100,20 @@ class Residual(Combinator):
 
 
 @node
-class Concat(Combinator):
-    """y = [f1(x), f2(x), ...], channels one after the other."""
+class Concat(Named):
+    """y = [f1(x), f2(x), ...], channels one after the other; with `crop`, maps are cut to the smallest, centred."""
 
-    names: tuple[str, ...]
-    items: tuple[Node, ...]
-
-    def __post_init__(self) -> None:
-        check_names(self.names, self.items)
-
-    def children(self) -> Iterator[tuple[str, Node]]:
-        return iter(zip(self.names, self.items, strict=True))
-
-    def rebuild(self, items: tuple[Node, ...]) -> Node:
-        return Concat(self.names, items)
+    crop: bool = False
 
     def apply(self, run: Run[V], *xs: V) -> V:
         one("concat", xs)
-        return run(Cat(), "cat", *(run(item, name, xs[0]) for name, item in self.children()))
+        ys = [run(item, name, xs[0]) for name, item in self.children()]
+        if self.crop:
+            high, wide = (min(y.shape[axis] for y in ys) for axis in (1, 2))
+            cut = Crop(high, wide)
+            sizes = [y.shape[1:] != (high, wide) for y in ys]
+            ys = [run(cut, f"crop{i}", y) if larger else y for i, (y, larger) in enumerate(zip(ys, sizes, strict=True))]
+        return run(Cat(), "cat", *ys)
 
 
 @node
@@ -179,20 +181,8 @@ class Side(Combinator):
 
 
 @node
-class Choice(Combinator):
+class Choice(Named):
     """One of several expressions, not yet decided: an expression that contains one is a search space."""
-
-    names: tuple[str, ...]
-    items: tuple[Node, ...]
-
-    def __post_init__(self) -> None:
-        check_names(self.names, self.items)
-
-    def children(self) -> Iterator[tuple[str, Node]]:
-        return iter(zip(self.names, self.items, strict=True))
-
-    def rebuild(self, items: tuple[Node, ...]) -> Node:
-        return Choice(self.names, items)
 
     def apply(self, run: Run[V], *xs: V) -> V:
         raise ShapeError(

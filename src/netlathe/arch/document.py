@@ -7,24 +7,23 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, cast, get_type_hints
 
-from netlathe.arch import combinators, joins, layers, pools
-from netlathe.arch.combinators import Choice, Concat, Seq
+from netlathe.arch import combinators, joins, layers, pools, tokens
+from netlathe.arch.combinators import Named
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.errors import NetlatheError, nearest
 
 SCHEMA = "netlathe.arch/1"
-LISTS = (Seq, Concat, Choice)  # names and items are one list of named nodes in the document
 
 
 @cache
 def kinds() -> dict[str, type[Node]]:
     """Every concrete node by the name that documents use."""
-    modules = (layers, pools, joins, combinators)
+    modules = (layers, pools, joins, tokens, combinators)
     found = (value for module in modules for value in vars(module).values())
     nodes: list[type[Node]] = [c for c in (*found, Times) if isinstance(c, type) and issubclass(c, Node)]
-    return {c.label: c for c in nodes if "__dataclass_fields__" in vars(c)}
+    return {c.label: c for c in nodes if "__dataclass_fields__" in vars(c) and c is not Named}
 
 
 def to_json(network: Network, *, indent: int | None = 1) -> str:
@@ -33,6 +32,7 @@ def to_json(network: Network, *, indent: int | None = 1) -> str:
         "schema": SCHEMA,
         "name": network.name,
         "input": list(network.input),
+        **({"more": [list(shape) for shape in network.more]} if network.more else {}),
         "body": encode(network.body),
     }
     return json.dumps(document, indent=indent) + "\n"
@@ -44,11 +44,13 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if not isinstance(value, Node):
         return value
-    if isinstance(value, LISTS):
-        named = zip(value.names, value.items, strict=True)
-        return {"kind": value.label, "items": [({"name": n} if n else {}) | encode(item) for n, item in named]}
     defaults = {f.name: f.default for f in fields(value)}  # type: ignore[arg-type]
     said = {name: encode(field) for name, field in value.fields().items() if field != defaults[name]}
+    if isinstance(value, Named):  # names and items are one list of named nodes in the document
+        names = said.pop("names")
+        said["items"] = [
+            ({"name": name} if name else {}) | item for name, item in zip(names, said["items"], strict=True)
+        ]
     return {"kind": value.label} | said
 
 
@@ -89,16 +91,18 @@ class Reader:
         if not isinstance(document, dict):
             self.fault("", f"must be an object, not {type(document).__name__}")
             return None
-        legal = ("schema", "name", "input", "body")
+        legal = ("schema", "name", "input", "more", "body")
         for key in document.keys() - set(legal):
             self.fault(key, "unknown field", legal, key)
         if document.get("schema") != SCHEMA:
             self.fault("schema", f"must be {SCHEMA!r}, not {document.get('schema')!r}")
-        name, shape = document.get("name"), document.get("input")
+        name, shape, more = document.get("name"), document.get("input"), document.get("more", [])
         if not isinstance(name, str) or not name:
             self.fault("name", "must be a text")
-        if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape) or len(shape) != 3:
-            self.fault("input", f"must be [channels, height, width], not {shape!r}")
+        if not is_shape(shape):
+            self.fault("input", f"must be sizes such as [channels, height, width], not {shape!r}")
+        if not isinstance(more, list) or not all(map(is_shape, more)):
+            self.fault("more", f"must be a list of further inputs, each a list of sizes, not {more!r}")
         if "body" not in document:
             self.fault("body", "is missing")
         body = self.value(document.get("body", {"kind": "identity"}), "body")
@@ -106,7 +110,7 @@ class Reader:
             self.fault("body", "must be a node, an object with a kind")
         if self.faults or not isinstance(body, Node):
             return None
-        return Network(str(name), body, tuple(shape or ()))
+        return Network(str(name), body, tuple(shape or ()), tuple(map(tuple, more)))
 
     def value(self, value: Any, path: str) -> Any:
         """A field: objects are nodes, lists are tuples."""
@@ -123,7 +127,7 @@ class Reader:
             return None
         cls = kinds()[kind]
         said = {key: value for key, value in document.items() if key != "kind"}
-        if issubclass(cls, LISTS) and isinstance(said.get("items"), list):
+        if issubclass(cls, Named) and isinstance(said.get("items"), list):
             said["names"] = [item.pop("name", "") if isinstance(item, dict) else "" for item in said["items"]]
         before = len(self.faults)
         values, sound = {}, set()
@@ -154,6 +158,11 @@ class Reader:
                 wrong = mismatch(cls, key, values[key])
                 if wrong:
                     self.fault(f"{path}.{key}", wrong)
+
+
+def is_shape(value: Any) -> bool:
+    """One to three positive whole numbers."""
+    return isinstance(value, list) and 1 <= len(value) <= 3 and all(type(n) is int and n > 0 for n in value)
 
 
 def mismatch(cls: type[Node], key: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The leaves that combine, choose or re-read values: add, multiply, concatenate, select, flatten, code distance."""
+"""The leaves that combine, cut or re-read values: add, multiply, concatenate, select, crop, flatten, code distance."""
 
 from __future__ import annotations
 
@@ -82,6 +82,77 @@ class Select(Leaf):
 
     def __str__(self) -> str:
         return f"channels {' '.join(map(str, self.channels))}"
+
+
+@node
+class Condition(Leaf):
+    """y = x + b, one shift a channel that is computed elsewhere: (C, H, W) and (C,) -> (C, H, W)."""
+
+    kind = "add"
+    inputs = 2
+
+    def out(self, *xs: Shape) -> Shape:
+        x, shift = xs
+        if shift != (x[0],):
+            raise ShapeError(f"cannot shift {x} by {shift}", hint=f"the shift must be {(x[0],)}")
+        return x
+
+    def __str__(self) -> str:
+        return "shift channels"
+
+
+@node
+class Crop(Leaf):
+    """y = the middle height x width of a map; an odd rest is cut at the end."""
+
+    height: int
+    width: int
+
+    kind = "crop"
+
+    def __post_init__(self) -> None:
+        positive(height=self.height, width=self.width)
+
+    def out(self, *xs: Shape) -> Shape:
+        x = feature_map(xs[0], "crop")
+        if self.height > x[1] or self.width > x[2]:
+            raise ShapeError(f"cannot crop {x} to {self.height}x{self.width}")
+        return (x[0], self.height, self.width)
+
+    def __str__(self) -> str:
+        return f"crop {self.height}x{self.width}"
+
+
+@node
+class Offset(Leaf):
+    """y[i, j] = x[i + 1, j + 1], zero beyond the edge: the second path of NASNet's factorised reduction."""
+
+    kind = "move"
+
+    def out(self, *xs: Shape) -> Shape:
+        return feature_map(xs[0], "offset")
+
+    def __str__(self) -> str:
+        return "offset by one"
+
+
+@node
+class Upsample(Leaf):
+    """y = every position repeated `factor` times both ways (nearest neighbour)."""
+
+    factor: int = 2
+
+    kind = "upsample"
+
+    def __post_init__(self) -> None:
+        positive(factor=self.factor)
+
+    def out(self, *xs: Shape) -> Shape:
+        x = feature_map(xs[0], "upsample")
+        return (x[0], x[1] * self.factor, x[2] * self.factor)
+
+    def __str__(self) -> str:
+        return f"upsample x{self.factor}"
 
 
 @node

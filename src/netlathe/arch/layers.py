@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY
 from math import prod
 from typing import Literal
 
-from netlathe.arch.leaf import Leaf, Pair, Width, feature_map, need, pair, positive, resolve, text, window
+from netlathe.arch.leaf import Leaf, Padding, Pair, Width, feature_map, need, pair, positive, resolve, text, window
 from netlathe.arch.node import Shape, Size, node
 from netlathe.errors import ShapeError
 
@@ -19,7 +19,7 @@ class Conv(Leaf):
     """y[o] = sum_i w[o, i] * x[i]: a 2-D convolution, (C, H, W) -> (out, H', W').
 
     `groups` splits the channels (cardinality); `group_width` says instead how many channels a group has, so
-    group_width=1 is depthwise whatever arrives. `padding` None keeps the size at stride 1.
+    group_width=1 is depthwise whatever arrives. `padding`: see `leaf.pads`.
     """
 
     width: Width
@@ -29,7 +29,7 @@ class Conv(Leaf):
     groups: Size = 1
     group_width: Size | None = None
     dilation: int = 1
-    padding: Pair | None = None
+    padding: Padding = None
     bias: bool = False
 
     kind = "conv"
@@ -37,13 +37,6 @@ class Conv(Leaf):
     def __post_init__(self) -> None:
         positive(width=self.width, kernel=self.kernel, stride=self.stride, groups=self.groups,
                  group_width=self.group_width, dilation=self.dilation)  # fmt: skip
-
-    def pad(self) -> tuple[int, int]:
-        """(vertical, horizontal) padding on each side."""
-        if self.padding is not None:
-            return pair(self.padding)
-        a, b = pair(self.kernel)
-        return self.dilation * (a - 1) // 2, self.dilation * (b - 1) // 2
 
     def group_count(self, x: Shape) -> Size:
         """How many groups the channels of x are split into."""
@@ -61,7 +54,7 @@ class Conv(Leaf):
                     f"{channels} {side} channels cannot be split into {groups} groups",
                     hint=f"{x} arrives, {wide} channels leave: both must be multiples of the groups",
                 )
-        return (wide, *window(x, self.kernel, self.stride, self.pad(), self.dilation, "conv"))
+        return (wide, *window(x, self.kernel, self.stride, self.padding, self.dilation, "conv"))
 
     def weights(self, *xs: Shape) -> dict[str, Shape]:
         x = xs[0]
@@ -91,8 +84,46 @@ class Conv(Leaf):
 
 
 @node
+class ConvTranspose(Leaf):
+    """y = a k x k patch an input position, `stride` apart, overlaps added: (C, H, W) -> (out, H', W'), H' = (H-1)s + k.
+
+    MACs are those of the input positions (`../shared/reference/cost.md`, section 1).
+    """
+
+    width: Width
+    kernel: Pair = 2
+    stride: Pair = 2
+    _: KW_ONLY
+    bias: bool = True
+
+    kind = "conv"
+
+    def __post_init__(self) -> None:
+        positive(width=self.width, kernel=self.kernel, stride=self.stride)
+
+    def out(self, *xs: Shape) -> Shape:
+        x = feature_map(xs[0], "transposed conv")
+        (kh, kw), (sh, sw) = pair(self.kernel), pair(self.stride)
+        return (resolve(self.width, x[0]), (x[1] - 1) * sh + kh, (x[2] - 1) * sw + kw)
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        wide = resolve(self.width, xs[0][0])
+        weight: dict[str, Shape] = {"weight": (xs[0][0], wide, *pair(self.kernel))}
+        return weight | {"bias": (wide,)} if self.bias else weight
+
+    def macs(self, y: Shape, *xs: Shape) -> Size:
+        return prod(self.weights(*xs)["weight"]) * xs[0][1] * xs[0][2]
+
+    def form(self, *xs: Shape) -> str:
+        return "transposed"
+
+    def __str__(self) -> str:
+        return f"transposed conv {text(self.kernel)} {self.width} /{self.stride}"
+
+
+@node
 class Linear(Leaf):
-    """y = W x + b over the last axis: (..., C) -> (..., out)."""
+    """y = W x + b over the last axis of features (C,), tokens (T, C) or a grid (1, H, W, C)."""
 
     width: Width
     bias: bool = True
@@ -103,8 +134,9 @@ class Linear(Leaf):
         positive(width=self.width)
 
     def out(self, *xs: Shape) -> Shape:
-        if len(xs[0]) > 2:
-            raise ShapeError(f"linear needs features or tokens, but the map {xs[0]} arrives", hint="flatten it first")
+        if len(xs[0]) == 3:
+            hint = "flatten it first, or read it as Grid() or Tokens()"
+            raise ShapeError(f"linear needs features, tokens or a grid, but the map {xs[0]} arrives", hint=hint)
         return (*xs[0][:-1], resolve(self.width, xs[0][-1]))
 
     def weights(self, *xs: Shape) -> dict[str, Shape]:
@@ -133,7 +165,7 @@ class Norm(Leaf):
         need(self.eps > 0, f"eps must be positive, not {self.eps}")
 
     def channels(self, x: Shape) -> Size:
-        """The size of the channel axis: the first of a map, the last of tokens."""
+        """The size of the channel axis: the first of a map, else the last."""
         return x[0] if len(x) == 3 else x[-1]
 
     def weights(self, *xs: Shape) -> dict[str, Shape]:

@@ -8,12 +8,13 @@ as in the papers of ResNet, MobileNet, EfficientNet and RegNet.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from netlathe.arch.node import Node, Shape, Size, node
 from netlathe.errors import ShapeError
 
 Pair: TypeAlias = int | tuple[int, int]
+Padding: TypeAlias = Pair | Literal["same"] | None
 
 
 @node
@@ -97,14 +98,29 @@ def feature_map(x: Shape, who: str) -> Shape:
     return x
 
 
-def window(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: int, who: str) -> tuple[Size, Size]:
-    """Output height and width of a sliding window: (n + 2p - d(k-1) - 1) // s + 1."""
-    (kh, kw), (sh, sw), (ph, pw) = pair(kernel), pair(stride), pair(padding)
-    high = (x[1] + 2 * ph - dilation * (kh - 1) - 1) // sh + 1
-    wide = (x[2] + 2 * pw - dilation * (kw - 1) - 1) // sw + 1
+def pads(x: Shape, kernel: Pair, stride: Pair, padding: Padding, dilation: int = 1) -> tuple[Size, Size, Size, Size]:
+    """(top, left, bottom, right) padding of a window on x; None keeps the size at stride 1, "same" is TensorFlow's.
+
+    TensorFlow pads as much as gives ceil(n / stride) positions, and puts an odd rest at the end.
+    """
+    (kh, kw), (sh, sw) = pair(kernel), pair(stride)
+    if padding == "same":
+        high = max((-(-x[1] // sh) - 1) * sh + dilation * (kh - 1) + 1 - x[1], 0)
+        wide = max((-(-x[2] // sw) - 1) * sw + dilation * (kw - 1) + 1 - x[2], 0)
+        return high // 2, wide // 2, high - high // 2, wide - wide // 2
+    ph, pw = (dilation * (kh - 1) // 2, dilation * (kw - 1) // 2) if padding is None else pair(padding)
+    return ph, pw, ph, pw
+
+
+def window(x: Shape, kernel: Pair, stride: Pair, padding: Padding, dilation: int, who: str) -> tuple[Size, Size]:
+    """Output height and width of a sliding window: (n + pads - d(k-1) - 1) // s + 1."""
+    (kh, kw), (sh, sw) = pair(kernel), pair(stride)
+    top, left, bottom, right = pads(x, kernel, stride, padding, dilation)
+    high = (x[1] + top + bottom - dilation * (kh - 1) - 1) // sh + 1
+    wide = (x[2] + left + right - dilation * (kw - 1) - 1) // sw + 1
     if (isinstance(high, int) and high < 1) or (isinstance(wide, int) and wide < 1):
         raise ShapeError(
-            f"{who} with kernel {text(kernel)} and padding {text(padding)} does not fit into {x[1]}x{x[2]}",
+            f"{who} with kernel {text(kernel)} and padding {text((top, left))} does not fit into {x[1]}x{x[2]}",
             hint="raise the resolution, or lower the kernel or the strides before it",
         )
     return high, wide

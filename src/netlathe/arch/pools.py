@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import Literal
 
-from netlathe.arch.leaf import Leaf, Pair, feature_map, need, pair, positive, text, window
+from netlathe.arch.leaf import Leaf, Pair, feature_map, need, pads, pair, positive, text, window
 from netlathe.arch.node import Shape, Size, node
 
 
@@ -20,7 +20,7 @@ class Pool(Leaf):
     kernel: Pair
     stride: Pair | None = None
     _: KW_ONLY
-    padding: Pair = 0
+    padding: Pair | Literal["same"] = 0
     ceil: bool = False
     count_padding: bool = True
 
@@ -29,7 +29,7 @@ class Pool(Leaf):
     def __post_init__(self) -> None:
         need(self.mode in ("max", "avg"), f"mode must be max or avg, not {self.mode!r}")
         positive(kernel=self.kernel, stride=self.stride)
-        for p, k in zip(pair(self.padding), pair(self.kernel), strict=True):
+        for p, k in zip(pair(0 if self.padding == "same" else self.padding), pair(self.kernel), strict=True):
             need(0 <= 2 * p <= k, f"padding must be from 0 to half the kernel {self.kernel}, not {self.padding}")
 
     def step(self) -> tuple[int, int]:
@@ -42,10 +42,12 @@ class Pool(Leaf):
         if not self.ceil:
             return (x[0], *floor)
         sizes: list[Size] = []
-        for n, k, s, p in zip(x[1:], pair(self.kernel), self.step(), pair(self.padding), strict=True):
-            count = -(-(n + 2 * p - k) // s) + 1
-            # torch's rule: a window that would start in the right padding is dropped
-            sizes.append(count - 1 if (count - 1) * s >= n + p else count)
+        top, left, bottom, right = pads(x, self.kernel, self.step(), self.padding)
+        sides = ((top, bottom), (left, right))
+        for n, k, s, (before, after) in zip(x[1:], pair(self.kernel), self.step(), sides, strict=True):
+            count = -(-(n + before + after - k) // s) + 1
+            # torch's rule: a window that would start in the padding at the end is dropped
+            sizes.append(count - 1 if (count - 1) * s >= n + before else count)
         return (x[0], *sizes)
 
     def form(self, *xs: Shape) -> str:
@@ -58,12 +60,13 @@ class Pool(Leaf):
 
 @node
 class GlobalPool(Leaf):
-    """y = mean over all positions: (C, H, W) -> (C, 1, 1)."""
+    """y = mean over all positions: (C, H, W) -> (C, 1, 1); tokens (T, C) and a grid (1, H, W, C) -> (C,)."""
 
     kind = "globalpool"
 
     def out(self, *xs: Shape) -> Shape:
-        return (feature_map(xs[0], "global pool")[0], 1, 1)
+        x = xs[0]
+        return (x[-1],) if len(x) in (2, 4) else (feature_map(x, "global pool")[0], 1, 1)
 
     def __str__(self) -> str:
         return "global pool"
