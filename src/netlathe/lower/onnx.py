@@ -6,9 +6,7 @@ nodes by `path:1`, weights as in a torch state dict (`path.weight`). The input i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -20,6 +18,7 @@ from netlathe.arch.graph import Graph, Op
 from netlathe.arch.network import Network
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
+from netlathe.files import write_bytes
 from netlathe.lower.onnx_ops import RULES, Pen
 from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
 
@@ -92,21 +91,11 @@ def save_onnx(
     batch: int | None = 1,
     seed: int = 0,
 ) -> None:
-    """Write `to_onnx(...)` to a file, which is complete or absent: a temporary file is renamed into place.
+    """Write `to_onnx(...)` to a file, atomically.
 
     Raises NetlatheError as `to_onnx` does, and where the file cannot be written.
     """
-    path = Path(path)
-    content = to_onnx(network, weights, batch=batch, seed=seed).SerializeToString()
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise NetlatheError(f"cannot write {path}: {error.strerror}", code="file.write") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    write_bytes(path, to_onnx(network, weights, batch=batch, seed=seed).SerializeToString())
 
 
 def written(op: Op, names: dict[int, str]) -> Pen:

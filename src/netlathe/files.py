@@ -1,0 +1,28 @@
+"""Files are complete or absent: what is written goes to a temporary file that is renamed into place."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from netlathe.errors import NetlatheError
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file atomically. Raises NetlatheError where it cannot be written."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise NetlatheError(f"cannot write {path}: {error.strerror}", code="file.write") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    write_bytes(path, content.encode())
