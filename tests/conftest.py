@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,3 +67,30 @@ def torchvision() -> ModuleType:
 def timm(torchvision: ModuleType) -> ModuleType:
     """timm, which imports torchvision."""
     return load("timm")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch on one thread: many small computations beside other test processes."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder with a card of this machine, so that `choose` need not calibrate for half a minute."""
+    from netlathe.bench.own_card import own_card_path
+    from netlathe.device.card import Card, Error, Model, save
+
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("NETLATHE_CACHE", str(folder))
+    table = {"*.macs": 10.0, "*.read": 0.1, "*.write": 0.1, "*.weights": 0.1, "*.calls": 0.01}
+    model = Model("onnxruntime", "2026-01-01", 9, table, Error(0.5, 1.0, 0.2, 5.0))
+    path = own_card_path()
+    path.parent.mkdir(parents=True)
+    save(Card(path.stem, "a test", "server cpu", "2026-01-01", (), (model,)), path)
+    return folder

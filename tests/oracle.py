@@ -44,14 +44,23 @@ class Macs(TorchDispatchMode):
                 self.total += product(args[1], args[2])
             case aten.mm | aten.bmm:
                 self.total += product(args[0], args[1])
+            case aten._scaled_dot_product_flash_attention_for_cpu | aten._scaled_dot_product_attention_math:
+                query, key, value = args[:3]  # fused attention hides both of its products
+                self.total += product(query, key.mT) + prod(query.shape[:-1]) * prod(value.shape[-2:])
         return y
 
 
-def count(build: Callable[[], torch.nn.Module], shape: tuple[int, ...], *, training: bool = False) -> Count:
-    """Build a module on the meta device, run its forward on one image, count."""
+def count(
+    build: Callable[[], torch.nn.Module],
+    shape: tuple[int, ...],
+    *,
+    training: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Count:
+    """Build a module on the meta device, run its forward on one image (or one row of ids), count."""
     with torch.device("meta"), torch.no_grad():
         module = build().train(training)
         mode = Macs()
         with mode:
-            module(torch.empty(1, *shape))
+            module(torch.empty(1, *shape, dtype=dtype))
     return Count(sum(p.numel() for p in module.parameters() if p.requires_grad), mode.total)

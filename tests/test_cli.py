@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 NETLATHE = str(Path(sys.executable).with_name("netlathe"))
@@ -110,13 +111,13 @@ def test_a_convention_explains_every_difference():
         (["choose", "--size", "1kB", "--networks", "mobilenetv1*"], 3, "--size 1.91MB would do: mobilenetv1_025"),
     ],
 )
-def test_a_mistake_is_one_screen_with_the_fix_and_no_traceback(words, code, said, tmp_path):
-    done = netlathe(*words, code=code, NETLATHE_CACHE=str(tmp_path))
+def test_a_mistake_is_one_screen_with_the_fix_and_no_traceback(words, code, said, calibrated):
+    done = netlathe(*words, code=code)
     assert said in done.stderr
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    as_document = netlathe(*words, "--json", code=code, NETLATHE_CACHE=str(tmp_path))
+    as_document = netlathe(*words, "--json", code=code)
     error = json.loads(as_document.stdout)
     assert (error["schema"], error["ok"]) == ("netlathe.error/1", False)
     assert said in "{path}: {message} {hint}".format(**error["error"])
@@ -175,40 +176,65 @@ def test_compare_measures_in_turns(tmp_path):
 CHOICE = ("choose", "--latency", "1s", "--macs", "40M", "--networks", "mobilenetv1_025", "--seconds", "0.2")
 
 
-def test_choose_picks_measures_and_explains(tmp_path):
-    env = {"NETLATHE_CACHE": str(tmp_path)}
-    found = data(*CHOICE, **env)
+def test_choose_picks_measures_and_explains(calibrated):
+    found = data(*CHOICE)
     assert (found["pick"]["name"], found["pick"]["resolution"]) == ("mobilenetv1_025", 192)
-    assert found["pick"]["latency"]["rough"] is False
+    assert (found["pick"]["runtime"], found["pick"]["precision"]) == ("onnxruntime", "fp32")
+    assert found["pick"]["latency"]["median_ms"] > 0
+    predicted, measured = found["pick"]["predicted"]["ms"], found["pick"]["latency"]["median_ms"]
+    assert found["pick"]["residual"] == measured / predicted - 1
     assert [c["resolution"] for c in found["front"]] == [192, 160, 128]
     assert found["next_better"][0]["limit"] == "macs"
     assert found["binding"] == "macs"
-    text = netlathe(*CHOICE, **env).stdout
+    text = netlathe(*CHOICE).stdout
     assert "pick: mobilenetv1_025@192" in text
     assert "next better: --macs 41.1M would admit mobilenetv1_025 (50.6 %" in text
     assert "repeat: netlathe choose --latency 1s --macs 40M" in text
 
 
-def test_ctrl_c_keeps_what_was_measured_and_exits_130(tmp_path):
+def test_choose_calibrates_a_machine_that_has_no_card(tmp_path):
+    done = netlathe(*CHOICE, NETLATHE_CACHE=str(tmp_path))
+    assert "pick: mobilenetv1_025@192" in done.stdout
+    (card,) = (tmp_path / "cards").iterdir()
+    assert netlathe("device", "check", str(card)).returncode == 0
+
+
+def test_choose_for_a_device_that_only_a_card_describes_measures_nothing(calibrated):
+    found = data("choose", "--device", "stm32f746")
+    assert (found["pick"]["name"], found["pick"]["precision"], found["pick"]["latency"]) == (
+        "mobilenetv1_025",
+        "int8",
+        None,
+    )
+    assert "nothing was measured" in netlathe("choose", "--device", "rpi-5", "--latency", "100ms").stdout
+    assert not (calibrated / "measurements.jsonl").exists()
+
+
+def test_ctrl_c_keeps_what_was_measured_and_exits_130(calibrated):
     words = [NETLATHE, "choose", "--latency", "1s", "--networks", "mobilenetv1*", "--seconds", "2"]
     job = subprocess.Popen(
         words,
-        env=os.environ | {"NETLATHE_CACHE": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
         # A background job of a shell inherits an ignored SIGINT, and so would the tests' own children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    ledger = tmp_path / "measurements.jsonl"
     end = time.monotonic() + 60
-    while not ledger.exists() and time.monotonic() < end:
+    while len(workers(job)) < 2 and time.monotonic() < end:
         time.sleep(0.05)
+    started = workers(job)
     job.send_signal(signal.SIGINT)
     assert job.wait(30) == 130
     said = job.stderr.read()
     job.stderr.close()
-    assert "what was measured is kept" in said
-    assert all(json.loads(line) for line in ledger.read_text().splitlines())
+    assert "what was measured is kept: the same command continues" in said
+    assert "Traceback" not in said
+    assert not [worker for worker in started if worker.is_running()]
+
+
+def workers(job):
+    """The measuring processes of a running command."""
+    return [child for child in psutil.Process(job.pid).children() if "netlathe.bench.worker" in child.cmdline()]
 
 
 def test_a_reader_that_stops_reading_is_no_error():

@@ -39,7 +39,10 @@ def build(create: Any, *args: Any, **kwargs: Any) -> Any:
 
     with torch.device("meta"):
         module = create(*args, **kwargs)
-    return module.to_empty(device="cpu").eval()
+    module = module.to_empty(device="cpu").eval()
+    for buffer in module.buffers():  # indices must be legal
+        buffer.zero_()
+    return module
 
 
 def said(tool: str, module: Any) -> int:
@@ -76,6 +79,31 @@ def test_fvcore_thop_and_ptflops_print_what_the_convention_says(name: str, torch
 def test_timm_prints_what_the_convention_says(name: str, timm: ModuleType) -> None:
     module = build(timm.create_model, TIMM[name])
     assert convention(zoo.get(name).graph(), "timm", name).macs == said("fvcore", module)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto", "resnet50"])
+def test_fvcore_prints_what_the_convention_says_of_a_module_that_was_read(name: str, timm: ModuleType) -> None:
+    from netlathe.read.torch import read_module
+
+    module = build(timm.create_model, name)
+    assert convention(read_module(module, (3, 224, 224)).graph, "fvcore").macs == said("fvcore", module)
+
+
+def test_a_vision_transformer_is_16_87_for_fvcore_and_17_58_for_timm(timm: ModuleType) -> None:
+    from netlathe.read.torch import read_module
+
+    read = read_module(build(timm.create_model, "vit_base_patch16_224"), (3, 224, 224)).graph
+    assert f"{convention(read, 'fvcore').macs / 1e9:.4f}" == "16.8674"  # ../shared/reference/cost.md, section 3
+    assert f"{convention(read, 'timm').macs / 1e9:.2f}" == "17.58"
+    # the expression norms the class token alone, timm all 197: 5 * 196 * 768 elements fewer
+    ours = zoo.get("vit_base_patch16").graph()
+    assert convention(read, "fvcore").macs - convention(ours, "fvcore").macs == 5 * 196 * 768
+
+
+@pytest.mark.parametrize("tool", ["thop", "ptflops"])
+def test_what_a_tool_prints_by_the_class_of_a_module_is_not_guessed(tool: str) -> None:
+    with pytest.raises(NetlatheError, match="depends on the class"):
+        convention(zoo.get("vit_base_patch16").graph(), tool)
 
 
 @pytest.mark.parametrize("name", ["AlexNet", "VGG16_BN", "GoogLeNet", "ResNet152", "DenseNet201", "EfficientNet_B7"])

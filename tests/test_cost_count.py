@@ -20,7 +20,7 @@ from netlathe.errors import NetlatheError
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_graph_and_the_memoised_fold_count_the_same(name: str) -> None:
     network = zoo.get(name)
-    graph, fold = network.graph(), totals(network.body, network.input)
+    graph, fold = network.graph(), totals(network.body, *network.inputs)
     cost = count(graph)
     assert (cost.params, cost.macs, cost.acts) == (fold.params, fold.macs, fold.acts)
     assert graph.shapes[graph.outputs[0]] == fold.shape

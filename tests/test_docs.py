@@ -40,14 +40,14 @@ def commands():
 
 
 @pytest.mark.parametrize(("line", "printed"), list(commands()))
-def test_commands_run_and_print_what_is_shown(line, printed, tmp_path):
+def test_commands_run_and_print_what_is_shown(line, printed, tmp_path, calibrated):
     words = shlex.split(line)
     if words[1] in ("choose", "bench", "compare"):
         words += ["--seconds", "0.05"]
     if words[1] == "choose":
         words += ["--networks", "mobilenetv1_025"]
-    env = os.environ | {"NETLATHE_CACHE": str(tmp_path), "PATH": f"{BIN}:{os.environ['PATH']}"}
-    done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=300)
+    env = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if printed:
         assert [row.rstrip() for row in done.stdout.strip().splitlines()] == printed.splitlines()

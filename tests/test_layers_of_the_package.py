@@ -53,8 +53,9 @@ def test_no_file_is_longer_than_400_lines(file):
 
 
 def test_the_light_rooms_never_import_torch_onnx_or_numpy():
+    late = ("document.py", "fit.py", "probe.py")  # where files are read, and where models are fitted: inside functions
     for file in FILES:
-        if file.relative_to(PACKAGE).parts[0] in LIGHT and file.name != "document.py":  # pydantic, where files are read
+        if file.relative_to(PACKAGE).parts[0] in LIGHT and file.name not in late:
             assert not {name.split(".")[0] for name in imports(file)} & HEAVY, file
 
 

@@ -70,7 +70,7 @@ def test_a_document_gives_its_network(tmp_path):
         ("missing.json", "cannot read this file: No such file"),
         ("missing.py:f", "cannot read this file: No such file"),
         ("missing.py", "say which function"),
-        ("model.onnx", "reading ONNX files is not built yet"),
+        ("model.onnx", "cannot read this file: No such file"),
         ("/", "unknown network"),
     ],
 )
@@ -84,7 +84,7 @@ def test_what_cannot_be_loaded_says_why(text, said):
     ("function", "said"),
     [
         ("netwrk", "did you mean network?"),
-        ("number", "returned int, not an expression or a Network"),
+        ("number", "returned int, not an expression, a Network or a torch module"),
         ("wrong", "width must be at least 1, not 0"),
     ],
 )

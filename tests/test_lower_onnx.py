@@ -21,20 +21,34 @@ import netlathe.arch as rooms
 from netlathe import zoo
 from netlathe.arch.build import conv, head, seq
 from netlathe.arch.combinators import Concat, Dag, Gate, Identity, Residual, Side, Vertex
-from netlathe.arch.joins import Add, Cat, Flatten, Mul, Rbf, Select
-from netlathe.arch.layers import ACTS, Act, Conv, Linear, Norm, Scale
-from netlathe.arch.leaf import Leaf
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample
+from netlathe.arch.layers import ACTS, Act, Conv, ConvTranspose, Linear, Norm, Scale
+from netlathe.arch.leaf import Leaf, pads
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Shape, node
 from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
+from netlathe.arch.tokens import (
+    Attention,
+    ClassToken,
+    Embedding,
+    FirstToken,
+    Grid,
+    Map,
+    Merge,
+    Position,
+    Sinusoid,
+    Tokens,
+    WindowAttention,
+)
 from netlathe.errors import NetlatheError
+from netlathe.lower.inputs import batched, examples, inputs
 from netlathe.lower.onnx import save_onnx, to_onnx
 from netlathe.lower.onnx_ops import RULES
 from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
 
 Tensors = dict[str, torch.Tensor]
 
-MAP, TOKENS, ROW = (6, 11, 14), (5, 8), (24,)
+MAP, TOKENS, ROW, GRID = (6, 11, 14), (5, 8), (24,), (1, 5, 4, 8)
 
 
 def session(model: onnx.ModelProto | bytes, *, plain: bool = False) -> ort.InferenceSession:
@@ -46,7 +60,7 @@ def session(model: onnx.ModelProto | bytes, *, plain: bool = False) -> ort.Infer
 
 
 def image(shape: Shape, batch: int = 2) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.random.default_rng(7).standard_normal((batch, *shape)).astype(np.float32) * 2
+    return np.random.default_rng(7).standard_normal(batched(shape, batch)).astype(np.float32) * 2
 
 
 def relative_error(y: Any, wanted: Any) -> float:
@@ -65,6 +79,56 @@ def batch_norm(x: torch.Tensor, t: Tensors, eps: float = 1e-5) -> torch.Tensor:
 
 def layer_norm(x: torch.Tensor, t: Tensors) -> torch.Tensor:
     return F.layer_norm(x, x.shape[-1:], t["weight"], t["bias"])
+
+
+def slow_attention(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """Attention one query at a time, on (N, T, 3C) that holds q, k, v side by side."""
+    q, k, v = (part.unflatten(-1, (heads, -1)) for part in x.chunk(3, -1))
+    rows = []
+    for i in range(x.shape[1]):
+        scores = (q[:, i : i + 1] * k).sum(-1) / q.shape[-1] ** 0.5
+        rows.append((scores.softmax(1)[..., None] * v).sum(1).flatten(1))
+    return torch.stack(rows, 1)
+
+
+def slow_windows(x: torch.Tensor, table: torch.Tensor, heads: int, side: int, shift: int) -> torch.Tensor:
+    """Window attention one query at a time on (N, H, W, 3C), as the paper draws it: windows `shift` further on.
+
+    A position sees those of its window; a window at the end of the grid wraps, but its two or four parts stay apart.
+    """
+    (n, h, w, c), wide = x.shape, -(-x.shape[2] // side) * side
+    high = -(-h // side) * side
+    full = torch.zeros(n, high, wide, c)
+    full[:, :h, :w] = x
+    q, k, v = (part.unflatten(-1, (heads, -1)) for part in full.chunk(3, -1))
+    y = torch.empty(n, h, w, c // 3)
+    for i in range(h):
+        for j in range(w):
+            top, left = ((p - shift) % size // side * side + shift for p, size in ((i, high), (j, wide)))
+            scores, values = [], []
+            for row in range(top, top + side):
+                for column in range(left, left + side):
+                    a, b = row % high, column % wide
+                    apart = -100.0 if (a < shift) != (i < shift) or (b < shift) != (j < shift) else 0.0
+                    near = (top + (i - top) % high - row, left + (j - left) % wide - column)
+                    number = table[(near[0] + side - 1) * (2 * side - 1) + near[1] + side - 1]
+                    scores.append((q[:, i, j] * k[:, a, b]).sum(-1) / q.shape[-1] ** 0.5 + number + apart)
+                    values.append(v[:, a, b])
+            weights = torch.stack(scores, 1).softmax(1)
+            y[:, i, j] = (weights[..., None] * torch.stack(values, 1)).sum(1).flatten(1)
+    return y
+
+
+def same(x: torch.Tensor, kernel: int, stride: int, value: float = 0) -> torch.Tensor:
+    """x padded as TensorFlow does."""
+    top, left, bottom, right = pads(tuple(x.shape[1:]), kernel, stride, "same")
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+def mean_inside(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
+    """The mean over the part of a window that lies on x."""
+    inside = F.avg_pool2d(same(torch.ones_like(x), kernel, stride), kernel, stride)
+    return F.avg_pool2d(same(x, kernel, stride), kernel, stride) / inside
 
 
 TORCH_ACTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -89,10 +153,15 @@ CASES: list[tuple[Leaf, Shape, Oracle]] = [
      lambda x, t: F.conv2d(x, t["weight"], t["bias"], stride=(2, 3), padding=(1, 0))),
     (Conv(4, 3, dilation=2, groups=2), MAP, lambda x, t: F.conv2d(x, t["weight"], padding=2, dilation=2, groups=2)),
     (Conv(None, 3, group_width=1), MAP, lambda x, t: F.conv2d(x, t["weight"], padding=1, groups=6)),
+    (Conv(4, 3, 2, padding="same"), MAP, lambda x, t: F.conv2d(same(x, 3, 2), t["weight"], stride=2)),
+    (Conv(4, 4, padding="same"), MAP, lambda x, t: F.conv2d(same(x, 4, 1), t["weight"])),
+    (ConvTranspose(4), MAP, lambda x, t: F.conv_transpose2d(x, t["weight"], t["bias"], 2)),
+    (ConvTranspose(4, (3, 2), (2, 1), bias=False), MAP, lambda x, t: F.conv_transpose2d(x, t["weight"], None, (2, 1))),
     (Linear(7), ROW, lambda x, t: F.linear(x, t["weight"], t["bias"])),
     (Linear(7, bias=False), ROW, lambda x, t: F.linear(x, t["weight"])),
     (Linear(7), TOKENS, lambda x, t: F.linear(x, t["weight"], t["bias"])),
     (Linear(7, bias=False), TOKENS, lambda x, t: F.linear(x, t["weight"])),
+    (Linear(7), GRID, lambda x, t: F.linear(x, t["weight"], t["bias"])),
     (Norm("batch"), MAP, batch_norm),
     (Norm("batch", eps=1e-3), MAP, lambda x, t: batch_norm(x, t, 1e-3)),
     (Norm("batch"), ROW, batch_norm),
@@ -100,16 +169,55 @@ CASES: list[tuple[Leaf, Shape, Oracle]] = [
     (Norm("layer"), MAP, lambda x, t: channels_last(x, lambda y: layer_norm(y, t))),
     (Norm("layer"), TOKENS, layer_norm),
     (Norm("layer"), ROW, layer_norm),
+    (Norm("layer"), GRID, layer_norm),
+    (Norm("group", groups=3), MAP, lambda x, t: F.group_norm(x, 3, t["weight"], t["bias"])),
+    (Norm("group", 1e-2), (64, 4, 3), lambda x, t: F.group_norm(x, 32, t["weight"], t["bias"], 1e-2)),
     *((Act(name), MAP, lambda x, t, f=TORCH_ACTS[name]: f(x)) for name in ACTS),  # type: ignore[misc]
     (Scale(), MAP, lambda x, t: x * t["weight"][:, None, None]),
     (Scale(bias=True), MAP, lambda x, t: x * t["weight"][:, None, None] + t["bias"][:, None, None]),
     (Scale(bias=True), TOKENS, lambda x, t: x * t["weight"] + t["bias"]),
+    (Scale(bias=True), GRID, lambda x, t: x * t["weight"] + t["bias"]),
+    *((Pool("max", k, s, padding="same"), shape, lambda x, t, k=k, s=s: F.max_pool2d(same(x, k, s, -torch.inf), k, s))  # type: ignore[misc]
+      for k, s in ((3, 1), (3, 2), (2, 1)) for shape in (MAP, (2, 7, 8))),
+    *((Pool("avg", k, s, padding="same"), shape, lambda x, t, k=k, s=s: F.avg_pool2d(same(x, k, s), k, s))  # type: ignore[misc]
+      for k, s in ((3, 1), (3, 2), (2, 1)) for shape in (MAP, (2, 7, 8))),
+    *((Pool("avg", k, s, padding="same", count_padding=False), shape, lambda x, t, k=k, s=s: mean_inside(x, k, s))  # type: ignore[misc]
+      for k, s in ((3, 1), (3, 2), (2, 1)) for shape in (MAP, (2, 7, 8))),
+    (GlobalPool(), TOKENS, lambda x, t: x.mean(1)),
+    (GlobalPool(), GRID, lambda x, t: x.mean((1, 2))),
     (GlobalPool(), MAP, lambda x, t: x.mean((2, 3), keepdim=True)),
     *((AdaptivePool(n), shape, lambda x, t, n=n: F.adaptive_avg_pool2d(x, n))  # type: ignore[misc]
       for n in (1, 2, 3, 5, 7) for shape in (MAP, (2, 7, 7), (2, 14, 14), (2, 3, 2))),
     (LocalNorm(), MAP, lambda x, t: F.local_response_norm(x, 5)),
     (LocalNorm(3, alpha=0.3, beta=0.6, bias=2.0), MAP, lambda x, t: F.local_response_norm(x, 3, 0.3, 0.6, 2.0)),
     (Select((4, 0, 4)), MAP, lambda x, t: x[:, [4, 0, 4]]),
+    (Crop(4, 9), MAP, lambda x, t: x[:, :, 3:7, 2:11]),
+    (Crop(11, 14), MAP, lambda x, t: x),
+    (Offset(), MAP, lambda x, t: F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]),
+    (Upsample(), MAP, lambda x, t: F.interpolate(x, scale_factor=2)),
+    (Upsample(3), MAP, lambda x, t: x.repeat_interleave(3, -1).repeat_interleave(3, -2)),
+    (Grid(), MAP, lambda x, t: x.movedim(1, -1)),
+    (Map(), GRID, lambda x, t: x.movedim(-1, 1)),
+    (Tokens(), MAP, lambda x, t: x.flatten(2).movedim(1, -1)),
+    *((Merge(), shape, lambda x, t: torch.cat([F.pad(x, (0, 0, 0, 1, 0, 1))[:, a : -(-x.shape[1] // 2) * 2 : 2,
+                                                                           b : -(-x.shape[2] // 2) * 2 : 2]
+                                               for a, b in ((0, 0), (1, 0), (0, 1), (1, 1))], -1))
+      for shape in ((1, 4, 6, 3), (1, 5, 6, 3), (1, 4, 7, 3), (1, 5, 7, 3))),
+    (ClassToken(), TOKENS, lambda x, t: torch.cat([t["token"].expand(len(x), 1, -1), x], 1)),
+    (FirstToken(), TOKENS, lambda x, t: x[:, 0]),
+    (Position(), TOKENS, lambda x, t: x + t["weight"]),
+    (Embedding(13, 6), (5,), lambda x, t: t["weight"][x]),
+    (Sinusoid(6), (1,),
+     lambda x, t: torch.cat([f(x * 10000 ** (-torch.arange(3) / 3)) for f in (torch.cos, torch.sin)], 1)),
+    (Attention(2), (5, 24), lambda x, t: slow_attention(x, 2)),
+    (Attention(1), (7, 12), lambda x, t: slow_attention(x, 1)),
+    (Attention(2), (1, 2, 3, 24), lambda x, t: slow_attention(x.flatten(1, 2), 2).unflatten(1, (2, 3))),
+    *((WindowAttention(2, side, shift=shift), shape,
+       lambda x, t, s=side, d=shift: slow_windows(x, t["bias"], 2, s, d))  # type: ignore[misc]
+      for side, shift, shape in ((3, 0, (1, 6, 9, 12)), (3, 1, (1, 6, 9, 12)), (4, 2, (1, 6, 9, 12)),
+                                 (3, 0, (1, 5, 7, 12)), (3, 1, (1, 5, 7, 12)))),
+    (WindowAttention(2, 7, shift=3), (1, 3, 3, 12), lambda x, t: slow_windows(x, t["bias"], 2, 3, 0)),
+    (WindowAttention(2, 7, shift=3), (1, 3, 5, 12), lambda x, t: slow_windows(x, t["bias"], 2, 3, 0)),
     (Flatten(), MAP, lambda x, t: x.flatten(1)),
     (Rbf(5), ROW, lambda x, t: ((x[:, None] - t["codes"]) ** 2).sum(-1)),
 ]  # fmt: skip
@@ -140,7 +248,7 @@ def both(leaf: Node, shape: Shape, oracle: Oracle) -> tuple[Any, Any]:
     weights = random_weights(network)
     model = to_onnx(network, weights, batch=None)
     onnx.checker.check_model(model, full_check=True)
-    x = image(shape)
+    (x,) = examples(network, 2, seed=7)
     tensors = {name.rpartition(".")[2]: torch.from_numpy(array) for name, array in weights.items()}
     return session(model).run(None, {"input": x})[0], oracle(torch.from_numpy(x), tensors)
 
@@ -179,6 +287,27 @@ def test_joins_compute_what_torch_computes() -> None:
     assert relative_error(session(to_onnx(network, weights, batch=2)).run(None, {"input": x})[0], wanted) < 1e-5
 
 
+def test_a_network_may_read_an_image_a_time_step_and_words() -> None:
+    steps = (
+        Vertex("time", seq(wave=Sinusoid(8), mix=Linear(6)), ("in1",)),
+        Vertex("words", seq(table=Embedding(9, 6), mean=GlobalPool()), ("in2",)),
+        Vertex("late", Condition(), ("in0", "time")),
+        Vertex("told", Condition(), ("late", "words")),
+    )
+    network = Network("conditioned", Dag(3, steps), MAP, ((1,), (4,)))
+    assert [(x.name, x.vocabulary) for x in inputs(network)] == [("input", None), ("input1", None), ("input2", 9)]
+    weights, (x, time, words) = random_weights(network), examples(network, 2)
+    model = to_onnx(network, weights, batch=None)
+    onnx.checker.check_model(model, full_check=True)
+    t = {name: torch.from_numpy(array) for name, array in weights.items()}
+    angles = torch.from_numpy(time) * 10000 ** (-torch.arange(4) / 4)
+    shift = F.linear(torch.cat([angles.cos(), angles.sin()], 1), t["time.mix.weight"], t["time.mix.bias"])
+    shift = shift + t["words.table.weight"][torch.from_numpy(words)].mean(1)
+    wanted = torch.from_numpy(x) + shift[:, :, None, None]
+    feed = {"input": x, "input1": time, "input2": words}
+    assert relative_error(session(model).run(None, feed)[0], wanted) < 1e-5
+
+
 def test_every_leaf_class_has_a_rule_and_a_test() -> None:
     from importlib import import_module
     from pkgutil import iter_modules
@@ -187,7 +316,7 @@ def test_every_leaf_class_has_a_rule_and_a_test() -> None:
         import_module(f"netlathe.arch.{module.name}")
     leaves = {leaf for leaf in Leaf.__subclasses__() if leaf.__module__.startswith("netlathe.")}
     assert leaves == set(RULES)
-    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat}
+    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat, Condition}
     assert leaves == tested
 
 
@@ -306,7 +435,8 @@ def test_every_network_of_the_zoo_is_a_valid_file_that_runs(name: str) -> None:
     content = to_onnx(network).SerializeToString()
     large = len(content) > 250e6  # every further copy of its weights costs seconds
     onnx.checker.check_model(content, full_check=not large)
-    y = session(content, plain=large).run(None, {"input": image(network.input, 1)})[0]
+    feed = {x.name: value for x, value in zip(inputs(network), examples(network), strict=True)}
+    y = session(content, plain=large).run(None, feed)[0]
     assert y.shape == (1, *network.graph().ops[-1].out_shape)
     assert 0.1 < y.std() < 100  # neither vanished nor exploded, at any depth
 

@@ -24,7 +24,7 @@ def within_rounding(printed: Decimal, counted: int, unit: int) -> bool:
 def test_counts_equal_the_printed_figures_or_the_row_says_why_not(name: str) -> None:
     for row in figures(name):
         network = zoo.get(name, resolution=row.resolution)
-        counted = totals(network.body, network.input)
+        counted = totals(network.body, *network.inputs)
         if row.params_M is not None and not within_rounding(row.params_M, counted.params, 10**6):
             assert "params" in row.note, f"{row}: counted {counted.params}"
         if row.macs_G is not None and not within_rounding(row.macs_G, counted.macs, 10**9):
@@ -47,8 +47,11 @@ def test_rows_are_complete_and_sane() -> None:
     assert len(set(ROWS)) == len(ROWS)
 
 
+NEVER_PUBLISHED = {"lenet5_modern", "unet_padded", "unet_diffusion", "vit_tiny_patch32", "vit_base_patch16_gap"}
+
+
 def test_all_registered_families_have_figures() -> None:
-    assert set(zoo.names()) - table().keys() == {"lenet5_modern"}
+    assert set(zoo.names()) - table().keys() == NEVER_PUBLISHED | set(zoo.names("text_*"))
     assert table().keys() <= set(zoo.names())
 
 

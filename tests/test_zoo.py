@@ -32,10 +32,33 @@ EXACT = {
     "mobilenetv1_conv": (29_294_088, 4_867_293_184),
     "mobilenetv1_shallow": (2_887_976, 307_323_392),
     "mobilenetv2_140": (6_108_776, 582_195_824),
+    "nasnet_large": (88_753_150, 23_783_414_658),
+    "nasnet_mobile": (5_289_978, 563_638_816),
+    "darts_v2_imagenet": (4_718_752, 529_911_552),
+    "mobilenetv3_large": (5_483_032, 216_589_760),
+    "mobilenetv3_small": (2_542_856, 56_510_400),
     "efficientnet_b0": (5_288_548, 385_814_752),
     "efficientnet_b7": (66_347_960, 37_745_884_192),
     "regnetx_400mf_tv": (5_495_976, 413_812_608),
     "regnety_8gf_tv": (39_381_472, 8_473_070_592),
+    "vit_small_patch16": (22_050_664, 4_598_882_304),
+    "vit_base_patch16": (86_567_656, 17_563_828_224),
+    "vit_large_patch16": (304_326_632, 61_554_712_576),
+    "swin_tiny": (28_288_354, 4_490_566_656),
+    "swin_small": (49_606_258, 8_740_875_264),
+    "swin_base": (87_768_224, 15_430_946_816),
+    "swin_base_384": (87_903_584, 47_083_134_976),
+    "convnext_tiny": (28_589_128, 4_455_531_264),
+    "convnext_small": (50_223_688, 8_683_712_256),
+    "convnext_base": (88_591_464, 15_354_729_472),
+    "convnext_large": (197_767_336, 34_361_433_600),
+}
+
+# At 384 pixels: positions and windows grow, convolutions do not.
+AT_384 = {
+    "vit_base_patch16": (86_859_496, 55_484_350_464),
+    "vit_large_patch16": (304_715_752, 191_066_300_416),
+    "convnext_base": (88_591_464, 45_122_117_632),
 }
 
 # MobileNetV1: params by alpha, MACs by alpha and resolution.
@@ -64,18 +87,31 @@ def test_rho_changes_macs_and_no_params(name: str) -> None:
         assert totals(network.body, network.input)[1:3] == (params, expected)
 
 
+@pytest.mark.parametrize("name", AT_384)
+def test_a_larger_image_has_the_known_params_and_macs(name: str) -> None:
+    assert sums(zoo.get(name, resolution=384).graph()) == AT_384[name]
+
+
+DENOISERS = {"unet_diffusion", "ddpm_cifar10"}  # an image leaves, as large as the one that arrived
+MAPS = {"unet": (2, 388, 388), "unet_padded": (2, 256, 256)} | dict.fromkeys(DENOISERS, (3, 32, 32))
+FEW_CLASSES = {"lenet5": 10, "lenet5_modern": 10, "darts_v1_cifar10": 10, "darts_v2_cifar10": 10}
+FEW_CLASSES |= {"text_encoder": 2, "text_encoder_tiny": 2}
+
+
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_fold_and_the_graph_of_every_network_agree(name: str) -> None:
     network = zoo.get(name)
-    fold = totals(network.body, network.input)
+    fold = totals(network.body, *network.inputs)
     assert sums(network.graph()) == (fold.params, fold.macs)
-    assert fold.shape == ((10,) if name.startswith("lenet") else (1000,))
+    assert fold.shape == MAPS.get(name, (FEW_CLASSES.get(name, 1000),))
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", sorted(set(zoo.names()) - DENOISERS))
 def test_every_network_takes_the_number_of_classes(name: str) -> None:
     network = zoo.get(name, classes=7)
-    assert totals(network.body, network.input).shape == (7,)
+    shape = totals(network.body, *network.inputs).shape
+    assert shape[0] == 7
+    assert shape[1:] == MAPS.get(name, (7,))[1:]
 
 
 def test_auxiliary_classifiers_count_in_the_training_graph_only() -> None:
@@ -147,6 +183,13 @@ def test_an_unknown_choice_names_the_legal_ones() -> None:
         ("vgg16", {"depths": (1, 2)}),
         ("regnetx_200mf", {"wm": 1.0}),
         ("regnetx_200mf", {"depth": 0}),
+        ("vit_base_patch16", {"pool": "max"}),
+        ("vit_base_patch16", {"heads": 0}),
+        ("swin_tiny", {"depths": (2, 3, 6, 2)}),
+        ("vitc_1gf", {"strides": (2, 2)}),
+        ("nasnet_mobile", {"aux": 0}),
+        ("unet", {"depth": 0}),
+        ("unet_diffusion", {"groups": 0}),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_value(name: str, choice: dict[str, object]) -> None:

@@ -18,12 +18,20 @@ SIZES = ("200mf", "400mf", "600mf", "800mf", "1_6gf", "3_2gf", "4gf", "6_4gf", "
 TIMM_SIZES = ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320")
 ALPHAS = ("035", "050", "075", "140")
 
-SAME_NAME = [name for name in zoo.names() if name.startswith(("vgg", "wide_resnet", "densenet", "efficientnet"))]
+FAMILIES = ("vgg", "wide_resnet", "densenet", "efficientnet_")
+SAME_NAME = [name for name in zoo.names() if name.startswith(FAMILIES)]
 SAME_NAME += ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 SAME_NAME += ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"]
 
 TORCHVISION = {name: name for name in SAME_NAME}
 TORCHVISION |= {"alexnet": "alexnet", "mobilenetv2": "mobilenet_v2"}
+TORCHVISION |= {f"mobilenetv3_{size}": f"mobilenet_v3_{size}" for size in ("large", "small")}
+TORCHVISION |= {f"efficientnetv2_{size}": f"efficientnet_v2_{size}" for size in "sml"}
+TORCHVISION |= {f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")}
+TORCHVISION |= {f"swin_{size}": f"swin_{size[0]}" for size in ("tiny", "small", "base")}
+TORCHVISION |= {
+    f"vit_{size}_patch{patch}": f"vit_{size[0]}_{patch}" for size in ("base", "large") for patch in (16, 32)
+}
 TORCHVISION |= {
     f"regnet{kind}_{size}": f"regnet_{kind}_{size}"
     for kind in "xy"
@@ -42,6 +50,14 @@ TIMM |= {
     for kind in "xy"
     for size, code in zip(SIZES, TIMM_SIZES, strict=True)
 }
+TIMM |= {name: name for name in zoo.names("convnext_*")}
+TIMM |= {f"vit_{size}_patch16": f"vit_{size}_patch16_224" for size in ("tiny", "small", "base", "large")}
+TIMM |= {f"vit_{size}_patch32": f"vit_{size}_patch32_224" for size in ("small", "base", "large")}
+TIMM |= {name: f"{name}_224" for name in ("vit_base_patch16_gap", *zoo.names("vit_*_r*"))}
+TIMM |= {f"swin_{size}": f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base")}
+TIMM |= {"swin_base_384": "swin_base_patch4_window12_384", "nasnet_large": "nasnetalarge"}
+TIMM |= {f"mobilenetv3_{size}": f"mobilenetv3_{size}_100" for size in ("large", "small")}
+TIMM |= {f"efficientnetv2_{size}": f"tf_efficientnetv2_{size}" for size in "sml"}
 TIMM |= {"regnetx_400mf_tv": "regnetx_004_tv", "regnety_800mf_tv": "regnety_008_tv", "regnety_8gf_tv": "regnety_080_tv"}
 
 
@@ -60,7 +76,7 @@ def test_counts_what_torchvision_executes(name: str, torchvision: ModuleType) ->
 
 @pytest.mark.parametrize("name", TIMM)
 def test_counts_what_timm_executes(name: str, timm: ModuleType) -> None:
-    assert counted(name) == count(lambda: timm.create_model(TIMM[name]), zoo.get(name).input)
+    assert counted(name) == count(lambda: timm.create_model(TIMM[name], num_classes=1000), zoo.get(name).input)
 
 
 def test_every_regnet_of_the_paper_has_a_twin() -> None:

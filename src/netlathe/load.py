@@ -1,34 +1,90 @@
-"""load(): a network from what people type: a zoo name, file.py:function, or arch.json."""
+"""A network from what people type: a zoo name, file.py:function, arch.json, or model.onnx.
+
+load() gives expressions; load_any() also what was read from a torch module or an ONNX file, which can only be counted.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from netlathe import zoo
 from netlathe.arch.network import Network
-from netlathe.arch.node import Node
+from netlathe.arch.node import Node, Shape
 from netlathe.errors import NetlatheError, unknown
+from netlathe.read.found import Found
+
+Net: TypeAlias = Network | Found
+WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
+
+
+class Input(NamedTuple):
+    """An input as people give it, without the batch axis; `type` is torch's name where it is no float."""
+
+    shape: Shape
+    type: str = ""
 
 
 def load(text: str) -> list[Network]:
-    """The networks that a text names; more than one for a zoo pattern such as resnet*.
+    """The expressions that a text names; more than one for a zoo pattern such as resnet*.
 
     A zoo name may change free choices: mobilenetv1:alpha=0.5,resolution=160. Raises NetlatheError.
     """
+    return list(map(expression, load_any(text)))
+
+
+def expression(net: Net) -> Network:
+    """The network itself. Raises NetlatheError for one that was only read."""
+    if isinstance(net, Found):
+        raise NetlatheError(
+            f"{net.name} was read from a file: it has operators, but no expression to write, change or run",
+            code="load.no_expression",
+            hint="netlathe cost and netlathe compare --no-latency count it; the rest needs a zoo name, an arch.json or "
+            "a function that returns an expression",
+        )
+    return net
+
+
+def load_any(text: str, inputs: Sequence[Input] = (), resolution: int | None = None) -> list[Net]:
+    """The networks that a text names, for other inputs or square images of another size. Raises NetlatheError."""
+    if text.endswith(WEIGHTS):
+        raise NetlatheError(
+            "this file holds weights (or a pickle, which could run anything), not a network",
+            code="load.weights",
+            path=text,
+            hint="give file.py:function for the network; weights go to --weights",
+        )
+    given = tuple(inputs) or ((Input((3, resolution, resolution)),) if resolution is not None else ())
+    found = loaded(text, given)
+    return [net if isinstance(net, Found) else fed(net, inputs).at(resolution) for net in found]
+
+
+def fed(network: Network, inputs: Sequence[Input]) -> Network:
+    """The same expression for other inputs."""
+    if not inputs:
+        return network
+    first, *more = (given.shape for given in inputs)
+    return replace(network, input=first, more=tuple(more))
+
+
+def loaded(text: str, inputs: tuple[Input, ...]) -> Sequence[Net]:
+    """What a text names; `inputs` are for torch modules and ONNX files."""
     if text.endswith(".json"):
         from netlathe.arch.document import from_json
 
         return [from_json(read(Path(text)), source=text)]
     if text.endswith(".onnx"):
-        raise NetlatheError(
-            "reading ONNX files is not built yet", code="load.onnx", path=text, hint="give a zoo name or an arch.json"
-        )
+        from netlathe.read.onnx import read_onnx
+
+        return [Found(text, read_onnx(text, *(given.shape for given in inputs)))]
     file, _, function = text.rpartition(":")
     if file.endswith(".py"):
-        return [from_python(Path(file), function)]
+        return [from_python(Path(file), function, inputs)]
     if text.endswith(".py"):
         hint = f"say which function makes the network: {text}:my_network"
         raise NetlatheError("a Python file needs a function", code="load.no_function", path=text, hint=hint)
@@ -74,8 +130,8 @@ def number(text: str) -> int | float | bool | str:
     return text
 
 
-def from_python(file: Path, function: str) -> Network:
-    """The network that a function of a Python file returns: a Network, or an expression for 3x224x224 images."""
+def from_python(file: Path, function: str, inputs: tuple[Input, ...] = ()) -> Net:
+    """What a function of a Python file returns: a Network, or an expression or a torch module for 3x224x224 images."""
     read(file)  # the error for an unreadable file, before Python's own
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
@@ -92,11 +148,43 @@ def from_python(file: Path, function: str) -> Network:
         raise unknown("function", function, local, code="load.unknown_function", path=str(file))
     try:
         made = functions[function]()
-    except (ValueError, TypeError) as error:
+    except NetlatheError as error:
         raise NetlatheError(f"{function}() fails: {error}", code="load.broken_function", path=str(file)) from error
+    except Exception as error:
+        message = f"{function}() fails: {type(error).__name__}: {error}"
+        raise NetlatheError(message, code="load.broken_function", path=str(file)) from error
     if isinstance(made, Node):
         return Network(function, made)
+    if "torch" in sys.modules and isinstance(made, sys.modules["torch"].nn.Module):
+        return from_module(function, made, inputs)
     if not isinstance(made, Network):
-        message = f"{function}() returned {type(made).__name__}, not an expression or a Network"
+        message = f"{function}() returned {type(made).__name__}, not an expression, a Network or a torch module"
         raise NetlatheError(message, code="load.not_a_network", path=str(file))
     return made
+
+
+def from_module(name: str, module: Any, inputs: tuple[Input, ...]) -> Found:
+    """A torch module, counted by its forward."""
+    import torch
+
+    from netlathe.read.torch import read_module
+
+    def tensor(given: Input) -> Any:
+        dtype = getattr(torch, given.type, None)
+        if not isinstance(dtype, torch.dtype):
+            types = [key for key, value in vars(torch).items() if isinstance(value, torch.dtype)]
+            raise unknown("type of an input", given.type, types, code="load.input")
+        return torch.empty((1, *given.shape), dtype=dtype, device="meta")
+
+    given = inputs or (Input((3, 224, 224)),)
+    reading = read_module(module, *(tensor(one) if one.type else one.shape for one in given))
+    return Found(name, reading.graph, notes(reading.uncalled))
+
+
+def notes(uncalled: dict[str, Shape]) -> tuple[str, ...]:
+    """What the graph of a module does not say, for the user."""
+    if not uncalled:
+        return ()
+    owners = sorted({name.partition(".")[0] for name in uncalled})
+    count = sum(prod(shape) for shape in uncalled.values())
+    return (f"{count:,} params are not counted, for the forward never uses them: {', '.join(owners)}",)

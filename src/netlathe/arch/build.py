@@ -7,7 +7,7 @@ from itertools import chain
 from netlathe.arch.combinators import Combinator, Concat, Gate, Residual, Seq, Stage
 from netlathe.arch.joins import Flatten
 from netlathe.arch.layers import Act, Conv, Linear, Norm
-from netlathe.arch.leaf import Leaf, Pair, Width
+from netlathe.arch.leaf import Leaf, Padding, Pair, Width
 from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import GlobalPool
 
@@ -86,7 +86,7 @@ def conv(
     *,
     groups: Size = 1,
     group_width: Size | None = None,
-    padding: Pair | None = None,
+    padding: Padding = None,
     norm: Norm | None = batch_norm,
     act: Act | None = relu,
     bias: bool | None = None,

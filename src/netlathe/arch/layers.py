@@ -118,7 +118,8 @@ class ConvTranspose(Leaf):
         return "transposed"
 
     def __str__(self) -> str:
-        return f"transposed conv {text(self.kernel)} {self.width} /{self.stride}"
+        wide = "" if self.width is None else f" {self.width}"
+        return f"transposed conv {text(self.kernel)}{wide} /{self.stride}"
 
 
 @node
@@ -148,21 +149,36 @@ class Linear(Leaf):
         return prod(y) * xs[0][-1]
 
     def __str__(self) -> str:
-        return f"linear {self.width}{'' if self.bias else ' no bias'}"
+        wide = "" if self.width is None else f" {self.width}"
+        return f"linear{wide}{'' if self.bias else ' no bias'}"
 
 
 @node
 class Norm(Leaf):
-    """y = (x - mean) / sqrt(var + eps) * w + b, by channel; `batch` uses running statistics at inference."""
+    """y = (x - mean) / sqrt(var + eps) * w + b, w and b by channel.
 
-    mode: Literal["batch", "layer"] = "batch"
+    mean and var are those of a channel over the data (`batch`, running statistics at inference), of all channels at a
+    position (`layer`), or of a map's `groups` groups of channels over all positions (`group`; Wu and He 2018,
+    https://arxiv.org/abs/1803.08494).
+    """
+
+    mode: Literal["batch", "layer", "group"] = "batch"
     eps: float = 1e-5
+    groups: int = 32  # of mode `group`
 
     kind = "norm"
 
     def __post_init__(self) -> None:
-        need(self.mode in ("batch", "layer"), f"mode must be batch or layer, not {self.mode!r}")
+        need(self.mode in ("batch", "layer", "group"), f"mode must be batch, layer or group, not {self.mode!r}")
         need(self.eps > 0, f"eps must be positive, not {self.eps}")
+        positive(groups=self.groups)
+
+    def out(self, *xs: Shape) -> Shape:
+        if self.mode == "group":
+            channels = feature_map(xs[0], "group norm")[0]
+            if isinstance(channels, int) and channels % self.groups:
+                raise ShapeError(f"{channels} channels cannot be normed in {self.groups} groups")
+        return xs[0]
 
     def channels(self, x: Shape) -> Size:
         """The size of the channel axis: the first of a map, else the last."""
@@ -172,7 +188,7 @@ class Norm(Leaf):
         return {"weight": (self.channels(xs[0]),), "bias": (self.channels(xs[0]),)}
 
     def buffers(self, *xs: Shape) -> dict[str, Shape]:
-        if self.mode == "layer":
+        if self.mode != "batch":
             return {}
         return {"running_mean": (self.channels(xs[0]),), "running_var": (self.channels(xs[0]),)}
 

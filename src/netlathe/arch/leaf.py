@@ -81,9 +81,9 @@ def need(condition: bool, message: str) -> None:
 def positive(**values: object) -> None:
     """Refuse zero and negative whole numbers; symbols pass."""
     for name, value in values.items():
-        smallest = min(value) if isinstance(value, tuple) else value
-        if isinstance(smallest, int) and smallest < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+        for size in value if isinstance(value, tuple) else (value,):
+            if isinstance(size, int) and size < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 def resolve(wanted: Width, channels: Size) -> Size:

@@ -29,11 +29,16 @@ class Network:
             raise NetlatheError(f"{self.name} reads no image, so it has no resolution", code="arch.resolution")
         return replace(self, input=(self.input[0], resolution, resolution))
 
+    @property
+    def inputs(self) -> tuple[Shape, ...]:
+        """The shapes of all inputs."""
+        return (self.input, *self.more)
+
     def graph(self, *, training: bool = False) -> Graph:
         """The flat list of operators; raises ShapeError with a path where shapes do not fit."""
-        return graph(self.body, self.input, *self.more, training=training)
+        return graph(self.body, *self.inputs, training=training)
 
     @property
     def key(self) -> str:
         """A short hash of the expression and its input, whatever the name: the key of measurements."""
-        return hashlib.sha256(repr((self.body, self.input, *self.more)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.body, *self.inputs)).encode()).hexdigest()[:16]

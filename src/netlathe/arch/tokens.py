@@ -6,6 +6,7 @@ Channels come last where tokens are meant: (T, C), or (1, H, W, C) where the gri
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
+from math import prod
 
 from netlathe.arch.leaf import Leaf, feature_map, positive
 from netlathe.arch.node import Shape, Size, node
@@ -189,7 +190,8 @@ class Sinusoid(Leaf):
 class Attention(Leaf):
     """y = softmax(q k^T / sqrt(d)) v by head, on [q, k, v] side by side: (T, 3C) -> (T, C).
 
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. MACs are those of both products: 2 T^2 C.
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. MACs are those of both products: 2 T^2 C. On a
+    grid (1, H, W, 3C) every position is a token, T = H W, and a grid (1, H, W, C) leaves.
     """
 
     heads: Size
@@ -200,17 +202,18 @@ class Attention(Leaf):
         positive(heads=self.heads)
 
     def out(self, *xs: Shape) -> Shape:
-        t, c = token_row(xs[0], "attention")
-        return (t, split(c, self.heads))
+        x = xs[0] if len(xs[0]) == 4 else token_row(xs[0], "attention")
+        return (*x[:-1], split(x[-1], self.heads))
 
     def macs(self, y: Shape, *xs: Shape) -> Size:
-        return 2 * y[0] * y[0] * y[1]
+        tokens = prod(y[:-1])
+        return 2 * tokens * tokens * y[-1]
 
     def form(self, *xs: Shape) -> str:
         return "global"
 
     def __str__(self) -> str:
-        return f"attention {self.heads} heads"
+        return f"attention {self.heads} head{'s' * (self.heads != 1)}"
 
 
 @node

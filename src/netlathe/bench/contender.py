@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 from netlathe.arch.network import Network
@@ -43,9 +42,9 @@ class Contender:
             start_new_session=True,
         )
 
-    def load(self, path: Path, *, timeout: float, **how: Any) -> None:
+    def load(self, *, timeout: float, **how: Any) -> None:
         """Let the worker load a model and warm up."""
-        reply = self.ask({"do": "load", "path": str(path), **how}, timeout)
+        reply = self.ask({"do": "load", **how}, timeout)
         self.warmups += reply.get("warmups", 0)
         self.rss_bytes = reply.get("rss_bytes")
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.bench import runtimes
 from netlathe.bench.contender import Contender
@@ -23,6 +24,7 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.statistics import CLEAN_BLOCKS, summarise
 from netlathe.errors import NetlatheError
+from netlathe.lower.inputs import batched, inputs
 from netlathe.lower.onnx import save_onnx
 
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -53,6 +55,7 @@ class How(NamedTuple):
     """The conditions of a measurement."""
 
     runtime: str
+    precision: str
     version: str
     threads: int
     batch: int
@@ -77,6 +80,7 @@ def measure(
     batch: int = 1,
     seconds: float = 1.0,
     runtime: str = "onnxruntime",
+    precision: str | None = None,
     seed: int = 0,
     interleave: bool = True,
     rough: bool = False,
@@ -99,7 +103,9 @@ def measure(
     for network in networks:
         network.graph()
     plan, version = ROUGH if rough else FULL, runtimes.runtime_version(runtime)
-    how = How(runtime, version, threads, batch, seed, seconds, plan, stop_above_ms)
+    how = How(
+        runtime, runtimes.precision_of(runtime, precision), version, threads, batch, seed, seconds, plan, stop_above_ms
+    )
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
     for group in groups:
@@ -138,19 +144,29 @@ def contest(group: Sequence[Network], how: How, tick: Tick) -> tuple[list[Measur
 
 def load(contender: Contender, how: How) -> None:
     """Write the model file, let the worker load it, and remove it."""
-    network = contender.network
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        path = Path(folder) / "model.onnx"
-        save_onnx(network, path, batch=how.batch, seed=how.seed)
+        path, given = write_model(contender.network, Path(folder), how.runtime, how.batch, how.seed)
         contender.load(
-            path,
             runtime=how.runtime,
-            shape=(how.batch, *network.input),
-            threads=how.threads,
+            setting=runtimes.Setting(str(path), how.threads, how.precision, how.seed),
+            inputs=given,
             warmups=how.plan.warmups,
             warm_seconds=how.plan.warm * how.seconds,
             timeout=LOAD_TIMEOUT,
         )
+
+
+def write_model(
+    network: Network, folder: Path, runtime: str, batch: int, seed: int
+) -> tuple[Path, list[tuple[Any, int | None]]]:
+    """The file that a runtime reads, and the inputs (shape with the batch axis, vocabulary) that the worker makes."""
+    form = runtimes.runtime(runtime).form
+    path = folder / f"model.{form}"
+    if form == "onnx":
+        save_onnx(network, path, batch=batch, seed=seed)
+    else:
+        path.write_text(to_json(network))
+    return path, [(batched(given.shape, batch), given.vocabulary) for given in inputs(network)]
 
 
 def play(contenders: Sequence[Contender], how: How, tick: Tick) -> None:
@@ -192,7 +208,7 @@ def result(contender: Contender, how: How, *, interleaved: bool) -> Measurement:
         runtime=how.runtime,
         runtime_version=how.version,
         threads=how.threads,
-        precision=runtimes.runtime(how.runtime).precision,
+        precision=how.precision,
         batch=how.batch,
         seed=how.seed,
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -1,48 +1,131 @@
-"""The runtimes that can run an ONNX file, as data. Each is imported only inside a worker process."""
+"""The runtimes that can run a network, as data. Each is imported only inside a worker process.
+
+Precision is always pinned and read back where the runtime tells it: OpenVINO takes bf16 by itself on processors that
+have it, and would be measured as fp32.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.errors import MissingExtra, unknown
+from netlathe.errors import MissingExtra, NetlatheError, unknown
 
-Array: TypeAlias = NDArray[np.float32]
-Call: TypeAlias = Callable[[Array], Array]  # one inference: the input, the first output
+Array: TypeAlias = NDArray[Any]
+Call: TypeAlias = Callable[[list[Array]], Array]  # one inference: the inputs, the first output
+
+
+class Setting(NamedTuple):
+    """What a runtime is opened with; `path` is a file of its `form`."""
+
+    path: str
+    threads: int
+    precision: str
+    seed: int = 0
 
 
 class Runtime(NamedTuple):
-    """How a runtime is opened: `open(module, path, threads)` loads a file and gives its call.
+    """How a runtime is opened: `open(module, setting)` loads a file and gives its call.
 
-    `extra` is the extra of Netlathe that installs `package`; None where Netlathe itself needs it.
+    `form` is what it reads: an ONNX file, or the arch.json of which it makes a torch module with random weights.
+    `extra` is the extra of Netlathe that installs `package`; None where Netlathe itself needs it. The first of
+    `precisions` is the default.
     """
 
     package: str
     module: str
     extra: str | None
-    precision: str
-    open: Callable[[Any, str, int], Call]
+    form: str
+    precisions: tuple[str, ...]
+    open: Callable[[Any, Setting], Call]
 
 
-def open_onnxruntime(ort: Any, path: str, threads: int) -> Call:
+def open_onnxruntime(ort: Any, setting: Setting) -> Call:
     """ONNX Runtime on the CPU: one operator after the other, denormals flushed to zero."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = setting.threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})[0]
+    session = ort.InferenceSession(setting.path, options, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    return lambda xs: session.run(None, dict(zip(names, xs, strict=True)))[0]
+
+
+def open_openvino(ov: Any, setting: Setting) -> Call:
+    """OpenVINO on the CPU: one stream, for latency. Raises NetlatheError where it would run another precision."""
+    wanted = {"fp32": "f32", "bf16": "bf16"}[setting.precision]
+    properties = {
+        "INFERENCE_PRECISION_HINT": wanted,
+        "INFERENCE_NUM_THREADS": setting.threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "CPU_DENORMALS_OPTIMIZATION": True,
+    }
+    compiled = ov.Core().compile_model(setting.path, "CPU", properties)
+    executed = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if executed != wanted:
+        raise NetlatheError(f"OpenVINO runs {executed} on this processor, not {wanted}", code="bench.precision")
+    request = compiled.create_infer_request()
+
+    def call(xs: list[Array]) -> Array:
+        request.infer(dict(enumerate(xs)))
+        return np.asarray(request.get_output_tensor(0).data)
+
+    return call
+
+
+def torch_module(torch: Any, setting: Setting) -> Any:
+    """The network as a torch module for inference, channels last, in the precision."""
+    from netlathe.arch.document import from_json
+    from netlathe.lower.torch import to_torch
+
+    torch.set_num_threads(setting.threads)
+    torch.set_flush_denormal(True)
+    model: Any = to_torch(from_json(Path(setting.path).read_text()), seed=setting.seed).eval()
+    return model.to(
+        {"fp32": torch.float32, "bf16": torch.bfloat16}[setting.precision], memory_format=torch.channels_last
+    )
+
+
+def open_torch(torch: Any, setting: Setting) -> Call:
+    """torch in eager mode."""
+    return torch_call(torch, torch_module(torch, setting))
+
+
+def open_compiled(torch: Any, setting: Setting) -> Call:
+    """torch.compile with Inductor."""
+    return torch_call(torch, torch.compile(torch_module(torch, setting)))
+
+
+def torch_call(torch: Any, model: Any) -> Call:
+    """The call of a module: arrays in, array out."""
+    kind = next(iter(model.parameters())).dtype
+
+    def tensor(x: Array) -> Any:
+        y = torch.from_numpy(x)
+        y = y.to(kind) if y.is_floating_point() else y
+        return y.to(memory_format=torch.channels_last) if y.dim() == 4 else y
+
+    def call(xs: list[Array]) -> Array:
+        with torch.inference_mode():
+            y: Array = model(*map(tensor, xs)).float().numpy()
+        return y
+
+    return call
 
 
 RUNTIMES = {
-    "onnxruntime": Runtime("onnxruntime", "onnxruntime", None, "fp32", open_onnxruntime),
+    "onnxruntime": Runtime("onnxruntime", "onnxruntime", None, "onnx", ("fp32",), open_onnxruntime),
+    "openvino": Runtime("openvino", "openvino", "openvino", "onnx", ("fp32", "bf16"), open_openvino),
+    "torch": Runtime("torch", "torch", "train", "arch", ("fp32", "bf16"), open_torch),
+    "torch-compiled": Runtime("torch", "torch", "train", "arch", ("fp32", "bf16"), open_compiled),
 }
 
 
@@ -53,6 +136,14 @@ def runtime(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
+def precision_of(name: str, precision: str | None) -> str:
+    """The precision, or the runtime's default for None; raises NetlatheError for one that the runtime has not."""
+    legal = runtime(name).precisions
+    if precision is not None and precision not in legal:
+        raise unknown(f"precision of {name}", precision, legal, code="bench.precision")
+    return precision or legal[0]
+
+
 def runtime_version(name: str) -> str:
     """The installed version, without importing it; raises MissingExtra where it is not installed."""
     found = runtime(name)
@@ -61,6 +152,18 @@ def runtime_version(name: str) -> str:
     except metadata.PackageNotFoundError:
         assert found.extra is not None, f"{found.package} is a dependency of netlathe"
         raise MissingExtra(found.package, found.extra) from None
+
+
+def installed() -> list[str]:
+    """The runtimes that can be used here."""
+    found = []
+    for name in RUNTIMES:
+        try:
+            runtime_version(name)
+        except MissingExtra:
+            continue
+        found.append(name)
+    return found
 
 
 def load_module(name: str) -> Any:

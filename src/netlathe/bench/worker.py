@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from netlathe.bench.runtimes import RUNTIMES, Array, Call, load_module
+from netlathe.bench.runtimes import RUNTIMES, Array, Call, Setting, load_module
 from netlathe.bench.statistics import Sample
 
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
@@ -32,13 +32,16 @@ class Bench:
         self.call: Call | None = None
 
     def load(
-        self, *, runtime: str, path: str, shape: list[int], threads: int, warmups: int, warm_seconds: float
+        self, *, runtime: str, setting: list[Any], inputs: list[list[Any]], warmups: int, warm_seconds: float
     ) -> dict[str, Any]:
-        """Load a file and run it at least `warmups` times and `warm_seconds` long."""
-        self.input = smooth_input(tuple(shape))
+        """Load a file and run it at least `warmups` times and `warm_seconds` long.
+
+        `setting` is a `Setting`, `inputs` are pairs of a shape with its batch axis and a vocabulary or None.
+        """
+        self.inputs = [example(tuple(shape), vocabulary) for shape, vocabulary in inputs]
         module = load_module(runtime)
         before = resident_bytes()
-        self.call = RUNTIMES[runtime].open(module, path, threads)
+        self.call = RUNTIMES[runtime].open(module, Setting(*setting))
         runs = list(self.runs(warm_seconds, warmups))
         self.warm_ms = min(run.wall_ms for run in runs)
         peak = peak_bytes()
@@ -59,17 +62,24 @@ class Bench:
         end = time.perf_counter() + seconds
         done = 0
         while done < at_least or time.perf_counter() < end:
-            yield timed(self.call, self.input)
+            yield timed(self.call, self.inputs)
             done += 1
 
 
-def timed(call: Call, x: Array) -> Sample:
+def timed(call: Call, xs: list[Array]) -> Sample:
     """One run: wall time, processor time of all threads, involuntary context switches."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-    call(x)
+    call(xs)
     wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
+
+
+def example(shape: tuple[int, ...], vocabulary: int | None) -> Array:
+    """A fixed input: an image-like one, or token ids below the size of a vocabulary."""
+    if vocabulary is None:
+        return smooth_input(shape)
+    return np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * 7919 % vocabulary
 
 
 def smooth_input(shape: tuple[int, ...]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import floor
+from math import floor, inf
 from typing import NamedTuple
 
 from netlathe.arch.network import Network
@@ -13,12 +13,21 @@ from netlathe.units import COUNTS, DECIMAL_BYTES, TIMES, ask, show_bytes, show_c
 from netlathe.zoo.published import Figure
 
 
+class Forecast(NamedTuple):
+    """A predicted latency; nine of ten networks lie between the ends."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    basis: str
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network at a resolution with its published accuracy, its exact costs in fp32, and its latency once measured.
+    """A network at a resolution under a runtime in a precision, with its published accuracy and its costs.
 
-    `size_bytes` are the tensors of the ONNX file; `memory_bytes` the same plus the peak of live activations as an
-    inference runtime allocates them (norm and activation folded, one arena).
+    `size_bytes` is the file, `memory_bytes` the weights plus the peak of live activations as an inference runtime
+    allocates them (norm and activation folded, one arena). Latency is forecast, and measured where it was.
     """
 
     network: Network
@@ -26,12 +35,20 @@ class Candidate:
     macs: int
     size_bytes: int
     memory_bytes: int
+    runtime: str = "onnxruntime"
+    precision: str = "fp32"
+    forecast: Forecast | None = None
     latency: Measurement | None = None
 
     @property
     def name(self) -> str:
         """The network, and the resolution where it is not the usual one."""
         return self.network.name if self.resolution == 224 else f"{self.network.name}@{self.resolution}"
+
+    @property
+    def setting(self) -> str:
+        """What tells candidates apart: network, runtime and precision."""
+        return f"{self.name} {self.runtime} {self.precision}"
 
     @property
     def resolution(self) -> int:
@@ -44,14 +61,28 @@ class Candidate:
         return self.figure.top1
 
     @property
+    def known(self) -> bool:
+        """Whether the latency was measured, successfully or not."""
+        return self.latency is not None
+
+    @property
+    def interval(self) -> tuple[float, float, float]:
+        """(low, middle, high) of the latency in ms: measured, else forecast, else unknown; infinite after a failure."""
+        if self.latency is not None:
+            m = self.latency
+            return (inf, inf, inf) if m.failure else (m.low_ms, m.median_ms, m.high_ms)
+        f = self.forecast
+        return (f.low_ms, f.ms, f.high_ms) if f else (0.0, inf, inf)
+
+    @property
     def latency_ms(self) -> float:
-        """Median latency; infinite while unmeasured or failed."""
-        return self.latency.median_ms if self.latency and not self.latency.failure else float("inf")
+        """The middle of the latency."""
+        return self.interval[1]
 
     @property
     def latency_high_ms(self) -> float:
-        """The upper end of the 95 % interval of the median: what has to fit a latency budget."""
-        return self.latency.high_ms if self.latency and not self.latency.failure else float("inf")
+        """The upper end of the latency: what has to fit a budget."""
+        return self.interval[2]
 
 
 class Limit(NamedTuple):
@@ -100,6 +131,11 @@ class Budget:
     def broken(self, candidate: Candidate, limits: tuple[Limit, ...] = LIMITS) -> list[Limit]:
         """The limits that a candidate does not keep."""
         return [limit for limit in limits if not keeps(limit, limit.used(candidate), self.limit(limit))]
+
+    def possible(self, candidate: Candidate) -> bool:
+        """Whether a candidate may keep everything: the cheap limits surely, the latency at its lower end."""
+        fast = self.latency is None or candidate.interval[0] <= self.latency
+        return fast and not self.broken(candidate, CHEAP)
 
 
 def keeps(limit: Limit, used: float, bound: float | None) -> bool:

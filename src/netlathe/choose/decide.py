@@ -26,8 +26,8 @@ def dominates(a: Candidate, b: Candidate) -> bool:
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates that no other dominates, most accurate first."""
-    measured = [c for c in candidates if c.latency_ms < inf]
-    best = [c for c in measured if not any(dominates(other, c) for other in measured)]
+    timed = [c for c in candidates if c.latency_ms < inf]
+    best = [c for c in timed if not any(dominates(other, c) for other in timed)]
     return sorted(best, key=lambda c: (-c.top1, c.latency_ms))
 
 
@@ -51,6 +51,7 @@ class Decision:
     """The pick (None: nothing fits) and what explains it."""
 
     pick: Candidate | None
+    top: Candidate | None  # the most accurate that fits
     fitting: list[Candidate]
     ties: list[Candidate]  # within accuracy noise of the most accurate that fits; the fastest of them is the pick
     cheaper: Candidate | None  # the next faster network of the front
@@ -59,14 +60,14 @@ class Decision:
 
 def decide(candidates: Sequence[Candidate], budget: Budget) -> Decision:
     """Take the most accurate network that fits; among those tied with it within noise, the fastest."""
-    fitting = [c for c in candidates if c.latency_ms < inf and not budget.broken(c)]
+    fitting = [c for c in candidates if not budget.broken(c) and not (c.latency and c.latency.failure)]
     if not fitting:
-        return Decision(None, [], [], None, relaxations(candidates, budget, None))
+        return Decision(None, None, [], [], None, relaxations(candidates, budget, None))
     top = max(fitting, key=lambda c: (c.top1, -c.latency_ms))
     ties = sorted((c for c in fitting if tied(c, top)), key=lambda c: (c.latency_ms, -c.top1))
     pick = ties[0]
     faster = [c for c in front(fitting) if c.latency_ms < pick.latency_ms and c.top1 < pick.top1]
-    return Decision(pick, fitting, ties[1:], faster[0] if faster else None, relaxations(candidates, budget, pick))
+    return Decision(pick, top, fitting, ties[1:], faster[0] if faster else None, relaxations(candidates, budget, pick))
 
 
 def relaxations(candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None) -> list[Relaxation]:

@@ -1,4 +1,9 @@
-"""choose(): cheap limits first, then measured latency, roughly for all that remain and carefully for the decision."""
+"""choose(): cheap limits first, then predicted latency, and measurements only of what could still win.
+
+The stop rule: while there is a candidate that was not measured, may keep the budget at the lower end of its forecast,
+and is more accurate than the pick beyond noise (or tied with it and perhaps faster), the most accurate of them are
+measured. What ends unmeasured cannot win unless its forecast is wrong beyond its interval.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +11,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from netlathe import zoo
-from netlathe.arch.build import conv, seq
-from netlathe.arch.network import Network
 from netlathe.bench import ledger
-from netlathe.bench.machine import Machine, this_machine
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.runtimes import runtime as known_runtime
 from netlathe.bench.runtimes import runtime_version
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
-from netlathe.choose.decide import Decision, decide, front, tied
-from netlathe.cost.count import count
-from netlathe.cost.memory import timeline
-from netlathe.errors import NetlatheError
-from netlathe.zoo.published import Figure, figures
+from netlathe.choose.decide import Decision, decide, tied
+from netlathe.choose.place import Place
 
-FP32 = 4
 MAX_AGE = timedelta(days=1)  # older measurements of this machine are made again
 RESUMED = timedelta(minutes=15)  # a contended one too, within this time: an interrupted choice continues
-SHOWN = 12  # of the front, measured carefully
-PROBES = 4  # candidates measured beyond one cheap limit, to know what raising it would buy
-MARGIN = 1.1  # the roof is believed to this factor: a network this far beyond it is not measured
-ROOF = Network("roof", seq(**{f"conv{i}": conv(256, 3, norm=None) for i in range(4)}), (256, 28, 28))
+ROUND = 4  # candidates measured at a time, in turns
+PROBES = 3  # measured where nothing fits, to answer with a latency that is possible
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How latency is measured."""
-
-    threads: int = 1
-    seconds: float = 1.0
-    runtime: str = "onnxruntime"
-    fresh: bool = False  # measure again what the ledger already has
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,168 +32,114 @@ class Outcome:
     """The decision and everything it rests on."""
 
     budget: Budget
-    machine: Machine
-    conditions: Conditions
+    place: Place
     candidates: list[Candidate]
-    excluded: dict[str, int]  # by limit: candidates that do not keep it, counted under every limit they break
-    unreachable: list[Candidate]  # too many MACs for the latency even at the roof; not measured
-    roof_macs_per_ms: float | None
+    excluded: dict[str, int]  # by cheap limit: candidates that do not keep it, counted under every limit they break
     decision: Decision
 
 
-def candidates(pattern: str = "*", *, recipe: str = "", extra_data: bool = False) -> list[Candidate]:
-    """Every network with a published top-1 at a resolution, with the best figure that qualifies, and exact costs.
-
-    `recipe` keeps the figures whose recipe contains the word. Raises NetlatheError where nothing qualifies.
-    """
-    best: dict[tuple[str, int], Figure] = {}
-    for name in zoo.names(pattern):
-        for figure in sorted(figures(name), key=lambda f: f.top1 or 0.0):
-            qualifies = figure.top1 and figure.crops == 1 and (extra_data or not figure.extra_data)
-            if qualifies and recipe.lower() in figure.recipe.lower():
-                best[name, figure.resolution] = figure
-    if not best:
-        message = f"no network matches {pattern!r} with a published accuracy" + f" by a recipe {recipe!r}" * bool(
-            recipe
-        )
-        raise NetlatheError(message, code="choose.no_candidates", hint="`netlathe zoo` lists names and recipes")
-    found = []
-    for (name, resolution), figure in best.items():
-        network = zoo.get(name, resolution=resolution)
-        graph = network.graph()
-        cost = count(graph)
-        size = (cost.params + cost.buffers) * FP32
-        arena = max(held for _, held in timeline(graph, "arena", FP32))
-        found.append(Candidate(network, figure, cost.macs, size, size + arena))
-    return found
-
-
 class Bench:
-    """The latencies of candidates, from the ledger where it knows them."""
+    """The latencies of candidates on this machine, from the ledger where it knows them."""
 
-    def __init__(self, conditions: Conditions, progress: Progress | None) -> None:
-        self.conditions, self.progress = conditions, progress
-        self.device = this_machine().id
-        self.version = runtime_version(conditions.runtime)
-        self.known = {} if conditions.fresh else self.remembered()
+    def __init__(self, place: Place, seconds: float, fresh: bool, progress: Progress | None) -> None:
+        self.place, self.seconds, self.progress = place, seconds, progress
+        self.known = {} if fresh else self.remembered()
 
-    def remembered(self) -> dict[tuple[str, bool], Measurement]:
-        """What the ledger has for these conditions, by architecture and roughness; the newest counts."""
-        c = self.conditions
-        wanted = (self.device, c.runtime, self.version, c.threads, known_runtime(c.runtime).precision, 1)
+    def remembered(self) -> dict[tuple[str, str, str], Measurement]:
+        """What the ledger has for these conditions, by architecture, runtime and precision; the newest counts."""
+        device = self.place.card.id.removeprefix("this-")
+        versions = {runtime: runtime_version(runtime) for runtime, _ in self.place.settings}
         return {
-            (m.key, m.rough): m
+            (m.key, m.runtime, m.precision): m
             for m in ledger.read()
-            if (m.device, m.runtime, m.runtime_version, m.threads, m.precision, m.batch) == wanted
+            if (m.device, m.threads, m.batch) == (device, self.place.threads, 1)
+            and versions.get(m.runtime) == m.runtime_version
             and m.failure is None
+            and not m.rough
             and m.age() < (RESUMED if m.contended else MAX_AGE)
         }
 
-    def measure(
-        self, networks: Sequence[Network], *, rough: bool, stop_above_ms: float | None = None
-    ) -> list[Measurement]:
-        """Latencies in order; careful measurements take turns, and stand in for rough ones."""
-        keys = [network.key for network in networks]
-        todo = [n for n, key in zip(networks, keys, strict=True) if not self.recall(key, rough)]
-        if todo:
-            done = measure(
-                todo,
-                threads=self.conditions.threads,
-                seconds=self.conditions.seconds if not rough else min(0.25, self.conditions.seconds),
-                runtime=self.conditions.runtime,
-                rough=rough,
-                interleave=not rough,
-                stop_above_ms=stop_above_ms,
-                progress=self.progress,
-                keep=ledger.append,
-            )
-            self.known |= {(m.key, rough): m for m in done}
-        return [found for key in keys if (found := self.recall(key, rough)) is not None]
-
-    def recall(self, key: str, rough: bool) -> Measurement | None:
-        """A measurement already made; a careful one answers a rough question."""
-        careful = self.known.get((key, False))
-        return careful or self.known.get((key, True)) if rough else careful
+    def measure(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates with their measured latencies; those of one runtime take turns."""
+        for runtime, precision in dict.fromkeys((c.runtime, c.precision) for c in found):
+            same = [c for c in found if (c.runtime, c.precision) == (runtime, precision)]
+            todo = [c.network for c in same if (c.network.key, runtime, precision) not in self.known]
+            if todo:
+                done = measure(
+                    todo,
+                    threads=self.place.threads,
+                    seconds=self.seconds,
+                    runtime=runtime,
+                    precision=precision,
+                    progress=self.progress,
+                    keep=ledger.append,
+                )
+                self.known |= {(m.key, runtime, precision): m for m in done}
+        return [replace(c, latency=self.known.get((c.network.key, c.runtime, c.precision))) for c in found]
 
 
 def choose(
     found: Iterable[Candidate],
     budget: Budget,
-    conditions: Conditions,
+    place: Place,
     *,
+    seconds: float = 1.0,
+    fresh: bool = False,
+    everything: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Decide among candidates on this machine. Ctrl-C raises; what was measured stays in the ledger."""
-    pool = {c.name: c for c in found}
-    bench = Bench(conditions, progress)
-    bound = budget.latency
-    stop = 3 * bound if bound is not None else None
-    roof = None
-    if bound is not None:
-        (probe,) = bench.measure([ROOF], rough=True)
-        roof = count(ROOF.graph()).macs / probe.min_ms
+    """Decide among candidates. On this machine what decides is measured; elsewhere forecasts decide alone.
 
-    def reachable(c: Candidate) -> bool:
-        return bound is None or roof is None or c.macs / (roof * MARGIN) <= bound
+    `everything` measures all that keep the cheap limits, whatever is forecast (the benchmark's reference). Ctrl-C
+    raises; what was measured stays in the ledger.
+    """
+    pool = {c.setting: c for c in found}
 
-    def update(names: Sequence[str], *, rough: bool) -> None:
-        measured = bench.measure(
-            [pool[name].network for name in names], rough=rough, stop_above_ms=stop if rough else None
-        )
-        pool.update({name: replace(pool[name], latency=m) for name, m in zip(names, measured, strict=True)})
+    def update(some: Sequence[Candidate]) -> None:
+        pool.update({c.setting: c for c in bench.measure(some)})
 
-    def settle() -> Decision:
-        """Decide; measure carefully what the decision rests on; until it rests on nothing rough."""
-        while True:
-            decision = decide(list(pool.values()), budget)
-            involved = [decision.pick, *decision.ties, decision.cheaper, *front(decision.fitting)[:SHOWN]]
-            involved += [r.candidate for r in decision.relaxations]
-            if bound is not None:  # a rough interval is wide: what may fit after all is looked at again
-                involved += [c for c in pool.values() if may_fit(c, bound) and worth(c, decision.pick)]
-            rough = {c.name for c in involved if c and c.latency and c.latency.rough}
-            if not rough:
-                return decision
-            update(sorted(rough), rough=False)
-
-    keeping = sorted((c for c in pool.values() if not budget.broken(c, CHEAP)), key=lambda c: c.macs)
-    # The smallest are measured in any case: an impossible latency is answered with a possible one.
-    update([c.name for i, c in enumerate(keeping) if i < PROBES or reachable(c)], rough=True)
-    pick = settle().pick
-    for limit in CHEAP:
-        names = [c.name for c in beyond(pool.values(), budget, limit, pick) if reachable(c)]
-        update(names[:PROBES], rough=True)
-    decision = settle()
-    if decision.pick is None and not decision.relaxations:
-        near = sorted(pool.values(), key=lambda c: excess(c, budget, CHEAP))
-        update([c.name for c in near[:PROBES]], rough=True)
-        decision = settle()
-    excluded = {limit.name: sum(limit in budget.broken(c, (limit,)) for c in pool.values()) for limit in CHEAP}
-    return Outcome(
-        budget,
-        this_machine(),
-        conditions,
-        list(pool.values()),
-        excluded,
-        [c for c in keeping if pool[c.name].latency is None],
-        roof,
-        decision,
-    )
+    if place.here:
+        bench = Bench(place, seconds, fresh, progress)
+        if everything:
+            update([c for c in pool.values() if not budget.broken(c, CHEAP)])
+        while todo := undecided(pool.values(), budget):
+            update(todo[:ROUND])
+    excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
+    return Outcome(budget, place, list(pool.values()), excluded, decide(list(pool.values()), budget))
 
 
-def beyond(pool: Iterable[Candidate], budget: Budget, limit: Limit, pick: Candidate | None) -> list[Candidate]:
-    """Unmeasured candidates that break this cheap limit alone and would be better than the pick, nearest first."""
-    found = [c for c in pool if c.latency is None and budget.broken(c, CHEAP) == [limit] and worth(c, pick)]
-    return sorted(found, key=lambda c: -limit.used(c) if limit.at_least else limit.used(c))
+def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:
+    """The unmeasured candidates that the decision needs, most promising first."""
+    everyone = list(pool)
+    decision = decide([c for c in everyone if c.known], budget)
+    pick, open_ = decision.pick, [c for c in everyone if not c.known]
+    if pick is None:
+        hopeful = [c for c in open_ if budget.possible(c)]
+        near = sorted((c for c in open_ if not budget.broken(c, CHEAP)), key=lambda c: c.interval[0])
+        if hopeful:
+            return best_first(hopeful)
+        return near[: max(0, PROBES - sum(c.known for c in everyone))]
+    could_win = [
+        c
+        for c in open_
+        if budget.possible(c)
+        and (better(c, pick) or (tied(c, decision.top or pick) and c.interval[0] < pick.interval[2]))
+    ]
+    if could_win:
+        return best_first(could_win)
+    final = decide(everyone, budget)  # what the reasons name beside the pick
+    named = [final.cheaper, *(r.candidate for r in final.relaxations if r.limit.name == "latency")]
+    return [c for c in named if c is not None and not c.known]
 
 
-def worth(c: Candidate, pick: Candidate | None) -> bool:
-    """Whether a candidate is better than the pick beyond noise."""
-    return pick is None or (c.top1 > pick.top1 and not tied(c, pick))
+def best_first(found: Iterable[Candidate]) -> list[Candidate]:
+    """Most accurate first, then fastest."""
+    return sorted(found, key=lambda c: (-c.top1, c.latency_ms))
 
 
-def may_fit(c: Candidate, bound: float) -> bool:
-    """Whether the lower end of a measured interval keeps a latency."""
-    return c.latency is not None and c.latency.low_ms <= bound
+def better(c: Candidate, pick: Candidate) -> bool:
+    """More accurate beyond noise."""
+    return c.top1 > pick.top1 and not tied(c, pick)
 
 
 def excess(c: Candidate, budget: Budget, limits: tuple[Limit, ...] = LIMITS) -> float:

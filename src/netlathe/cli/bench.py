@@ -33,6 +33,7 @@ seconds_option = click.option(
     show_default=True,
     help="Measuring time a network.",
 )
+precision_option = click.option("--precision", metavar="NAME", help="fp32, or bf16 where the runtime has it.")
 runtime_option = click.option("--runtime", type=click.Choice(list(RUNTIMES)), default="onnxruntime", show_default=True)
 
 
@@ -43,6 +44,7 @@ runtime_option = click.option("--runtime", type=click.Choice(list(RUNTIMES)), de
 @threads_option
 @seconds_option
 @runtime_option
+@precision_option
 @click.option("--from", "source", metavar="ID", help="Repeat the measurement of that id, under its conditions.")
 @json_option
 def command(
@@ -52,6 +54,7 @@ def command(
     threads: int,
     seconds: float,
     runtime: str,
+    precision: str | None,
     source: str | None,
     as_json: bool,
 ) -> None:
@@ -66,7 +69,7 @@ def command(
     if source is not None:
         before = ledger.find(source)
         nets, threads, batch, runtime = (before.network,), before.threads, before.batch, before.runtime
-        resolution = before.resolution
+        resolution, precision = before.resolution, before.precision
     if not nets:
         raise click.UsageError("give a NET, or --from ID")
     found = networks(nets, resolution)
@@ -79,6 +82,7 @@ def command(
             threads=threads,
             seconds=seconds,
             runtime=runtime,
+            precision=precision,
             interleave=False,
             progress=progress,
             keep=ledger.append,

@@ -13,7 +13,8 @@ import click
 
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.load import load
+from netlathe.load import Input, Net, expression, load_any
+from netlathe.read.found import Found
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 resolution_option = click.option("--resolution", type=int, metavar="PX", help="Square images of this size instead.")
@@ -21,9 +22,35 @@ batch_option = click.option("--batch", type=click.IntRange(1), default=1, show_d
 nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
 
 
+def input_shape(text: str) -> Input:
+    """3x224x224, without the batch axis; 128:int64 where the input is no float."""
+    sizes, _, kind = text.partition(":")
+    parts = sizes.lower().split("x")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{text!r} is not a shape: write 3x224x224 (channels, height, width)")
+    return Input(tuple(map(int, parts)), kind)
+
+
+input_option = click.option(
+    "--input",
+    "inputs",
+    type=input_shape,
+    multiple=True,
+    metavar="SHAPE",
+    help="Shape of an input, such as 3x224x224; again for each further one.",
+)
+
+
 def networks(texts: Iterable[str], resolution: int | None = None) -> list[Network]:
-    """The networks that the arguments name, at a resolution if one is given; equal names are told apart."""
-    found = [network.at(resolution) for text in texts for network in load(text)]
+    """The expressions that the arguments name, at a resolution if one is given; equal names are told apart."""
+    return list(map(expression, any_networks(texts, resolution)))
+
+
+def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Sequence[Input] = ()) -> list[Net]:
+    """As `networks`, and what can only be counted: torch modules and ONNX files; `inputs` are those of all."""
+    if resolution is not None and inputs:
+        raise NetlatheError("--resolution and --input both say the size", code="usage", hint="give one of them")
+    found = [net for text in texts for net in load_any(text, inputs, resolution)]
     names = [network.name for network in found]
     return [
         replace(network, name=f"{network.name}@{'x'.join(map(str, network.input[1:]))}")
@@ -31,6 +58,11 @@ def networks(texts: Iterable[str], resolution: int | None = None) -> list[Networ
         else network
         for network in found
     ]
+
+
+def reading_notes(found: Iterable[Net]) -> list[str]:
+    """What was noticed while networks were read."""
+    return [f"{net.name}: {note}" for net in found if isinstance(net, Found) for note in net.notes]
 
 
 def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:

@@ -7,25 +7,28 @@ from typing import Any
 
 import click
 
-from netlathe.arch.network import Network
+from netlathe.arch.diff import diff
 from netlathe.bench import ledger
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
-from netlathe.cli.bench import conditions, runtime_option, seconds_option, threads_option
+from netlathe.cli.bench import conditions, precision_option, runtime_option, seconds_option, threads_option
 from netlathe.cli.common import (
+    any_networks,
     batch_option,
     emit,
+    input_option,
     json_option,
     nets_argument,
-    networks,
     print_table,
     progress_bar,
+    reading_notes,
     resolution_option,
     warn,
 )
 from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
+from netlathe.load import Input, Net, expression
 from netlathe.units import show_bytes, show_count, show_ms
 from netlathe.zoo.published import best
 
@@ -35,20 +38,26 @@ FP32 = 4
 @click.command()
 @nets_argument
 @resolution_option
+@input_option
 @batch_option
 @threads_option
 @seconds_option
 @runtime_option
+@precision_option
 @click.option("--no-latency", is_flag=True, help="Costs alone: nothing is measured.")
+@click.option("--diff", "with_diff", is_flag=True, help="What turns the first network into each of the others.")
 @json_option
 def command(
     nets: tuple[str, ...],
     resolution: int | None,
+    inputs: tuple[Input, ...],
     batch: int,
     threads: int,
     seconds: float,
     runtime: str,
+    precision: str | None,
     no_latency: bool,
+    with_diff: bool,
     as_json: bool,
 ) -> None:
     """Compare networks with the first one: exact costs, and latencies measured in turns on this machine.
@@ -57,36 +66,44 @@ def command(
       netlathe compare resnet50 mobilenetv2 efficientnet_b0
       netlathe compare "resnext50_*" --no-latency
     """
-    found = networks(nets, resolution)
+    found = any_networks(nets, resolution, inputs)
     if len(found) < 2:
         raise NetlatheError("give at least two networks to compare", code="compare.one")
     done: list[Measurement] = []
     if not no_latency:
         with progress_bar("measuring") as progress:
             done = measure(
-                found,
+                [expression(net) for net in found],
                 batch=batch,
                 threads=threads,
                 seconds=seconds,
                 runtime=runtime,
+                precision=precision,
                 progress=progress,
                 keep=ledger.append,
             )
-    warnings = [m.warning or f"{m.network} failed: {m.failure}" for m in done if m.warning or m.failure]
+    warnings = reading_notes(found)
+    warnings += [m.warning or f"{m.network} failed: {m.failure}" for m in done if m.warning or m.failure]
     rows = [row(network, batch) for network in found]
     for entry, m in zip(rows, done, strict=False):
         entry["latency"] = m.to_json() | versus(m, done[0])
+    diffs = [diff(found[0].graph(), network.graph()) for network in found[1:]] if with_diff else []
+    for entry, changed in zip(rows[1:], diffs, strict=False):
+        entry["changes"] = [change._asdict() for change in changed.changes]
     if as_json:
         emit("compare", {"networks": rows}, warnings)
         return
     print_table(conditions(done[0]) if done else f"batch {batch}, fp32", *table(rows, done))
+    for network, changed in zip(found[1:], diffs, strict=False):
+        click.echo(f"{found[0].name} -> {network.name}")
+        click.echo(changed)
     warn(warnings)
 
 
-def row(network: Network, batch: int) -> dict[str, Any]:
+def row(network: Net, batch: int) -> dict[str, Any]:
     """The costs of a network and its best published accuracy, as JSON values."""
     graph = network.graph()
-    cost, figure = count(graph), best(network.name, network.input[1])
+    cost, figure = count(graph), best(network.name, network.input[-1])
     return {
         "name": network.name,
         "input": list(network.input),

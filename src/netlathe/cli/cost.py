@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import (
+    any_networks,
     batch_option,
     emit,
+    input_option,
     json_option,
     nets_argument,
-    networks,
     print_table,
+    reading_notes,
     resolution_option,
     single_or_many,
+    warn,
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, printed
 from netlathe.cost.count import BYTES, count
@@ -24,13 +27,14 @@ from netlathe.cost.table import BY, Row, rows
 from netlathe.units import show_bytes, show_count
 
 if TYPE_CHECKING:
-    from netlathe.arch.network import Network
+    from netlathe.load import Input, Net
 
 
 @click.command()
 @nets_argument
 @click.option("--by", type=click.Choice(list(BY)), default="stage", show_default=True, help="What a row is.")
 @resolution_option
+@input_option
 @batch_option
 @click.option("--precision", type=click.Choice(list(BYTES)), default="fp32", show_default=True, help="Of all tensors.")
 @click.option("--convention", "tool", type=click.Choice(TOOLS), help="What another tool prints for the net, and why.")
@@ -39,38 +43,42 @@ def command(
     nets: tuple[str, ...],
     by: str,
     resolution: int | None,
+    inputs: tuple[Input, ...],
     batch: int,
     precision: str,
     tool: str | None,
     as_json: bool,
 ) -> None:
-    """Exact costs of networks, without weights and without torch.
+    """Exact costs of networks, without weights and, for expressions, without torch.
 
-    NET is a zoo name, a pattern ("resnet*"), name:choice=value, file.py:function or arch.json.
+    NET is a zoo name, a pattern ("resnet*"), name:choice=value, file.py:function (an expression or a torch module),
+    arch.json or model.onnx.
 
     \b
       netlathe cost resnet50 --by block
       netlathe cost mobilenetv2:alpha=0.5 --resolution 160 --precision int8
       netlathe cost resnet50 --convention fvcore
+      netlathe cost my_file.py:make_model --input 3x224x224
     """
-    found = networks(nets, resolution)
+    found = any_networks(nets, resolution, inputs)
+    notes = reading_notes(found)
     if tool:
         shown = [(network, c) for network in found for c in conventions(network, tool)]
         if as_json:
-            emit("cost", single_or_many([convention_data(network, c) for network, c in shown]))
+            emit("cost", single_or_many([convention_data(network, c) for network, c in shown]), notes)
         else:
             show_conventions(shown)
-        return
-    if as_json:
-        emit("cost", single_or_many([data(network, by, batch, precision) for network in found]))
-        return
-    if len(found) > 1:
+    elif as_json:
+        emit("cost", single_or_many([data(network, by, batch, precision) for network in found]), notes)
+    elif len(found) > 1:
         show_many(found, batch, precision)
-        return
-    show(found[0], by, batch, precision)
+    else:
+        show(found[0], by, batch, precision)
+    if not as_json:
+        warn(notes)
 
 
-def data(network: Network, by: str, batch: int, precision: str) -> dict[str, Any]:
+def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
     """The costs of a network as JSON values; counts are of one image, bytes of the batch."""
     graph = network.graph()
     cost, size = count(graph), BYTES[precision]
@@ -116,7 +124,7 @@ def row_data(row: Row) -> dict[str, Any]:
     }
 
 
-def show(network: Network, by: str, batch: int, precision: str) -> None:
+def show(network: Net, by: str, batch: int, precision: str) -> None:
     """One network: a row a part, then the totals."""
     graph = network.graph()
     size = BYTES[precision]
@@ -152,7 +160,7 @@ def show(network: Network, by: str, batch: int, precision: str) -> None:
         click.echo(f"  {name:<7} {fact}")
 
 
-def show_many(found: list[Network], batch: int, precision: str) -> None:
+def show_many(found: list[Net], batch: int, precision: str) -> None:
     """Several networks: a row each."""
     size = BYTES[precision]
     table = []
@@ -175,7 +183,7 @@ def show_many(found: list[Network], batch: int, precision: str) -> None:
     print_table(f"batch {batch}, {precision}", heads, table)
 
 
-def conventions(network: Network, tool: str) -> list[Convention]:
+def conventions(network: Net, tool: str) -> list[Convention]:
     """What a tool prints, or each value that was published."""
     graph = network.graph()
     if tool != "paper":
@@ -183,7 +191,7 @@ def conventions(network: Network, tool: str) -> list[Convention]:
     return [convention(graph, tool, network.name, figure) for figure in printed(network.name, network.input[-1])]
 
 
-def convention_data(network: Network, c: Convention) -> dict[str, Any]:
+def convention_data(network: Net, c: Convention) -> dict[str, Any]:
     """Another tool's total as JSON values."""
     return {
         "name": network.name,
@@ -194,7 +202,7 @@ def convention_data(network: Network, c: Convention) -> dict[str, Any]:
     }
 
 
-def show_conventions(shown: list[tuple[Network, Convention]]) -> None:
+def show_conventions(shown: list[tuple[Net, Convention]]) -> None:
     """Another tool's totals, and a line a reason for the difference from ours."""
     for network, c in shown:
         percent = f"{100 * (c.macs / c.ours - 1):+.2f} %" if c.ours else "-"

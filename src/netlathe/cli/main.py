@@ -5,39 +5,26 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from importlib import import_module
 
 import click
 
 from netlathe import __version__
-from netlathe.errors import Exit, NetlatheError, unknown
+from netlathe.cli.lazy import Lazy
+from netlathe.errors import Exit, NetlatheError
 
 VERBS = {
     "choose": "the network that fits this machine and a budget, with the reasons",
     "cost": "exact params, MACs, memory and traffic of networks",
     "bench": "measured latency on this machine",
     "compare": "networks side by side, costs and latencies interleaved",
+    "export": "an ONNX file with random or real weights, verified",
+    "device": "cards, roofline, why slow, microcontroller fit",
+    "reshape": "turn the knobs of a network, factor it, or solve for a budget",
+    "modernise": "the ConvNeXt roadmap on a ResNet, step by step",
+    "modernize": "the same",
     "arch": "the expression of a network, as text or JSON",
     "zoo": "the networks that come with Netlathe",
 }
-
-
-class Verbs(click.Group):
-    """A group whose commands live in netlathe.cli.<verb> and are imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        if cmd_name not in VERBS:
-            raise unknown("command", cmd_name, VERBS, code="usage")
-        command: click.Command = import_module(f"netlathe.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list from the table, so that help imports no verb."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
 
 
 HELP = """Which vision network fits this hardware, and why?
@@ -49,7 +36,12 @@ HELP = """Which vision network fits this hardware, and why?
 """
 
 
-@click.group(cls=Verbs, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Lazy,
+    help=HELP,
+    later={verb: (f"netlathe.cli.{verb}", what) for verb, what in VERBS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="netlathe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
@@ -76,6 +68,9 @@ def run(arguments: list[str]) -> int:
             traceback.print_exc()
         report(rest, error.code, error.message, error.path, error.hint)
         return error.exit
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return Exit.DONE
     except click.ClickException as error:
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "netlathe"
         report(rest, "usage", error.format_message(), "", f"see {usage} --help")

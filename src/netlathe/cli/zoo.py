@@ -23,7 +23,7 @@ def command(pattern: str, as_json: bool) -> None:
     entries = []
     for name in found:
         network = zoo.get(name)
-        entries.append((network, totals(network.body, network.input), best(name)))
+        entries.append((network, totals(network.body, *network.inputs), best(name)))
     if as_json:
         rows = [
             {

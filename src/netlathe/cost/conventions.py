@@ -7,7 +7,8 @@ prints fvcore's count with fused attention off, for its own modules: they take t
 pooling, and VGG's head is written with convolutions there (not modelled: 20,992 less). torchvision's weight metadata
 count convolutions and matrix products alone. thop and ptflops hook torch modules by type, and ptflops also replaces
 functions, so their totals depend on whether the author wrote a module or a function: `FUNCTIONS` says where torchvision
-wrote functions.
+wrote functions. Of layer norms and attention they see the classes that they know by name, so no rule about operators
+gives their totals of a Transformer (`UNSEEN`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Rule(NamedTuple):
     writes: int
     reason: str
     where: Literal["", "module", "function", "head", "bias"] = ""  # only those; "" is all
+    macs: int = 0  # times the operator's own
 
 
 class Difference(NamedTuple):
@@ -54,10 +56,13 @@ GLOBAL = ("globalpool", "adaptivepool")
 FVCORE = (
     Rule("norm batch", 2, 0, "counts 2 an element of a batch norm"),
     Rule("norm layer", 5, 0, "counts 5 an element of a layer norm"),
+    Rule("norm group", 5, 0, "counts 5 an element of a group norm"),
+    Rule("upsample", 0, 1, "counts 1 an element that upsampling writes"),
 )
 RULES: dict[str, tuple[Rule, ...]] = {
     "fvcore": (
         *FVCORE,
+        Rule("attention global", 0, 0, "does not know fused attention", macs=-1),
         *(Rule(kind, 1, 0, "counts 1 an element that adaptive pooling reads") for kind in GLOBAL),
     ),
     "timm": (
@@ -89,6 +94,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "torchvision": (),
 }
 TOOLS = (*RULES, "paper")
+UNSEEN = {"thop": ("attention", "norm layer"), "ptflops": ("attention", "norm layer")}
 
 # Where torchvision calls a function instead of a module: network -> paths.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
@@ -112,9 +118,9 @@ def written(op: Op, network: str, where: str, heads: frozenset[int]) -> bool:
     return is_function == (where == "function")
 
 
-def matches(op: Op, rule: Rule) -> bool:
-    """Whether a rule speaks of this kind of operator."""
-    kind, _, form = rule.kind.partition(" ")
+def matches(op: Op, which: str) -> bool:
+    """Whether a rule for `which` ("kind", or "kind form") speaks of this operator."""
+    kind, _, form = which.partition(" ")
     return op.kind == kind and form in ("", op.form)
 
 
@@ -129,12 +135,20 @@ def convention(graph: Graph, tool: str, network: str = "", figure: Figure | None
     if tool == "paper":
         assert figure is not None, "paper needs a figure"
         return paper(ours, figure)
+    for op in graph.ops:
+        if any(matches(op, which) for which in UNSEEN.get(tool, ())):
+            raise NetlatheError(
+                f"what {tool} prints for {op.form} {op.kind} depends on the class that the author of the module used",
+                code="cost.unseen",
+                path=op.path,
+                hint="fvcore and timm count operators: --convention fvcore",
+            )
     heads = frozenset(i for op in graph.ops if op.view for i in op.inputs)  # what is flattened for the classifier
     found: dict[str, Difference] = {}
     for rule in RULES[tool]:
-        ops = [op for op in graph.ops if matches(op, rule) and written(op, network, rule.where, heads)]
+        ops = [op for op in graph.ops if matches(op, rule.kind) and written(op, network, rule.where, heads)]
         if ops:
-            macs = sum(rule.reads * op.in_elements + rule.writes * op.out_elements for op in ops)
+            macs = sum(rule.reads * op.in_elements + rule.writes * op.out_elements + rule.macs * op.macs for op in ops)
             _, known, before = found.get(rule.reason, (rule.reason, 0, 0))
             found[rule.reason] = Difference(rule.reason, known + len(ops), before + macs)
     return Convention(tool, ours + sum(row.macs for row in found.values()), ours, tuple(found.values()))

@@ -61,7 +61,7 @@ def plan(graph: Graph, *, folded: bool = True) -> Plan:
         if op.view:
             continue
         values = {root[i] for i in op.inputs}
-        first = root[op.inputs[0]]
+        first = root[op.inputs[0]] if op.inputs else -1  # a product of weights alone reads no value
         if folded and op.kind in FOLDS and readers[first] == 1 and first not in kept:
             home[op.output] = home[first]
         else:

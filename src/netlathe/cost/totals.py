@@ -16,7 +16,7 @@ from netlathe.arch.leaf import Leaf
 from netlathe.arch.node import Node, Shape, Size
 from netlathe.errors import ShapeError
 
-MAC_KINDS = frozenset({"conv", "linear", "attention"})  # the kinds whose outputs count as activations
+MAC_KINDS = frozenset({"conv", "linear", "matmul", "attention"})  # the kinds whose outputs count as activations
 
 
 class Totals(NamedTuple):

@@ -1,7 +1,8 @@
 """An expression becomes an ONNX file, directly: no torch. The format: https://onnx.ai/onnx/repo-docs/IR.html.
 
 Nodes are named by the path of their operator (`stage1.block1.process.conv`), the helpers of an operator of several
-nodes by `path:1`, weights as in a torch state dict (`path.weight`). The input is `input`, the result `output`.
+nodes by `path:1`, weights as in a torch state dict (`path.weight`). The input is `input`, further ones `input1` ...
+(float32; int64 where an embedding reads it), the result `output`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from netlathe.arch.network import Network
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
 from netlathe.files import write_bytes
-from netlathe.lower.onnx_ops import RULES, Pen
+from netlathe.lower.inputs import batched, inputs
+from netlathe.lower.onnx_ops import RULES
+from netlathe.lower.pen import Pen
 from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
 
 OPSET = 21  # with IR 10 the newest pair whose kernels ONNX Runtime 1.22, our floor, has in full; Gelu needs 20
 IR = 10
+FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 LIMIT = 2**31 - 1  # protobuf's bound on one message, in bytes
 
 
 def to_onnx(
     network: Network, weights: Mapping[str, Any] | None = None, *, batch: int | None = 1, seed: int = 0
 ) -> onnx.ModelProto:
-    """The network as an ONNX model, float32: (batch, channels, height, width) -> (batch, ...).
+    """The network as an ONNX model, float32: (batch, channels, height, width) -> (batch, ...), see `lower.inputs`.
 
     `weights` by path, else random ones from `seed`; batch None leaves the batch free, as `N`. Raises ShapeError where
     shapes do not fit, and NetlatheError for weights that do not fit, an operator without a rule, and 2 GiB or more.
@@ -41,18 +45,20 @@ def to_onnx(
     refuse_large(network.name, graph)
     tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
     result = graph.outputs[0]
-    names = {0: "input"} | {op.output: "output" if op.output == result else f"{op.path}:out" for op in graph.ops}
+    reads = inputs(graph)
+    names = {i: x.name for i, x in enumerate(reads)}
+    names |= {op.output: "output" if op.output == result else f"{op.path}:out" for op in graph.ops}
     pens = [written(op, names) for op in graph.ops]
     count: int | str = "N" if batch is None else batch
 
-    def value(name: str, shape: Shape) -> onnx.ValueInfoProto:
-        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (count, *shape))
+    def value(name: str, shape: Shape, dtype: int = FLOAT) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, dtype, batched(shape, count))
 
     body = onnx.helper.make_graph(
         [node for pen in pens for node in pen.nodes]
-        + [onnx.helper.make_node("Identity", ["input"], ["output"])] * (result == 0),
+        + [onnx.helper.make_node("Identity", [names[result]], ["output"])] * (result < len(reads)),
         network.name,
-        [value("input", network.input)],
+        [value(x.name, x.shape, FLOAT if x.vocabulary is None else INT64) for x in reads],
         [value("output", graph.shapes[result])],
         [constant for pen in pens for constant in pen.constants],
         value_info=[value(names[op.output], op.out_shape) for op in graph.ops if op.output != result],
@@ -68,7 +74,7 @@ def to_onnx(
     for name, array in tensors.items():
         model.graph.initializer.add(
             name=name,
-            data_type=onnx.TensorProto.FLOAT,
+            data_type=FLOAT,
             dims=array.shape,
             raw_data=array.astype("<f4", copy=False).tobytes(),
         )

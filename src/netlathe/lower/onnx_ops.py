@@ -1,7 +1,7 @@
 """One rule a leaf: how an operator is written in ONNX. Operator reference: https://onnx.ai/onnx/operators/.
 
 Values carry the batch axis first, so axis 1 is the channel axis of a map (N, C, H, W) and the last that of tokens
-(N, T, C). A rule writes nodes with its pen and returns the name of the value that leaves.
+(N, T, C) and grids (N, H, W, C). A rule writes nodes with its pen and returns the name of the value that leaves.
 """
 
 from __future__ import annotations
@@ -10,49 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from netlathe.arch.graph import Op
-from netlathe.arch.joins import Add, Cat, Flatten, Mul, Rbf, Select
-from netlathe.arch.layers import Act, Conv, Linear, Norm, Scale
-from netlathe.arch.leaf import Leaf, pair
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample
+from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, Scale
+from netlathe.arch.leaf import Leaf, pads, pair
 from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
 from netlathe.errors import NetlatheError
-from netlathe.lower.weights import tensor_name
-
-
-class Pen:
-    """Writes the nodes of one operator: `pen("Relu", x)` adds a node and gives the name of its output."""
-
-    def __init__(self, op: Op, xs: tuple[str, ...]) -> None:
-        self.op, self.xs = op, xs
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"{self.op.path}:{len(self.nodes) + 1}"
-        said = [x for x in inputs if x]  # an absent tensor can only be the last
-        self.nodes.append(onnx.helper.make_node(kind, said, [name], name, **attributes))
-        return name
-
-    def weight(self, name: str) -> str:
-        """The name of a weight or buffer, empty where the operator has none of that name."""
-        known = name in self.op.weights or name in self.op.buffers
-        return tensor_name(self.op.path, name) if known else ""
-
-    def constant(self, values: Any, dtype: type = np.float32) -> str:
-        """The name of a new constant."""
-        name = f"{self.op.path}:c{len(self.constants) + 1}"
-        self.constants.append(onnx.numpy_helper.from_array(np.asarray(values, dtype), name))
-        return name
-
-    def finish(self, y: str, name: str) -> None:
-        """Let the last node write the value `name` and carry the operator's path."""
-        if not self.nodes:
-            self("Identity", y)
-        last = self.nodes[-1]
-        last.name, last.output[0] = self.op.path, name
+from netlathe.lower.onnx_tokens import TOKEN_RULES
+from netlathe.lower.pen import Pen
 
 
 def conv(leaf: Conv, op: Op, pen: Pen) -> str:
@@ -63,10 +30,15 @@ def conv(leaf: Conv, op: Op, pen: Pen) -> str:
         pen.weight("bias"),
         kernel_shape=pair(leaf.kernel),
         strides=pair(leaf.stride),
-        pads=leaf.pad() * 2,
+        pads=pads(op.in_shapes[0], leaf.kernel, leaf.stride, leaf.padding, leaf.dilation),
         dilations=(leaf.dilation, leaf.dilation),
         group=leaf.group_count(op.in_shapes[0]),
     )
+
+
+def conv_transpose(leaf: ConvTranspose, op: Op, pen: Pen) -> str:
+    tensors = pen.weight("weight"), pen.weight("bias")
+    return pen("ConvTranspose", pen.xs[0], *tensors, kernel_shape=pair(leaf.kernel), strides=pair(leaf.stride))
 
 
 def linear(leaf: Linear, op: Op, pen: Pen) -> str:
@@ -81,7 +53,22 @@ def norm(leaf: Norm, op: Op, pen: Pen) -> str:
     tensors = [pen.weight(name) for name in ("weight", "bias", "running_mean", "running_var")]
     if leaf.mode == "batch":  # normalises axis 1
         return moved(pen, axes == 2, (0, 2, 1), "BatchNormalization", tensors, epsilon=leaf.eps)
+    if leaf.mode == "group":
+        return group_norm(leaf, op, pen)
     return moved(pen, axes == 3, (0, 2, 3, 1), "LayerNormalization", tensors, axis=-1, epsilon=leaf.eps)
+
+
+def group_norm(leaf: Norm, op: Op, pen: Pen) -> str:
+    """Instance norm with a group as one instance: ONNX Runtime has no kernel for GroupNormalization."""
+    one, zero = pen.constant(np.ones(leaf.groups)), pen.constant(np.zeros(leaf.groups))
+    groups = pen.reshape(pen.xs[0], 0, leaf.groups, -1)
+    y = pen.reshape(pen("InstanceNormalization", groups, one, zero, epsilon=leaf.eps), 0, *op.out_shape)
+    return pen("Add", pen("Mul", y, by_channel(pen, "weight")), by_channel(pen, "bias"))
+
+
+def by_channel(pen: Pen, name: str) -> str:
+    """A weight (C,) as one that works on a map: (C, 1, 1)."""
+    return pen("Unsqueeze", pen.weight(name), pen.ints(1, 2))
 
 
 def moved(pen: Pen, move: bool, perm: tuple[int, ...], kind: str, tensors: list[str], **attributes: Any) -> str:
@@ -112,12 +99,9 @@ ACTS: dict[str, Callable[[Pen, str], str]] = {
 
 
 def scale(leaf: Scale, op: Op, pen: Pen) -> str:
-    def by_channel(name: str) -> str:
-        tensor = pen.weight(name)
-        return pen("Unsqueeze", tensor, pen.constant([1, 2], np.int64)) if len(op.in_shapes[0]) == 3 else tensor
-
-    y = pen("Mul", pen.xs[0], by_channel("weight"))
-    return pen("Add", y, by_channel("bias")) if leaf.bias else y
+    read = by_channel if len(op.in_shapes[0]) == 3 else Pen.weight
+    y = pen("Mul", pen.xs[0], read(pen, "weight"))
+    return pen("Add", y, read(pen, "bias")) if leaf.bias else y
 
 
 def pool(leaf: Pool, op: Op, pen: Pen) -> str:
@@ -125,20 +109,23 @@ def pool(leaf: Pool, op: Op, pen: Pen) -> str:
 
     ONNX's end padding is never counted in a mean; where torch counts its own, that part is padded with zeros before.
     """
-    x, kernel, stride, start = pen.xs[0], pair(leaf.kernel), leaf.step(), pair(leaf.padding)
+    x, kernel, stride, size = pen.xs[0], pair(leaf.kernel), leaf.step(), op.in_shapes[0]
+    top, left, bottom, right = pads(size, kernel, stride, leaf.padding)
     reach = [(y - 1) * s + k for y, s, k in zip(op.out_shape[1:], stride, kernel, strict=True)]
-    if leaf.mode == "avg" and leaf.count_padding and any(start):
-        x = pen("Pad", x, pen.constant((0, 0, *start) * 2, np.int64))
-        size, start = [n + 2 * p for n, p in zip(op.in_shapes[0][1:], start, strict=True)], (0, 0)
-    else:
-        size = [n + p for n, p in zip(op.in_shapes[0][1:], start, strict=True)]
-    end = [max(0, r - n) for r, n in zip(reach, size, strict=True)]
+    held = (size[1] + top, size[2] + left)
+    if leaf.mode == "avg" and leaf.count_padding and (top or left or bottom or right):
+        x = pen("Pad", x, pen.ints(0, 0, top, left, 0, 0, bottom, right))
+        held, top, left = (held[0] + bottom, held[1] + right), 0, 0
+    end = [max(0, r - n) for r, n in zip(reach, held, strict=True)]
     kind = "MaxPool" if leaf.mode == "max" else "AveragePool"
-    return pen(kind, x, kernel_shape=kernel, strides=stride, pads=(*start, *end))
+    return pen(kind, x, kernel_shape=kernel, strides=stride, pads=(top, left, *end))
 
 
 def global_pool(leaf: GlobalPool, op: Op, pen: Pen) -> str:
-    return pen("GlobalAveragePool", pen.xs[0])
+    axes = len(op.in_shapes[0])
+    if axes == 3:
+        return pen("GlobalAveragePool", pen.xs[0])
+    return pen("ReduceMean", pen.xs[0], pen.ints(*range(1, axes - (axes == 4))), keepdims=0)
 
 
 def adaptive_pool(leaf: AdaptivePool, op: Op, pen: Pen) -> str:
@@ -186,7 +173,27 @@ def cat(leaf: Cat, op: Op, pen: Pen) -> str:
 
 
 def select(leaf: Select, op: Op, pen: Pen) -> str:
-    return pen("Gather", pen.xs[0], pen.constant(leaf.channels, np.int64), axis=1)
+    return pen("Gather", pen.xs[0], pen.ints(*leaf.channels), axis=1)
+
+
+def condition(leaf: Condition, op: Op, pen: Pen) -> str:
+    return pen("Add", pen.xs[0], pen("Unsqueeze", pen.xs[1], pen.ints(2, 3)))
+
+
+def crop(leaf: Crop, op: Op, pen: Pen) -> str:
+    (_, high, wide), (_, height, width) = op.in_shapes[0], op.out_shape
+    top, left = (high - height) // 2, (wide - width) // 2
+    return pen("Slice", pen.xs[0], pen.ints(top, left), pen.ints(top + height, left + width), pen.ints(2, 3))
+
+
+def offset(leaf: Offset, op: Op, pen: Pen) -> str:
+    return pen("Pad", pen.xs[0], pen.ints(0, 0, -1, -1, 0, 0, 1, 1))
+
+
+def upsample(leaf: Upsample, op: Op, pen: Pen) -> str:
+    factors = pen.constant((1, 1, leaf.factor, leaf.factor))
+    rounding = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return pen("Resize", pen.xs[0], "", factors, mode="nearest", **rounding)
 
 
 def flatten(leaf: Flatten, op: Op, pen: Pen) -> str:
@@ -194,12 +201,13 @@ def flatten(leaf: Flatten, op: Op, pen: Pen) -> str:
 
 
 def rbf(leaf: Rbf, op: Op, pen: Pen) -> str:
-    difference = pen("Sub", pen("Unsqueeze", pen.xs[0], pen.constant([1], np.int64)), pen.weight("codes"))
-    return pen("ReduceSumSquare", difference, pen.constant([2], np.int64), keepdims=0)
+    difference = pen("Sub", pen("Unsqueeze", pen.xs[0], pen.ints(1)), pen.weight("codes"))
+    return pen("ReduceSumSquare", difference, pen.ints(2), keepdims=0)
 
 
 RULES: dict[type[Leaf], Callable[..., str]] = {
     Conv: conv,
+    ConvTranspose: conv_transpose,
     Linear: linear,
     Norm: norm,
     Act: act,
@@ -212,6 +220,11 @@ RULES: dict[type[Leaf], Callable[..., str]] = {
     Mul: mul,
     Cat: cat,
     Select: select,
+    Condition: condition,
+    Crop: crop,
+    Offset: offset,
+    Upsample: upsample,
     Flatten: flatten,
     Rbf: rbf,
+    **TOKEN_RULES,
 }

@@ -103,6 +103,7 @@ def draw(name: str, shape: Shape) -> Draw:
 DRAWS: dict[str, Draw] = {
     "weight": uniform(0.5, 1.5),
     "bias": uniform(-0.5, 0.5),
+    "token": uniform(-0.5, 0.5),
     "running_mean": uniform(-0.3, 0.3),
     "running_var": uniform(0.5, 1.5),
     "codes": signs,

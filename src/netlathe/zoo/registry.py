@@ -19,12 +19,22 @@ PAPERS = (
     "alexnet",
     "vgg",
     "googlenet",
+    "unet",
     "resnet",
     "densenet",
     "mobilenetv1",
+    "nasnet",
     "mobilenetv2",
+    "darts",
+    "text",
+    "mobilenetv3",
     "efficientnet",
     "regnet",
+    "vit",
+    "swin",
+    "efficientnetv2",
+    "hybrid",
+    "convnext",
 )
 
 
@@ -34,11 +44,14 @@ class Variant(NamedTuple):
     build: Callable[..., Node]
     free: dict[str, Any]
     input: Shape
+    more: tuple[Shape, ...] = ()
 
 
-def variant(build: Callable[..., Node], *, input: Shape = (3, 224, 224), **free: Any) -> Variant:
-    """A row: `build(**free)` is the expression."""
-    return Variant(build, free, input)
+def variant(
+    build: Callable[..., Node], *, input: Shape = (3, 224, 224), more: tuple[Shape, ...] = (), **free: Any
+) -> Variant:
+    """A row: `build(**free)` is the expression, which reads an `input` and then `more`."""
+    return Variant(build, free, input, more)
 
 
 @cache
@@ -77,4 +90,4 @@ def get(name: str, *, resolution: int | None = None, **changes: Any) -> Network:
     except (ValueError, TypeError, ArithmeticError) as error:
         said = ", ".join(f"{key}={value!r}" for key, value in changes.items())
         raise NetlatheError(f"{name} cannot be built with {said}: {error}", code="zoo.bad_choice") from error
-    return Network(name, body, row.input).at(resolution)
+    return Network(name, body, row.input, row.more).at(resolution)

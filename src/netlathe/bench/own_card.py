@@ -1,0 +1,20 @@
+"""The card of this machine, where calibration leaves it and predictions find it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netlathe.bench.ledger import cache_dir
+from netlathe.bench.machine import this_machine
+from netlathe.device.card import Card, load
+
+
+def own_card_path() -> Path:
+    """Where it lies: in the cache folder, by the id of the machine."""
+    return cache_dir() / "cards" / f"this-{this_machine().id}.toml"
+
+
+def read_own_card() -> Card | None:
+    """The card, if this machine was calibrated. Raises NetlatheError for a broken file."""
+    path = own_card_path()
+    return load(path) if path.exists() else None

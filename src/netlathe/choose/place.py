@@ -1,0 +1,158 @@
+"""Where a network is to run: this machine, which measures, or a device that only a card describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from netlathe import zoo
+from netlathe.arch.network import Network
+from netlathe.bench.calibrate import calibrate, card_of
+from netlathe.bench.machine import this_machine
+from netlathe.bench.own_card import own_card_path, read_own_card
+from netlathe.bench.runtimes import RUNTIMES, precision_of, runtime_version
+from netlathe.choose.budget import Budget, Candidate, Forecast
+from netlathe.cost.count import BYTES, count
+from netlathe.cost.memory import timeline
+from netlathe.device import micro
+from netlathe.device.card import Card, load, save
+from netlathe.device.latency import predict
+from netlathe.errors import NetlatheError, unknown
+from netlathe.zoo.published import Figure, figures
+
+FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
+MCU = "microcontroller"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A device with the runtimes and precisions to choose from; `here` where it is this machine."""
+
+    card: Card
+    settings: tuple[tuple[str, str], ...]
+    threads: int
+    here: bool
+    notes: tuple[str, ...] = ()
+
+
+def this_place(
+    runtimes: Iterable[str], precision: str | None, threads: int, *, progress: Progress | None = None
+) -> Place:
+    """This machine, calibrated now for what it has no model of (half a minute a runtime).
+
+    Without `runtimes` it is those that the card of this machine has models of, else ONNX Runtime.
+    """
+    card = read_own_card()
+    settings = [(name, precision_of(name, precision)) for name in runtimes]
+    if not settings:
+        settings = [s for s in models(card, threads) if precision in (None, s[1])] or [
+            ("onnxruntime", precision_of("onnxruntime", precision))
+        ]
+    missing = [s for s in settings if s not in models(card, threads)]
+    done = []
+    for name, kind in missing:
+        runtime_version(name)  # MissingExtra before half a minute of measuring
+        done.append(calibrate(name, precision=kind, threads=threads, force=True, progress=progress))
+    if done:
+        card = card_of(this_machine(), done, card)
+        path = own_card_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(card, path)
+    assert card is not None
+    notes = tuple(f"{m.runtime} {m.precision} was {m.note}" for m in card.models if m.note and m.threads == threads)
+    return Place(card, tuple(settings), threads, True, notes)
+
+
+def models(card: Card | None, threads: int) -> list[tuple[str, str]]:
+    """(runtime, precision) of the models of a card, by the names of the runtimes here."""
+    found = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
+    names = {"torch-compile": "torch-compiled"}
+    return [(names.get(r, r), p) for r, p in sorted(found) if names.get(r, r) in RUNTIMES]
+
+
+def card_place(name: str, runtimes: Iterable[str], precision: str | None, threads: int) -> Place:
+    """A device by its card: nothing is measured."""
+    card = load(name)
+    if card.class_ == MCU:
+        rates = [f.of for f in card.find("rate")]
+        wanted = list(runtimes) or [micro.ENGINE if micro.ENGINE in rates or not rates else rates[0]]
+        return Place(card, tuple((r, "int8") for r in wanted), threads, False)
+    fitted = sorted({(m.runtime, m.precision) for m in card.models})
+    if fitted and not list(runtimes):
+        return Place(card, tuple(s for s in fitted if precision in (None, s[1])), threads, False)
+    legal = [p for p in card.precisions if p in BYTES]
+    kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
+    if legal and kind not in legal:
+        raise unknown(f"precision of {card.id}", kind, legal, code="device.precision")
+    return Place(card, tuple((r, kind) for r in (list(runtimes) or ["onnxruntime"])), threads, False)
+
+
+def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data: bool = False) -> list[Candidate]:
+    """Every network with a published top-1 at a resolution, under every setting of a place, with costs and forecast.
+
+    The best figure that qualifies counts: single crop, ImageNet-1k alone unless `extra_data`, a recipe with the word.
+    Raises NetlatheError where nothing qualifies.
+    """
+    best: dict[tuple[str, int], Figure] = {}
+    for name in zoo.names(pattern):
+        for figure in sorted(figures(name), key=lambda f: f.top1 or 0.0):
+            qualifies = figure.top1 and figure.crops == 1 and (extra_data or not figure.extra_data)
+            if qualifies and recipe.lower() in figure.recipe.lower():
+                best[name, figure.resolution] = figure
+    if not best:
+        message = f"no network matches {pattern!r} with a published accuracy" + f" by a recipe {recipe!r}" * bool(
+            recipe
+        )
+        raise NetlatheError(message, code="choose.no_candidates", hint="`netlathe zoo` lists names and recipes")
+    networks = {(name, resolution): zoo.get(name, resolution=resolution) for name, resolution in best}
+    make = micro_candidate if place.card.class_ == MCU else candidate
+    return [
+        make(place, networks[at], figure, runtime, precision)
+        for at, figure in best.items()
+        for runtime, precision in place.settings
+    ]
+
+
+def candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
+    """A network with its exact costs and its forecast on the card."""
+    graph = network.graph()
+    cost, width = count(graph), BYTES[precision]
+    elements = cost.params + cost.buffers
+    arena = max(held for _, held in timeline(graph, "arena", width))
+    p = predict(graph, place.card, runtime=runtime, threads=place.threads, precision=precision)
+    return Candidate(
+        network=network,
+        figure=figure,
+        macs=cost.macs,
+        size_bytes=elements * FILE_BYTES,
+        memory_bytes=elements * width + arena,
+        runtime=runtime,
+        precision=precision,
+        forecast=Forecast(p.total_ms, p.low_ms, p.high_ms, p.basis),
+    )
+
+
+def micro_candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
+    """A network in int8 on a microcontroller: flash is its size, SRAM its memory, both at the upper end."""
+    fit = micro.fit(network, place.card, runtime=runtime)
+    sram = int(fit.patched.peak if fit.patched else fit.sram.high)
+    basis = f"MACs over the rate of {runtime}"
+    return Candidate(
+        network=network,
+        figure=figure,
+        macs=fit.patched.macs if fit.patched else count(network.graph()).macs,
+        size_bytes=int(fit.flash.high),
+        memory_bytes=sram,
+        runtime=runtime,
+        precision=precision,
+        forecast=Forecast(fit.ms.mid, fit.ms.low, fit.ms.high, basis) if fit.ms else None,
+    )
+
+
+def within_card(budget: Budget, card: Card) -> Budget:
+    """The budget with the limits of a microcontroller where it names none."""
+    if card.class_ != MCU:
+        return budget
+    flash = card.bytes("flash") if card.find("flash") else None
+    return replace(budget, size=budget.size or flash, memory=budget.memory or card.bytes("sram"))

@@ -1,0 +1,216 @@
+"""What `netlathe choose` prints: the front, the pick, the reasons; or why nothing fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from netlathe.choose.budget import LIMITS, Candidate
+from netlathe.choose.decide import Decision, binding, front, noise
+from netlathe.choose.run import Outcome, nearest_budget
+from netlathe.cli.common import print_table
+from netlathe.errors import Infeasible
+from netlathe.units import show_bytes, show_count, show_ms
+
+SHOWN = 12  # rows of the front that fit on a screen
+
+
+def involved(decision: Decision) -> list[Candidate]:
+    """The candidates that the decision rests on."""
+    return [c for c in (decision.pick, *decision.ties, decision.cheaper) if c is not None]
+
+
+def busy(decision: Decision) -> list[str]:
+    """One warning for all measurements that other processes disturbed."""
+    measured = [c.latency for c in involved(decision) if c.latency is not None]
+    disturbed = [m for m in measured if m.contended]
+    if not disturbed:
+        return []
+    load = max(m.foreign_load for m in disturbed)
+    count = f"{len(disturbed)} of {len(measured)} latencies behind this choice"
+    how = f"were measured on a busy machine (others used up to {load:.1f} cores)"
+    return [f"{count} {how} and may be too high; close them and repeat with --fresh"]
+
+
+def residual(c: Candidate) -> float | None:
+    """measured / predicted - 1, where both are known."""
+    if c.latency is None or c.latency.failure or c.forecast is None:
+        return None
+    return c.latency.median_ms / c.forecast.ms - 1
+
+
+def candidate_data(c: Candidate) -> dict[str, Any]:
+    """A candidate as JSON values."""
+    return {
+        "name": c.network.name,
+        "resolution": c.resolution,
+        "runtime": c.runtime,
+        "precision": c.precision,
+        "top1": c.top1,
+        "recipe": c.figure.recipe,
+        "source": c.figure.source,
+        "macs": c.macs,
+        "size_bytes": c.size_bytes,
+        "memory_bytes": c.memory_bytes,
+        "predicted": c.forecast._asdict() if c.forecast else None,
+        "latency": c.latency.to_json() if c.latency else None,
+        "residual": residual(c),
+    }
+
+
+def data(outcome: Outcome, again: str) -> dict[str, Any]:
+    """The outcome as JSON values."""
+    decision, budget, place = outcome.decision, outcome.budget, outcome.place
+    tight = binding(decision, budget)
+    return {
+        "pick": candidate_data(decision.pick) if decision.pick else None,
+        "ties": [candidate_data(c) for c in decision.ties],
+        "next_cheaper": candidate_data(decision.cheaper) if decision.cheaper else None,
+        "next_better": [
+            {"limit": r.limit.name, "value": r.value, "gain": r.gain, "candidate": candidate_data(r.candidate)}
+            for r in decision.relaxations
+        ],
+        "binding": tight.limit.name if tight else None,
+        "front": [candidate_data(c) for c in front(decision.fitting)],
+        "budget": {limit.name: budget.limit(limit) for limit in LIMITS},
+        "candidates": len(outcome.candidates),
+        "measured": [candidate_data(c) for c in outcome.candidates if c.known],
+        "excluded": outcome.excluded,
+        "fitting": len(decision.fitting),
+        "device": {"id": place.card.id, "name": place.card.name, "here": place.here, "threads": place.threads},
+        "command": again,
+    }
+
+
+def show(outcome: Outcome, again: str, whole: bool) -> None:
+    """The front as a table, the pick and the reasons in sentences."""
+    decision, place = outcome.decision, outcome.place
+    pick = decision.pick
+    assert pick is not None
+    marks = {pick.setting: "pick"} | {c.setting: "tied" for c in decision.ties}
+    best = front(decision.fitting) or [pick]
+    shown = {c.setting: c for c in [*best[: None if whole else SHOWN], pick, *decision.ties]}
+    ordered = sorted(shown.values(), key=lambda c: (-c.top1, c.latency_ms))
+    several = len(place.settings) > 1
+    how = "" if several else f", {pick.runtime}, {pick.precision}"
+    threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.here else ""
+    print_table(
+        f"{place.card.name} ({place.card.id}){how}{threads}, batch 1: the front of accuracy, latency and memory",
+        (
+            "network",
+            *(["runtime"] if several else []),
+            "",
+            "top-1 %",
+            "latency",
+            "interval",
+            "predicted",
+            "off",
+            "memory",
+            "size",
+            "MACs",
+            "recipe of the accuracy",
+        ),
+        [cells(c, marks.get(c.setting, ""), several) for c in ordered],
+    )
+    if len(best) > SHOWN and not whole:
+        click.echo(f"  ... and {len(best) - SHOWN} less accurate networks of the front: --all shows them\n")
+    for line in reasons(outcome):
+        click.echo(f"  {line}")
+    click.echo(f"\n  repeat: {again}")
+
+
+def cells(c: Candidate, mark: str, several: bool) -> tuple[str, ...]:
+    """A row of the front; a latency that is only predicted is marked ~."""
+    low, middle, high = c.interval
+    known = c.known and c.latency is not None
+    off = residual(c)
+    return (
+        c.name,
+        *([f"{c.runtime} {c.precision}"] if several else []),
+        mark,
+        f"{c.top1:.1f}",
+        ("" if known else "~") + show_ms(middle) if middle < float("inf") else "-",
+        f"{low:.3g} to {high:.3g} ms" if high < float("inf") else "-",
+        show_ms(c.forecast.ms) if c.forecast else "-",
+        f"{100 * off:+.0f} %" if off is not None else "-",
+        show_bytes(c.memory_bytes),
+        show_bytes(c.size_bytes),
+        show_count(c.macs),
+        c.figure.recipe,
+    )
+
+
+def named(c: Candidate, several: bool) -> str:
+    """A candidate in a sentence."""
+    return f"{c.name} under {c.runtime} {c.precision}" if several else c.name
+
+
+def reasons(outcome: Outcome) -> list[str]:
+    """Why this one: fit, ties, the next better by limit, the next cheaper, and what was left out."""
+    decision, budget, place = outcome.decision, outcome.budget, outcome.place
+    pick, several = decision.pick, len(place.settings) > 1
+    assert pick is not None
+    lines = [f"pick: {named(pick, several)}, the most accurate of {len(decision.fitting)} candidates that fit"]
+    if decision.ties:
+        names = ", ".join(f"{named(c, several)} ({c.top1:.1f} %, {show_ms(c.latency_ms)})" for c in decision.ties)
+        lines[0] = f"pick: {named(pick, several)}, the fastest of those whose accuracy is tied with the best that fits"
+        lines.append(f"tied within {noise(pick.top1):.2f} points, the noise of 50,000 test images: {names}")
+    uses = [
+        f"{limit.name} {limit.show(limit.used(pick))} of {limit.show(bound)}"
+        for limit in LIMITS
+        if (bound := budget.limit(limit)) is not None
+    ]
+    lines.append("it uses: " + "; ".join(uses))
+    tight = binding(decision, budget)
+    if tight:
+        lines.append(f"binding limit: {tight.limit.name}")
+    for r in decision.relaxations:
+        better = f"{named(r.candidate, several)} ({r.candidate.top1:.1f} %, +{r.gain:.1f} points)"
+        lines.append(f"next better: --{r.limit.name} {r.limit.ask(r.value)} would admit {better}")
+    if not decision.relaxations:
+        lines.append("next better: no single limit, raised alone, admits a better network")
+    if decision.cheaper:
+        c = decision.cheaper
+        saved = pick.latency_ms - c.latency_ms
+        lost = f"gives up {pick.top1 - c.top1:.1f} points"
+        lines.append(f"next cheaper: {named(c, several)} saves {show_ms(saved)} and {lost}")
+    return [*lines, *accounting(outcome)]
+
+
+def accounting(outcome: Outcome) -> list[str]:
+    """How many candidates there were, and which were measured, and why the others were not."""
+    total, known = len(outcome.candidates), sum(c.known for c in outcome.candidates)
+    broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
+    left = f"of {total} candidates these exceed a limit that needs no measurement: {broken or 'none'}"
+    if not outcome.place.here:
+        basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
+        return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
+    return [left, f"measured {known}; for the others the forecast, at the lower end of its interval, rules a win out"]
+
+
+def infeasible(outcome: Outcome) -> Infeasible:
+    """The error for a budget that nothing keeps: what binds, and the nearest budgets that work."""
+    budget, decision, several = outcome.budget, outcome.decision, len(outcome.place.settings) > 1
+    lines = [
+        f"--{r.limit.name} {r.limit.ask(r.value)} would do: {named(r.candidate, several)} ({r.candidate.top1:.1f} %)"
+        for r in decision.relaxations
+    ]
+    if not lines:
+        candidate, broken = nearest_budget(outcome)
+        joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in broken)
+        lines = [f"no single limit is to blame; the nearest network, {named(candidate, several)}, needs {joint}"]
+    smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
+    how = "" if smallest.known else "about "
+    uses = [
+        f"{show_count(smallest.macs)} MACs",
+        f"{smallest.top1:.1f} % top-1",
+        f"{show_bytes(smallest.size_bytes)} size",
+        f"{show_bytes(smallest.memory_bytes)} memory",
+        *([f"{how}{show_ms(smallest.latency_ms)}"] if smallest.latency_ms < float("inf") else []),
+    ]
+    lines.append(f"the smallest network, {named(smallest, several)}: {', '.join(uses)}")
+    tight = binding(decision, budget)
+    blame = f"; the binding limit is {tight.limit.name}" if tight else ""
+    message = f"no network of {len(outcome.candidates)} fits this budget{blame}"
+    return Infeasible(message, code="budget.infeasible", hint="\n".join(lines))

@@ -1,0 +1,322 @@
+"""netlathe device: what a device can do, and what that means for a network. One thin sub-command a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netlathe.cli.common import (
+    batch_option,
+    emit,
+    json_option,
+    nets_argument,
+    networks,
+    one_network,
+    print_table,
+    resolution_option,
+    warn,
+)
+from netlathe.cli.device_fit import fit, probe_set
+from netlathe.cli.lazy import Lazy
+from netlathe.device.card import Card, Figure, load, names
+from netlathe.device.cardfile import PRECISIONS
+from netlathe.units import show_bytes, show_count, show_ms
+
+if TYPE_CHECKING:
+    from netlathe.arch.network import Network
+    from netlathe.device.micro import Fit, Range
+    from netlathe.device.rankings import Ranking
+
+
+MEASURING = {"calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card.")}
+
+
+@click.group(cls=Lazy, later=MEASURING)
+def command() -> None:
+    """What a device can do, and what that means for a network.
+
+    CARD is a shipped card (see `netlathe device list`) or a file of your own, such as my-phone.toml.
+
+    \b
+      netlathe device roofline mobilenetv2 --device a100-sxm-40 --precision fp16
+      netlathe device why efficientnet_b0 --device rpi-5
+      netlathe device micro mobilenetv1_025 --device stm32f746
+    """
+
+
+device_option = click.option("--device", "name", required=True, metavar="CARD", help="A card, by name or file.")
+precision_option = click.option(
+    "--precision", type=click.Choice(PRECISIONS), help="[default: fp32, else the card's first]"
+)
+
+
+def pick(card: Card, precision: str | None) -> str:
+    """The precision asked for, else fp32 where the card knows it, else the first it knows."""
+    return precision or ("fp32" if "fp32" in card.precisions or not card.precisions else card.precisions[0])
+
+
+def value(figure: Figure) -> str:
+    """312000 GFLOP/s -> 312 TFLOP/s where that reads better; as the card says otherwise."""
+    tera = figure.unit in ("GFLOP/s", "GOP/s") and figure.value >= 1000
+    shown = f"{figure.value / 1000:.4g} T{figure.unit[1:]}" if tera else f"{figure.value:.4g} {figure.unit}"
+    return shown + ("?" if figure.unconfirmed or figure.kind == "unconfirmed" else "")
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """The cards that come with Netlathe; ? marks unconfirmed figures."""
+    cards = [load(name) for name in names()]
+    if as_json:
+        emit("device", {"cards": [asdict(card) for card in cards]})
+        return
+
+    def best(card: Card, quantity: str, *wanted: str) -> str:
+        found = [f for of in wanted for f in card.find(quantity, of or None)]
+        return value(max(found, key=lambda f: f.base)) if found else "-"
+
+    table = [
+        (
+            *(card.id, card.class_, best(card, "peak", "fp32"), best(card, "peak", "fp16", "bf16")),
+            *(best(card, "peak", "int8"), best(card, "bandwidth", "dram")),
+            best(card, "sram", "") if card.find("sram") else best(card, "memory", ""),
+        )
+        for card in cards
+    ]
+    print_table("", ("card", "class", "fp32", "fp16, bf16", "int8", "bandwidth", "memory"), table)
+
+
+@command.command()
+@click.argument("name", metavar="CARD")
+@click.option("--toml", "as_toml", is_flag=True, help="The file itself, to start a card of your own.")
+@json_option
+def show(name: str, as_toml: bool, as_json: bool) -> None:
+    """Every figure of a card, with its kind and its source."""
+    from netlathe.device.card import to_toml
+
+    card = load(name)
+    if as_toml:
+        click.echo(to_toml(card), nl=False)
+        return
+    if as_json:
+        emit("device", asdict(card))
+        return
+    rows = [(f"{f.of} {f.quantity}".strip(), value(f), f.kind, f.note, f.source) for f in card.figures]
+    print_table(f"{card.name}, {card.class_}, {card.date}", ("figure", "value", "kind", "note", "source"), rows)
+    for model in card.models:
+        error = model.error
+        click.echo(
+            f"  model    {model.runtime} {model.runtime_version}, {model.threads} threads, {model.precision}, "
+            f"batch {model.batch}: {model.networks} networks, {model.date}; "
+            f"{100 * error.mape:.1f} % mean error on held-out networks"
+        )
+    if card.notes:
+        click.echo(f"  note     {card.notes}")
+
+
+@command.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@json_option
+def check(files: tuple[str, ...], as_json: bool) -> None:
+    """Read cards of your own and report every fault with its place."""
+    cards = {file: load(file) for file in files}
+    warnings = [f"{file}: {said}" for file, card in cards.items() for said in card.warnings(*card.figures)]
+    if as_json:
+        emit("device", {"cards": [asdict(card) for card in cards.values()]}, warnings)
+        return
+    for file, card in cards.items():
+        click.echo(f"{file}: right; {card.id}, {len(card.figures)} figures, {len(card.models)} models")
+    warn(warnings)
+
+
+@command.command()
+@click.argument("net", metavar="NET")
+@device_option
+@precision_option
+@batch_option
+@resolution_option
+@click.option(
+    "--by", type=click.Choice(["op", "kind", "bound"]), default="kind", show_default=True, help="What a row is."
+)
+@click.option("--attained", is_flag=True, help="Measured figures of the card, where it has them, instead of its roofs.")
+@click.option("--eager", is_flag=True, help="Every operator moves its own bytes: nothing is fused.")
+@json_option
+def roofline(
+    net: str,
+    name: str,
+    precision: str | None,
+    batch: int,
+    resolution: int | None,
+    by: str,
+    attained: bool,
+    eager: bool,
+    as_json: bool,
+) -> None:
+    """Least times: operator by operator the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs."""
+    from netlathe.device.roofline import roofline as read
+    from netlathe.device.roofline import show_rate
+
+    network, card = one_network(net, resolution), load(name)
+    roof = read(network.graph(), card, precision=pick(card, precision), batch=batch, fused=not eager, attained=attained)
+    if as_json:
+        facts = {key: getattr(roof, key) for key in ("ms", "ridge", "intensity", "waiting", "efficiency")}
+        emit("device", {"network": network.name} | asdict(roof) | facts, roof.warnings)
+        return
+    groups: dict[str, list[Any]] = {}
+    for line in roof.lines:
+        groups.setdefault({"op": line.path, "kind": line.kind, "bound": line.bound}[by], []).append(line)
+    rows = []
+    for group, lines in groups.items():
+        flops, moved, ms = (sum(getattr(line, key) for line in lines) for key in ("flops", "bytes", "ms"))
+        waits = sum(line.ms for line in lines if line.bound == "memory") / ms if ms else 0.0
+        intensity = f"{flops / moved:.1f}" if moved else "-"
+        attainable = show_rate(1e3 * flops / ms) if ms else "-"
+        share = f"{100 * ms / roof.ms:.1f} %"
+        row = (group, show_count(flops), show_bytes(moved), intensity, attainable, f"{100 * waits:.0f} %", show_ms(ms))
+        rows.append((*row, share))
+    title = f"{network.name} on {card.id}, {roof.precision}, batch {batch}"
+    print_table(title, (by, "FLOPs", "moved", "FLOP/B", "attainable", "waits", "least time", "share"), rows)
+    click.echo(
+        f"  ridge    {roof.ridge:.1f} FLOP/byte; the network has {roof.intensity:.1f}\n"
+        f"  waits    {100 * roof.waiting:.0f} % of the time is bound by memory\n"
+        f"  total    {show_ms(roof.ms)} at least ({show_ms(roof.ms / batch)} an image): at most "
+        f"{100 * roof.efficiency:.1f} % of the peak"
+    )
+    warn(roof.warnings)
+
+
+@command.command()
+@click.argument("net", metavar="NET")
+@device_option
+@precision_option
+@batch_option
+@resolution_option
+@json_option
+def why(net: str, name: str, precision: str | None, batch: int, resolution: int | None, as_json: bool) -> None:
+    """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
+    from netlathe.device.why import roof_clock
+    from netlathe.device.why import why as ask
+
+    network, card = one_network(net, resolution), load(name)
+    precision = pick(card, precision)
+    answer = ask(network, card, roof_clock(card), precision=precision, batch=batch)
+    timing = answer.timing
+    if as_json:
+        emit("device", {"network": network.name, "card": card.id, "ms": timing.ms} | asdict(answer), timing.warnings)
+        return
+    click.echo(f"{network.name} on {card.id}, {precision}, batch {batch}: {show_ms(timing.ms)} ({timing.basis})")
+    for what, times in (("bound", answer.by_bound), ("kind", answer.by_kind)):
+        said = ", ".join(f"{key} {100 * ms / timing.ms:.0f} %" for key, ms in times.items())
+        click.echo(f"  by {what:<6} {said}")
+    slowest = sorted(timing.parts, key=lambda part: -part.ms)[:3]
+    click.echo("  slowest   " + ", ".join(f"{part.path} {show_ms(part.ms)}" for part in slowest))
+    rows = [
+        (
+            *(change.name, f"{100 * change.gain:.0f} %", show_ms(change.ms), f"x {change.macs:.2f}"),
+            *(f"x {change.params:.2f}", "yes" if change.retrain else "no"),
+        )
+        for change in answer.changes
+    ]
+    heads = ("change", "gain", "an image", "MACs", "params", "train again")
+    print_table("", heads, rows, caption="" if rows else "no known change gains 1 %")
+    warn(timing.warnings)
+
+
+CARDS = (("h200-sxm", "bf16", 128), ("rtx-3090", "fp16", 128), ("i9-10940x", "fp32", 1), ("phone-2016-core", "fp32", 1))
+
+
+@command.command()
+@json_option
+def rankings(as_json: bool) -> None:
+    """VGG-16, ResNet-50 and MobileNetV1 by MACs, on GPUs and on CPUs: the three rankings of the lecture's slide."""
+    from netlathe.device.rankings import CAPTIONS, NETWORKS, by_card, by_macs, measurements
+
+    cards = [by_card(load(name), precision=precision, batch=batch) for name, precision, batch in CARDS]
+    found = [by_macs(), *measurements(), *cards]
+    if as_json:
+        data = [asdict(r) | {"ratios": r.ratios, "steps": r.steps, "verdict": r.verdict} for r in found]
+        emit("device", {"networks": NETWORKS, "captions": {k: c.text for k, c in CAPTIONS.items()}, "rankings": data})
+        return
+
+    def row(r: Ranking) -> tuple[str, ...]:
+        return (r.source, *(f"{ratio:.1f}" for ratio in r.ratios), r.verdict)
+
+    for what, caption in CAPTIONS.items():
+        rows = [row(r) for r in found if r.what == what]
+        print_table(f'{what}: "{caption.text}"', ("cost over MobileNetV1's", *NETWORKS, "the caption"), rows)
+
+
+@command.command()
+@nets_argument
+@device_option
+@click.option("--runtime", default="tinyengine", show_default=True, help="tinyengine, x-cube-ai, cmsis-nn or tflm.")
+@resolution_option
+@click.option("--published", is_flag=True, help="At every resolution with a published accuracy: the alpha/rho tables.")
+@json_option
+def micro(
+    nets: tuple[str, ...], name: str, runtime: str, resolution: int | None, published: bool, as_json: bool
+) -> None:
+    """Flash, SRAM and time of int8 networks on a microcontroller: what fits, what fits in patches."""
+    from netlathe.device.micro import fit
+    from netlathe.zoo.published import best
+
+    card, found = load(name), networks(nets, resolution)
+    if published:
+        found = at_published(found)
+    fits = [fit(network, card, runtime=runtime) for network in found]
+    figures = [best(network.name.partition("@")[0], network.input[-1]) for network in found]
+    top1 = [figure.top1 if figure else None for figure in figures]
+    warnings = list(dict.fromkeys(said for one in fits for said in one.warnings))
+    if as_json:
+        rows = [asdict(one) | {"top1": accuracy} for one, accuracy in zip(fits, top1, strict=True)]
+        emit("device", {"card": card.id, "fits": rows}, warnings)
+        return
+    show_fits(card, fits, top1)
+    warn(warnings)
+
+
+def at_published(found: Iterable[Network]) -> list[Network]:
+    """The networks at every resolution for which an accuracy is published."""
+    from netlathe.zoo.published import figures
+
+    return [
+        network.at(size)
+        for network in found
+        for size in sorted({figure.resolution for figure in figures(network.name)})
+    ]
+
+
+def show_fits(card: Card, fits: list[Fit], top1: list[float | None]) -> None:
+    """A row a network, then the most accurate that fits."""
+
+    def ends(r: Range, show: Callable[[float], str]) -> str:
+        return f"{show(r.mid)} ({show(r.low)} to {show(r.high)})"
+
+    def kib(size: float) -> str:
+        return f"{size / 1024:.0f}"
+
+    rows = []
+    for one, accuracy in zip(fits, top1, strict=True):
+        how = f"{one.verdict}: {one.binding}" if one.verdict == "too big" else one.verdict
+        if one.patched:
+            n, more = one.patched.splits, 100 * one.patched.extra
+            how = f"{n}x{n} patches to {one.patched.path}, +{more:.1f} % MACs"
+        time = ends(one.ms, lambda ms: f"{ms:.0f}") if one.ms else "-"
+        shown = f"{accuracy:.1f}" if accuracy else "-"
+        rows.append((one.network, ends(one.flash, kib), ends(one.sram, kib), time, shown, how))
+    flash = fits[0].flash_limit
+    limits = f"flash {flash // 1024 if flash else '?'} KiB, SRAM {fits[0].sram_limit // 1024} KiB"
+    title = f"{card.id} under {fits[0].runtime}: {limits}, int8"
+    print_table(title, ("network", "flash KiB", "SRAM KiB", "ms", "top-1 %", "verdict"), rows)
+    fitting = [
+        (a or 0.0, one.network) for one, a in zip(fits, top1, strict=True) if one.verdict in ("fits", "in patches")
+    ]
+    if len(fits) > 1:
+        click.echo(f"  the most accurate that fits: {max(fitting)[1]}" if fitting else "  none fits for certain")
+
+
+command.add_command(fit)
+command.add_command(probe_set)

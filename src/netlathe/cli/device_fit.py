@@ -1,0 +1,83 @@
+"""netlathe device fit and probe-set: a latency model for a device that cannot run us, from a few measured networks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import date
+
+import click
+
+from netlathe.cli.common import emit, json_option, print_table
+from netlathe.units import mac_count, show_count
+
+
+@click.command("fit")
+@click.option(
+    "--measurements", required=True, metavar="FILE.csv", help="network,latency_ms[,runtime,threads,precision,batch]"
+)
+@click.option("-o", "--output", required=True, metavar="CARD.toml", help="The card to write.")
+@click.option("--device", metavar="CARD", help="Take figures and name from this card.  [default: a new card]")
+@click.option("--name", metavar="TEXT", help="What the device is called.")
+@click.option("--class", "class_", default="phone", show_default=True, metavar="CLASS", help="Of a new card.")
+@json_option
+def fit(measurements: str, output: str, device: str | None, name: str | None, class_: str, as_json: bool) -> None:
+    """A card with a latency model from measured networks.
+
+    \b
+    Each line of the file is one measurement, such as
+      network,latency_ms,runtime,threads,precision,batch
+      mobilenetv2,12.4,tflite,1,fp32,1
+      resnet50@160,48.9,tflite,1,fp32,1
+    `netlathe device probe-set -n 10` says which networks tell most. The error bar is that of networks left out in turn.
+    """
+    from pathlib import Path
+
+    from netlathe.device import card as cards
+    from netlathe.device.measurements import models, read
+
+    stem = Path(output).stem.lower().replace("_", "-").replace(" ", "-")
+    today = date.today().isoformat()
+    base = cards.load(device) if device else cards.Card(stem, name or stem, class_, today, ())
+    found = models(read(measurements), today)
+    settings = {(m.runtime, m.threads, m.precision, m.batch) for m in found}
+    kept = tuple(m for m in base.models if (m.runtime, m.threads, m.precision, m.batch) not in settings)
+    made = replace(base, id=stem, name=name or base.name, models=(*kept, *found))
+    cards.save(made, output)
+    if as_json:
+        emit("device", {"card": output, "models": [asdict(m) for m in found]})
+        return
+    rows = [
+        (
+            *(m.runtime, str(m.threads), m.precision, str(m.batch), str(m.networks), f"{m.error.mape:.0%}"),
+            f"{m.error.low:.2f} to {m.error.high:.2f} x",
+        )
+        for m in found
+    ]
+    columns = ("runtime", "threads", "precision", "batch", "networks", "error, left out", "90 % interval")
+    print_table(f"{output}: models of {made.name}", columns, rows)
+
+
+@click.command("probe-set")
+@click.option("-n", "count", type=click.IntRange(3), default=10, show_default=True, help="How many networks.")
+@click.option(
+    "--networks", "pattern", default="*", show_default=True, metavar="PATTERN", help="Choose from these of the zoo."
+)
+@click.option("--max-macs", default="5G", show_default=True, metavar="MACS", help="None larger.")
+@click.option("--runtime", default="onnxruntime", show_default=True, help="Whose fusion counts.")
+@json_option
+def probe_set(count: int, pattern: str, max_macs: str, runtime: str, as_json: bool) -> None:
+    """The networks to measure on a device, for `netlathe device fit` (D-optimal, with some of middling size)."""
+    from netlathe.device.measurements import candidates
+    from netlathe.device.probe import design
+
+    nets = candidates(pattern, count, mac_count(max_macs), runtime)
+    chosen = [nets[i] for i in design([net.row for net in nets], count)]
+    if as_json:
+        emit("device", {"networks": [{"network": net.name, "macs": net.macs} for net in chosen]})
+        return
+    print_table(
+        f"measure these {count} of {len(nets)}",
+        ("network", "MACs"),
+        [(net.name, show_count(net.macs)) for net in chosen],
+    )
+    click.echo("  then: netlathe device fit --measurements FILE.csv -o CARD.toml")

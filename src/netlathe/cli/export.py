@@ -1,0 +1,158 @@
+"""netlathe export NET -o net.onnx: the network as an ONNX file, with real weights and the proof that they are in it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netlathe.arch.network import Network
+from netlathe.cli.common import emit, json_option, one_network, resolution_option
+from netlathe.errors import NetlatheError
+from netlathe.units import show_bytes
+
+
+class Batch(click.ParamType[int | None]):
+    """A number of images, or None for a free batch axis."""
+
+    name = "N|dynamic"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value == "dynamic":
+            return None
+        if str(value).isdigit() and int(value) > 0:
+            return int(value)
+        return self.fail(f"{value!r} is neither a positive number nor dynamic", param, ctx)
+
+
+@click.command()
+@click.argument("net")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The ONNX file to write.")
+@click.option("--weights", metavar="SOURCE", help="Whose weights; without it random ones.")
+@click.option("--batch", type=Batch(), default="1", show_default=True, help="Images at a time.")
+@resolution_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
+@json_option
+def command(
+    net: str, output: Path, weights: str | None, batch: int | None, resolution: int | None, seed: int, as_json: bool
+) -> None:
+    """Write NET as an ONNX file, without torch.onnx; with weights, only if it computes what their source computes.
+
+    SOURCE is timm:NAME, torchvision:NAME[.WEIGHTS], or a .safetensors or .pth file whose tensors are named by the paths
+    of NET or as in its twin of timm or torchvision.
+
+    \b
+      netlathe export mobilenetv2 -o random.onnx
+      netlathe export resnet50 --weights timm:resnet50.a1_in1k -o resnet50.onnx
+      netlathe export resnet50 --weights torchvision:resnet50.IMAGENET1K_V2 --batch dynamic -o resnet50.onnx
+      netlathe export resnet50:classes=10 --weights mine.safetensors -o mine.onnx
+    """
+    refuse_place(output)
+    network = one_network(net, resolution)
+    from netlathe.files import write_bytes
+    from netlathe.lower.onnx import to_onnx
+    from netlathe.lower.pretrained import TOLERANCE, difference, disagreement
+
+    loaded = take(weights, network) if weights else None
+    model = to_onnx(network, loaded.tensors if loaded else None, batch=batch, seed=seed)
+    content = model.SerializeToString()
+    check(content)
+    error = None
+    if loaded is not None and loaded.probe is not None:
+        error = difference(content, loaded.probe)
+        if not error <= TOLERANCE:
+            raise disagreement(loaded, error)
+    else:
+        run_once(content, network)
+    write_bytes(output, content)
+
+    data = {
+        "name": network.name,
+        "input": list(network.input),
+        "batch": "dynamic" if batch is None else batch,
+        "file": str(output),
+        "bytes": len(content),
+        "params": sum(op.params for op in network.graph().ops),
+        "weights": loaded.source if loaded else f"random, seed {seed}",
+        "tensors": len(loaded.tensors) if loaded else None,
+        "unused": list(loaded.unused) if loaded else [],
+        "licence": loaded.licence if loaded else None,
+        "preprocessing": loaded.preprocessing if loaded else {},
+        "relative_error": error,
+    }
+    emit("export", data) if as_json else show(data)
+
+
+def refuse_place(output: Path) -> None:
+    """Refuse a place that cannot take the file, before any work."""
+    if output.is_dir():
+        hint = f"name a file: {output / 'net.onnx'}"
+        raise NetlatheError("this is a directory", code="file.write", path=str(output), hint=hint)
+    if not output.parent.is_dir():
+        hint = f"mkdir -p {output.parent}"
+        raise NetlatheError("its directory does not exist", code="file.write", path=str(output), hint=hint)
+    if output.suffix != ".onnx":
+        hint = f"name it {output.with_suffix('.onnx')}"
+        raise NetlatheError("the name of an ONNX file ends in .onnx", code="file.write", path=str(output), hint=hint)
+
+
+def take(source: str, network: Network) -> Any:
+    """The weights that SOURCE names; comparing outputs is left to the finished file."""
+    from netlathe import weights
+
+    kind, sign, name = source.partition(":")
+    if sign and kind == "timm":
+        return weights.from_timm(name, network, verify=False)
+    if sign and kind == "torchvision":
+        builder, _, entry = name.partition(".")
+        return weights.from_torchvision(builder, entry or "DEFAULT", network, verify=False)
+    if sign and not Path(source).exists() and "/" not in kind:
+        raise NetlatheError(
+            f"{kind!r} is no source of weights",
+            code="weights.source",
+            hint="legal: timm:NAME, torchvision:NAME, a file",
+        )
+    return weights.from_file(source, network, verify=False)
+
+
+def check(content: bytes) -> None:
+    """The checker of ONNX finds no fault; if it does, it is ours."""
+    import onnx
+
+    onnx.checker.check_model(content, full_check=True)
+
+
+def run_once(content: bytes, network: Network) -> None:
+    """ONNX Runtime gives finite numbers."""
+    import numpy as np
+
+    from netlathe.lower.inputs import examples
+    from netlathe.lower.pretrained import Probe, difference
+
+    graph = network.graph()
+    zero = np.zeros((1, *graph.shapes[graph.outputs[0]]), np.float32)
+    if not math.isfinite(difference(content, Probe(examples(network), zero))):
+        raise NetlatheError("the file does not give finite outputs in ONNX Runtime", code="export.check")
+
+
+def show(data: dict[str, Any]) -> None:
+    """What was written, and what is known of it."""
+    shape = "x".join(map(str, [data["batch"], *data["input"]]))
+    click.echo(f"{data['file']}: {data['name']}, input {shape}, {show_bytes(data['bytes'])}, {data['params']:,} params")
+    click.echo(f"  weights   {data['weights']}" + (f" ({data['tensors']} tensors)" if data["tensors"] else ""))
+    if data["unused"]:
+        click.echo(f"  unused    {', '.join(data['unused'][:5])}" + " ..." * (len(data["unused"]) > 5))
+    if data["licence"]:
+        click.echo(f"  licence   {data['licence']}")
+    if data["preprocessing"]:
+        click.echo("  images    " + ", ".join(f"{key} {value}" for key, value in data["preprocessing"].items()))
+    error = data["relative_error"]
+    compared = (
+        "random weights: nothing to compare with" if data["tensors"] is None else "no source module to compare with"
+    )
+    click.echo(
+        "  verified  ONNX checker, ONNX Runtime: "
+        + (f"output of the source within {error:.1e} (relative)" if error is not None else f"it runs; {compared}")
+    )

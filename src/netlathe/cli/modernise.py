@@ -1,0 +1,136 @@
+"""netlathe modernise NET: the ConvNeXt roadmap on a bottleneck ResNet, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netlathe.arch.network import Network
+from netlathe.cli.common import batch_option, emit, json_option, one_network, print_table
+from netlathe.cost.count import count
+from netlathe.reshape.modernise import Rung, ladder, resnet200
+from netlathe.units import show_count, show_ms
+
+
+@click.command()
+@click.argument("net")
+@batch_option
+@click.option("--latency", is_flag=True, help="Measure every step on this machine, in turns.")
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="Measuring time a step.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--device", metavar="CARD", help="Predict the latency of every step on this card.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write every step as arch.json.")
+@json_option
+def command(
+    net: str,
+    batch: int,
+    latency: bool,
+    seconds: float,
+    threads: int,
+    device: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """From a bottleneck ResNet to a ConvNeXt, a rewrite a step; the last step is the network of the zoo.
+
+    \b
+      netlathe modernise resnet50                 published accuracy and cost beside the counts
+      netlathe modernise resnet101 -o steps/      convnext_small
+    """
+    start = resnet200() if net == "resnet200" else one_network(net)
+    rungs = ladder(start)
+    rows = [row(rung) for rung in rungs]
+    if latency:
+        from netlathe.bench.measure import measure
+
+        networks = unique(rungs)
+        done = measure(networks, batch=batch, threads=threads, seconds=seconds)
+        known = {m.network: m for m in done}
+        for rung, entry in zip(rungs, rows, strict=True):
+            m = known[rung.network.name]
+            entry["latency_ms"] = None if m.failure else m.median_ms
+            entry["latency_interval_ms"] = None if m.failure else [m.low_ms, m.high_ms]
+    if device is not None:
+        from netlathe.device.card import load
+        from netlathe.device.latency import predict
+
+        card = load(device)
+        for rung, entry in zip(rungs, rows, strict=True):
+            found = predict(rung.network.graph(), card, threads=threads, batch=batch)
+            entry["predicted_ms"] = found.total_ms
+    if output is not None:
+        save(rungs, output)
+    if as_json:
+        emit("modernise", {"name": start.name, "equals": twin(rungs[-1].network), "steps": rows})
+        return
+    show(start.name, rows)
+    equal = twin(rungs[-1].network)
+    if equal:
+        click.echo(f"the last step is {equal}, the same expression")
+
+
+def row(rung: Rung) -> dict[str, Any]:
+    """A step as JSON values."""
+    cost, told = count(rung.network.graph()), rung.published
+    return {
+        "step": rung.step,
+        "what": rung.what,
+        "params": cost.params,
+        "macs": cost.macs,
+        "acts": cost.acts,
+        "published_macs_G": told.macs_G if told else None,
+        "published_top1": told.top1 if told else None,
+        "published_deviation": told.deviation if told else None,
+        "note": told.note if told else "",
+    }
+
+
+def unique(rungs: list[Rung]) -> list[Network]:
+    """The networks of the rungs, each once: the recipe changes none."""
+    return list({rung.network.name: rung.network for rung in rungs}.values())
+
+
+def twin(network: Network) -> str:
+    """The network of the zoo with the same expression; empty where there is none."""
+    from netlathe import zoo
+
+    return next((name for name in zoo.names("convnext*") if zoo.get(name).body == network.body), "")
+
+
+def show(name: str, rows: list[dict[str, Any]]) -> None:
+    """The table and its notes."""
+    told = any(entry["published_top1"] for entry in rows)
+    heads = ["step, and what it changes", "params", "MACs", "acts"] + ["paper's G", "top-1 %"] * told
+    heads += [title for key, title in TIMES.items() if key in rows[0]]
+    notes: list[str] = []
+    cells = []
+    for entry in rows:
+        line = [f"{entry['step']:21}  {entry['what']}", *(show_count(entry[key]) for key in ("params", "macs", "acts"))]
+        if told:
+            if entry["note"]:
+                notes.append(entry["note"])
+            mark = f" [{len(notes)}]" if entry["note"] else ""
+            spread = f" ±{entry['published_deviation']:.2f}" if entry["published_deviation"] else ""
+            line += [f"{entry['published_macs_G']:.2f}{mark}", f"{entry['published_top1']:.2f}{spread}"]
+        line += [show_ms(entry[key]) if entry[key] is not None else "failed" for key in TIMES if key in entry]
+        cells.append(line)
+    print_table(f"{name}: the ConvNeXt roadmap", heads, cells)
+    for i, note in enumerate(notes, 1):
+        click.echo(f"[{i}] {note}")
+
+
+TIMES = {"predicted_ms": "predicted", "latency_ms": "measured"}
+
+
+def save(rungs: list[Rung], folder: Path) -> None:
+    """Every network as a file."""
+    from netlathe.arch.document import to_json
+    from netlathe.files import write_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, network in enumerate(unique(rungs)):
+        write_text(folder / f"{i:02}-{network.name}.json", to_json(replace(network)))
+    click.echo(f"wrote {len(unique(rungs))} networks to {folder}", err=True)

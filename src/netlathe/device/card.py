@@ -1,0 +1,198 @@
+"""Device cards: what is known of a device, each figure with its unit, its kind and its source.
+
+A card is a TOML file, schema netlathe.card/1, that people write, correct and commit; `cardfile.py` has its rules.
+Rates count 2 operations a MAC, GB/s are 10^9 bytes a second, peaks are dense. What is not known is not there: a missing
+figure is an error where it is needed, never a zero. A figure of one kind may stand beside one of another kind: the
+highest is the roof (no time is shorter), the measured one is what is attained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from netlathe.device import cardfile
+from netlathe.errors import NetlatheError, unknown
+from netlathe.files import write_text
+
+FOLDER = Path(__file__).parent / "cards"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number: `quantity` of something (`of`: a precision, a level of memory, a runtime), with its source."""
+
+    quantity: str  # peak, bandwidth, memory, flash, sram, cache, rate
+    of: str
+    value: float
+    unit: str
+    kind: str  # datasheet, derived, measured, unconfirmed
+    source: str = ""
+    note: str = ""
+    unconfirmed: bool = False  # a derived or second-hand figure that nobody checked
+    low: float | None = None  # the range over networks or models, where one is known
+    high: float | None = None
+
+    @property
+    def base(self) -> float:
+        """The value in base units: operations a second, bytes a second, bytes, MACs a second."""
+        return self.value * cardfile.SCALE[self.unit]
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """How far held-out networks were off: mean |predicted / measured - 1|, and quantiles of measured / predicted."""
+
+    mape: float
+    p50: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A latency model of one runtime, from calibration or from a fit: feature name -> coefficient >= 0."""
+
+    runtime: str
+    date: str
+    networks: int
+    coefficients: Mapping[str, float] = field(hash=False)
+    error: Error
+    runtime_version: str = ""
+    threads: int = 1
+    precision: str = "fp32"
+    batch: int = 1
+    machine: str = ""
+    held_out: str = ""  # how the networks of `error` were kept from the fit
+    roofs: Mapping[str, float] = field(default_factory=dict, hash=False)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A device."""
+
+    id: str
+    name: str
+    class_: str
+    date: str
+    figures: tuple[Figure, ...]
+    models: tuple[Model, ...] = ()
+    notes: str = ""
+
+    def find(self, quantity: str, of: str | None = None) -> tuple[Figure, ...]:
+        """All figures of a quantity, of everything or of one thing."""
+        return tuple(f for f in self.figures if f.quantity == quantity and of in (None, f.of))
+
+    def figure(self, quantity: str, of: str, *, attained: bool = False) -> Figure:
+        """The roof, or what is attained (else the roof). Raises NetlatheError that says which figures there are."""
+        found = self.find(quantity, of)
+        if not found:
+            known = sorted({f.of for f in self.find(quantity)})
+            hint = f"it has {quantity} figures for {', '.join(known)}" if known else "add the figure, with its source"
+            name = f"{of} {quantity}".strip()
+            raise NetlatheError(
+                f"this card has no {name} figure", code="device.no_figure", path=f"card {self.id}", hint=hint
+            )
+        return max(found, key=lambda f: (attained and f.kind == "measured", f.base))
+
+    def peak(self, precision: str, *, attained: bool = False) -> float:
+        """Operations a second, 2 a MAC."""
+        return self.figure("peak", precision, attained=attained).base
+
+    def bandwidth(self, level: str = "dram", *, attained: bool = False) -> float:
+        """Bytes a second."""
+        return self.figure("bandwidth", level, attained=attained).base
+
+    def bytes(self, quantity: str) -> int:
+        """Bytes of memory, flash, sram (or of a cache, the largest)."""
+        found = self.find(quantity)
+        return int(max(found, key=lambda f: f.base).base) if found else int(self.figure(quantity, "").base)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those with a peak, in order of the card."""
+        return tuple(dict.fromkeys(f.of for f in self.find("peak")))
+
+    def warnings(self, *used: Figure) -> list[str]:
+        """What to say beside a result that rests on these figures."""
+        return [
+            f"the {f.of} {f.quantity} of {self.id} ({f.value:g} {f.unit}) is unconfirmed: {f.note or f.source}"
+            for f in dict.fromkeys(used)
+            if f.unconfirmed or f.kind == "unconfirmed"
+        ]
+
+
+def names() -> list[str]:
+    """The cards that come with Netlathe."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str | Path) -> Card:
+    """A card by the name of a shipped one, or by the path of a file (*.toml).
+
+    Raises NetlatheError for an unknown name, and one that lists every fault of the file with its place.
+    """
+    path = Path(name)
+    if path.suffix != ".toml" and path.name == str(name):
+        if str(name) not in names():
+            hint = "a card of your own is named by its file, such as my-phone.toml"
+            error = unknown("device", str(name), names(), code="device.unknown")
+            raise NetlatheError(error.message, code=error.code, hint=f"{error.hint}\n{hint}".strip())
+        return shipped(str(name))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise NetlatheError(f"cannot read this file: {said}", code="file.unreadable", path=str(path)) from None
+    return parse(text, str(path))
+
+
+@cache
+def shipped(name: str) -> Card:
+    """A card of this package; read once."""
+    return parse((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
+
+
+def parse(text: str, source: str = "card.toml") -> Card:
+    """The card of a TOML text. Raises NetlatheError with every fault."""
+    document = cardfile.read(text, source)
+    models = tuple(
+        Model(**row | {"error": Error(**row["error"]), "date": str(row["date"])}) for row in document.pop("model", [])
+    )
+    figures = tuple(Figure(**{"of": ""} | row) for row in document.pop("figure", []))
+    return Card(
+        id=document["id"],
+        name=document["name"],
+        class_=document["class"],
+        date=str(document["date"]),
+        figures=figures,
+        models=models,
+        notes=document.get("notes", ""),
+    )
+
+
+def to_toml(card: Card) -> str:
+    """The file of a card; what is at its default is left out."""
+    document: dict[str, Any] = {"schema": cardfile.SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
+    document |= {"date": card.date} | ({"notes": card.notes} if card.notes else {})
+    document["figure"] = [said(figure) for figure in card.figures]
+    document["model"] = [said(model) | {"error": said(model.error)} for model in card.models]
+    return cardfile.write(document)
+
+
+def said(record: Any) -> dict[str, Any]:
+    """The fields of a record that differ from their default."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    defaults = {f.name: f.default for f in fields(record)}
+    return {name: value for name, value in values.items() if value != defaults[name] and value not in ({}, "")}
+
+
+def save(card: Card, path: str | Path) -> None:
+    """Write a card, complete or not at all; a card that `load` would refuse is refused here."""
+    text = to_toml(card)
+    parse(text, str(path))
+    write_text(path, text)

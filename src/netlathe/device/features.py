@@ -1,0 +1,238 @@
+"""What of a graph costs time: operators fused as a runtime fuses them, then physical quantities by class of operator.
+
+    time of a group = sum over its quantities of coefficient(class, quantity) * quantity
+
+Quantities are multiply-accumulates, elements read and written, elements of weights, and 1 for the call: compute,
+traffic and overhead. Elements read and written apart from the MACs also say how well a product fills a machine, since
+MACs / elements read is the number of output channels and MACs / elements written that of input channels. Which
+operators ride in the one before them is data, one row a runtime (`RUNTIMES`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from netlathe.arch.graph import Graph, Op
+from netlathe.errors import unknown
+
+
+class Fusion(NamedTuple):
+    """What a runtime computes in one pass over memory.
+
+    `rides`: after a convolution or matrix product, by kind or kind.form. `chains`: element-wise operators and norms in
+    one pass of their own as well.
+    """
+
+    rides: frozenset[str]
+    chains: bool = False
+    source: str = ""
+
+
+def fusion(rides: str, chains: bool, source: str) -> Fusion:
+    return Fusion(frozenset(rides.split()), chains, source)
+
+
+RUNTIMES: dict[str, Fusion] = {
+    "torch": fusion("", False, "eager: every operator is a call"),
+    "torch-compile": fusion("", True, "Inductor fuses element-wise operators and norms, beside library products"),
+    "onnxruntime": fusion(
+        "norm.batch scale act.relu act.relu6 act.hardtanh act.leaky_relu act.sigmoid act.tanh act.hardsigmoid add",
+        False,
+        "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html",
+    ),
+    "openvino": fusion(
+        "norm.batch scale act add mul map position",
+        True,
+        "https://docs.openvino.ai/2024/documentation/openvino-extensibility.html",
+    ),
+    "tensorrt": fusion(
+        "norm.batch scale act add mul map position",
+        True,
+        "https://docs.nvidia.com/deeplearning/tensorrt/latest/performance/best-practices.html",
+    ),
+    "tflite": fusion(
+        "norm.batch scale act.relu act.relu6 act.hardtanh",
+        False,
+        "https://ai.google.dev/edge/litert/models/ops_compatibility",
+    ),
+}
+ALIASES = {"ort": "onnxruntime", "eager": "torch", "compiled": "torch-compile", "litert": "tflite"}
+
+CHEAP = frozenset(
+    ["relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "threshold", "scaled_relu"]
+)
+PASSES = {"act", "map", "add", "mul", "scale", "position", "norm"}  # kinds that walk over memory once
+CLASS = {
+    **dict.fromkeys(("map", "add", "mul", "scale", "position"), "elementwise"),
+    **dict.fromkeys(("globalpool", "reduce"), "reduce"),
+    **dict.fromkeys(("pool", "adaptivepool", "localnorm"), "pool"),
+    **{kind: kind for kind in ("attention", "matmul", "upsample")},
+}
+WEIGHT = (
+    "softmax",
+    "norm",
+    "batchnorm",
+    "actexp",
+    "act",
+    "elementwise",
+)  # a chain is of the class of its heaviest part
+PRODUCTS = frozenset({"conv", "linear", "attention", "matmul"})
+QUANTITIES = ("macs", "read", "write", "weights", "calls")
+
+
+Row: TypeAlias = Mapping[str, float]  # the features of a network by name, class.quantity
+
+
+class Group(NamedTuple):
+    """Operators that run as one: `ops` of them, the first at `path`. All counts are of one image."""
+
+    class_: str
+    path: str
+    ops: int
+    macs: int
+    read: int  # elements that come from outside the group, without weights
+    write: int
+    weights: int
+
+    def values(self, batch: int = 1) -> tuple[float, ...]:
+        """The QUANTITIES: GMACs, millions of elements read, written and of weights, calls."""
+        return (
+            self.macs * batch / 1e9,
+            self.read * batch / 1e6,
+            self.write * batch / 1e6,
+            self.weights / 1e6,
+            1.0,
+        )
+
+
+def class_of(op: Op) -> str:
+    """The class of an operator: what kind of kernel runs it."""
+    if op.kind == "conv":
+        if prod(op.out_shape[1:]) == 1:
+            return "vector"
+        if op.form == "depthwise":
+            side = (op.macs // max(op.out_elements, 1)) ** 0.5
+            return "depthwise3" if side <= 3 else "depthwise5" if side <= 5 else "depthwise7"
+        if op.form in ("pointwise", "grouped"):
+            return op.form
+        if op.in_shapes[0][0] <= 4:
+            return "stem"
+        return "dense3" if op.macs == 9 * op.out_elements * op.in_shapes[0][0] else "dense"
+    if op.kind == "linear":
+        return "vector" if prod(op.out_shape[:-1]) == 1 else "linear"
+    if op.kind == "norm":
+        return {"batch": "batchnorm", "group": "groupnorm"}.get(op.form, "norm")
+    if op.kind == "layout":
+        return "transpose" if op.form in ("clone", "copy", "contiguous", "_to_copy") else "gather"
+    if op.kind == "act":
+        return "softmax" if "softmax" in op.form else "act" if op.form in CHEAP else "actexp"
+    return CLASS.get(op.kind, "move")
+
+
+def fused(graph: Graph, runtime: str = "torch") -> tuple[Group, ...]:
+    """The groups that the runtime executes, in order. Raises NetlatheError for an unknown runtime."""
+    rule = rule_of(runtime)
+    owner: dict[int, int] = {}  # value that is a view -> value whose memory it is
+    for op in graph.ops:
+        if op.view:
+            owner[op.output] = owner.get(op.inputs[0], op.inputs[0])
+    readers: dict[int, int] = {}
+    for op in graph.ops:
+        if not op.view:
+            for value in {owner.get(i, i) for i in op.inputs}:
+                readers[value] = readers.get(value, 0) + 1
+    for value in graph.outputs:
+        readers[owner.get(value, value)] = 2
+    parts: list[list[Op]] = []
+    made: dict[int, int] = {}  # value -> the group whose last operator made it
+    for op in graph.ops:
+        if op.view:
+            continue
+        ready = [made[v] for i in op.inputs if readers[v := owner.get(i, i)] == 1 and v in made]
+        hosts = [g for g in ready if joins(op, parts[g], rule)]
+        if hosts:
+            parts[max(hosts)].append(op)
+            made[op.output] = max(hosts)
+        else:
+            made[op.output] = len(parts)
+            parts.append([op])
+    return tuple(group(part, owner) for part in parts)
+
+
+def joins(op: Op, part: list[Op], rule: Fusion) -> bool:
+    """Does the operator run in the same pass as these?"""
+    if part[0].kind in PRODUCTS:
+        return op.kind in rule.rides or f"{op.kind}.{op.form}" in rule.rides
+    return rule.chains and op.kind in PASSES and part[0].kind in PASSES
+
+
+def group(part: list[Op], owner: dict[int, int]) -> Group:
+    """The sums of operators that run as one."""
+    classes = [class_of(op) for op in part]
+    inside = {op.output for op in part}
+    reads = {
+        owner.get(i, i): prod(shape)
+        for op in part
+        for i, shape in zip(op.inputs, op.in_shapes, strict=True)
+        if owner.get(i, i) not in inside
+    }
+    heaviest = classes[0] if part[0].kind in PRODUCTS else min(classes, key=lambda c: order(c))
+    macs = sum(op.macs for op in part)
+    weights = part[0].params
+    return Group(heaviest, part[0].path, len(part), macs, sum(reads.values()), part[-1].out_elements, weights)
+
+
+def order(class_: str) -> int:
+    return WEIGHT.index(class_) if class_ in WEIGHT else -1
+
+
+def rule_of(runtime: str) -> Fusion:
+    """The fusion rule of a runtime. Raises NetlatheError with the legal names."""
+    name = ALIASES.get(runtime, runtime)
+    if name not in RUNTIMES:
+        raise unknown("runtime", runtime, RUNTIMES, code="device.runtime")
+    return RUNTIMES[name]
+
+
+def features(groups: Iterable[Group], batch: int = 1) -> dict[str, float]:
+    """class.quantity -> the sum over all groups, zeros left out."""
+    sums: dict[str, float] = {}
+    for one in groups:
+        for name, value in zip(QUANTITIES, one.values(batch), strict=True):
+            if value:
+                key = f"{one.class_}.{name}"
+                sums[key] = sums.get(key, 0.0) + value
+    return sums
+
+
+def roofs(groups: Iterable[Group], peak: float, bandwidth: float, width: int, batch: int = 1) -> dict[str, float]:
+    """class.roof -> ms at the roofs (FLOP/s, bytes/s; `width` bytes an element), and calls.calls."""
+    sums = {"calls.calls": 0.0}
+    for one in groups:
+        compute, traffic = bounds(one, peak, bandwidth, width, batch)
+        key = f"{one.class_}.roof"
+        sums[key] = sums.get(key, 0.0) + max(compute, traffic)
+        sums["calls.calls"] += 1
+    return sums
+
+
+def bounds(one: Group, peak: float, bandwidth: float, width: int, batch: int) -> tuple[float, float]:
+    """(ms of compute, ms of traffic) of a group at the roofs: 2 FLOPs a MAC."""
+    compute = 2e3 * one.macs * batch / peak
+    return compute, 1e3 * width * ((one.read + one.write) * batch + one.weights) / bandwidth
+
+
+def total(row: Row, coefficients: Mapping[str, float]) -> float:
+    """sum of coefficient * quantity, in ms."""
+    return sum(value * coefficient(name, coefficients) for name, value in row.items())
+
+
+def coefficient(name: str, coefficients: Mapping[str, float]) -> float:
+    """The coefficient of a feature: its own; the common one, if nothing of its class was ever fitted; else 0."""
+    if name in coefficients:
+        return coefficients[name]
+    class_, _, quantity = name.rpartition(".")
+    known = any(other.startswith(f"{class_}.") for other in coefficients)
+    return 0.0 if known else coefficients.get(f"*.{quantity}", 0.0)

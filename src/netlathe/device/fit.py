@@ -1,0 +1,177 @@
+"""Latency models from measured networks: time = sum of coefficient * quantity, every coefficient >= 0.
+
+    minimise  sum_i w_i (1 - t_i / y_i)^2 + ridge^2 * sum_k (c_k / s_q - g_q)^2,   t_i = sum_k c_k x_ik
+
+in relative error, because a network of 5 ms matters as much as one of 500. The second sum is a prior that holds for any
+machine: classes of operators differ in how fast a GMAC or a megabyte passes, but around a common speed g_q of their
+quantity q, which is fitted with them (s_q is a first fit of the quantities alone). It carries what few networks cannot
+tell, such as classes that occur in one family only. The weights w_i fall with the residual, towards least absolute
+error (Huber 1964, https://doi.org/10.1214/aoms/1177703732). Non-negative least squares: Lawson and Hanson 1974, chapter
+23. The error bar is that of networks that the fit has not seen, never of those it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from math import exp, log, pi
+from statistics import NormalDist
+from typing import TYPE_CHECKING, TypeAlias
+
+from netlathe.device.card import Error
+from netlathe.device.features import Row, total
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+
+RIDGE = 0.1  # of hundreds of networks: chosen once on the timm tables, the same for every device
+RIDGES = (0.1, 0.3, 1.0, 3.0)  # tried where networks are few
+FEW = 60  # networks below which the ridge is chosen by leaving one out and the interval is Student's
+ROUNDS = 5  # of re-weighting
+TRUST, TRUST_FEW = 0.75, 4.5  # residuals up to this times the median keep their weight: few networks contradict nobody
+COVER = 0.9  # of held-out networks inside the interval
+LEAST = 1e-3  # the share of time that every quantity takes at least, before classes are told apart
+
+
+def nnls(gram: Array, moment: Array, start: Array | None = None) -> Array:
+    """The x >= 0 with the least x'Gx/2 - m'x, by active sets; `start` says which were positive last time."""
+    import numpy as np
+
+    n = len(moment)
+    x = np.zeros(n)
+    free = np.zeros(n, bool) if start is None else start > 0
+    tolerance = 1e-10 * max(float(abs(moment).max(initial=0)), 1e-300)
+    fresh = start is None or not free.any()
+    for _ in range(10 * n + 10):
+        if fresh:
+            slope = moment - gram @ x
+            slope[free] = -np.inf
+            best = int(slope.argmax())
+            if slope[best] <= tolerance:
+                break
+            free[best] = True
+        while free.any():
+            at = np.flatnonzero(free)
+            inner = gram[np.ix_(at, at)]
+            trial = np.zeros(n)
+            trial[at] = np.linalg.solve(inner + 1e-12 * np.trace(inner) / len(at) * np.eye(len(at)), moment[at])
+            bad = free & (trial <= 0)
+            if not bad.any():
+                x = trial
+                break
+            step = (x[bad] / (x[bad] - trial[bad] + 1e-300)).min()
+            x = x + step * (trial - x)
+            free &= x > 1e-15 * max(float(x.max()), 1e-300)
+            x[~free] = 0.0
+        fresh = True
+    return x
+
+
+def robust(a: Array, extra: Array, prior: Array) -> Array:
+    """c >= 0 with a c close to 1 in every row, those far off weigh less; columns only of `extra` come last."""
+    import numpy as np
+
+    rows = np.hstack([a, np.zeros((len(a), extra.shape[1] - a.shape[1]))])
+    fixed = extra.T @ extra + prior
+    weights, x = np.ones(len(a)), None
+    trust = TRUST if len(a) >= FEW else TRUST_FEW
+    for _ in range(ROUNDS):
+        weighted = rows * weights[:, None]
+        x = nnls(weighted.T @ rows + fixed, weighted.sum(0), x)
+        off = abs(rows @ x - 1)
+        weights = 1 / np.maximum(off / max(trust * float(np.median(off)), 1e-3), 1)
+    assert x is not None
+    return x[: a.shape[1]]
+
+
+def fit(rows: Sequence[Row], ms: Sequence[float], ridge: float = RIDGE) -> dict[str, float]:
+    """Coefficients by feature, in ms a unit; `*.quantity` is the common one, for classes that no network had.
+
+    A ridge of 0 fits every feature alone.
+    """
+    import numpy as np
+
+    names = sorted({name for row in rows for name in row})
+    x = np.array([[row.get(name, 0.0) for name in names] for row in rows])
+    y = np.array(ms, float)
+    quantities = sorted({name.rpartition(".")[2] for name in names})
+    of = np.array([quantities.index(name.rpartition(".")[2]) for name in names])
+    pooled = np.stack([x[:, of == q].sum(1) for q in range(len(quantities))], 1)
+    tiny = np.median(y) / np.maximum(np.median(pooled, 0), pooled.max(0) * 1e-6)
+    mean = (pooled / y[:, None]).mean(0)
+    speed = robust(pooled / y[:, None] / mean, np.zeros((1, len(mean))), 1e-6 * np.eye(len(mean))) / mean
+    scale: Array = np.maximum(speed, LEAST * tiny)
+    n, k = len(names), len(quantities)
+    a = x * scale[of] / y[:, None]
+    if ridge == 0:
+        unit = a.mean(0)
+        c = robust(a / unit, np.zeros((1, n)), 1e-9 * np.eye(n)) / unit
+        return {name: float(value) for name, value in zip(names, c * scale[of], strict=True) if value > 0}
+    pull = np.zeros((n, n + k))
+    pull[np.arange(n), np.arange(n)], pull[np.arange(n), n + of] = ridge, -ridge
+    c = robust(a, pull, 1e-8 * np.eye(n + k))
+    found = {name: float(value) for name, value in zip(names, c * scale[of], strict=True)}
+    common = {f"*.{q}": float(np.mean(c[of == i]) * scale[i]) for i, q in enumerate(quantities)}
+    return {name: value for name, value in (found | common).items() if value > 0}
+
+
+def held_out(rows: Sequence[Row], ms: Sequence[float], groups: Sequence[Hashable], ridge: float = RIDGE) -> list[float]:
+    """The prediction of every network from the networks of other groups, in ms."""
+    found = [0.0] * len(rows)
+    for group in dict.fromkeys(groups):
+        train = [i for i, other in enumerate(groups) if other != group]
+        model = fit([rows[i] for i in train], [ms[i] for i in train], ridge)
+        for i, other in enumerate(groups):
+            if other == group:
+                found[i] = total(rows[i], model)
+    return found
+
+
+def fit_few(rows: Sequence[Row], ms: Sequence[float]) -> tuple[dict[str, float], Error]:
+    """A model with its error bar: leave one out; with few networks the ridge is the one that then predicts best."""
+    tried = {}
+    for ridge in RIDGES if len(rows) < FEW else (RIDGE,):
+        predicted = held_out(
+            rows, ms, range(len(rows)) if len(rows) < FEW else [i % 10 for i in range(len(rows))], ridge
+        )
+        tried[ridge] = error([y / max(p, 1e-9) for y, p in zip(ms, predicted, strict=True)])
+    best = min(tried, key=lambda ridge: tried[ridge].high / tried[ridge].low)
+    return fit(rows, ms, best), tried[best]
+
+
+def error(ratios: Sequence[float]) -> Error:
+    """The error bar of measured / predicted: MAPE, median and the interval that covers 90 % of further networks.
+
+    Many: quantiles. Few: Student's t on logarithms, the spread from absolute deviations, which one odd network moves
+    less. Half the freedom and twice the variance of the centre are for the ridge, which the same networks chose.
+    """
+    logs = sorted(log(max(ratio, 1e-9)) for ratio in ratios)
+    n = len(logs)
+    mape = sum(abs(1 / max(ratio, 1e-9) - 1) for ratio in ratios) / n
+    middle = quantile(logs, 0.5)
+    if n >= FEW:
+        low, high = quantile(logs, (1 - COVER) / 2), quantile(logs, (1 + COVER) / 2)
+    else:
+        mean = sum(logs) / n
+        spread = (pi / 2) ** 0.5 * sum(abs(value - mean) for value in logs) / max(n - 1, 1) or 0.05
+        half = student((1 + COVER) / 2, max(n // 2, 1)) * spread * (1 + 2 / n) ** 0.5
+        low, high = mean - half, mean + half
+    return Error(mape, exp(middle), exp(min(low, middle)), exp(max(high, middle)))
+
+
+def quantile(ordered: Sequence[float], p: float) -> float:
+    """The p-quantile of sorted values, between neighbours by share."""
+    at = p * (len(ordered) - 1)
+    i = min(int(at), len(ordered) - 2) if len(ordered) > 1 else 0
+    return ordered[i] + (at - i) * (ordered[min(i + 1, len(ordered) - 1)] - ordered[i])
+
+
+def student(p: float, freedom: int) -> float:
+    """The p-quantile of Student's t from the normal one (Abramowitz and Stegun, 26.7.5)."""
+    z, v = NormalDist().inv_cdf(p), freedom
+    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    wider: float = sum(term / v**i for i, term in enumerate(terms, 1))
+    return z + wider

@@ -1,0 +1,210 @@
+"""Predicted latency of a graph on a card, with an interval and with the reason operator by operator.
+
+Three bases, the best that the card offers; each result says which:
+1. a fitted or calibrated model of the runtime: t = sum of coefficient * quantity (`features`, `fit`);
+2. the rate of a microcontroller's runtime: t = MACs / rate;
+3. figures of a datasheet: t = slowness(class) * max(FLOPs / peak, bytes / bandwidth) + calls * overhead. The slowness
+   of a class of operators on CPUs and GPUs was fitted to public tables (`efficiency.csv`, made by
+   benchmarks/derive_efficiency.py), and so was the width of the interval.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from netlathe.arch.graph import Graph
+from netlathe.cost.count import BYTES
+from netlathe.device.card import Card, Model
+from netlathe.device.features import ALIASES, QUANTITIES, Group, bounds, coefficient, features, fused, rule_of, total
+from netlathe.errors import NetlatheError
+
+WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}
+GUESS = 1.6  # how far a rate of one network carries to another, each way: the spread of MMAC/s within a runtime
+REMEMBERED = 4096  # graphs whose groups are kept
+OLD = 365  # days after which a model is called old
+Bound = Literal["compute", "memory", "overhead"]
+PARTS: tuple[Bound, ...] = ("compute", "memory", "memory", "memory", "overhead")  # of QUANTITIES
+
+
+class Row(NamedTuple):
+    """A group of operators that run as one, of the whole batch."""
+
+    path: str
+    class_: str
+    ms: float
+    bound: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """ms of a batch; `low_ms` to `high_ms` holds nine of ten networks that the model has not seen."""
+
+    total_ms: float
+    low_ms: float
+    high_ms: float
+    rows: tuple[Row, ...]
+    basis: str
+    warnings: tuple[str, ...] = ()
+
+
+class Known(NamedTuple):
+    """A graph with its groups and features by runtime: the memo that makes repeated predictions cheap."""
+
+    graph: Graph
+    groups: tuple[Group, ...]
+    features: dict[int, dict[str, float]]  # by batch
+
+
+MEMO: OrderedDict[tuple[int, str], Known] = OrderedDict()
+
+
+def known(graph: Graph, runtime: str) -> Known:
+    """The groups of a graph; remembered by identity, and the graph is held so that an identity stays its own."""
+    key = (id(graph), ALIASES.get(runtime, runtime))
+    found = MEMO.get(key)
+    if found is None:
+        found = MEMO[key] = Known(graph, fused(graph, runtime), {})
+        if len(MEMO) > REMEMBERED:
+            MEMO.popitem(last=False)
+    return found
+
+
+def row_of(graph: Graph, runtime: str, batch: int = 1) -> dict[str, float]:
+    """The features of a graph under a runtime, remembered."""
+    memo = known(graph, runtime)
+    if batch not in memo.features:
+        memo.features[batch] = features(memo.groups, batch)
+    return memo.features[batch]
+
+
+def predict(
+    graph: Graph, card: Card, *, runtime: str = "onnxruntime", threads: int = 1, precision: str = "fp32", batch: int = 1
+) -> Prediction:
+    """The latency of one batch. Raises NetlatheError where the card has neither model, rate nor roofs for it."""
+    if batch < 1:
+        raise NetlatheError(f"the batch must be at least 1, not {batch}", code="device.batch")
+    model, warnings = choose(card, runtime, threads, precision, batch)
+    if model is not None:
+        return by_model(graph, model, runtime, batch, warnings)
+    if card.find("rate"):
+        return by_rate(graph, card, runtime, batch)
+    return by_roofs(graph, card, runtime, threads, precision, batch)
+
+
+def choose(card: Card, runtime: str, threads: int, precision: str, batch: int) -> tuple[Model | None, tuple[str, ...]]:
+    """The model of this runtime, precision and threads, of the nearest batch; and what does not match."""
+    name = ALIASES.get(runtime, runtime)
+    fitting = [m for m in card.models if (ALIASES.get(m.runtime, m.runtime), m.precision) == (name, precision)]
+    same = [m for m in fitting if m.threads == threads]
+    if not fitting:
+        return None, ()
+    if not same:
+        have = ", ".join(map(str, sorted({m.threads for m in fitting})))
+        raise NetlatheError(
+            f"card {card.id} has no {runtime} {precision} model of {threads} threads",
+            code="device.threads",
+            hint=f"it has models of {have}; threads do not scale by arithmetic, so nothing is guessed",
+        )
+    model = max(same, key=lambda m: (-abs(m.batch - batch), m.date))
+    far = (f"the model was fitted at batch {model.batch}, this is batch {batch}",) if model.batch != batch else ()
+    return model, far
+
+
+def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tuple[str, ...]) -> Prediction:
+    """sum of coefficient * quantity, by group."""
+    memo = known(graph, runtime)
+    table = model.coefficients
+    ms = total(row_of(graph, runtime, batch), table)
+    classes = {name.rpartition(".")[0] for name in table}
+    new = sorted({group.class_ for group in memo.groups} - classes)
+    rows = []
+    for group in memo.groups:
+        parts = [
+            coefficient(f"{group.class_}.{q}", table) * v for q, v in zip(QUANTITIES, group.values(batch), strict=True)
+        ]
+        by: dict[Bound, float] = {"compute": 0.0, "memory": 0.0, "overhead": 0.0}
+        for part, bound in zip(parts, PARTS, strict=True):
+            by[bound] += part
+        rows.append(Row(group.path, group.class_, sum(parts), max(by, key=lambda b: by[b])))
+    low, high = model.error.low, model.error.high
+    if new:
+        low, high = low / 1.25, high * 1.25
+        warnings += (f"no measured network has {', '.join(new)}: common coefficients stand in, a wider interval",)
+    if model.date and (date.today() - date.fromisoformat(model.date)).days > OLD:
+        warnings += (f"the model is of {model.date}: runtimes change",)
+    basis = f"model of {model.runtime} {model.runtime_version}".rstrip() + f", {model.date}, {model.networks} networks"
+    return Prediction(ms, ms * low, ms * high, tuple(rows), basis, warnings)
+
+
+def by_rate(graph: Graph, card: Card, runtime: str, batch: int) -> Prediction:
+    """MACs / rate of the named runtime."""
+    rates = {figure.of: figure for figure in card.find("rate")}
+    if runtime not in rates:
+        raise NetlatheError(
+            f"card {card.id} has no rate of {runtime}",
+            code="device.no_rate",
+            hint=f"the runtime decides by a factor of twenty; it has {', '.join(rates)}",
+        )
+    figure = rates[runtime]
+    scale = 1e3 * batch / figure.base
+    rows = tuple(
+        Row(group.path, group.class_, group.macs * scale, "compute")
+        for group in known(graph, "tflite").groups
+        if group.macs
+    )
+    ms = sum(row.ms for row in rows)
+    slow, fast = (figure.low or figure.value / GUESS), (figure.high or figure.value * GUESS)
+    basis = f"MACs / {figure.value:g} {figure.unit} of {runtime} ({figure.kind})"
+    return Prediction(ms, ms * figure.value / fast, ms * figure.value / slow, rows, basis, tuple(card.warnings(figure)))
+
+
+class Efficiency(NamedTuple):
+    """How far from the roofs a sort of device runs: time / roofline time by class, ms a call, and the interval."""
+
+    slowness: Mapping[str, float]
+    call_ms: float
+    low: float
+    high: float
+    source: str
+
+
+@cache
+def efficiencies() -> dict[str, Efficiency]:
+    """The rows of efficiency.csv by sort of device: cpu, gpu."""
+    found: dict[str, dict[str, float]] = {}
+    sources: dict[str, str] = {}
+    with (Path(__file__).parent / "efficiency.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            found.setdefault(line["sort"], {})[line["class"]] = float(line["value"])
+            sources[line["sort"]] = line["source"]
+    return {
+        sort: Efficiency(values, values.pop("call_ms"), values.pop("low"), values.pop("high"), sources[sort])
+        for sort, values in found.items()
+    }
+
+
+def by_roofs(graph: Graph, card: Card, runtime: str, threads: int, precision: str, batch: int) -> Prediction:
+    """slowness(class) * max(compute, traffic) + overhead, at the roofs of the whole device."""
+    sort = "gpu" if "gpu" in card.class_ or card.class_ == "accelerator" else "cpu"
+    how = efficiencies()[sort]
+    rule_of(runtime)
+    peak, bandwidth = card.figure("peak", precision), card.figure("bandwidth", "dram")
+    rows = []
+    for group in known(graph, runtime).groups:
+        compute, traffic = bounds(group, peak.base, bandwidth.base, WIDTH[precision], batch)
+        work = how.slowness.get(group.class_, how.slowness["*"]) * max(compute, traffic)
+        bound: Bound = "overhead" if how.call_ms > work else "compute" if compute > traffic else "memory"
+        rows.append(Row(group.path, group.class_, work + how.call_ms, bound))
+    ms = sum(row.ms for row in rows)
+    warnings = (*card.warnings(peak, bandwidth), "not calibrated: the order of magnitude, not a budget to certify")
+    if "core" not in card.class_ and sort == "cpu":
+        warnings += (f"the figures are of the whole {card.class_}, whatever --threads {threads} says",)
+    basis = f"roofline of datasheet figures, {how.source}"
+    return Prediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)

@@ -1,0 +1,192 @@
+"""Measured networks in a file become latency models; and which networks are worth measuring.
+
+A file has a line a measurement: network,latency_ms and, where they are not the defaults, runtime, threads, precision,
+batch. The latency is of one batch. A network is named as on the command line, with @resolution for other images.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+from netlathe import zoo
+from netlathe.arch.graph import Graph
+from netlathe.arch.network import Network
+from netlathe.device.card import Model
+from netlathe.device.cardfile import PRECISIONS
+from netlathe.device.features import ALIASES, RUNTIMES, Row
+from netlathe.device.fit import fit_few
+from netlathe.device.latency import row_of
+from netlathe.errors import NetlatheError, nearest
+from netlathe.load import load
+
+DEFAULTS = {"runtime": "onnxruntime", "threads": "1", "precision": "fp32", "batch": "1"}
+NEEDED = ("network", "latency_ms")
+LEAST = 5  # networks that a model needs
+SHORT = 10_000_000  # MACs below which a run is too short to time with a phone's tools
+HINT = "`netlathe device probe-set -n 10` says which networks to measure"
+
+
+class Measured(NamedTuple):
+    """A line of the file."""
+
+    name: str
+    graph: Graph
+    ms: float
+    runtime: str
+    threads: int
+    precision: str
+    batch: int
+
+
+class Candidate(NamedTuple):
+    """A network that could be measured."""
+
+    name: str
+    macs: int
+    row: Row
+
+
+def read(path: str | Path) -> list[Measured]:
+    """The measurements of a CSV file. Raises one NetlatheError that lists every fault with its line."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise NetlatheError(f"cannot read this file: {said}", code="file.unreadable", path=str(path)) from None
+    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    columns = [(name or "").strip() for name in rows.fieldnames or ()]
+    rows.fieldnames = columns
+    legal = (*NEEDED, *DEFAULTS)
+    faults = [f"line 1: the column {name} is missing" for name in NEEDED if name not in columns]
+    for name in columns:
+        if name not in legal:
+            close = nearest(name, legal)
+            faults.append(
+                f"line 1: unknown column {name!r} ({f'did you mean {close[0]}?' if close else ', '.join(legal)})"
+            )
+    found: list[Measured] = []
+    first: dict[tuple[str, str, int, str, int], int] = {}
+    for line in rows if not faults else ():
+        at = rows.line_num
+        if not any(isinstance(v, str) and v.strip() for v in line.values()):
+            continue
+        measured = one(line, f"line {at}", faults)
+        if measured is None:
+            continue
+        key = (measured.name, *measured[3:])
+        if key in first:
+            faults.append(
+                f"line {at}: {measured.name} was measured in line {first[key]} already: keep one, their median"
+            )
+        first.setdefault(key, at)
+        found.append(measured)
+    if not faults:
+        sizes: dict[tuple[str, int, str, int], int] = defaultdict(int)
+        for m in found:
+            sizes[m[3:]] += 1
+        faults += [
+            f"{n} networks of {' '.join(map(str, k))}: a model needs {LEAST}" for k, n in sizes.items() if n < LEAST
+        ]
+        faults += ["there are no measurements"] * (not found)
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        message = f"{len(faults)} fault{'s' * (len(faults) > 1)}\n{listed}"
+        raise NetlatheError(message, code="device.measurements", path=str(path), hint=HINT)
+    return found
+
+
+def one(line: Mapping[str | None, str | list[str] | None], at: str, faults: list[str]) -> Measured | None:
+    """A line, or None and what is wrong with it."""
+    before = len(faults)
+    if None in line:
+        faults.append(f"{at}: more values than columns")
+    given = {str(k): v.strip() for k, v in line.items() if isinstance(v, str) and v.strip()}
+    cells = DEFAULTS | given
+    for name in NEEDED:
+        if name not in cells:
+            faults.append(f"{at}: {name} is missing")
+    ms = positive(cells.get("latency_ms", "1"))
+    if ms is None:
+        faults.append(f"{at}: latency_ms must be a positive number, not {cells['latency_ms']!r}")
+    whole = {name: int(cells[name]) if cells[name].isdigit() else 0 for name in ("threads", "batch")}
+    faults += [f"{at}: {k} must be a whole number from 1, not {cells[k]!r}" for k, v in whole.items() if v < 1]
+    runtime = ALIASES.get(cells["runtime"], cells["runtime"])
+    for what, value, legal in (("runtime", runtime, tuple(RUNTIMES)), ("precision", cells["precision"], PRECISIONS)):
+        if value not in legal:
+            faults.append(f"{at}: unknown {what} {value!r} (legal: {', '.join(legal)})")
+    graph = None
+    try:
+        graph = named(cells["network"]).graph() if "network" in cells else None
+    except NetlatheError as error:
+        faults.append(f"{at}: {error.message}" + (f" ({error.hint})" if error.hint and "\n" not in error.hint else ""))
+    if len(faults) > before or graph is None or ms is None:
+        return None
+    return Measured(cells["network"], graph, ms, runtime, whole["threads"], cells["precision"], whole["batch"])
+
+
+def positive(text: str) -> float | None:
+    """A positive number, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) and number > 0 else None
+
+
+def named(text: str) -> Network:
+    """resnet50, resnet50@160, mobilenetv1:alpha=0.5@128 or my.json. Raises NetlatheError."""
+    name, sign, size = text.partition("@")
+    if sign and not size.isdigit():
+        raise NetlatheError(f"{text!r} has no resolution after the @", code="load.choice", hint="write resnet50@160")
+    found = load(name)
+    if len(found) != 1:
+        raise NetlatheError(f"{name!r} names {len(found)} networks, but one was measured", code="load.many")
+    return found[0].at(int(size) if sign else None)
+
+
+def models(found: list[Measured], today: str) -> list[Model]:
+    """A model of each runtime, threads, precision and batch in the measurements."""
+    settings: dict[tuple[str, int, str, int], list[Measured]] = defaultdict(list)
+    for m in found:
+        settings[m[3:]].append(m)
+    made = []
+    for (runtime, threads, precision, batch), group in settings.items():
+        rows = [row_of(m.graph, runtime, batch) for m in group]
+        coefficients, error = fit_few(rows, [m.ms for m in group])
+        made.append(
+            Model(
+                runtime=runtime,
+                date=today,
+                networks=len(group),
+                coefficients=coefficients,
+                error=error,
+                threads=threads,
+                precision=precision,
+                batch=batch,
+                held_out="each network left out in turn",
+                note="fitted to measurements from elsewhere: their statistic and their discipline are not known here",
+            )
+        )
+    return made
+
+
+def candidates(pattern: str, count: int, most: int | None, runtime: str) -> list[Candidate]:
+    """The image networks of the zoo that match, of SHORT to `most` MACs. Raises NetlatheError below `count`."""
+    found = []
+    for name in zoo.names(pattern):
+        network = zoo.get(name)
+        if len(network.input) != 3 or network.more:
+            continue
+        graph = network.graph()
+        macs = sum(op.macs for op in graph.ops)
+        if macs >= SHORT and (most is None or macs <= most):
+            found.append(Candidate(name, macs, row_of(graph, runtime)))
+    if len(found) < count:
+        message = f"only {len(found)} networks to choose from, but {count} are asked for"
+        raise NetlatheError(message, code="device.candidates", hint="widen --networks or --max-macs, or lower -n")
+    return found

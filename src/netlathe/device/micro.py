@@ -1,0 +1,162 @@
+"""Does a network fit a microcontroller: flash, SRAM and time in int8, for a named runtime.
+
+The counted part is exact: parameters, the best order, the arena, and MCUNetV2's measure (largest input + output, the
+depthwise ones in place: 1372.0 KiB for MobileNetV2 at 224). What a runtime adds is data, mcu_measurements.csv: ten
+networks of MCUNet's zoo under four runtimes on an STM32H743 (mit-han-lab/tinyengine README @022fc116; MACs and
+parameters from mit-han-lab/mcunet README @0dedab54; both MIT).
+
+flash  parameters at 1 byte, and what the image holds besides (code, biases, scales): published flash - parameters
+sram   TinyEngine works in MCUNetV2's measure; another runtime needs so many times TinyEngine's on the same network
+ms     MACs / the runtime's rate on the card, between the lowest and the highest rate of the ten networks
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Literal, NamedTuple
+
+from netlathe.arch.network import Network
+from netlathe.cost.count import count
+from netlathe.cost.memory import Memory, memory
+from netlathe.cost.plan import plan
+from netlathe.device.card import Card
+from netlathe.device.patches import Patches, cuts, patches
+from netlathe.errors import NetlatheError, unknown
+
+ENGINE = "tinyengine"  # the runtime of the measure, and of inference in patches
+# Measured SRAM over the counted measure: MobileNetV2 0.35 at 144, 295 kB (or KiB: nobody says) by 283.5 KiB.
+MARGIN = (1.0, 1.02, 1.05)
+Verdict = Literal["fits", "may fit", "in patches", "too big"]
+
+
+class Range(NamedTuple):
+    """What is expected, and between which ends."""
+
+    low: float
+    mid: float
+    high: float
+
+    def scaled(self, by: Range) -> Range:
+        """Ends with ends."""
+        return Range(self.low * by.low, self.mid * by.mid, self.high * by.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A network against a card. Bytes and milliseconds; a limit that the card does not give is None."""
+
+    network: str
+    runtime: str
+    flash: Range
+    flash_limit: int | None
+    sram: Range
+    sram_limit: int
+    ms: Range | None
+    memory: Memory  # exact, int8
+    patched: Patches | None  # the cheapest split that fits, where the whole network does not
+    verdict: Verdict
+    binding: str  # what is over its limit
+    warnings: tuple[str, ...]
+
+
+@cache
+def measured() -> tuple[dict[str, str], ...]:
+    """The rows of mcu_measurements.csv."""
+    with Path(__file__).with_name("mcu_measurements.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+def runtimes() -> list[str]:
+    """Those with measurements."""
+    return list(dict.fromkeys(row["runtime"] for row in measured()))
+
+
+def spread(values: Iterable[float]) -> Range:
+    """The lowest, the median, the highest."""
+    found = list(values)
+    return Range(min(found), median(found), max(found))
+
+
+@cache
+def overhead(runtime: str) -> Range:
+    """Bytes of flash besides one a parameter."""
+    rows = [row for row in measured() if row["runtime"] == runtime]
+    return spread(1e3 * float(row["flash_kb"]) - 1e6 * float(row["params_m"]) for row in rows)
+
+
+@cache
+def factor(runtime: str) -> Range:
+    """SRAM over the counted measure (largest input + output, depthwise in place)."""
+    engine = {row["network"]: float(row["sram_kb"]) for row in measured() if row["runtime"] == ENGINE}
+    rows = [row for row in measured() if row["runtime"] == runtime]
+    return Range(*MARGIN).scaled(spread(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
+
+
+def fit(network: Network, card: Card, *, runtime: str = ENGINE) -> Fit:
+    """Whether and how a network fits.
+
+    Raises NetlatheError for a card that is no microcontroller, and for a runtime without measurements.
+    """
+    if card.class_ != "microcontroller":
+        raise NetlatheError(
+            f"{card.id} is no microcontroller but a {card.class_}", code="device.not_micro", hint="try stm32f746"
+        )
+    if runtime not in runtimes():
+        raise unknown("runtime", runtime, runtimes(), code="device.runtime")
+    graph = network.graph()
+    cost, peak, warnings = count(graph), memory(graph, 1), []
+    sram_limit = card.bytes("sram")
+    flash_limit = card.bytes("flash") if card.find("flash") else None
+    if flash_limit is None:
+        warnings.append(f"{card.id} has no flash of its own: whether the weights fit depends on the board")
+    flash = Range(*(cost.params + extra for extra in overhead(runtime)))
+    sram = Range(*(peak.max_in_out * times for times in factor(runtime)))
+    rates = card.find("rate", runtime)
+    if not rates:
+        warnings.append(f"{card.id} has no rate of {runtime}: no latency")
+    warnings += card.warnings(*rates)
+
+    over = [
+        name
+        for name, need, limit in (("flash", flash, flash_limit), ("sram", sram, sram_limit))
+        if limit is not None and need.low > limit
+    ]
+    patched = None
+    if over == ["sram"] and runtime == ENGINE:
+        options = patches(graph, int(sram_limit / MARGIN[2]))
+        patched = min(options, key=lambda option: (option.extra, option.peak), default=None)  # the least computed again
+        if patched is None:
+            local = next(cuts(graph, plan(graph)), None) is not None
+            said = "no split into patches fits" if local else "patches do not apply, the first layers look everywhere"
+            warnings.append(f"{network.name}: {said}")
+        elif patched.peak_with_image > sram_limit:
+            warnings.append(f"{network.name} in patches: the image has to stream in, it does not fit beside them")
+    tight = flash_limit is not None and flash.high > flash_limit
+    if over and not patched:
+        verdict: Verdict = "too big"
+    elif tight or (sram.high > sram_limit and not patched):
+        verdict = "may fit"
+    else:
+        verdict = "in patches" if patched else "fits"
+    macs = patched.macs if patched else cost.macs
+    rate = rates[0] if rates else None
+    ms = Range(*(macs / 1e3 / (r or rate.value) for r in (rate.high, rate.value, rate.low))) if rate else None
+    return Fit(
+        network=f"{network.name}@{network.input[-1]}",
+        runtime=runtime,
+        flash=flash,
+        flash_limit=flash_limit,
+        sram=sram,
+        sram_limit=sram_limit,
+        ms=ms,
+        memory=peak,
+        patched=patched,
+        verdict=verdict,
+        binding=" and ".join(over),
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,175 @@
+"""The roofline of a network on a card: t = max(FLOPs / peak, bytes / bandwidth), operator by operator.
+
+Williams et al. 2009, Roofline, https://doi.org/10.1145/1498765.1498785. FLOPs are 2 a MAC; an operator whose FLOPs a
+byte are below the ridge (peak / bandwidth) waits for memory. Bytes are those of `cost.count`: each tensor of an
+operator once; fused, norm, activation, add and pooling ride with the operator beside them. The total is a lower bound
+without launch cost, of a machine that keeps nothing in cache between operators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from netlathe.arch.graph import Graph, Op
+from netlathe.cost.count import BYTES, count, op_cost
+from netlathe.cost.totals import MAC_KINDS
+from netlathe.device.card import Card
+from netlathe.errors import NetlatheError, unknown
+
+WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}  # bytes an element
+WINOGRAD = 4  # fewest multiplications of a 3x3 convolution, F(4x4, 3x3): https://arxiv.org/abs/1509.09308
+Bound = Literal["compute", "memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One operator under the roof, for the whole batch."""
+
+    path: str
+    kind: str  # depthwise conv
+    flops: int
+    bytes: int
+    intensity: float  # FLOPs a byte
+    bound: Bound
+    attainable: float  # FLOPs a second
+    ms: float
+    share: float  # of the network's time, from 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """A network under the roof of a card; `ms` is the least time of a batch."""
+
+    card: str
+    precision: str
+    batch: int
+    peak: float  # FLOPs a second
+    bandwidth: float  # bytes a second
+    lines: tuple[Line, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ridge(self) -> float:
+        """FLOPs a byte from which on compute is the limit."""
+        return self.peak / self.bandwidth
+
+    @property
+    def ms(self) -> float:
+        """The sum over operators."""
+        return sum(line.ms for line in self.lines)
+
+    @property
+    def flops(self) -> int:
+        """Of the whole batch."""
+        return sum(line.flops for line in self.lines)
+
+    @property
+    def intensity(self) -> float:
+        """Of the whole network."""
+        return self.flops / sum(line.bytes for line in self.lines)
+
+    @property
+    def waiting(self) -> float:
+        """The share of the time that waits for memory."""
+        return sum(line.share for line in self.lines if line.bound == "memory")
+
+    @property
+    def efficiency(self) -> float:
+        """The share of the peak that the network can reach at most."""
+        return 1e3 * self.flops / (self.ms * self.peak) if self.ms else 0.0
+
+
+def kind(op: Op) -> str:
+    """depthwise conv, linear, max pool."""
+    return f"{op.form} {op.kind}".strip()
+
+
+def width(precision: str) -> int:
+    """Bytes an element. Raises NetlatheError for an unknown precision."""
+    if precision not in WIDTH:
+        raise unknown("precision", precision, WIDTH, code="device.precision")
+    return WIDTH[precision]
+
+
+def roofline(
+    graph: Graph,
+    card: Card,
+    *,
+    precision: str = "fp32",
+    batch: int = 1,
+    fused: bool = True,
+    attained: bool = False,
+    level: str = "dram",
+) -> Roofline:
+    """All operators of a graph under the roof of a card; `attained` takes measured figures where there are any.
+
+    Raises NetlatheError where the card has no peak for that precision or no bandwidth.
+    """
+    size = width(precision)
+    compute = card.figure("peak", precision, attained=attained)
+    memory = card.figure("bandwidth", level, attained=attained)
+    peak, bandwidth = compute.base, memory.base
+    raw: list[tuple[Op, int, int, float, float]] = []
+    for op in graph.ops:
+        flops, moved = 2 * op.macs * batch, op_cost(op).bytes(size, batch, fused=fused)
+        if op.kind in MAC_KINDS or moved:
+            raw.append((op, flops, moved, flops / peak, moved / bandwidth))
+    whole = sum(max(busy, waits) for *_, busy, waits in raw)
+    lines = tuple(
+        Line(
+            path=op.path,
+            kind=kind(op),
+            flops=flops,
+            bytes=moved,
+            intensity=flops / moved if moved else 0.0,
+            bound="compute" if busy > waits else "memory",
+            attainable=min(peak, flops / moved * bandwidth) if moved else peak,
+            ms=1e3 * max(busy, waits),
+            share=max(busy, waits) / whole if whole else 0.0,
+        )
+        for op, flops, moved, busy, waits in raw
+    )
+    return Roofline(card.id, precision, batch, peak, bandwidth, lines, tuple(card.warnings(compute, memory)))
+
+
+def check_measurement(ms: float, graph: Graph, card: Card, *, precision: str = "fp32", batch: int = 1) -> None:
+    """Refuse a time that no arithmetic on this card allows: a unit, batch or precision is mistaken.
+
+    Only the peak counts, for caches may hold every tensor, and a 3x3 convolution may take a quarter of its
+    multiplications (Winograd). A card without a peak for that precision refuses nothing but times <= 0.
+    """
+    if not ms > 0:
+        raise NetlatheError(f"a latency of {ms:g} ms cannot be", code="device.above_roof")
+    if precision not in card.precisions:
+        return
+    peak = card.peak(precision)
+    fewest = sum(op.macs / WINOGRAD if winograd(op) else op.macs for op in graph.ops)
+    least = 2e3 * fewest * batch / peak
+    if ms >= least:
+        return
+    rate = 2e3 * count(graph).macs * batch / ms
+    guesses = {"seconds": 1e3, "ms an image, not a batch": float(batch)}
+    fitting = [name for name, factor in guesses.items() if factor > 1 and least <= ms * factor < 1e3 * least]
+    raise NetlatheError(
+        f"{ms:g} ms would be {show_rate(rate)}, but the {precision} peak of {card.id} is {show_rate(peak)}",
+        code="device.above_roof",
+        hint=f"the least time is {least:.3g} ms: check the unit, the batch ({batch}) and the precision"
+        + (f"; it may be {' or '.join(fitting)}" if fitting else ""),
+    )
+
+
+def show_rate(flops: float) -> str:
+    """3.12e14 -> 312 TFLOP/s; three digits."""
+    unit, size = ("TFLOP/s", 1e12) if flops >= 1e12 else ("GFLOP/s", 1e9)
+    return f"{flops / size:.3g} {unit}"
+
+
+def winograd(op: Op) -> bool:
+    """A dense 3x3 convolution that keeps the size of its map."""
+    return (
+        op.kind == "conv"
+        and op.form == "dense"
+        and op.weights["weight"][2:] == (3, 3)
+        and op.in_shapes[0][1:] == op.out_shape[1:]
+    )

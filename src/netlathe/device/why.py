@@ -1,0 +1,188 @@
+"""Why is a network slow on a device, and which change buys most?
+
+The time of a network is divided by bound (compute, memory) and by kind of operator. Every change is then made, as a
+rewrite of the expression or as another resolution, precision or batch, and the changed network is timed again: a gain
+is a difference of two readings, not a rule of thumb. Changes of the network need training again; none is judged for
+accuracy here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from netlathe.arch.combinators import Gate, Identity
+from netlathe.arch.graph import Graph
+from netlathe.arch.layers import Act, Conv, Linear
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node
+from netlathe.arch.pools import GlobalPool
+from netlathe.arch.rewrite import Rule, rewrite, walk
+from netlathe.arch.rounding import ten_percent
+from netlathe.cost.count import count
+from netlathe.device.card import Card
+from netlathe.device.roofline import WIDTH, roofline
+from netlathe.errors import NetlatheError
+
+COSTLY = ("silu", "gelu", "hardswish")  # activations with an exponential or a polynomial
+LEAST = 0.01  # a change that gains less than this share of the time is not worth a line
+
+
+class Part(NamedTuple):
+    """An operator's time, of the whole batch."""
+
+    path: str
+    kind: str
+    bound: str
+    ms: float
+
+
+class Timing(NamedTuple):
+    """A network's time and where it comes from."""
+
+    parts: tuple[Part, ...]
+    basis: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ms(self) -> float:
+        """Of the whole batch."""
+        return sum(part.ms for part in self.parts)
+
+
+Clock = Callable[[Graph, str, int], Timing]  # graph, precision, batch
+
+
+class Setting(NamedTuple):
+    """What is run, and how."""
+
+    network: Network
+    precision: str
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change and what it buys: times and MACs of one image, before and after."""
+
+    name: str
+    retrain: bool  # the change alters what the network computes
+    ms: float
+    gain: float  # of the time, from 0 to 1
+    macs: float  # after / before
+    params: float  # after / before
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Where the time goes, and the changes that gain, the best first."""
+
+    timing: Timing
+    by_bound: dict[str, float]  # ms
+    by_kind: dict[str, float]
+    changes: tuple[Change, ...]
+
+
+def roof_clock(card: Card) -> Clock:
+    """Times by the roofline: least times, without launch cost."""
+
+    def clock(graph: Graph, precision: str, batch: int) -> Timing:
+        roof = roofline(graph, card, precision=precision, batch=batch)
+        parts = tuple(Part(line.path, line.kind, line.bound, line.ms) for line in roof.lines)
+        return Timing(parts, f"roofline of the {precision} figures of {card.id}: least times", roof.warnings)
+
+    return clock
+
+
+def divide(timing: Timing, what: str) -> dict[str, float]:
+    """Milliseconds by `bound` or by `kind`, the longest first."""
+    times: dict[str, float] = {}
+    for part in timing.parts:
+        name = getattr(part, what)
+        times[name] = times.get(name, 0.0) + part.ms
+    return dict(sorted(times.items(), key=lambda item: -item[1]))
+
+
+def why(network: Network, card: Card, clock: Clock, *, precision: str = "fp32", batch: int = 1) -> Why:
+    """Time a network, then every change that applies to it. Raises NetlatheError where the card lacks a figure."""
+    graph = network.graph()
+    before, cost = clock(graph, precision, batch), count(graph)
+    changes = []
+    for name, retrain, to in candidates(Setting(network, precision, batch), card):
+        try:
+            changed = to.network.graph()
+            after = clock(changed, to.precision, to.batch)
+        except NetlatheError:  # the changed shapes do not fit, or no figure for it
+            continue
+        ms, now = after.ms / to.batch, count(changed)
+        gain = 1 - ms / (before.ms / batch)
+        if gain >= LEAST:
+            macs, params = now.macs / cost.macs, now.params / cost.params
+            changes.append(Change(name, retrain, ms, gain, macs, params))
+    changes.sort(key=lambda change: change.ms)
+    return Why(before, divide(before, "bound"), divide(before, "kind"), tuple(changes))
+
+
+def candidates(now: Setting, card: Card) -> Iterator[tuple[str, bool, Setting]]:
+    """(name, whether training is needed again, what to run instead)."""
+    network = now.network
+    for precision in card.precisions:
+        if precision in WIDTH and precision != now.precision and WIDTH[precision] <= WIDTH[now.precision]:
+            yield f"run in {precision}", False, now._replace(precision=precision)
+    if now.batch == 1:
+        yield "8 images at a time", False, now._replace(batch=8)
+    if len(network.input) == 3 and network.input[1] > 64:
+        size = (network.input[1] - 1) // 32 * 32
+        yield f"images of {size} pixels", True, now._replace(network=network.at(size))
+    for name, rule in REWRITES.items():
+        try:
+            body = rewrite(network.body, rule, name=name)
+        except (NetlatheError, ValueError):  # it matches nothing here, or makes a node that cannot be
+            continue
+        yield name, True, now._replace(network=replace(network, body=body))
+    narrow = narrowed(network.body)
+    if narrow is not None:
+        yield "widths x 3/4", True, now._replace(network=replace(network, body=narrow))
+
+
+def no_gates(path: str, node: Node) -> Node | None:
+    """x * f(pooled x) -> x."""
+    pooled = isinstance(node, Gate) and any(isinstance(part, GlobalPool) for _, part in walk(node.body))
+    return Identity() if pooled else None
+
+
+def grouped(path: str, node: Node) -> Node | None:
+    """A depthwise convolution -> groups of 16 channels: 16 times its MACs, the same maps."""
+    return replace(node, group_width=16) if isinstance(node, Conv) and node.group_width == 1 else None
+
+
+def kernel_3(path: str, node: Node) -> Node | None:
+    """A depthwise convolution of 5x5 or more -> 3x3."""
+    large = isinstance(node, Conv) and node.group_width == 1 and node.kernel in (5, 7, 9, 11) and node.padding is None
+    return replace(node, kernel=3) if isinstance(node, Conv) and large else None
+
+
+def plain_acts(path: str, node: Node) -> Node | None:
+    """silu, gelu, hardswish -> relu."""
+    return Act("relu") if isinstance(node, Act) and node.function in COSTLY else None
+
+
+REWRITES: dict[str, Rule] = {
+    "no squeeze-excite": no_gates,
+    "groups of 16 for depthwise": grouped,
+    "3x3 for larger depthwise": kernel_3,
+    "relu for costly activations": plain_acts,
+}
+
+
+def narrowed(body: Node) -> Node | None:
+    """Every width of a convolution, and of a linear layer but the last, x 3/4 to a multiple of 8; None for no width."""
+    wide = [path for path, node in walk(body) if isinstance(node, Conv | Linear) and isinstance(node.width, int)]
+
+    def rule(path: str, node: Node) -> Node | None:
+        if not isinstance(node, Conv | Linear) or not isinstance(node.width, int) or path == wide[-1]:
+            return None
+        return replace(node, width=ten_percent(0.75 * node.width))
+
+    return rewrite(body, rule, name="narrow") if len(wide) > 1 else None

@@ -1,0 +1,142 @@
+"""The ONNX rules of Transformers: layouts, tokens, positions, attention.
+
+Tokens are (N, T, C) and a grid is (N, H, W, C): the batch axis takes the place of its leading 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from netlathe.arch.graph import Op
+from netlathe.arch.leaf import Leaf
+from netlathe.arch.tokens import (
+    Attention,
+    ClassToken,
+    Embedding,
+    FirstToken,
+    Grid,
+    Map,
+    Merge,
+    Position,
+    Sinusoid,
+    Tokens,
+    WindowAttention,
+)
+from netlathe.lower.inputs import batched
+from netlathe.lower.pen import Pen
+from netlathe.lower.windows import gathered, hidden, offsets, scattered
+
+
+def grid(leaf: Grid, op: Op, pen: Pen) -> str:
+    return pen("Transpose", pen.xs[0], perm=(0, 2, 3, 1))
+
+
+def channels_first(leaf: Map, op: Op, pen: Pen) -> str:
+    return pen("Transpose", pen.xs[0], perm=(0, 3, 1, 2))
+
+
+def tokens(leaf: Tokens, op: Op, pen: Pen) -> str:
+    return pen("Transpose", pen.reshape(pen.xs[0], 0, 0, -1), perm=(0, 2, 1))
+
+
+def merge(leaf: Merge, op: Op, pen: Pen) -> str:
+    x, (_, high, wide, channels) = pen.xs[0], op.in_shapes[0]
+    if high % 2 or wide % 2:
+        x = pen("Pad", x, pen.ints(0, 0, 0, 0, 0, high % 2, wide % 2, 0))
+    (_, high, wide, _) = op.out_shape
+    x = pen("Transpose", pen.reshape(x, 0, high, 2, wide, 2, channels), perm=(0, 1, 3, 4, 2, 5))
+    return pen.reshape(x, 0, high, wide, 4 * channels)
+
+
+def class_token(leaf: ClassToken, op: Op, pen: Pen) -> str:
+    count = pen("Shape", pen.xs[0], start=0, end=1)
+    shape = pen("Concat", count, pen.ints(1, op.out_shape[1]), axis=0)
+    return pen("Concat", pen("Expand", pen.weight("token"), shape), pen.xs[0], axis=1)
+
+
+def first_token(leaf: FirstToken, op: Op, pen: Pen) -> str:
+    return pen("Gather", pen.xs[0], pen.constant(0, np.int64), axis=1)
+
+
+def position(leaf: Position, op: Op, pen: Pen) -> str:
+    return pen("Add", pen.xs[0], pen.weight("weight"))
+
+
+def embedding(leaf: Embedding, op: Op, pen: Pen) -> str:
+    return pen("Gather", pen.weight("weight"), pen.xs[0])
+
+
+def sinusoid(leaf: Sinusoid, op: Op, pen: Pen) -> str:
+    angles = pen("Mul", pen.xs[0], pen.constant([frequencies(leaf.width)]))
+    return pen("Concat", pen("Cos", angles), pen("Sin", angles), axis=1)
+
+
+def frequencies(width: int) -> list[float]:
+    """f_i = 10000^(-i / half)."""
+    half = width // 2
+    return [10000 ** (-i / half) for i in range(half)]
+
+
+def attention(leaf: Attention, op: Op, pen: Pen) -> str:
+    *positions, channels = op.out_shape
+    y = attend(pen, pen.xs[0], (prod(positions),), leaf.heads, channels // leaf.heads)
+    return pen.reshape(y, *batched(op.out_shape, -1))
+
+
+def window_attention(leaf: WindowAttention, op: Op, pen: Pen) -> str:
+    """Roll, padding and partition are one Gather by position, and so is the way back."""
+    (_, high, wide, channels), (side, shift) = op.out_shape, leaf.window(op.in_shapes[0])
+    order = gathered(high, wide, side, shift)
+    windows, positions = order.shape
+    x = pen.reshape(pen.xs[0], 0, high * wide, 3 * channels)
+    if order.size > high * wide:
+        x = pen("Pad", x, pen.ints(0, 0, 0, 0, 1, 0))
+    if windows > 1:
+        x = pen("Gather", x, pen.constant(order.ravel(), np.int64), axis=1)
+    table = pen("Gather", pen.weight("bias"), pen.constant(offsets(side), np.int64))
+    bias = pen("Transpose", table, perm=(2, 0, 1))
+    if shift:
+        bias = pen("Add", bias, pen.constant(hidden(high, wide, side, shift)[:, None]))
+    y = attend(pen, x, (windows, positions), leaf.heads, channels // leaf.heads, bias)
+    x = pen.reshape(y, -1, windows * positions, channels)
+    if windows > 1:
+        x = pen("Gather", x, pen.constant(scattered(order, high * wide), np.int64), axis=1)
+    return pen.reshape(x, 0, high, wide, channels)
+
+
+def attend(pen: Pen, qkv: str, axes: tuple[int, ...], heads: int, width: int, bias: str = "") -> str:
+    """softmax(q k^T / sqrt(width) + bias) v, (N, positions, 3 heads width) -> (1, N, *axes, heads, width).
+
+    `axes` splits the positions: the last are those that see each other, (windows, positions of one) or (positions,).
+    """
+    t = len(axes)
+    qkv = pen.reshape(qkv, -1, *axes, 3, heads, width)
+    q, k, v = pen.several(
+        "Split", 3, pen("Transpose", qkv, perm=(t + 1, *range(t), t + 2, t, t + 3)), axis=0, num_outputs=3
+    )
+    # The new shape keeps ONNX Runtime from merging both transpositions of k into one that is slow; it folds the second
+    # into the product.
+    k = pen("Transpose", pen.reshape(k, -1, *axes[:-1], heads, axes[-1], width), perm=(*range(t + 1), t + 2, t + 1))
+    scores = pen("MatMul", pen("Mul", q, pen.constant(width**-0.5)), k)
+    if bias:
+        scores = pen("Add", scores, bias)
+    y = pen("MatMul", pen("Softmax", scores, axis=-1), v)
+    return pen("Transpose", y, perm=(*range(t + 1), t + 2, t + 1, t + 3))
+
+
+TOKEN_RULES: dict[type[Leaf], Callable[..., str]] = {
+    Grid: grid,
+    Map: channels_first,
+    Tokens: tokens,
+    Merge: merge,
+    ClassToken: class_token,
+    FirstToken: first_token,
+    Position: position,
+    Embedding: embedding,
+    Sinusoid: sinusoid,
+    Attention: attention,
+    WindowAttention: window_attention,
+}

@@ -1,0 +1,133 @@
+"""Weights for a factored network: the best approximation of the trained kernels that its form can hold.
+
+By Eckart and Young 1936 (https://doi.org/10.1007/BF02288367) the truncated singular value decomposition is the nearest
+matrix of a given rank, so every layer's error below is the smallest possible for its form:
+
+separable  W[o, i] ~ P[o, i] D[i]                 rank 1 for each input channel, of the (outputs, k k) matrix
+low_rank   W[o, (i, k, k)] ~ E[o, r] C[r, ...]    rank r, of the (outputs, inputs k k) matrix
+spatial    W[o, i, y, x] ~ R[o, r, x] C[r, i, y]  rank r, of the (outputs k, inputs k) matrix
+
+The other forms compute something else (a norm and an activation more, or fewer weights than any approximation keeps):
+their networks are trained anew, or from what `kept` leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netlathe.arch.network import Network
+from netlathe.errors import NetlatheError
+from netlathe.lower.weights import Array, checked_weights, random_weights, tensor_name, tensor_shapes
+from netlathe.reshape.factor import Factored, Where, dense, factor
+
+Split = Callable[[Array, int], tuple[Array, ...]]  # (kernel, rank) -> kernels of the factors, in order
+
+
+class Error(NamedTuple):
+    """How far the factors of an operator are from its kernel: |W - W'| / |W|, Frobenius norm; 0 is exact."""
+
+    path: str
+    relative: float
+
+
+class Decomposed(NamedTuple):
+    """A factored network with weights by path, and the error of every factored operator."""
+
+    network: Network
+    weights: dict[str, Array]
+    errors: tuple[Error, ...]
+    factored: Factored
+
+
+def truncated(matrix: Array, rank: int) -> tuple[Array, Array]:
+    """The nearest product of (..., rows, rank) and (..., rank, columns), the singular values shared out evenly."""
+    u, s, v = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
+    root = np.sqrt(s[..., :rank])
+    return u[..., :rank] * root[..., None, :], root[..., :, None] * v[..., :rank, :]
+
+
+def separable(kernel: Array, rank: int) -> tuple[Array, ...]:
+    """(o, i, k, k) -> depthwise (i, 1, k, k), pointwise (o, i, 1, 1)."""
+    o, i, kh, kw = kernel.shape
+    mix, filters = truncated(kernel.transpose(1, 0, 2, 3).reshape(i, o, kh * kw), 1)
+    return filters.reshape(i, 1, kh, kw), mix[..., 0].T.reshape(o, i, 1, 1)
+
+
+def low_rank(kernel: Array, rank: int) -> tuple[Array, ...]:
+    """(o, i, k, k) -> (r, i, k, k), (o, r, 1, 1); (o, i) -> (r, i), (o, r)."""
+    o, *rest = kernel.shape
+    mix, filters = truncated(kernel.reshape(o, -1), rank)
+    return filters.reshape(-1, *rest), mix.reshape(o, -1, *(1,) * (len(rest) - 1))
+
+
+def spatial(kernel: Array, rank: int) -> tuple[Array, ...]:
+    """(o, i, k, k) -> column (r, i, k, 1), row (o, r, 1, k)."""
+    o, i, kh, kw = kernel.shape
+    mix, filters = truncated(kernel.transpose(0, 3, 1, 2).reshape(o * kw, i * kh), rank)
+    return filters.reshape(-1, i, kh, 1), mix.reshape(o, kw, -1).transpose(0, 2, 1)[:, :, None, :]
+
+
+SPLITS: dict[str, Split] = {"separable": separable, "low_rank": low_rank, "spatial": spatial}
+
+
+def decompose(
+    network: Network,
+    weights: Mapping[str, Any],
+    form: str = "separable",
+    where: Where = dense,
+    *,
+    width: int | Callable[[Any], int] | None = None,
+) -> Decomposed:
+    """Factor a trained network and give the factors the weights nearest to what they replace, the rest its own.
+
+    Nothing stands between the factors, so where the error is 0 the output is the same. Raises NetlatheError for
+    weights that do not fit the network, and for a form that keeps no weights.
+    """
+    if form not in SPLITS:
+        raise NetlatheError(
+            f"{form} cannot hold the weights of what it replaces",
+            code="decompose.form",
+            hint=f"legal: {', '.join(SPLITS)}; factor() alone gives the expression, to be trained anew",
+        )
+    old = checked_weights(network, weights)
+    done = factor(network, form, where, width=width, linear=True)
+    new = {name: array for name, array in old.items() if name.rpartition(".")[0] not in done.parts}
+    errors = []
+    shapes = tensor_shapes(done.network)
+    for path, (_, parts) in done.parts.items():
+        kernel = old[tensor_name(path, "weight")]
+        rank = shapes[tensor_name(parts[0], "weight")][0]
+        pieces = [piece.astype(np.float32) for piece in SPLITS[form](kernel, rank)]
+        pieces = [filled(piece, shapes[tensor_name(part, "weight")]) for piece, part in zip(pieces, parts, strict=True)]
+        new |= {tensor_name(part, "weight"): piece for part, piece in zip(parts, pieces, strict=True)}
+        bias = tensor_name(path, "bias")
+        if bias in old:
+            new[tensor_name(parts[-1], "bias")] = old[bias]
+        errors.append(Error(path, float(np.linalg.norm(kernel - product(form, pieces)) / np.linalg.norm(kernel))))
+    return Decomposed(done.network, checked_weights(done.network, new), tuple(errors), done)
+
+
+def filled(piece: Array, shape: tuple[int, ...]) -> Array:
+    """A factor padded with zeros, where the free width is larger than the rank a kernel can have."""
+    return np.pad(piece, [(0, want - have) for have, want in zip(piece.shape, shape, strict=True)])
+
+
+def product(form: str, pieces: list[Array]) -> Array:
+    """The kernel that the factors compute together."""
+    first, second = pieces
+    match form:
+        case "separable":
+            return np.asarray(second * first[:, 0][None])
+        case "spatial":
+            return np.asarray(np.einsum("riyb,orcx->oiyx", first, second))
+    return np.asarray(np.tensordot(second.reshape(second.shape[:2]), first, 1))
+
+
+def kept(network: Network, weights: Mapping[str, Any], seed: int = 0) -> dict[str, Array]:
+    """Weights for a rewritten network: those of the same name and shape, random ones for the rest."""
+    new = random_weights(network, seed)
+    same = [name for name in new if name in weights and np.shape(weights[name]) == new[name].shape]
+    return new | {name: np.asarray(weights[name], np.float32) for name in same}

@@ -1,0 +1,1 @@
+"""Rewrites with a meaning: factor, the knobs, compound scaling, the modernisation ladder, folding."""

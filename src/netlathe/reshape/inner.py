@@ -1,0 +1,103 @@
+"""The knob inner: the widths inside residual blocks, a bottleneck's squeeze or an inverted one's expansion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from math import gcd
+
+from netlathe.arch.combinators import Gate, Residual, Seq, Stage
+from netlathe.arch.leaf import Times
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node
+from netlathe.arch.tokens import Attention, WindowAttention
+from netlathe.errors import unknown
+from netlathe.reshape.legal import legal, positive, refuse
+from netlathe.reshape.visit import everywhere, fits
+from netlathe.reshape.width import ROUNDING, Wide, around, rounded
+
+
+def inner(network: Network, factor: float, rounding: str = "ten_percent", keep: tuple[str, ...] = ()) -> Network:
+    """The widths inside residual blocks times `factor`; what leaves a block stays, and so does the squeeze of a gate
+    that is relative to what enters the block.
+
+    A relative width is rounded to what every number of arriving channels can be divided by (1/8 for multiples of 8).
+    Raises NetlatheError for a network without such blocks, an unknown rule, and where the shapes no longer fit.
+    """
+    positive("inner", factor)
+    if rounding not in ROUNDING:
+        raise unknown("rounding rule", rounding, ROUNDING, code="knob.rounding")
+    scale = Scale(factor, rounding, around(network).units, max(1, steps(network)))
+    body = everywhere(network.body, lambda path, node: node if fits(path, keep) else stretched(node, scale))
+    if not scale.met:
+        hint = "legal for bottlenecks, inverted bottlenecks and basic blocks: resnet*, mobilenetv2*, vit_*"
+        raise refuse("inner", network, "it has no residual block with a width inside", hint)
+    return network if factor == 1 else legal("inner", network, body, factor)
+
+
+@lru_cache(maxsize=64)
+def steps(network: Network) -> int:
+    """The greatest common divisor of the channels that arrive where a width is relative; 0 where none is."""
+    found = 0
+    for op in network.graph().ops:
+        if isinstance(op.leaf, Wide) and isinstance(op.leaf.width, Times) and op.leaf.width.num > op.leaf.width.den:
+            found = gcd(found, op.in_shapes[0][0 if op.kind == "conv" else -1])
+    return found
+
+
+@dataclass
+class Scale:
+    """How widths inside blocks are scaled, and whether any was."""
+
+    factor: float
+    rounding: str
+    units: dict[int, int]
+    steps: int
+    met: bool = False
+
+    def whole(self, old: int) -> int:
+        """A width that is a number."""
+        return rounded(old, self.factor, self.rounding, self.units)
+
+    def relative(self, old: Times) -> Fraction:
+        """What a relative width is multiplied with, so that every number of arriving channels stays whole."""
+        ratio = Fraction(old.num, old.den)
+        return Fraction(max(1, round(ratio * self.steps * Fraction(str(self.factor)))), self.steps) / ratio
+
+
+def stretched(block: Node, scale: Scale) -> Node:
+    """A residual block with other widths inside; any other node as it is."""
+    if not isinstance(block, Residual):
+        return block
+    leaves = [(name, leaf) for name, leaf in inside(block.body) if isinstance(leaf, Wide)]
+    free = [leaf.width for _, leaf in leaves[:-1] if leaf.width is not None]
+    if not free or any(isinstance(leaf, Attention | WindowAttention) for _, leaf in inside(block.body)):
+        return block
+    scale.met = True
+    (last, _), names = leaves[-1], {name for name, _ in leaves[:-1]}
+    relative = next((scale.relative(wide) for wide in free if isinstance(wide, Times)), Fraction(1))
+    whole = {wide for wide in free if isinstance(wide, int)}
+
+    def within(name: str, part: Node) -> Node:
+        if not isinstance(part, Wide) or part.width is None:
+            return part
+        if isinstance(part.width, Times):
+            opens = name in names or (name != last and part.width.num > part.width.den)  # a gate opens as wide
+            return replace(part, width=times(part.width, relative if opens else 1 / relative))
+        return replace(part, width=scale.whole(part.width)) if name != last and part.width in whole else part
+
+    return replace(block, body=everywhere(block.body, within))
+
+
+def inside(body: Node, path: str = "") -> list[tuple[str, Node]]:
+    """The leaves of a block in order, without those of gates, of branches and of blocks inside it."""
+    if isinstance(body, Seq | Stage):
+        return [leaf for name, child in body.children() for leaf in inside(child, f"{path}.{name}".strip("."))]
+    return [] if isinstance(body, Gate) or list(body.children()) else [(path, body)]
+
+
+def times(relative: Times, factor: Fraction) -> Times:
+    """A relative width times a factor, reduced."""
+    value = Fraction(relative.num, relative.den) * factor
+    return Times(value.numerator, value.denominator)

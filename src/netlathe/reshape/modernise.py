@@ -1,0 +1,302 @@
+"""The ConvNeXt roadmap: from a bottleneck ResNet to a ConvNeXt in named steps, each a rewrite of what the last gave.
+
+Liu et al. 2022, A ConvNet for the 2020s, https://arxiv.org/abs/2201.03545, section 2. Accuracy and cost of every step
+are in `roadmap`. The steps fit every bottleneck ResNet of the zoo, not only the two of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+from netlathe.arch.build import conv, residual, seq
+from netlathe.arch.combinators import Residual, Seq, Stage
+from netlathe.arch.layers import Act, Conv, Linear, Norm, Scale
+from netlathe.arch.leaf import Times, pair
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node
+from netlathe.arch.pools import GlobalPool
+from netlathe.arch.rewrite import at, replace_at, rewrite, walk
+from netlathe.arch.tokens import Grid, Map
+from netlathe.errors import NetlatheError
+from netlathe.reshape import roadmap
+from netlathe.reshape.roadmap import Figure, Route
+from netlathe.reshape.width import width
+from netlathe.zoo.convnext import layer_norm
+from netlathe.zoo.resnet import resnet
+
+N = TypeVar("N", bound=Node)
+Parts = dict[str, Node]
+Rewrite = Callable[[Node, Route], Node]
+
+
+class Rung(NamedTuple):
+    """A step taken: what it does, the network after it, and the paper's figure where this ladder is the paper's."""
+
+    step: str
+    what: str
+    network: Network
+    published: Figure | None
+
+
+def stage_ratio(body: Node, route: Route) -> Node:
+    """blocks a stage as 1:1:3:1 or 1:1:9:1, as in Swin"""
+    for i, depth in enumerate(route.depths, 1):
+        body = replace_at(body, f"stage{i}", replace(the(Stage, at(body, f"stage{i}")), depth=depth))
+    return widened(body, route.narrow)
+
+
+def patchify(body: Node, route: Route) -> Node:
+    """stem 7x7 /2 and max pool /2 -> 4x4 /4"""
+    return replace_at(body, "stem", conv(route.narrow, 4, 4, padding=0))
+
+
+def depthwise(body: Node, route: Route) -> Node:
+    """the 3x3 of every block -> depthwise"""
+    alone = part("process", lambda c: replace(c, width=None, groups=1, group_width=1))
+    return blocks(body, alone)
+
+
+def wider(body: Node, route: Route) -> Node:
+    """every width in proportion, as wide as Swin"""
+    return widened(body, route.wide)
+
+
+def invert(body: Node, route: Route) -> Node:
+    """squeeze and expansion swap widths: a wide middle"""
+
+    def swap(block: Residual, parts: Parts) -> Node:
+        squeeze, process, expand = (core(parts[name]) for name in ("squeeze", "process", "expand"))
+        stride = pair(squeeze.stride)[0] * pair(process.stride)[0]
+        wide = whole(expand)
+        return residual(
+            expand=conv(wide),
+            process=with_core(parts["process"], lambda c: replace(c, stride=stride)),
+            squeeze=conv(wide // 4, act=None),
+            project=conv(wide // 4, 1, stride, act=None),
+        )
+
+    return blocks(body, swap)
+
+
+def move_up(body: Node, route: Route) -> Node:
+    """the depthwise convolution first, at the narrow width"""
+    return blocks(body, lambda block, parts: replace(block, body=seq(process=parts.pop("process"), **parts)))
+
+
+def kernel(size: int) -> Rewrite:
+    """The step that makes the depthwise convolution size x size."""
+
+    def enlarge(body: Node, route: Route) -> Node:
+        return blocks(body, part("process", lambda c: replace(c, kernel=size)))
+
+    enlarge.__doc__ = f"depthwise {size}x{size}"
+    return enlarge
+
+
+def gelu(body: Node, route: Route) -> Node:
+    """relu -> gelu"""
+    return rewrite(body, lambda path, node: Act("gelu") if isinstance(node, Act) else None, name="gelu")
+
+
+def fewer_acts(body: Node, route: Route) -> Node:
+    """one activation a block, between the two 1x1"""
+
+    def drop(path: str, node: Node) -> Node | None:
+        ends = isinstance(node, Seq) and node.names == ("", "act") and isinstance(node.items[0], Residual)
+        return node.items[0] if ends and isinstance(node, Seq) else None
+
+    body = rewrite(body, drop, name="fewer activations")
+    body = blocks(body, lambda block, parts: keep(block, parts | {"process": without(parts["process"], Act)}))
+    return replace_at(body, "stem", lambda stem: without(stem, Act))
+
+
+def fewer_norms(body: Node, route: Route) -> Node:
+    """one norm a block, before the first 1x1"""
+
+    def drop(block: Residual, parts: Parts) -> Node:
+        bare = {name: without(parts[name], Norm) for name in ("expand", "squeeze")}
+        biased = {name: with_core(bare[name], lambda c: replace(c, bias=True)) for name in bare}
+        return keep(block, parts | biased)
+
+    return blocks(body, drop)
+
+
+def to_layer_norm(body: Node, route: Route) -> Node:
+    """batch norm -> layer norm"""
+    return rewrite(body, lambda path, node: layer_norm if isinstance(node, Norm) else None, name="layer norm")
+
+
+def separate_downsampling(body: Node, route: Route) -> Node:
+    """norm and 2x2 /2 between stages, norms at both ends
+
+    What the released network has besides comes in here too: the 1x1 convolutions as linear layers on a grid (the same
+    arithmetic), biases, and one factor a channel at the end of a block.
+    """
+
+    def mix(block: Residual, parts: Parts) -> Node:
+        process, norm, act = (core(parts["process"]), the(Seq, parts["process"]).items[1], at(parts["expand"], "act"))
+        ratio = whole(core(parts["expand"])) // whole(core(parts["squeeze"]))
+        return residual(
+            map=Map(),
+            process=replace(process, stride=1, bias=True),
+            grid=Grid(),
+            norm=norm,
+            expand=Linear(Times(ratio)),
+            act=act,
+            squeeze=Linear(Times(1, ratio)),
+            scale=Scale(),
+        )
+
+    patch, norm = the(Conv, at(body, "stem.conv")), at(body, "stem.norm")
+    classifier = at(body, "head.classifier")
+    body = blocks(body, mix)
+    parts: Parts = {"stem": seq(patch=replace(patch, bias=True), grid=Grid(), norm=norm)}
+    for i in range(len(route.depths)):
+        if i:
+            down = Conv(whole(patch) * 2**i, 2, 2, padding=0, bias=True)
+            parts[f"down{i}"] = seq(norm=norm, map=Map(), conv=down, grid=Grid())
+        parts[f"stage{i + 1}"] = at(body, f"stage{i + 1}")
+    return seq(**parts, head=seq(pool=GlobalPool(), norm=norm, classifier=classifier))
+
+
+# By the names of the published steps; the enhanced recipe changes the training alone, so the expression stays.
+STEPS: dict[str, Rewrite] = {
+    "stage ratio": stage_ratio,
+    "patchify stem": patchify,
+    "depthwise": depthwise,
+    "width": wider,
+    "inverted bottleneck": invert,
+    "move depthwise up": move_up,
+    "kernel 5": kernel(5),
+    "kernel 7": kernel(7),
+    "gelu": gelu,
+    "fewer activations": fewer_acts,
+    "fewer norms": fewer_norms,
+    "layer norm": to_layer_norm,
+    "separate downsampling": separate_downsampling,
+}
+
+
+def resnet200() -> Network:
+    """The start of the paper's second ladder: blocks (3, 24, 36, 3)."""
+    return Network("resnet200", resnet(depths=(3, 24, 36, 3)))
+
+
+def ladder(network: Network, route: Route | None = None) -> list[Rung]:
+    """The network at the start, with the better recipe, and after every step; the last is a ConvNeXt.
+
+    Without a route: that of the paper for resnet50 and resnet200, else ConvNeXt-T's for up to 16 blocks and
+    ConvNeXt-S's for more. Raises NetlatheError for a network that is not a bottleneck ResNet.
+    """
+    check(network)
+    route = route or roadmap.ROUTES.get(network.name) or standard(network)
+    known = roadmap.FIGURES.get(network.name, {}) if route == roadmap.ROUTES.get(network.name) else {}
+    recipe = "the training, not the network: 300 epochs"
+    rungs = [
+        Rung("start", "the network as it is, 90 epochs", network, known.get("start")),
+        Rung("recipe", recipe, network, known.get("recipe")),
+    ]
+    for name, step in STEPS.items():
+        before = rungs[-1].network
+        after = Network(f"{network.name}-{name.replace(' ', '-')}", step(before.body, route), network.input)
+        rungs.append(Rung(name, (step.__doc__ or "").partition("\n")[0], after, known.get(name)))
+    return rungs
+
+
+def standard(network: Network) -> Route:
+    """ConvNeXt-T's or ConvNeXt-S's depths and width, whichever is nearer in blocks."""
+    count = sum(the(Stage, at(network.body, f"stage{i}")).depth for i in range(1, 5))
+    return Route((3, 3, 9, 3) if count <= 16 else (3, 3, 27, 3), 64, 96)
+
+
+def check(network: Network) -> None:
+    """Refuse what is not a stem, four stages of bottlenecks that double the width, and a head."""
+    body = network.body
+    if (
+        not isinstance(body, Seq)
+        or body.names != ("stem", "stage1", "stage2", "stage3", "stage4", "head")
+        or not all(out_widths(at(body, f"stage{i + 1}")) == {4 * 2**i * stem_width(body)} for i in range(4))
+    ):
+        raise NetlatheError(
+            f"{network.name} is not a bottleneck ResNet, so the roadmap does not apply",
+            code="modernise.network",
+            hint="legal: resnet50, resnet101, resnet152, resnet200, wide_resnet*, resnext*, and their rewrites",
+        )
+
+
+def out_widths(stage: Node) -> set[int | None]:
+    """The widths that the blocks of a stage expand to; nothing else is in the stages of a ResNet."""
+    if not isinstance(stage, Stage):
+        return set()
+    found = [bottleneck(part) for block in (stage.block, stage.first or stage.block) for _, part in walk(block)]
+    return {whole(core(parts["expand"])) for parts in found if parts}
+
+
+def stem_width(body: Node) -> int:
+    """The channels that the stem leaves."""
+    convs = [node for _, node in walk(at(body, "stem")) if isinstance(node, Conv) and isinstance(node.width, int)]
+    return whole(convs[-1]) if convs else 0
+
+
+def bottleneck(node: Node) -> Parts | None:
+    """The parts of a block by name, if it is x + f(x) with f of squeeze, process and expand in any order."""
+    if not isinstance(node, Residual) or not isinstance(node.body, Seq):
+        return None
+    parts = dict(node.body.children())
+    return parts if parts.keys() == {"squeeze", "process", "expand"} else None
+
+
+def blocks(body: Node, change: Callable[[Residual, Parts], Node]) -> Node:
+    """The body with every block changed."""
+
+    def rule(path: str, node: Node) -> Node | None:
+        parts = bottleneck(node)
+        return change(the(Residual, node), parts) if parts else None
+
+    return rewrite(body, rule, name="this step of the roadmap")
+
+
+def part(name: str, change: Callable[[Conv], Conv]) -> Callable[[Residual, Parts], Node]:
+    """The change of one convolution of a block."""
+    return lambda block, parts: keep(block, parts | {name: with_core(parts[name], change)})
+
+
+def keep(block: Residual, parts: Parts) -> Residual:
+    """The same block with other parts."""
+    return replace(block, body=seq(**parts))
+
+
+def core(node: Node) -> Conv:
+    """The convolution of a part, which may stand alone or before norm and activation."""
+    return node if isinstance(node, Conv) else the(Conv, at(node, "conv"))
+
+
+def with_core(node: Node, change: Callable[[Conv], Conv]) -> Node:
+    """A part with another convolution."""
+    return change(node) if isinstance(node, Conv) else replace_at(node, "conv", change(core(node)))
+
+
+def without(node: Node, kind: type[Node]) -> Node:
+    """A part without its norm or its activation."""
+    items = {name: item for name, item in the(Seq, node).children() if not isinstance(item, kind)}
+    return seq(**items)
+
+
+def whole(leaf: Conv) -> int:
+    """The width of a convolution that has one of its own."""
+    assert isinstance(leaf.width, int), leaf
+    return leaf.width
+
+
+def widened(body: Node, channels: int) -> Node:
+    """Every width in proportion to that of the stem."""
+    factor = channels / whole(the(Conv, at(body, "stem.conv")))
+    return width(Network("", body), factor, "floor").body
+
+
+def the(kind: type[N], node: Node) -> N:
+    """A node that must be of that kind: the steps follow each other, so it is."""
+    assert isinstance(node, kind), f"{node} is not {kind.__name__}"
+    return node

@@ -1,0 +1,186 @@
+"""What fits a microcontroller: the anchors of MCUNet, patches computed by hand, and the alpha/rho tables."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from netlathe import zoo
+from netlathe.arch.build import residual, seq
+from netlathe.arch.graph import graph
+from netlathe.arch.layers import Conv
+from netlathe.arch.pools import Pool
+from netlathe.device import micro
+from netlathe.device.card import load
+from netlathe.device.micro import fit
+from netlathe.device.patches import patches
+from netlathe.errors import NetlatheError
+from netlathe.zoo.published import figures
+
+NETLATHE = str(Path(sys.executable).with_name("netlathe"))
+F746, H743 = "stm32f746", "stm32h743"
+
+
+def best_split(found, count=None):
+    return min((p for p in found if count in (None, p.splits)), key=lambda p: (p.peak, p.extra))
+
+
+def test_mobilenetv2_needs_1372_kib_whole_and_172_in_patches_as_mcunetv2_prints():
+    network = zoo.get("mobilenetv2").graph()
+    assert fit(zoo.get("mobilenetv2"), load(F746)).memory.max_in_out == 1372 * 1024
+    best = best_split(patches(network))
+    assert best.peak == 171.5 * 1024  # arXiv 2110.15352: 172 kB, 8 times less
+    assert best.extra == pytest.approx(0.09, abs=0.02)  # and about 10 % more computation
+    assert best.path.startswith("stage3.block1")
+    assert best.peak_with_image >= best.peak
+
+
+def test_two_3x3_convolutions_in_2x2_patches_compute_a_halo_of_one_again():
+    net = graph(seq(a=Conv(4, 3), b=Conv(4, 3), c=Conv(1, 1)), (2, 8, 8))
+    found = next(p for p in patches(net) if p.path == "b" and p.splits == 2)
+    first, second = 4 * 2 * 9, 4 * 4 * 9  # MACs a position
+    assert found.macs == 4 * (5 * 5 * first + 4 * 4 * second) + 64 * 4
+    # the map at the cut, a patch of a (4 x 5 x 5), and what it reads: the image streams in
+    assert found.inside == 4 * 64 + 4 * 25
+    assert found.after == 4 * 64 + 64
+    assert found.image == 2 * 64
+
+
+def test_a_halo_grows_through_strides_and_pooling_and_stops_at_the_border():
+    net = graph(seq(a=Conv(1, 3, 2), p=Pool("max", 3, 2, padding=1), b=Conv(1, 1)), (1, 16, 16))
+    found = next(p for p in patches(net) if p.path == "p" and p.splits == 4)
+    # a pooled position reads a's 2i-1 .. 2i+1: 2 at the border, 3 inside
+    positions = (2 + 3 + 3 + 3) ** 2
+    assert found.macs == 9 * positions + 16
+
+
+def test_a_skip_keeps_the_larger_of_what_its_two_ways_need():
+    body = residual(a=Conv(3, 3), b=Conv(3, 3))
+    net = graph(seq(stem=Conv(3, 1), body=body, end=Conv(1, 1)), (3, 8, 8))
+    found = next(p for p in patches(net) if p.path == "body.add" and p.splits == 2)
+    assert found.macs == 4 * (9 * 36 + 81 * 25 + 81 * 16) + 64 * 3  # stem on 6x6, for the convolutions; not on 4x4
+
+
+@pytest.mark.parametrize("name", ["mobilenetv1", "resnet18", "mobilenetv2_035"])
+def test_more_patches_never_compute_less_and_one_cut_holds_its_whole_map(name):
+    found = patches(zoo.get(name, resolution=128).graph())
+    assert found
+    for a, b in pairwise(found):
+        if a.path == b.path:
+            assert b.macs >= a.macs
+    assert all(p.extra >= 0 and p.peak >= p.after for p in found)
+
+
+def test_a_limit_gives_the_fewest_patches_that_keep_it():
+    network = zoo.get("mobilenetv2").graph()
+    found = patches(network, 256 * 1024)
+    assert found
+    assert all(p.peak <= 256 * 1024 for p in found)
+    assert not patches(network, 64 * 1024)
+
+
+def test_patches_do_not_apply_where_the_first_layers_look_everywhere():
+    from netlathe.arch.combinators import Gate
+    from netlathe.arch.pools import GlobalPool
+
+    gated = seq(a=Gate(seq(p=GlobalPool(), c=Conv(3, 1))), b=Conv(4, 3), c=Conv(4, 3))
+    assert patches(graph(gated, (3, 16, 16))) == []
+    assert patches(graph(seq(Conv(4, 3)), (3, 16, 16))) == []  # nothing after it
+
+
+@pytest.mark.parametrize(
+    ("runtime", "low", "high"), [("tflm", 10.1, 10.9), ("cmsis-nn", 101, 125), ("x-cube-ai", 183, 244)]
+)
+def test_rates_are_those_of_the_published_table(runtime, low, high):
+    (rate,) = load(H743).find("rate", runtime)
+    assert (rate.low, rate.high) == (low, high)  # cost.md, section 6.5
+    rows = [row for row in micro.measured() if row["runtime"] == runtime]
+    rates = [1e3 * float(row["macs_m"]) / float(row["ms"]) for row in rows]
+    assert (min(rates), max(rates)) == pytest.approx((low, high), rel=0.01)
+
+
+def test_the_rate_of_tinyengine_is_between_that_of_mobilenetv2_and_that_of_the_largest_mcunet():
+    (rate,) = load(H743).find("rate", "tinyengine")
+    assert (rate.low, rate.high) == (190, 272)  # cost.md prints 218 to 272: it leaves MobileNetV2 0.35 out
+
+
+def test_the_measured_mobilenetv2_lies_inside_every_predicted_interval():
+    network = zoo.get("mobilenetv2_035", resolution=144)
+    found = fit(network, load(H743))
+    row = next(r for r in micro.measured() if (r["runtime"], r["network"]) == ("tinyengine", "mbv2-w0.35"))
+    assert found.sram.low <= 1e3 * float(row["sram_kb"]) <= found.sram.high
+    head = 112 * (1280 - 448) + 2 * (1280 - 448) + (1280 - 448) * 1000  # MCUNet's has 448 channels before the classes
+    assert found.flash.low - head <= 1e3 * float(row["flash_kb"]) + 5e3
+    assert found.flash.high - head >= 1e3 * float(row["flash_kb"]) - 5e3  # its parameters are printed to 10,000
+    fewer = (112 * 25 + 1000) * (1280 - 448)
+    assert found.ms.low <= float(row["ms"]) * (1 + fewer / 23.5e6) <= found.ms.high * 1.01
+
+
+def test_of_the_published_mobilenets_only_the_quarter_width_fits_one_megabyte_of_flash():
+    fits = {}
+    for name in ("mobilenetv1", "mobilenetv1_050", "mobilenetv1_025", "mobilenetv2_035"):
+        for size in sorted({figure.resolution for figure in figures(name)}):
+            fits[name, size] = fit(zoo.get(name, resolution=size), load(F746))
+    assert {key for key, one in fits.items() if one.verdict == "fits"} == {
+        ("mobilenetv1_025", size) for size in (128, 160, 192, 224)
+    }
+    assert all("flash" in one.binding for key, one in fits.items() if key[0] != "mobilenetv1_025")
+    quarter = fits["mobilenetv1_025", 128]
+    assert quarter.memory.max_in_out == 98304  # claims.csv, s3-3: 98 kB
+    assert quarter.flash.mid == pytest.approx(470e3 + 92e3, rel=0.01)
+
+
+def test_a_network_too_large_for_sram_runs_in_patches_where_its_runtime_can():
+    network = zoo.get("mobilenetv2_035", resolution=224)
+    found = fit(network, load(H743))
+    assert found.verdict == "in patches"
+    assert found.patched.peak * 1.05 <= found.sram_limit < found.sram.low
+    assert found.ms.mid == pytest.approx(found.patched.macs / 233e3)
+    assert fit(network, load(H743), runtime="x-cube-ai").patched is None
+
+
+def test_where_patches_do_not_help_the_reason_is_said():
+    from netlathe.arch.combinators import Gate
+    from netlathe.arch.network import Network
+    from netlathe.arch.pools import GlobalPool
+
+    wide = Network("wide", seq(Gate(seq(p=GlobalPool(), c=Conv(3, 1))), a=Conv(8, 3), b=Conv(8, 3)))
+    assert any("look everywhere" in said for said in fit(wide, load(F746)).warnings)
+    late = Network("late", seq(a=Conv(8, 3), b=Conv(8, 3), c=Conv(8, 3)))
+    assert any("no split" in said for said in fit(late, load(F746)).warnings)
+
+
+def test_other_runtimes_need_more_and_are_slower():
+    network = zoo.get("mobilenetv1_025", resolution=160)
+    engine, tflm = fit(network, load(F746)), fit(network, load(F746), runtime="tflm")
+    assert tflm.sram.mid > 2 * engine.sram.mid
+    assert tflm.ms.mid > 20 * engine.ms.mid
+    assert tflm.verdict == "may fit"
+    assert any("unconfirmed" in said for said in tflm.warnings)
+
+
+def test_what_a_card_does_not_know_is_said():
+    found = fit(zoo.get("mobilenetv1_025"), load("esp32-s3"))
+    assert found.flash_limit is None
+    assert found.ms is None
+    assert len(found.warnings) == 2
+
+
+def test_errors_name_what_would_do():
+    with pytest.raises(NetlatheError, match="single-board computer"):
+        fit(zoo.get("mobilenetv1"), load("rpi-5"))
+    with pytest.raises(NetlatheError, match="tinyengin") as caught:
+        fit(zoo.get("mobilenetv1"), load(F746), runtime="tinyengin")
+    assert "tinyengine" in caught.value.hint
+
+
+def test_the_command_line_picks_the_most_accurate_that_fits():
+    words = [NETLATHE, "device", "micro", "mobilenetv1_0*", "--device", F746, "--published"]
+    text = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert text.rstrip().endswith("the most accurate that fits: mobilenetv1_025@224")
+    done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True, timeout=120)
+    rows = json.loads(done.stdout)["data"]["fits"]
+    assert max((row["top1"], row["network"]) for row in rows if row["verdict"] == "fits")[1] == "mobilenetv1_025@224"

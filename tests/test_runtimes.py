@@ -1,0 +1,51 @@
+"""Every runtime runs the same network and gives the same answer, in the precision that is asked for."""
+
+import numpy as np
+import pytest
+
+from netlathe import zoo
+from netlathe.arch.document import to_json
+from netlathe.bench.measure import measure
+from netlathe.bench.runtimes import RUNTIMES, Setting, load_module, precision_of
+from netlathe.errors import NetlatheError
+from netlathe.lower.onnx import save_onnx
+
+NETWORK = zoo.get("mobilenetv2", resolution=64)
+PAIRS = [(name, precision) for name, found in RUNTIMES.items() for precision in found.precisions]
+
+
+def answer(name, precision, folder):
+    path = folder / "model"
+    if RUNTIMES[name].form == "onnx":
+        save_onnx(NETWORK, path)
+    else:
+        path.write_text(to_json(NETWORK))
+    call = RUNTIMES[name].open(load_module(name), Setting(str(path), 1, precision))
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64), np.float32)
+    return np.array(call([image]))
+
+
+@pytest.mark.parametrize(("name", "precision"), [pair for pair in PAIRS if pair[0] != "torch-compiled"])
+def test_runtimes_agree_to_the_digits_of_their_precision(name, precision, tmp_path):
+    expected = answer("onnxruntime", "fp32", tmp_path)
+    found = answer(name, precision, tmp_path)
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error <= 1e-4 if precision == "fp32" else 1e-4 < error < 0.2, "bf16 that is as exact as fp32 was not bf16"
+
+
+@pytest.mark.parametrize(("name", "precision"), [("openvino", "bf16"), ("torch", "fp32"), ("torch-compiled", "fp32")])
+def test_a_measurement_names_runtime_and_precision(name, precision):
+    (m,) = measure([zoo.get("lenet5_modern")], runtime=name, precision=precision, seconds=0.1)
+    assert m.failure is None
+    assert (m.runtime, m.precision) == (name, precision)
+
+
+def test_token_ids_can_be_measured():
+    (m,) = measure([zoo.get("text_encoder")], seconds=0.1)
+    assert m.failure is None
+
+
+def test_a_precision_that_a_runtime_has_not_is_refused():
+    assert precision_of("onnxruntime", None) == "fp32"
+    with pytest.raises(NetlatheError, match="unknown precision of onnxruntime 'bf16'"):
+        measure([NETWORK], precision="bf16")
