@@ -53,17 +53,37 @@ def test_paths_and_weights_are_those_of_the_expression(tmp_path: Path) -> None:
     assert [op.weights for op in read.ops] == [op.weights for op in ours.ops]
 
 
+def small_vit(timm: ModuleType) -> torch.nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", img_size=64, depth=2)
+
+
+def small_swin(timm: ModuleType) -> torch.nn.Module:
+    how = {"img_size": 64, "patch_size": 4, "window_size": 8, "embed_dim": 24, "depths": (2, 2), "num_heads": (3, 6)}
+    return timm.models.swin_transformer.SwinTransformer(**how)
+
+
+def small_convnext(timm: ModuleType) -> torch.nn.Module:
+    return timm.create_model("convnext_atto", depths=(1, 1, 1, 1))
+
+
+def small_resnet(timm: ModuleType) -> torch.nn.Module:
+    return timm.create_model("resnet18", layers=(1, 1, 1, 1))
+
+
 @pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto"])
+@pytest.mark.parametrize("build", [small_resnet, small_vit, small_swin, small_convnext])
 def test_files_of_torchs_exporter_have_the_macs_of_the_module(
-    name: str, free: bool, timm: ModuleType, tmp_path: Path
+    build: Callable[[ModuleType], torch.nn.Module], free: bool, timm: ModuleType, tmp_path: Path
 ) -> None:
-    module = timm.create_model(name).eval()
+    module = build(timm).eval()
+    for parameter in module.parameters():  # the exporter would share tensors that are equal
+        torch.nn.init.normal_(parameter)
     axes = {"dynamic_axes": {"x": {0: "batch"}}, "do_constant_folding": False} if free else {}
     export(module, tmp_path / "net.onnx", **axes)
-    read, theirs = count(read_onnx(tmp_path / "net.onnx")), count(read_module(module, (3, 224, 224)).graph)
+    read, theirs = count(read_onnx(tmp_path / "net.onnx")), count(read_module(module, (3, 64, 64)).graph)
     assert read.macs == theirs.macs
-    assert read.params == pytest.approx(theirs.params, rel=0.02)  # the exporter folds norms, and shares equal tensors
+    if build is not small_swin:  # whose mask and gathered biases are tensors like any other in ONNX
+        assert read.params == pytest.approx(theirs.params, rel=0.01)  # batch norms are folded into convolutions
 
 
 def test_nodes_of_torchs_exporter_have_the_paths_of_modules(tmp_path: Path) -> None:
@@ -72,7 +92,7 @@ def test_nodes_of_torchs_exporter_have_the_paths_of_modules(tmp_path: Path) -> N
     assert [op.path for op in read_onnx(tmp_path / "net.onnx").ops] == ["0.0", "0.1", "1"]
 
 
-def export(module: torch.nn.Module, path: Path, shape: tuple[int, ...] = (3, 224, 224), **how: Any) -> None:
+def export(module: torch.nn.Module, path: Path, shape: tuple[int, ...] = (3, 64, 64), **how: Any) -> None:
     """torch's own exporter, the one that needs no further package."""
     import warnings
 

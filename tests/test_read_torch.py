@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
@@ -19,6 +20,7 @@ from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.cost.table import rows
 from netlathe.errors import NetlatheError
+from netlathe.lower.twins import OPTIONS, Twin, twins
 from netlathe.read import torch_ops
 from netlathe.read.torch import read_module, register
 
@@ -297,3 +299,23 @@ def test_timm_is_counted_as_an_operator_trace_counts_it(name: str, timm: ModuleT
     cost = count(reading.graph)
     assert not reading.uncalled
     assert (cost.params, cost.macs) == trace(lambda: module, shape)
+
+
+def one_a_family() -> list[Twin]:
+    """The first row of each family of zoo/twins.csv in each library; the other rows differ in numbers alone."""
+    first: dict[tuple[str, str], Twin] = {}
+    for twin in twins():
+        first.setdefault((twin.library, re.sub(r"[_:\d].*", "", twin.short)), twin)
+    return list(first.values())
+
+
+@pytest.mark.parametrize("twin", one_a_family(), ids=lambda twin: f"{twin.library}-{twin.name}")
+def test_a_twin_counts_as_its_expression(twin: Twin, timm: ModuleType, torchvision: ModuleType) -> None:
+    with torch.device("meta"):
+        if twin.library == "timm":
+            module = timm.create_model(twin.name)
+        else:
+            module = getattr(torchvision.models, twin.name)(**OPTIONS.get(twin.name, {}))
+    network = twin.made()
+    read, ours = count(graph_of(module, network.input)), count(network.graph())
+    assert (read.params, read.macs) == (ours.params, ours.macs)

@@ -22,6 +22,8 @@ from netlathe.read.found import Found
 Net: TypeAlias = Network | Found
 WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
+TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
+
 
 class Input(NamedTuple):
     """An input as people give it, without the batch axis; `type` is torch's name where it is no float."""
@@ -170,11 +172,9 @@ def from_module(name: str, module: Any, inputs: tuple[Input, ...]) -> Found:
     from netlathe.read.torch import read_module
 
     def tensor(given: Input) -> Any:
-        dtype = getattr(torch, given.type, None)
-        if not isinstance(dtype, torch.dtype):
-            types = [key for key, value in vars(torch).items() if isinstance(value, torch.dtype)]
-            raise unknown("type of an input", given.type, types, code="load.input")
-        return torch.empty((1, *given.shape), dtype=dtype, device="meta")
+        if given.type not in TYPES:
+            raise unknown("type of an input", given.type, TYPES, code="load.input")
+        return torch.empty((1, *given.shape), dtype=getattr(torch, given.type), device="meta")
 
     given = inputs or (Input((3, 224, 224)),)
     reading = read_module(module, *(tensor(one) if one.type else one.shape for one in given))

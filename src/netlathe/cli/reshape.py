@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def target(text: str) -> tuple[str, int]:
 @click.option("--solve", "knob", type=click.Choice(list(KNOBS)), help="The knob to solve for.")
 @click.option("--diff", "all_changes", is_flag=True, help="Every change, not only the first.")
 @click.option("--exponents", "show_exponents", is_flag=True, help="How costs grow with each knob, measured.")
+@click.option("--doubling", is_flag=True, help="What twice the MACs buy, by every policy of scaling.")
+@click.option("--device", metavar="CARD", help="With --doubling: the predicted latency on this card too.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the arch.json here.")
 @json_option
 def command(
@@ -63,6 +66,8 @@ def command(
     knob: str | None,
     all_changes: bool,
     show_exponents: bool,
+    doubling: bool,
+    device: str | None,
     output: Path | None,
     as_json: bool,
     rounding: str,
@@ -79,6 +84,9 @@ def command(
     start = one_network(net)
     if show_exponents:
         tell_exponents(start, as_json)
+        return
+    if doubling:
+        tell_doubling(start, device, as_json)
         return
     given = {name: value for name, value in knobs.items() if value is not None}
     if not (given or form or to):
@@ -181,3 +189,33 @@ def tell_exponents(network: Network, as_json: bool) -> None:
     for knob, why in found.items():
         if isinstance(why, str):
             click.echo(f"{knob}: {why}")
+
+
+def tell_doubling(network: Network, device: str | None, as_json: bool) -> None:
+    """Ratios of the costs by policy; of the latency too, where a card is given."""
+    from netlathe.reshape.compound import doubling
+
+    latency = predicted(device) if device is not None else None
+    rows = doubling(network, latency=latency)
+    if as_json:
+        found = [bought._asdict() | {"network": bought.network.name} for bought in rows]
+        emit("reshape", {"name": network.name, "device": device, "policies": found})
+        return
+    heads = ["policy", "MACs", "params", "acts", "acts per MACs"]
+    heads += [f"latency on {device}"] if device else []
+    cells = []
+    for bought in rows:
+        figures = (bought.macs, bought.params, bought.acts, bought.acts / bought.macs)
+        cells.append([bought.policy, *(f"{x:.2f}" for x in figures)])
+        if bought.latency is not None:
+            cells[-1].append(f"{bought.latency:.2f}")
+    print_table(f"{network.name}: ratios after a doubling of the MACs", heads, cells)
+
+
+def predicted(device: str) -> Callable[[Network], float]:
+    """The latency in ms that a card predicts for a network."""
+    from netlathe.device.card import load
+    from netlathe.device.latency import predict
+
+    card = load(device)
+    return lambda network: predict(network.graph(), card).total_ms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod, sqrt
+from math import inf, prod, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ class Start(NamedTuple):
     conv: Callable[[Op], float]
     linear: float
     scale: float
+    bound: float  # of a kernel's values, in standard deviations
     zero_last: bool  # the last norm of a residual branch starts at 0, so a block starts as the identity
 
 
@@ -40,9 +41,9 @@ def small(op: Op) -> float:
 # he: ResNet and what followed it. he_zero: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1.
 # truncated: ViT, Swin and ConvNeXt, with ConvNeXt's layer scale (https://arxiv.org/abs/2201.03545, appendix A).
 STARTS = {
-    "he": Start(fan_out, 0.01, 1.0, zero_last=False),
-    "he_zero": Start(fan_out, 0.01, 1.0, zero_last=True),
-    "truncated": Start(small, 0.02, 1e-6, zero_last=False),
+    "he": Start(fan_out, 0.01, 1.0, inf, zero_last=False),
+    "he_zero": Start(fan_out, 0.01, 1.0, inf, zero_last=True),
+    "truncated": Start(small, 0.02, 1e-6, 2.0, zero_last=False),
 }
 
 
@@ -73,14 +74,14 @@ def drawn(op: Op, name: str, start: Start, seed: int) -> Array:
         return np.ones(shape, np.float32)
     if len(shape) > 1 or name == "token":
         width = start.conv(op) if isinstance(op.leaf, Conv | ConvTranspose) else start.linear
-        return truncated(random, shape) * np.float32(width)
+        return normal(random, shape, start.bound) * np.float32(width)
     return np.full(shape, start.scale if name == "weight" else 0, np.float32)
 
 
-def truncated(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Standard normal values, drawn again where they are further than two standard deviations out."""
+def normal(random: np.random.Generator, shape: tuple[int, ...], bound: float) -> Array:
+    """Standard normal values, drawn again where they are further out than the bound."""
     values = random.standard_normal(shape, np.float32)
-    while (far := np.abs(values) > 2).any():
+    while (far := np.abs(values) > bound).any():
         values[far] = random.standard_normal(int(far.sum()), np.float32)
     return values
 

@@ -3,7 +3,7 @@
 By Eckart and Young 1936 (https://doi.org/10.1007/BF02288367) the truncated singular value decomposition is the nearest
 matrix of a given rank, so every layer's error below is the smallest possible for its form:
 
-separable  W[o, i] ~ P[o, i] D[i]                 rank 1 for each input channel, of the (outputs, k k) matrix
+separable  W[o, i] ~ sum_j P[o, i, j] D[i, j]     rank j for each input channel, of the (outputs, k k) matrix
 low_rank   W[o, (i, k, k)] ~ E[o, r] C[r, ...]    rank r, of the (outputs, inputs k k) matrix
 spatial    W[o, i, y, x] ~ R[o, r, x] C[r, i, y]  rank r, of the (outputs k, inputs k) matrix
 
@@ -50,10 +50,10 @@ def truncated(matrix: Array, rank: int) -> tuple[Array, Array]:
 
 
 def separable(kernel: Array, rank: int) -> tuple[Array, ...]:
-    """(o, i, k, k) -> depthwise (i, 1, k, k), pointwise (o, i, 1, 1)."""
+    """(o, i, k, k) -> depthwise (i j, 1, k, k), pointwise (o, i j, 1, 1), j = rank / i filters of a channel."""
     o, i, kh, kw = kernel.shape
-    mix, filters = truncated(kernel.transpose(1, 0, 2, 3).reshape(i, o, kh * kw), 1)
-    return filters.reshape(i, 1, kh, kw), mix[..., 0].T.reshape(o, i, 1, 1)
+    mix, filters = truncated(kernel.transpose(1, 0, 2, 3).reshape(i, o, kh * kw), rank // i)
+    return filters.reshape(-1, 1, kh, kw), mix.transpose(1, 0, 2).reshape(o, -1, 1, 1)
 
 
 def low_rank(kernel: Array, rank: int) -> tuple[Array, ...]:
@@ -106,7 +106,7 @@ def decompose(
         bias = tensor_name(path, "bias")
         if bias in old:
             new[tensor_name(parts[-1], "bias")] = old[bias]
-        errors.append(Error(path, float(np.linalg.norm(kernel - product(form, pieces)) / np.linalg.norm(kernel))))
+        errors.append(Error(path, float(np.linalg.norm(kernel - product(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel))))
     return Decomposed(done.network, checked_weights(done.network, new), tuple(errors), done)
 
 
@@ -115,12 +115,13 @@ def filled(piece: Array, shape: tuple[int, ...]) -> Array:
     return np.pad(piece, [(0, want - have) for have, want in zip(piece.shape, shape, strict=True)])
 
 
-def product(form: str, pieces: list[Array]) -> Array:
+def product(form: str, pieces: list[Array], inputs: int) -> Array:
     """The kernel that the factors compute together."""
     first, second = pieces
     match form:
         case "separable":
-            return np.asarray(second * first[:, 0][None])
+            o, _, kh, kw = (*second.shape[:2], *first.shape[2:])
+            return np.asarray((second * first[:, 0][None]).reshape(o, inputs, -1, kh, kw).sum(2))
         case "spatial":
             return np.asarray(np.einsum("riyb,orcx->oiyx", first, second))
     return np.asarray(np.tensordot(second.reshape(second.shape[:2]), first, 1))

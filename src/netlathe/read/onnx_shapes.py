@@ -100,8 +100,11 @@ def result(
 
 
 def has_data(tensor: onnx.TensorProto) -> bool:
-    """Whether a tensor is small and here."""
-    return prod(tensor.dims) <= SMALL and tensor.data_location != onnx.TensorProto.EXTERNAL
+    """Whether a tensor is small and its numbers are here."""
+    if prod(tensor.dims) > SMALL or tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return False
+    fields = (tensor.raw_data, tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
+    return any(fields) or prod(tensor.dims) == 0
 
 
 def shape_of(value: onnx.ValueInfoProto) -> Shape | None:

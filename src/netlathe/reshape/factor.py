@@ -8,7 +8,8 @@ low_rank     k x k (or linear)    -> k x k to `width`, 1x1                      
 split        k x k                -> (k - 1) / 2 convolutions 3x3                VGG, arXiv:1409.1556, section 2.3
 spatial      k x k                -> k x 1 to `width`, 1 x k                     Jaderberg et al. 2014, arXiv:1405.3866
 
-`width` is by default a quarter of the narrower side (spatial and split: the output). Norm and activation that follow
+`width` is by default a quarter of the narrower side (spatial and split: the output); for separable it is the number of
+filters of a channel, by default one. Norm and activation that follow
 the operator also follow every factor but the last, unless the factoring is `linear`. What a form costs is what the
 leaves say, counted or as a formula: there is no second arithmetic here.
 """
@@ -24,11 +25,12 @@ from netlathe.arch.build import seq
 from netlathe.arch.combinators import Seq
 from netlathe.arch.graph import Op
 from netlathe.arch.layers import Act, Conv, Linear, Norm
-from netlathe.arch.leaf import Pair, pair
+from netlathe.arch.leaf import Pair, Times, pair
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.cost.formula import formula, odd, symbols, sympy
+from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 
 Where = Callable[[Op], bool]
@@ -37,8 +39,8 @@ Form = Callable[[Conv, Any, Any, Any], dict[str, Node]]
 
 
 def separable(conv: Conv, arrive: Any, leave: Any, free: Any) -> dict[str, Node]:
-    """y[o] = sum_i P[o, i] (D[i] * x[i])"""
-    spatial = replace(conv, width=None, groups=1, group_width=1, bias=False)
+    """y[o] = sum_i,j P[o, i, j] (D[i, j] * x[i]), j over the filters of a channel"""
+    spatial = replace(conv, width=None if free == 1 else Times(free), groups=1, group_width=1, bias=False)
     return {"depthwise": spatial, "pointwise": Conv(leave, bias=conv.bias)}
 
 
@@ -171,7 +173,7 @@ def factor(
             )
         raise
     found = replace(network, name=f"{network.name}-{form}", body=body)
-    found.graph()  # a shape that does not fit is an error here
+    totals(body, found.input, *found.more)  # a shape that does not fit is an error here
     return Factored(found, form, parts)
 
 
@@ -213,7 +215,7 @@ def free_width(op: Op, form: str, width: int | Callable[[Op], int] | None) -> in
     axis = 0 if op.kind == "conv" else -1
     arrive, leave = op.in_shapes[0][axis], op.out_shape[axis]
     if width is None:
-        return leave if form in WIDE else max(1, min(arrive, leave) // 4)
+        return 1 if form == "separable" else leave if form in WIDE else max(1, min(arrive, leave) // 4)
     found = width(op) if callable(width) else width
     if found < 1:
         raise NetlatheError(f"the width must be at least 1, not {found}", code="factor.width", path=op.path)
@@ -252,7 +254,7 @@ def cost_factor(form: str, what: str = "macs") -> Any:
     i, o, g, m, h, w = symbols("i o g m h w")
     i = g * i if name == "grouped" else i  # the groups divide what arrives
     k: Any = int(number) if number else odd("k")
-    free = {"grouped": g, "separable": None, "split": None}.get(name, m)
+    free = {"grouped": g, "separable": 1, "split": None}.get(name, m)
     old = formula(Conv(o, k), (i, h, w))
     pieces = FORMS[name](Conv(o, k), i, o, free)
     new = formula(seq(**pieces) if "" not in pieces else pieces[""], (i, h, w))

@@ -44,7 +44,7 @@ def operator(inner: str) -> Any:
 
 
 def balance(inner: str) -> Any:
-    """The m at which the operator costs as much as both pointwise parts; None where their ratio does not depend on m."""
+    """The m at which the operator costs as much as both pointwise parts; None where m does not matter."""
     m = symbols("m")[0]
     found = sympy().solve(sympy().Eq(operator(inner), cost("none")), m)
     return found[0] if found else None

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from math import gcd, log2
 from typing import NamedTuple
 
 from netlathe.arch.combinators import Stage
-from netlathe.arch.graph import Graph, Op
+from netlathe.arch.graph import Op
 from netlathe.arch.layers import Conv
 from netlathe.arch.leaf import pair
 from netlathe.arch.network import Network
@@ -67,15 +68,17 @@ def resolution(network: Network, pixels: float) -> Network:
     return legal("resolution", found, found.body, pixels)
 
 
-def cardinal(graph: Graph) -> list[Op]:
+@lru_cache(maxsize=64)
+def cardinal(network: Network) -> tuple[Op, ...]:
     """The convolutions whose groups are a free choice: larger than 1x1, between two 1x1 of its block, not depthwise."""
+    graph = network.graph()
     near = Neighbours(graph)
 
     def point(op: Op, other: Op) -> bool:
         beside = block_of(op.path) == block_of(other.path)
         return beside and isinstance(other.leaf, Conv) and pair(other.leaf.kernel) == (1, 1)
 
-    return [
+    return tuple(
         op
         for op in graph.ops
         if isinstance(op.leaf, Conv)
@@ -83,7 +86,7 @@ def cardinal(graph: Graph) -> list[Op]:
         and op.form != "depthwise"
         and any(point(op, other) for other in near.before(op))
         and any(point(op, other) for other in near.after(op))
-    ]
+    )
 
 
 def block_of(path: str) -> str:
@@ -96,10 +99,9 @@ def groups(network: Network, count: float) -> Network:
 
     Raises NetlatheError where there is none, and with the legal numbers where `count` does not divide the widths.
     """
-    graph = network.graph()
-    found = cardinal(graph)
+    found = cardinal(network)
     if not found:
-        forms = {op.form for op in graph.ops if op.kind == "conv"}
+        forms = {op.form for op in network.graph().ops if op.kind == "conv"}
         why = "its spatial convolutions are depthwise, so the cardinality is the width" if "depthwise" in forms else (
             "no spatial convolution lies between a 1x1 squeeze and a 1x1 expansion"
         )  # fmt: skip
@@ -122,7 +124,7 @@ def groups(network: Network, count: float) -> Network:
 
 def cardinalities(network: Network) -> list[int]:
     """Every legal value of `groups`, ascending; empty where the knob has no meaning."""
-    widths = [c for op in cardinal(network.graph()) for c in (op.in_shapes[0][0], op.out_shape[0])]
+    widths = [c for op in cardinal(network) for c in (op.in_shapes[0][0], op.out_shape[0])]
     return [g for g in range(1, min(widths) + 1) if gcd(*widths) % g == 0] if widths else []
 
 
