@@ -16,8 +16,9 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Ratios against the peers, each script in one run; slow.
+# Ratios against the peers, each script in one run, and the tests that are too heavy for every change; slow.
 bench: .venv/dev
+	$(BIN)/python -m pytest -m slow
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 .venv/core: pyproject.toml constraints.txt

@@ -40,6 +40,7 @@ from netlathe.arch.tokens import (
     Tokens,
     WindowAttention,
 )
+from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.lower.inputs import batched, examples, inputs
 from netlathe.lower.onnx import save_onnx, to_onnx
@@ -51,11 +52,9 @@ Tensors = dict[str, torch.Tensor]
 MAP, TOKENS, ROW, GRID = (6, 11, 14), (5, 8), (24,), (1, 5, 4, 8)
 
 
-def session(model: onnx.ModelProto | bytes, *, plain: bool = False) -> ort.InferenceSession:
+def session(model: onnx.ModelProto | bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    if plain:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(model if isinstance(model, bytes) else model.SerializeToString(), options)
 
 
@@ -429,16 +428,21 @@ def smallest(network: Network) -> Network:
     return network
 
 
-@pytest.mark.parametrize("name", zoo.names())
-def test_every_network_of_the_zoo_is_a_valid_file_that_runs(name: str) -> None:
+def light() -> list[str]:
+    """Names of the networks that take no seconds to write; the laws (`netlathe.testing`) run over the others."""
+    networks = map(zoo.get, zoo.names())
+    return [n.name for n in networks if totals(n.body, *n.inputs).params < 30e6]
+
+
+@pytest.mark.parametrize("name", light())
+def test_every_light_network_of_the_zoo_is_a_valid_file_that_runs(name: str) -> None:
     network = smallest(zoo.get(name))
     content = to_onnx(network).SerializeToString()
-    large = len(content) > 250e6  # every further copy of its weights costs seconds
-    onnx.checker.check_model(content, full_check=not large)
+    onnx.checker.check_model(content, full_check=True)
     feed = {x.name: value for x, value in zip(inputs(network), examples(network), strict=True)}
-    y = session(content, plain=large).run(None, feed)[0]
+    y = session(content).run(None, feed)[0]
     assert y.shape == (1, *network.graph().ops[-1].out_shape)
-    assert 0.1 < y.std() < 100  # neither vanished nor exploded, at any depth
+    assert 0.02 < y.std() < 100  # neither vanished nor exploded, at any depth
 
 
 # Weights

@@ -155,7 +155,13 @@ def test_kernels_of_the_form_are_kept_exactly():
                 np.float32
             ) / 9
     before = run(SMALL, weights)
-    for form, rank in (("separable", None), ("low_rank", lambda op: op.out_shape[0]), ("spatial", lambda op: 5 * 24)):
+    for form, rank in (
+        ("separable", None),
+        ("separable", 2),
+        ("separable", 30),
+        ("low_rank", lambda op: op.out_shape[0]),
+        ("spatial", lambda op: 5 * 24),
+    ):
         done = decompose(SMALL, weights, form, width=rank)
         assert max(error.relative for error in done.errors) < 1e-5
         assert same(before, run(done.network, done.weights)) < 1e-5
@@ -167,6 +173,9 @@ def test_the_reported_error_is_that_of_the_best_approximation():
     by_channel = [np.linalg.svd(kernel[:, i].reshape(24, -1), compute_uv=False) for i in range(16)]
     lost = np.sqrt(sum((s[1:] ** 2).sum() for s in by_channel)) / np.linalg.norm(kernel)
     assert done.errors[0].relative == pytest.approx(lost, rel=1e-5)
+    many = [decompose(SMALL, random_weights(SMALL), "separable", where(path="wide"), width=j) for j in (2, 8, 24)]
+    assert [done.errors[0].relative for done in many] == sorted((d.errors[0].relative for d in many), reverse=True)
+    assert many[-1].errors[0].relative < 1e-5  # 24 filters a channel hold any 24 kernels
     ranks = [decompose(SMALL, random_weights(SMALL), "low_rank", where(path="wide"), width=r) for r in (4, 12, 24)]
     errors = [done.errors[0].relative for done in ranks]
     assert errors == sorted(errors, reverse=True)

@@ -43,10 +43,16 @@ class Decomposed(NamedTuple):
 
 
 def truncated(matrix: Array, rank: int) -> tuple[Array, Array]:
-    """The nearest product of (..., rows, rank) and (..., rank, columns), the singular values shared out evenly."""
+    """The nearest product of (..., rows, rank) and (..., rank, columns), the singular values shared out evenly.
+
+    Zeros fill up a rank that is larger than a matrix of this shape can have.
+    """
     u, s, v = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
     root = np.sqrt(s[..., :rank])
-    return u[..., :rank] * root[..., None, :], root[..., :, None] * v[..., :rank, :]
+    left, right = u[..., :rank] * root[..., None, :], root[..., :, None] * v[..., :rank, :]
+    rest = (0, rank - left.shape[-1])
+    flat = [(0, 0)] * (left.ndim - 2)
+    return np.pad(left, [*flat, (0, 0), rest]), np.pad(right, [*flat, rest, (0, 0)])
 
 
 def separable(kernel: Array, rank: int) -> tuple[Array, ...]:
@@ -101,18 +107,13 @@ def decompose(
         kernel = old[tensor_name(path, "weight")]
         rank = shapes[tensor_name(parts[0], "weight")][0]
         pieces = [piece.astype(np.float32) for piece in SPLITS[form](kernel, rank)]
-        pieces = [filled(piece, shapes[tensor_name(part, "weight")]) for piece, part in zip(pieces, parts, strict=True)]
         new |= {tensor_name(part, "weight"): piece for part, piece in zip(parts, pieces, strict=True)}
         bias = tensor_name(path, "bias")
         if bias in old:
             new[tensor_name(parts[-1], "bias")] = old[bias]
-        errors.append(Error(path, float(np.linalg.norm(kernel - product(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel))))
+        lost = np.linalg.norm(kernel - product(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel)
+        errors.append(Error(path, float(lost)))
     return Decomposed(done.network, checked_weights(done.network, new), tuple(errors), done)
-
-
-def filled(piece: Array, shape: tuple[int, ...]) -> Array:
-    """A factor padded with zeros, where the free width is larger than the rank a kernel can have."""
-    return np.pad(piece, [(0, want - have) for have, want in zip(piece.shape, shape, strict=True)])
 
 
 def product(form: str, pieces: list[Array], inputs: int) -> Array:

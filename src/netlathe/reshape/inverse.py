@@ -56,7 +56,7 @@ def share(inner: str) -> Any:
 
 
 def affordable(inner: str, budget: Any) -> Any:
-    """The largest m whose block costs no more than `budget` MACs a position."""
+    """The largest m, not rounded, whose block costs no more than `budget` MACs a position."""
     algebra, m = sympy(), symbols("m")[0]
-    roots = algebra.solve(algebra.Eq(cost(inner), budget), m)
-    return algebra.simplify(roots[-1])
+    real = algebra.Dummy("m", positive=True)  # a whole m would be no solution between two whole numbers
+    return algebra.simplify(algebra.solve(cost(inner).subs(m, real) - budget, real)[-1])

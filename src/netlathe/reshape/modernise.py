@@ -82,7 +82,7 @@ def invert(body: Node, route: Route) -> Node:
 
 def move_up(body: Node, route: Route) -> Node:
     """the depthwise convolution first, at the narrow width"""
-    return blocks(body, lambda block, parts: replace(block, body=seq(process=parts.pop("process"), **parts)))
+    return blocks(body, lambda block, parts: keep(block, {"process": parts["process"]} | parts))
 
 
 def kernel(size: int) -> Rewrite:
