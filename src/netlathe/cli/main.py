@@ -22,6 +22,7 @@ VERBS = {
     "reshape": "turn the knobs of a network, factor it, or solve for a budget",
     "modernise": "the ConvNeXt roadmap on a ResNet, step by step",
     "modernize": "the same",
+    "regnets": "samples of the RegNet design space and their distributions",
     "arch": "the expression of a network, as text or JSON",
     "zoo": "the networks that come with Netlathe",
 }

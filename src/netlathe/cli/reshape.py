@@ -54,6 +54,7 @@ def target(text: str) -> tuple[str, int]:
 @click.option("--exponents", "show_exponents", is_flag=True, help="How costs grow with each knob, measured.")
 @click.option("--doubling", is_flag=True, help="What twice the MACs buy, by every policy of scaling.")
 @click.option("--device", metavar="CARD", help="With --doubling: the predicted latency on this card too.")
+@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="With --doubling: a plot up to 8 times.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the arch.json here.")
 @json_option
 def command(
@@ -68,6 +69,7 @@ def command(
     show_exponents: bool,
     doubling: bool,
     device: str | None,
+    svg: Path | None,
     output: Path | None,
     as_json: bool,
     rounding: str,
@@ -86,7 +88,7 @@ def command(
         tell_exponents(start, as_json)
         return
     if doubling:
-        tell_doubling(start, device, as_json)
+        tell_doubling(start, device, svg, as_json)
         return
     given = {name: value for name, value in knobs.items() if value is not None}
     if not (given or form or to):
@@ -191,12 +193,24 @@ def tell_exponents(network: Network, as_json: bool) -> None:
             click.echo(f"{knob}: {why}")
 
 
-def tell_doubling(network: Network, device: str | None, as_json: bool) -> None:
+def tell_doubling(network: Network, device: str | None, svg: Path | None, as_json: bool) -> None:
     """Ratios of the costs by policy; of the latency too, where a card is given."""
     from netlathe.reshape.compound import doubling
 
     latency = predicted(device) if device is not None else None
     rows = doubling(network, latency=latency)
+    if svg is not None:
+        from netlathe.files import write_text
+        from netlathe.report.lines import lines
+
+        what = f"latency on {device}" if device else "activations"
+        curves: dict[str, list[tuple[float, float]]] = {bought.policy: [(1.0, 1.0)] for bought in rows}
+        for times in (2, 4, 8):
+            for bought in doubling(network, times, latency):
+                grown = bought.acts if bought.latency is None else bought.latency
+                curves[bought.policy].append((bought.macs, grown))
+        write_text(svg, lines(curves, f"MACs, times those of {network.name}", f"{what}, times"))
+        click.echo(f"wrote {svg}", err=True)
     if as_json:
         found = [bought._asdict() | {"network": bought.network.name} for bought in rows]
         emit("reshape", {"name": network.name, "device": device, "policies": found})

@@ -1,0 +1,77 @@
+"""netlathe regnets: samples of the RegNet design space, and how their costs are distributed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netlathe.arch.network import Network
+from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cost.totals import totals
+from netlathe.errors import NetlatheError
+from netlathe.reshape.regnet_space import Space, edf, sample
+from netlathe.units import mac_count, show_count, show_ms
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@click.command()
+@click.option("--macs", default="360M:440M", show_default=True, metavar="LOW:HIGH", help="The MACs of every sample.")
+@click.option("-n", "count", type=click.IntRange(1), default=200, show_default=True, help="Samples.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--device", metavar="CARD", help="The predicted latency on this card too.")
+@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Draw the distributions, X against Y.")
+@json_option
+def command(macs: str, count: int, seed: int, device: str | None, svg: Path | None, as_json: bool) -> None:
+    """Sample RegNetX and RegNetY networks of equal MACs, and compare the distributions of their costs.
+
+    \b
+      netlathe regnets --macs 360M:440M --device phone-a76-core
+      netlathe regnets -n 500 --svg acts.svg
+    """
+    low, _, high = macs.partition(":")
+    if not high:
+        hint = "write --macs 360M:440M"
+        raise NetlatheError(f"{macs!r} is not a range of MACs", code="unit.syntax", hint=hint)
+    bounds = (mac_count(low), mac_count(high))
+    spaces = {f"RegNet{'Y' if excite else 'X'}": Space(macs=bounds, excite=excite) for excite in (False, True)}
+    found = {name: [costs(n, device) for n in sample(space, count, seed)] for name, space in spaces.items()}
+    if svg is not None:
+        from netlathe.files import write_text
+        from netlathe.report.edf import picture
+
+        drawn = "ms" if device else "acts"
+        label = f"predicted ms on {device}" if device else "activations"
+        write_text(svg, picture({name: [row[drawn] for row in rows] for name, rows in found.items()}, label))
+        click.echo(f"wrote {svg}", err=True)
+    if as_json:
+        emit("regnets", {"macs": bounds, "seed": seed, "device": device, "samples": found})
+        return
+    shows = {"params": show_count, "acts": show_count, "ms": show_ms}
+    table = [
+        (f"{name} {cost}", *(show(quantile([row[cost] for row in rows], q)) for q in QUANTILES))
+        for cost, show in shows.items()
+        for name, rows in found.items()
+        if cost in rows[0]
+    ]
+    heads = ("share of networks below", *(f"{100 * q:g} %" for q in QUANTILES))
+    print_table(f"{count} samples each of {macs} MACs, seed {seed}", heads, table)
+
+
+def costs(network: Network, device: str | None) -> dict[str, Any]:
+    """The costs of a sample."""
+    count = totals(network.body, *network.inputs)
+    row = {"name": network.name, "macs": count.macs, "params": count.params, "acts": count.acts}
+    if device is not None:
+        from netlathe.device.card import load
+        from netlathe.device.latency import predict
+
+        row["ms"] = predict(network.graph(), load(device)).total_ms
+    return row
+
+
+def quantile(values: list[float], q: float) -> float:
+    """The smallest value that a share q of the samples does not exceed."""
+    return next(value for value, share in edf(values) if share >= q)
