@@ -313,7 +313,7 @@ def test_every_leaf_class_has_a_rule_and_a_test() -> None:
 
     for module in iter_modules(rooms.__path__):
         import_module(f"netlathe.arch.{module.name}")
-    leaves = {leaf for leaf in Leaf.__subclasses__() if leaf.__module__.startswith("netlathe.")}
+    leaves = {leaf for leaf in Leaf.__subclasses__() if leaf.__module__.startswith("netlathe.arch.")}
     assert leaves == set(RULES)
     tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat, Condition}
     assert leaves == tested
