@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 
 from netlathe import zoo
+from netlathe.arch.build import relu
 from netlathe.arch.document import to_json
+from netlathe.arch.network import Network
+from netlathe.bench import calibrate as calibrating
 from netlathe.bench.measure import measure
-from netlathe.bench.runtimes import RUNTIMES, Setting, load_module, precision_of
+from netlathe.bench.probes import probes
+from netlathe.bench.runtimes import CUDA, RUNTIMES, Setting, load_module, precision_of
+from netlathe.device.card import load, save
+from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
 
@@ -25,7 +31,9 @@ def answer(name, precision, folder):
     return np.array(call([image]))
 
 
-@pytest.mark.parametrize(("name", "precision"), [pair for pair in PAIRS if pair[0] != "torch-compiled"])
+@pytest.mark.parametrize(
+    ("name", "precision"), [pair for pair in PAIRS if pair[0] != "torch-compiled" and pair[0] not in CUDA]
+)
 def test_runtimes_agree_to_the_digits_of_their_precision(name, precision, tmp_path):
     expected = answer("onnxruntime", "fp32", tmp_path)
     found = answer(name, precision, tmp_path)
@@ -49,3 +57,31 @@ def test_a_precision_that_a_runtime_has_not_is_refused():
     assert precision_of("onnxruntime", None) == "fp32"
     with pytest.raises(NetlatheError, match="unknown precision of onnxruntime 'bf16'"):
         measure([NETWORK], precision="bf16")
+
+
+@pytest.mark.parametrize("name", sorted(CUDA))
+def test_without_a_gpu_a_cuda_runtime_fails_by_name_and_never_falls_back(name):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    (m,) = measure([zoo.get("lenet5_modern")], runtime=name, seconds=0.1)
+    assert "CUDA" in m.failure
+
+
+def test_a_module_without_weights_runs_under_torch():
+    (m,) = measure([Network("relu", relu, (3, 8, 8))], runtime="torch", seconds=0.1)
+    assert m.failure is None
+
+
+def test_a_calibration_makes_a_card_that_can_be_read_back(monkeypatch, tmp_path):
+    names = ("mobilenetv1_025", "mobilenetv2_035", "mobilenetv3_small", "lenet5_modern")
+    monkeypatch.setattr(calibrating, "NETWORKS", names)
+    monkeypatch.setattr(calibrating, "probes", lambda: probes()[:4])
+    found = calibrating.calibrate(force=True)
+    assert [t.network.name for t in found.networks] == list(names)
+    assert found.model.error.low <= found.model.error.high
+    card = calibrating.card_of(calibrating.this_machine(), [found])
+    save(card, tmp_path / "card.toml")
+    assert load(tmp_path / "card.toml") == card
+    assert predict(zoo.get("mobilenetv1_050").graph(), card).total_ms > 0

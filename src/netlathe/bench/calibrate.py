@@ -1,13 +1,15 @@
 """calibrate(): what this machine attains under a runtime, as a device card, in half a minute.
 
-Probes of one operator class each are measured in one worker process, one after the other, so that every probe finds the
-caches full of its predecessor's data, as an operator does inside a network. The latency model is fitted to them and to
-a few networks; its error bar is that of each of these networks when the fit has not seen it. Roofs, bandwidths and
-overheads are figures of kind measured. On a machine that others use, calibration refuses.
+Networks of every family are measured in one worker process, one after the other, and the latency model is fitted to
+them; its error bar is that of each of them when the fit has not seen it. Probes, small networks of almost one class of
+operator, give the roofs: they are not in the fit, because what a runtime does at the edges of a graph (layouts, the
+call) weighs more in a probe than in a network, and measured networks alone predicted unseen ones better under every
+runtime (benchmarks/bench_latency_local.py prints both). On a machine that others use, calibration refuses.
 """
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,16 +27,23 @@ from netlathe.bench.measure import BLOCK_TIMEOUT, LOAD_TIMEOUT, foreign_limit, w
 from netlathe.bench.probes import probes
 from netlathe.bench.statistics import Latency, summarise
 from netlathe.device.card import Card, Figure, Model
-from netlathe.device.features import features, fused, total
-from netlathe.device.fit import error, fit
+from netlathe.device.features import features, fused
+from netlathe.device.fit import fit_few
 from netlathe.errors import NetlatheError
 
-# One a family, small: they anchor the fit where operators meet, and their held-out residuals are the error bar.
+# Of every family, small ones: together they hold every class of operator at several shapes.
 NETWORKS = (
-    "mobilenetv1_050", "mobilenetv2_050", "efficientnet_b0", "regnety_200mf", "regnetx_400mf", "resnet18", "googlenet",
-    "densenet121", "vit_tiny_patch16", "convnext_atto",
-)  # fmt: skip
-FEATURES = {"torch-compiled": "torch-compile"}  # names of fusion rules that differ from the runtime's
+    *("alexnet", "googlenet", "googlenet_paper", "resnet18", "resnet34", "resnet50", "resnext50_32x4d", "densenet121"),
+    *("mobilenetv1", "mobilenetv1_050", "mobilenetv1_025", "mobilenetv2", "mobilenetv2_050", "mobilenetv2_035"),
+    *("mobilenetv3_large", "mobilenetv3_small", "efficientnet_b0", "efficientnet_b1", "nasnet_mobile"),
+    *("regnetx_200mf", "regnetx_400mf", "regnetx_800mf", "regnety_200mf", "regnety_800mf", "darts_v2_imagenet"),
+    *("convnext_atto", "convnext_pico", "vit_tiny_patch16", "vit_small_patch32", "vitc_1gf"),
+)
+FEATURES = {
+    "torch-compiled": "torch-compile",
+    "torch-cuda": "torch",
+    "onnxruntime-cuda": "onnxruntime",
+}  # names of fusion rules that differ from the runtime's
 LEVELS = (("l2", 2**19), ("l3", 2**23), ("dram", 2**28))  # bytes of each array of the copy
 
 Progress = Callable[[int, int, str], None]
@@ -87,8 +96,8 @@ def calibrate(
     small = [t for t in found if t.network.name not in names]
     large = [t for t in found if t.network.name in names]
     rule = FEATURES.get(runtime, runtime)
-    rows = {t.network.name: features(fused(t.graph, rule)) for t in found}
-    ratios = [t.ms / predicted(t, small, large, rows) for t in large]
+    rows = {t.network.name: features(fused(t.graph, rule)) for t in large}
+    coefficients, bar = fit_few([rows[t.network.name] for t in large], [t.ms for t in large])
     note = f"calibrated while others used {load:.1f} cores" if busy else ""
     model = Model(
         runtime=rule,
@@ -97,22 +106,31 @@ def calibrate(
         precision=kind,
         machine=this_machine().id,
         date=datetime.now(UTC).date().isoformat(),
-        networks=len(found),
-        held_out="each network in turn, all others and the probes kept",
-        coefficients=fit([rows[t.network.name] for t in found], [t.ms for t in found]),
-        error=error(ratios),
+        networks=len(large),
+        held_out="each network in turn, all others kept",
+        coefficients=coefficients,
+        error=bar,
+        roofs=class_rates(small, rule),
         note=note,
     )
     source = f"netlathe device calibrate, {runtime} {version}, {threads} thread{'s' * (threads > 1)}"
-    figures = roofs(small, kind, source) + bandwidths(source)
+    # The copy bandwidth is of this processor's memory: it says nothing of a GPU.
+    figures = roofs(small, kind, source) + (() if runtime in runtimes.CUDA else bandwidths(source))
     return Calibration(model, figures, small, large, time.perf_counter() - start, load)
 
 
-def predicted(held: Timed, small: Sequence[Timed], large: Sequence[Timed], rows: dict[str, dict[str, float]]) -> float:
-    """The latency of a network by a fit that has not seen it."""
-    kept = [*small, *(t for t in large if t is not held)]
-    coefficients = fit([rows[t.network.name] for t in kept], [t.ms for t in kept])
-    return total(rows[held.network.name], coefficients)
+def class_rates(found: Sequence[Timed], rule: str) -> dict[str, float]:
+    """The roof of every class of operator: the highest GFLOP/s of a probe that is nearly all of that class."""
+    best: dict[str, float] = {}
+    for t in found:
+        shares: dict[str, int] = {}
+        for group in fused(t.graph, rule):
+            shares[group.class_] = shares.get(group.class_, 0) + group.macs
+        whole = sum(shares.values())
+        class_, macs = max(shares.items(), key=lambda share: share[1])
+        if whole and macs >= 0.9 * whole:
+            best[class_] = max(best.get(class_, 0.0), round(2 * whole / t.ms / 1e6, 2))
+    return best
 
 
 def measure_all(
@@ -190,26 +208,39 @@ def bandwidths(source: str) -> tuple[Figure, ...]:
     return tuple(found)
 
 
-def card_of(machine: Machine, calibrations: Sequence[Calibration], before: Card | None = None) -> Card:
-    """The card of this machine: figures and models of the calibrations in place of older ones of the same kind."""
+def card_of(
+    machine: Machine, calibrations: Sequence[Calibration], before: Card | None = None, *, cuda: bool = False
+) -> Card:
+    """The card of this machine, or of its CUDA device: what was calibrated replaces older figures and models."""
     figures = {(f.quantity, f.of): f for f in before.figures} if before else {}
     models = {key(m): m for m in before.models} if before else {}
-    figures["memory", ""] = Figure("memory", "", machine.memory_bytes, "B", "measured", "the operating system")
+    if not cuda:
+        figures["memory", ""] = Figure("memory", "", machine.memory_bytes, "B", "measured", "the operating system")
     for calibration in calibrations:
         for f in calibration.figures:
             old = figures.get((f.quantity, f.of))
             figures[f.quantity, f.of] = f if old is None or f.value >= old.value else old
         models[key(calibration.model)] = calibration.model
-    cores = machine.physical_cores
+    cores, gpu = machine.physical_cores, gpu_name() if cuda else ""
     return Card(
-        id=f"this-{machine.id}",
-        name=f"{machine.cpu}, {cores} core{'s' * (cores > 1)}, {machine.system}",
-        class_="server cpu core" if cores == 1 else "server cpu",
+        id=f"this-{machine.id}" + "-cuda" * cuda,
+        name=gpu or f"{machine.cpu}, {cores} core{'s' * (cores > 1)}, {machine.system}",
+        class_="datacentre gpu" if cuda else "server cpu core" if cores == 1 else "server cpu",
         date=datetime.now(UTC).date().isoformat(),
         figures=tuple(figures.values()),
         models=tuple(models.values()),
         notes="by netlathe device calibrate",
     )
+
+
+def gpu_name() -> str:
+    """What nvidia-smi calls the first device; empty where it does not answer."""
+    try:
+        words = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        asked = subprocess.run(words, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip().splitlines()[0] if asked.returncode == 0 and asked.stdout.strip() else ""
 
 
 def key(model: Model) -> tuple[str, str, int, int]:

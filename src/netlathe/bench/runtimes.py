@@ -96,17 +96,17 @@ def torch_module(torch: Any, setting: Setting) -> Any:
 
 def open_torch(torch: Any, setting: Setting) -> Call:
     """torch in eager mode."""
-    return torch_call(torch, torch_module(torch, setting))
+    return torch_call(torch, torch_module(torch, setting), setting.precision)
 
 
 def open_compiled(torch: Any, setting: Setting) -> Call:
     """torch.compile with Inductor."""
-    return torch_call(torch, torch.compile(torch_module(torch, setting)))
+    return torch_call(torch, torch.compile(torch_module(torch, setting)), setting.precision)
 
 
-def torch_call(torch: Any, model: Any) -> Call:
+def torch_call(torch: Any, model: Any, precision: str) -> Call:
     """The call of a module: arrays in, array out."""
-    kind = next(iter(model.parameters())).dtype
+    kind = torch_type(torch, precision)
 
     def tensor(x: Array) -> Any:
         y = torch.from_numpy(x)
@@ -121,12 +121,47 @@ def torch_call(torch: Any, model: Any) -> Call:
     return call
 
 
+def open_cuda(torch: Any, setting: Setting) -> Call:
+    """torch in eager mode on the first CUDA device; a call waits for its result, copies included."""
+    if not torch.cuda.is_available():
+        raise NetlatheError("torch sees no CUDA device here", code="bench.no_cuda")
+    model = torch_module(torch, setting).to("cuda")
+    kind = torch_type(torch, setting.precision)
+
+    def call(xs: list[Array]) -> Array:
+        with torch.inference_mode():
+            ys = [torch.from_numpy(x).to("cuda") for x in xs]
+            result: Array = model(*(y.to(kind) if y.is_floating_point() else y for y in ys)).float().cpu().numpy()
+        return result
+
+    return call
+
+
+def open_onnxruntime_cuda(ort: Any, setting: Setting) -> Call:
+    """ONNX Runtime on the first CUDA device; nothing may fall back to the CPU provider silently."""
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise NetlatheError("this ONNX Runtime has no CUDA provider (package onnxruntime-gpu)", code="bench.no_cuda")
+    session = ort.InferenceSession(setting.path, providers=["CUDAExecutionProvider"])
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        raise NetlatheError("ONNX Runtime did not start its CUDA provider", code="bench.no_cuda")
+    names = [given.name for given in session.get_inputs()]
+    return lambda xs: session.run(None, dict(zip(names, xs, strict=True)))[0]
+
+
+def torch_type(torch: Any, precision: str) -> Any:
+    """torch's name of a precision."""
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
 RUNTIMES = {
     "onnxruntime": Runtime("onnxruntime", "onnxruntime", None, "onnx", ("fp32",), open_onnxruntime),
     "openvino": Runtime("openvino", "openvino", "openvino", "onnx", ("fp32", "bf16"), open_openvino),
     "torch": Runtime("torch", "torch", "train", "arch", ("fp32", "bf16"), open_torch),
     "torch-compiled": Runtime("torch", "torch", "train", "arch", ("fp32", "bf16"), open_compiled),
+    "torch-cuda": Runtime("torch", "torch", "train", "arch", ("fp32", "bf16", "fp16"), open_cuda),
+    "onnxruntime-cuda": Runtime("onnxruntime", "onnxruntime", None, "onnx", ("fp32",), open_onnxruntime_cuda),
 }
+CUDA = frozenset(name for name in RUNTIMES if name.endswith("-cuda"))
 
 
 def runtime(name: str) -> Runtime:
@@ -155,9 +190,11 @@ def runtime_version(name: str) -> str:
 
 
 def installed() -> list[str]:
-    """The runtimes that can be used here."""
+    """The runtimes that can be used here; those of CUDA where the system has its driver."""
     found = []
     for name in RUNTIMES:
+        if name in CUDA and not Path("/dev/nvidiactl").exists():
+            continue
         try:
             runtime_version(name)
         except MissingExtra:

@@ -10,7 +10,7 @@ import click
 from netlathe.bench.calibrate import Calibration, calibrate, card_of
 from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import own_card_path, read_own_card
-from netlathe.bench.runtimes import RUNTIMES, installed
+from netlathe.bench.runtimes import CUDA, RUNTIMES, installed
 from netlathe.cli.common import emit, json_option, print_table, progress_bar
 from netlathe.device.card import load, save
 from netlathe.errors import NetlatheError
@@ -45,15 +45,20 @@ def command(
     """
     if output is not None and output.suffix != ".toml":
         raise NetlatheError(f"a card is a .toml file, not {output.name}", code="device.file", path=str(output))
+    asked = [name for name in installed() if name not in CUDA] if everything else list(names or ("onnxruntime",))
+    cuda = set(asked) <= CUDA
+    if (not cuda and set(asked) & CUDA) or (cuda and output is None):
+        hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml"
+        raise NetlatheError("a GPU has a card of its own: name its file with -o", code="device.cuda", hint=hint)
     before = (load(output) if output.exists() else None) if output else read_own_card()
     done: list[Calibration] = []
-    for name in installed() if everything else names or ("onnxruntime",):
+    for name in asked:
         for kind in RUNTIMES[name].precisions if everything else (precision,):
             with progress_bar(f"{name} {kind or ''}".strip()) as progress:
                 done.append(calibrate(name, precision=kind, threads=threads, force=force, progress=progress))
     path = output or own_card_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(card_of(this_machine(), done, before), path)
+    save(card_of(this_machine(), done, before, cuda=cuda), path)
     if as_json:
         emit("device.calibrate", {"card": str(path), "calibrations": [data(c) for c in done]})
         return
@@ -89,7 +94,7 @@ def show(done: list[Calibration]) -> None:
                 c.model.precision,
                 str(c.model.threads),
                 f"{peak.value:g} {peak.unit}",
-                f"{figures['bandwidth', 'dram'].value:g} GB/s",
+                f"{figures['bandwidth', 'dram'].value:g} GB/s" if ("bandwidth", "dram") in figures else "-",
                 f"{100 * error.mape:.1f} %",
                 f"{error.low:.2f} to {error.high:.2f}",
                 f"{c.seconds:.0f} s",
