@@ -101,7 +101,9 @@ def choose(
     if place.here:
         bench = Bench(place, seconds, fresh, progress)
         if everything:
-            update([c for c in pool.values() if not budget.broken(c, CHEAP)])
+            keeping = [c for c in pool.values() if not budget.broken(c, CHEAP)]
+            for i in range(0, len(keeping), ROUND):
+                update(keeping[i : i + ROUND])
         while todo := undecided(pool.values(), budget):
             update(todo[:ROUND])
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
