@@ -5,8 +5,8 @@
 scikit-learn's digits (1,797 images of 8x8), five convolutions of 3x3. For every seed: split 1,437 / 360, train the
 dense network for 30 epochs, factor all but the first convolution by SVD (no training), fine-tune for 6 epochs. Two
 controls tell what the numbers mean: the dense network trained for the same 6 epochs more, and each factored network
-trained from nothing for 6 and for 36. Intervals are 95 % over seeds (Student's t), differences are paired by seed. Rate
-and length of the fine-tuning were chosen on seed 100, which is not among those reported.
+trained from nothing for 6 and for 36. Intervals are 95 % over seeds (Student's t), differences are paired by seed. The
+rate of the fine-tuning was chosen on seed 100, which is not among those reported, and its length by hand.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from netlathe import zoo
 from netlathe.arch.network import Network
 from netlathe.lower.onnx import save_onnx
 
-# One network a family, and its twin in timm.
+# One network a family, and its twin in timm; timm's MobileNetV3 has another head than torchvision's and ours.
 FAMILIES = {
     "resnet50": "resnet50",
     "resnext50_32x4d": "resnext50_32x4d",
@@ -32,7 +33,7 @@ FAMILIES = {
     "densenet121": "densenet121",
     "mobilenetv1": "mobilenetv1_100",
     "mobilenetv2": "mobilenetv2_100",
-    "mobilenetv3_large": "mobilenetv3_large_100",
+    "mobilenetv3_large": "torchvision:mobilenet_v3_large",
     "efficientnet_b0": "efficientnet_b0",
     "regnety_800mf": "regnety_008",
     "convnext_atto": "convnext_atto",
@@ -54,6 +55,12 @@ def export(module: Any, network: Network, path: Path, *, dynamo: bool = True) ->
         torch.onnx.export(module, (x,), str(path), dynamo=dynamo, external_data=False)
     finally:
         os.dup2(keep, 1)
+
+
+def twin(timm: Any, name: str) -> Any:
+    """A module of timm, or of torchvision where the name says so."""
+    library, _, model = name.rpartition(":")
+    return getattr(import_module("torchvision.models"), model)() if library else timm.create_model(model)
 
 
 def export_ms(module: Any, network: Network, path: Path, dynamo: bool) -> float:
@@ -94,7 +101,7 @@ def main() -> None:
     print("latency, ms              ours   torch.onnx.export   ratio (target 0.98)")
     for name in chosen:
         network = zoo.get(name)
-        module = timm.create_model(FAMILIES[name]).eval()
+        module = twin(timm, FAMILIES[name]).eval()
         save_onnx(network, folder / "ours.onnx")
         export(module, network, folder / "theirs.onnx")
         del module

@@ -257,6 +257,19 @@ def test_a_leaf_computes_what_torch_computes(leaf: Leaf, shape: Shape, oracle: O
     assert relative_error(*both(leaf, shape, oracle)) < 1e-5
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_matrix_larger_than_the_cache_works_on_one_row_as_on_several(bias: bool) -> None:
+    network = Network("wide", seq(layer=Linear(4096, bias)), (1024,))
+    weights, (x,) = random_weights(network), examples(network, 2)
+    kinds, ys = [], []
+    for rows in (x[:1], x):
+        model = to_onnx(network, weights, batch=len(rows))
+        kinds.append({node.op_type for node in model.graph.node} & {"Gemm", "Conv"})
+        ys.append(session(model).run(None, {"input": rows})[0])
+    assert kinds == [{"Conv"}, {"Gemm"}]
+    assert relative_error(ys[0], ys[1][:1]) < 1e-5
+
+
 def test_pools_compute_what_torch_computes_wherever_the_last_window_falls() -> None:
     wrong = [leaf for leaf, shape, oracle in pools() if relative_error(*both(leaf, shape, oracle)) > 1e-5]
     assert not wrong
@@ -501,7 +514,7 @@ def test_weights_that_do_not_fit_are_all_reported_at_once() -> None:
 def test_a_file_is_complete_or_absent(tmp_path: Path) -> None:
     save_onnx(small(), tmp_path / "a.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
-    assert (tmp_path / "a.onnx").read_bytes() == to_onnx(small()).SerializeToString()
+    assert onnx.load(tmp_path / "a.onnx") == to_onnx(small())
     (tmp_path / "folder.onnx").mkdir()
     for where in (tmp_path / "folder.onnx", tmp_path / "none" / "a.onnx", tmp_path / "a.onnx" / "b.onnx"):
         with pytest.raises(NetlatheError, match="cannot write"):

@@ -9,12 +9,13 @@ from pathlib import Path
 from netlathe.errors import NetlatheError
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file atomically. Raises NetlatheError where it cannot be written."""
+def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:
+    """Write a file of one or more pieces atomically. Raises NetlatheError where it cannot be written."""
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            file.writelines(pieces)
         part.replace(path)
     except OSError as error:
         raise NetlatheError(f"cannot write {path}: {error.strerror}", code="file.write") from error

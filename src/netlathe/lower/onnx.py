@@ -22,6 +22,7 @@ from netlathe.errors import NetlatheError
 from netlathe.files import write_bytes
 from netlathe.lower.inputs import batched, inputs
 from netlathe.lower.onnx_ops import RULES
+from netlathe.lower.onnx_wire import serialised
 from netlathe.lower.pen import Pen
 from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
 
@@ -39,16 +40,49 @@ def to_onnx(
     `weights` by path, else random ones from `seed`; batch None leaves the batch free, as `N`. Raises ShapeError where
     shapes do not fit, and NetlatheError for weights that do not fit, an operator without a rule, and 2 GiB or more.
     """
+    graph = checked_graph(network, batch)
+    tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
+    model = described(network, graph, batch)
+    # Written in place: a list of tensors would be copied into the graph, and the graph into the model.
+    for name, array in tensors.items():
+        data = array.astype("<f4", copy=False).tobytes()
+        model.graph.initializer.add(name=name, data_type=FLOAT, dims=array.shape, raw_data=data)
+    return model
+
+
+def save_onnx(
+    network: Network,
+    path: str | Path,
+    weights: Mapping[str, Any] | None = None,
+    *,
+    batch: int | None = 1,
+    seed: int = 0,
+) -> None:
+    """Write `to_onnx(...)` to a file, atomically.
+
+    Raises NetlatheError as `to_onnx` does, and where the file cannot be written.
+    """
+    graph = checked_graph(network, batch)
+    tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
+    write_bytes(path, *serialised(described(network, graph, batch), tensors))
+
+
+def checked_graph(network: Network, batch: int | None) -> Graph:
+    """The graph, if a file can hold it and the batch is one."""
     if batch is not None and batch < 1:
         raise NetlatheError(f"the batch must be at least 1, not {batch}", code="onnx.batch")
     graph = network.graph()
     refuse_large(network.name, graph)
-    tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
+    return graph
+
+
+def described(network: Network, graph: Graph, batch: int | None) -> onnx.ModelProto:
+    """The model without its weights."""
     result = graph.outputs[0]
     reads = inputs(graph)
     names = {i: x.name for i, x in enumerate(reads)}
     names |= {op.output: "output" if op.output == result else f"{op.path}:out" for op in graph.ops}
-    pens = [written(op, names) for op in graph.ops]
+    pens = [written(op, names, batch) for op in graph.ops]
     count: int | str = "N" if batch is None else batch
 
     def value(name: str, shape: Shape, dtype: int = FLOAT) -> onnx.ValueInfoProto:
@@ -70,14 +104,6 @@ def to_onnx(
         producer_name="netlathe",
         producer_version=version("netlathe"),
     )
-    # Written in place: a list of tensors would be copied into the graph, and the graph into the model.
-    for name, array in tensors.items():
-        model.graph.initializer.add(
-            name=name,
-            data_type=FLOAT,
-            dims=array.shape,
-            raw_data=array.astype("<f4", copy=False).tobytes(),
-        )
     onnx.helper.set_model_props(
         model,
         {
@@ -89,27 +115,12 @@ def to_onnx(
     return model
 
 
-def save_onnx(
-    network: Network,
-    path: str | Path,
-    weights: Mapping[str, Any] | None = None,
-    *,
-    batch: int | None = 1,
-    seed: int = 0,
-) -> None:
-    """Write `to_onnx(...)` to a file, atomically.
-
-    Raises NetlatheError as `to_onnx` does, and where the file cannot be written.
-    """
-    write_bytes(path, to_onnx(network, weights, batch=batch, seed=seed).SerializeToString())
-
-
-def written(op: Op, names: dict[int, str]) -> Pen:
+def written(op: Op, names: dict[int, str], batch: int | None) -> Pen:
     """The nodes of one operator."""
     rule = RULES.get(type(op.leaf)) if op.leaf is not None else None
     if rule is None:
         raise NetlatheError(f"no ONNX rule for the operator {type(op.leaf).__name__}", code="onnx.rule", path=op.path)
-    pen = Pen(op, tuple(names[i] for i in op.inputs))
+    pen = Pen(op, tuple(names[i] for i in op.inputs), batch)
     pen.finish(rule(op.leaf, op, pen), names[op.output])
     return pen
 

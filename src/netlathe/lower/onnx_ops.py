@@ -7,6 +7,7 @@ Values carry the batch axis first, so axis 1 is the channel axis of a map (N, C,
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,20 @@ def conv_transpose(leaf: ConvTranspose, op: Op, pen: Pen) -> str:
 
 def linear(leaf: Linear, op: Op, pen: Pen) -> str:
     if len(op.in_shapes[0]) == 1:
+        if pen.batch == 1 and prod(op.weights["weight"]) >= OUT_OF_CACHE:
+            return linear_as_conv(op, pen)
         return pen("Gemm", pen.xs[0], pen.weight("weight"), pen.weight("bias"), transB=1)
     y = pen("MatMul", pen.xs[0], pen("Transpose", pen.weight("weight"), perm=(1, 0)))
     return pen("Add", y, pen.weight("bias")) if leaf.bias else y
+
+
+def linear_as_conv(op: Op, pen: Pen) -> str:
+    """A matrix that no cache holds times a single row: ONNX Runtime reads the weights of a 1x1 convolution faster."""
+    x, weight = (pen("Unsqueeze", name, pen.ints(2, 3)) for name in (pen.xs[0], pen.weight("weight")))
+    return pen("Flatten", pen("Conv", x, weight, pen.weight("bias"), kernel_shape=(1, 1)), axis=1)
+
+
+OUT_OF_CACHE = 2**22  # weights; AlexNet runs 10 % faster and VGG 3 %, smaller matrices gain nothing
 
 
 def norm(leaf: Norm, op: Op, pen: Pen) -> str:

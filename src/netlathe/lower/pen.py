@@ -14,8 +14,8 @@ from netlathe.lower.weights import tensor_name
 class Pen:
     """Writes the nodes of one operator: `pen("Relu", x)` adds a node and gives the name of its output."""
 
-    def __init__(self, op: Op, xs: tuple[str, ...]) -> None:
-        self.op, self.xs = op, xs
+    def __init__(self, op: Op, xs: tuple[str, ...], batch: int | None) -> None:
+        self.op, self.xs, self.batch = op, xs, batch
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
