@@ -1,6 +1,6 @@
 """Our ONNX files against those that torch.onnx.export makes of timm's modules: python benchmarks/bench_onnx.py [names]
 
-1. Writing ResNet-50: expression to file, against module to file, the better of its two exporters.
+1. Writing ResNet-50: expression and weights to file, against module to file, the better of torch's two exporters.
 2. One network of each family: latency of both files in ONNX Runtime, one thread, batch 1. A ratio above 1 says that
    ours is faster; the target is 0.98.
 """
@@ -24,6 +24,7 @@ from peers import duel, load_timm, timed
 from netlathe import zoo
 from netlathe.arch.network import Network
 from netlathe.lower.onnx import save_onnx
+from netlathe.lower.weights import random_weights
 
 # One network a family, and its twin in timm; timm's MobileNetV3 has another head than torchvision's and ours.
 FAMILIES = {
@@ -92,7 +93,8 @@ def main() -> None:
     chosen = sys.argv[1:] or list(FAMILIES)
     if not sys.argv[1:]:
         network, module = zoo.get("resnet50"), timm.create_model("resnet50").eval()
-        ours = min(timed(lambda: save_onnx(network, folder / "a.onnx")) for _ in range(5))
+        weights = random_weights(network)
+        ours = min(timed(lambda: save_onnx(network, folder / "a.onnx", weights)) for _ in range(5))
         exported, traced = (export_ms(module, network, folder / "b.onnx", dynamo) for dynamo in (True, False))
         print(
             f"write ResNet-50      {ours:8.0f} ms   torch.onnx.export {exported:8.0f} ms, dynamo=False {traced:6.0f} ms"
