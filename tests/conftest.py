@@ -25,7 +25,14 @@ def declare_torchvision_operators() -> None:
     spec = find_spec("torchvision")
     assert spec is not None, "the tests need torchvision: pip install -e '.[dev]' -c constraints.txt"
     assert spec.submodule_search_locations is not None
-    source = Path(spec.submodule_search_locations[0], "_meta_registrations.py").read_text(encoding="utf-8")
+    folder = Path(spec.submodule_search_locations[0])
+    try:
+        torch.ops.load_library(str(folder / "_C.so"))
+    except OSError:  # beside a CPU torch
+        pass
+    else:
+        return
+    source = (folder / "_meta_registrations.py").read_text(encoding="utf-8")
     library = torch.library.Library("torchvision", "FRAGMENT")
     declare_torchvision_operators.library = library  # type: ignore[attr-defined]  # a library lives while it is held
     for name in sorted(set(re.findall(r'register_fake\("torchvision::(\w+)"\)', source))):
