@@ -130,11 +130,13 @@ class WindowAttention(nn.Module):
             x = x.roll((-self.shift, -self.shift), (1, 2))
         rows, columns = x.shape[1] // side, x.shape[2] // side
         x = x.view(n, rows, side, columns, side, 3, self.heads, -1).permute(5, 0, 1, 3, 6, 2, 4, 7)
-        q, k, v = x.reshape(3, n * rows * columns, self.heads, area, -1).unbind(0)
+        q, k, v = x.reshape(3, n, rows * columns, self.heads, area, -1).unbind(0)
         bias = self.bias[self.index].view(area, area, self.heads).permute(2, 0, 1)
         if self.mask is not None:
-            bias = (bias + self.mask).repeat(n, 1, 1, 1)
-        y = F.scaled_dot_product_attention(q, k, v, bias.contiguous().expand(len(q), -1, -1, -1))
+            bias = bias + self.mask
+        # With a bias that is trained, torch's fused attention falls back to more steps than these.
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        y = (scores + bias).softmax(-1) @ v
         y = y.view(n, rows, columns, self.heads, side, side, -1).permute(0, 1, 4, 2, 5, 3, 6)
         y = y.reshape(n, rows * side, columns * side, channels // 3)
         if self.shift:
