@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+# Tests run in several processes beside each other: with as many threads in each, they would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def declare_torchvision_operators() -> None:

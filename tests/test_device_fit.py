@@ -4,9 +4,12 @@ import json
 import random
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from netlathe import zoo
+from netlathe.bench.machine import this_machine
 from netlathe.cli.main import run
 from netlathe.device import card
 from netlathe.device.features import coefficient, features, fused, total
@@ -14,6 +17,7 @@ from netlathe.device.fit import error, fit, fit_few, held_out, nnls, student
 from netlathe.device.measurements import candidates, read
 from netlathe.device.probe import design
 from netlathe.errors import NetlatheError
+from netlathe.lower.onnx import save_onnx
 
 # A made-up device, in ms a GMAC, a million elements and a call: depthwise and pointwise differ from dense convolutions.
 TRUTH = {"macs": 9.0, "read": 0.1, "write": 0.15, "weights": 0.3, "calls": 0.03}
@@ -135,6 +139,65 @@ def test_fused_operators_leave_memory_alone():
     groups = fused(zoo.get("resnet50").graph(), "onnxruntime")
     assert len([g for g in groups if g.class_ in ("act", "batchnorm", "elementwise")]) == 0
     assert sum(g.ops for g in groups) == len(fused(zoo.get("resnet50").graph(), "torch"))
+
+
+def test_a_probe_tells_the_speed_of_a_class_that_no_network_has(nets):
+    rows = [net.row for net in nets[:20]]
+    odd = {"localnorm.read": 0.5, "localnorm.write": 0.5, "localnorm.calls": 1.0}
+    ms = 200 * (TRUTH["read"] * 0.5 + TRUTH["write"] * 0.5)
+    probes = [rows[0], rows[1], rows[2], odd], [device_ms(rows[0]), device_ms(rows[1]), device_ms(rows[2]), ms]
+    blind, told = fit(rows, [device_ms(row) for row in rows]), fit(rows, [device_ms(row) for row in rows], 0.05, probes)
+    assert total(odd, blind) < ms / 20
+    assert total(odd, told) == pytest.approx(ms, rel=0.15)
+
+
+def test_networks_outvote_probes(nets):
+    rows = [net.row for net in nets[:20]]
+    ms = [device_ms(row) for row in rows]
+    slow = [{n: v for n, v in row.items() if n.startswith("dense3.")} for row in rows[:4]]
+    twice = [2 * device_ms(row) for row in slow]
+    model = fit(rows, ms, 0.05, (slow, twice))
+    assert error([total(row, model) / y for row, y in zip(rows, ms, strict=True)]).mape < 0.06
+
+
+def test_an_exponential_that_rides_is_computed_without_a_call():
+    graph = zoo.get("efficientnet_b0").graph()
+    riding = [group for group in fused(graph, "openvino") if group.class_ == "actexp"]
+    computed = {op.path: op.out_elements for op in graph.ops if op.form in ("silu", "sigmoid")}
+    assert {group.path: group.read for group in riding} == computed
+    assert sum(group.calls + group.write + group.ops for group in riding) == 0
+    assert all(group.calls for group in fused(graph, "torch"))
+
+
+def test_a_layout_of_the_runtimes_own_is_left_for_tokens_and_taken_up_again():
+    graph = zoo.get("convnext_atto").graph()
+    turned = [group for group in fused(graph, "openvino") if group.class_ == "transpose"]
+    norms = [op for op in graph.ops if op.kind == "norm" and len(op.out_shape) == 4]
+    assert len(turned) == 2 * len(norms)
+    assert not [group for group in fused(graph, "torch") if group.class_ == "transpose"]
+
+
+def test_layers_that_no_cache_holds_are_a_class_of_their_own():
+    classes = [group.class_ for group in fused(zoo.get("vgg16").graph()) if group.class_ in ("vector", "stream")]
+    assert classes == ["stream", "stream", "stream"]  # 102.8, 16.8 and 4.1 million weights
+    assert "stream" not in {group.class_ for group in fused(zoo.get("resnet50").graph())}
+
+
+@pytest.mark.skipif("avx512f" not in this_machine().flags, reason="the blocks of ONNX Runtime are those of AVX-512")
+@pytest.mark.parametrize("name", ["regnetx_200mf", "regnetx_400mf", "mobilenetv3_small", "resnext50_32x4d"])
+def test_convolutions_without_fast_kernels_are_those_that_onnx_runtime_leaves_alone(name, tmp_path):
+    network = zoo.get(name)
+    save_onnx(network, tmp_path / "a.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "b.onnx"), 3
+    onnxruntime.InferenceSession(tmp_path / "a.onnx", options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(tmp_path / "b.onnx").graph.node
+    left = [node for node in nodes if "Conv" in node.op_type and node.domain != "com.microsoft.nchwc"]
+    groups = fused(network.graph(), "onnxruntime")
+    assert len(left) == len([group for group in groups if group.class_ == "patches"])
+    if left and "y" not in name:  # squeeze-excite makes further reorders, which are not counted
+        reordered = len([node for node in nodes if "Reorder" in node.op_type])
+        assert abs(reordered - len([group for group in groups if group.class_ == "transpose"])) <= 1
 
 
 # The command line

@@ -9,6 +9,7 @@ from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.bench import calibrate as calibrating
 from netlathe.bench.measure import measure
+from netlathe.bench.operators import operators
 from netlathe.bench.probes import probes
 from netlathe.bench.runtimes import CUDA, RUNTIMES, Setting, load_module, precision_of
 from netlathe.device.card import load, save
@@ -78,9 +79,11 @@ def test_a_calibration_makes_a_card_that_can_be_read_back(monkeypatch, tmp_path)
     names = ("mobilenetv1_025", "mobilenetv2_035", "mobilenetv3_small", "lenet5_modern")
     monkeypatch.setattr(calibrating, "NETWORKS", names)
     monkeypatch.setattr(calibrating, "probes", lambda: probes()[:4])
+    monkeypatch.setattr(calibrating, "operators", lambda: operators()[:2])
     found = calibrating.calibrate(force=True)
     assert [t.network.name for t in found.networks] == list(names)
     assert found.model.error.low <= found.model.error.high
+    assert [o.of for o in found.model.operators] == ["stem", "dense3"]
     card = calibrating.card_of(calibrating.this_machine(), [found])
     save(card, tmp_path / "card.toml")
     assert load(tmp_path / "card.toml") == card

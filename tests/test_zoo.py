@@ -96,6 +96,7 @@ DENOISERS = {"unet_diffusion", "ddpm_cifar10"}  # an image leaves, as large as t
 MAPS = {"unet": (2, 388, 388), "unet_padded": (2, 256, 256)} | dict.fromkeys(DENOISERS, (3, 32, 32))
 FEW_CLASSES = {"lenet5": 10, "lenet5_modern": 10, "darts_v1_cifar10": 10, "darts_v2_cifar10": 10}
 FEW_CLASSES |= {"text_encoder": 2, "text_encoder_tiny": 2}
+FEW_CLASSES |= dict.fromkeys([*zoo.names("wrn_*"), "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"], 10)
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -1,4 +1,7 @@
-"""Files are complete or absent: what is written goes to a temporary file that is renamed into place."""
+"""Files are complete or absent: what is written goes to a temporary file that is renamed into place.
+
+Here too: the folder of what can be made again.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:
     try:
         with part.open("wb") as file:
             file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())  # a rename may reach the disk before the content does
         part.replace(path)
     except OSError as error:
         raise NetlatheError(f"cannot write {path}: {error.strerror}", code="file.write") from error
@@ -27,3 +32,10 @@ def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:
 def write_text(path: str | Path, content: str) -> None:
     """Write a text file atomically, as UTF-8."""
     write_bytes(path, content.encode())
+
+
+def cache_dir() -> Path:
+    """Where this user's Netlathe keeps what it can make again: $NETLATHE_CACHE, else `netlathe` in the XDG cache."""
+    if own := os.environ.get("NETLATHE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netlathe"

@@ -46,7 +46,8 @@ def expression(net: Net) -> Network:
         raise NetlatheError(
             f"{net.name} was read from a file: it has operators, but no expression to write, change or run",
             code="load.no_expression",
-            hint="netlathe cost and netlathe compare --no-latency count it; the rest needs a zoo name, an arch.json or "
+            hint="netlathe cost and netlathe compare --no-latency count it, netlathe bench times an ONNX file; "
+            "the rest needs a zoo name, an arch.json or "
             "a function that returns an expression",
         )
     return net
@@ -83,7 +84,7 @@ def loaded(text: str, inputs: tuple[Input, ...]) -> Sequence[Net]:
     if text.endswith(".onnx"):
         from netlathe.read.onnx import read_onnx
 
-        return [Found(text, read_onnx(text, *(given.shape for given in inputs)))]
+        return [Found(text, read_onnx(text, *(given.shape for given in inputs)), file=text)]
     file, _, function = text.rpartition(":")
     if file.endswith(".py"):
         return [from_python(Path(file), function, inputs)]

@@ -9,6 +9,7 @@ from math import ceil, log10
 from netlathe.errors import NetlatheError
 
 TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}  # to milliseconds
+SPANS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}  # to seconds
 DECIMAL_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 BYTES = DECIMAL_BYTES | {"KB": 10**3, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 COUNTS = {"k": 10**3, "M": 10**6, "G": 10**9}
@@ -47,6 +48,11 @@ def milliseconds(text: str) -> float:
     return quantity(text, TIMES, "latency", "15ms")
 
 
+def seconds(text: str) -> float:
+    """30m -> 1800.0"""
+    return quantity(text, SPANS, "time", "30m")
+
+
 def byte_count(text: str) -> int:
     """4MB -> 4000000, 4MiB -> 4194304"""
     return int(quantity(text, BYTES, "size", "4MB"))
@@ -76,6 +82,16 @@ def show_bytes(number: float) -> str:
 def show_ms(number: float) -> str:
     """0.0123 -> 0.0123 ms; three digits."""
     return f"{number:.3g} ms" if number < 1000 else f"{number / 1000:.3g} s"
+
+
+def show_span(number: float) -> str:
+    """Seconds as people say them: 95 -> 1 min 35 s"""
+    if number < 10:
+        return f"{number:.1f} s"
+    minutes, rest = divmod(round(number), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h"] * (hours > 0) + [f"{minutes} min"] * (hours + minutes > 0) + [f"{rest} s"] * (hours == 0)
+    return " ".join(parts)
 
 
 def ask(number: float, units: Units) -> str:

@@ -2,9 +2,8 @@
 
 Networks of every family are measured in one worker process, one after the other, and the latency model is fitted to
 them; its error bar is that of each of them when the fit has not seen it. Probes, small networks of almost one class of
-operator, give the roofs: they are not in the fit, because what a runtime does at the edges of a graph (layouts, the
-call) weighs more in a probe than in a network, and measured networks alone predicted unseen ones better under every
-runtime (benchmarks/bench_latency_local.py prints both). On a machine that others use, calibration refuses.
+operator, give the roofs and the speeds of classes that the fit starts from (`device.fit`). Operators alone, warm and
+cold, are a table of the card (`bench.operators`). On a machine that others use, calibration refuses.
 """
 
 from __future__ import annotations
@@ -24,11 +23,13 @@ from netlathe.bench import runtimes
 from netlathe.bench.contender import Contender
 from netlathe.bench.machine import ForeignLoad, Machine, this_machine
 from netlathe.bench.measure import BLOCK_TIMEOUT, LOAD_TIMEOUT, foreign_limit, write_model
+from netlathe.bench.operators import COLD_RUNS, operators, record
 from netlathe.bench.probes import probes
-from netlathe.bench.statistics import Latency, summarise
+from netlathe.bench.statistics import Latency, Sample, summarise
 from netlathe.device.card import Card, Figure, Model
 from netlathe.device.features import features, fused
 from netlathe.device.fit import fit_few
+from netlathe.device.latency import WIDTH
 from netlathe.errors import NetlatheError
 
 # Of every family, small ones: together they hold every class of operator at several shapes.
@@ -44,17 +45,19 @@ FEATURES = {
     "torch-cuda": "torch",
     "onnxruntime-cuda": "onnxruntime",
 }  # names of fusion rules that differ from the runtime's
+BLOCKS = 5  # short blocks behind the latency of a probe or a network
 LEVELS = (("l2", 2**19), ("l3", 2**23), ("dram", 2**28))  # bytes of each array of the copy
 
 Progress = Callable[[int, int, str], None]
 
 
 class Timed(NamedTuple):
-    """A probe or network and its latency."""
+    """A probe, operator or network and its latency; with empty caches too, where that was asked for."""
 
     network: Network
     graph: Graph
     ms: float
+    cold_ms: float = 0.0
 
 
 class Calibration(NamedTuple):
@@ -83,8 +86,8 @@ def calibrate(
     start = time.perf_counter()
     kind = runtimes.precision_of(runtime, precision)
     version = runtimes.runtime_version(runtime)
-    known = [zoo.get(name) for name in NETWORKS]
-    found, load = measure_all([*probes(), *known], runtime, kind, threads, progress)
+    known, lone = [zoo.get(name) for name in NETWORKS], [] if runtime in runtimes.CUDA else operators()
+    found, load = measure_all([*lone, *probes(), *known], runtime, kind, threads, progress, cold=len(lone))
     busy = load > foreign_limit(this_machine().cores)
     if busy and not force:
         raise NetlatheError(
@@ -93,11 +96,13 @@ def calibrate(
             hint="close them and repeat; --force calibrates all the same and says so in the card",
         )
     names = set(NETWORKS)
-    small = [t for t in found if t.network.name not in names]
+    alone = [t for t in found if t.cold_ms]
+    small = [t for t in found if not t.cold_ms and t.network.name not in names]
     large = [t for t in found if t.network.name in names]
     rule = FEATURES.get(runtime, runtime)
-    rows = {t.network.name: features(fused(t.graph, rule)) for t in large}
-    coefficients, bar = fit_few([rows[t.network.name] for t in large], [t.ms for t in large])
+    rows = {t.network.name: features(fused(t.graph, rule)) for t in (*small, *large)}
+    aside = [rows[t.network.name] for t in small], [t.ms for t in small]
+    coefficients, bar = fit_few([rows[t.network.name] for t in large], [t.ms for t in large], aside)
     note = f"calibrated while others used {load:.1f} cores" if busy else ""
     model = Model(
         runtime=rule,
@@ -111,6 +116,7 @@ def calibrate(
         coefficients=coefficients,
         error=bar,
         roofs=class_rates(small, rule),
+        operators=tuple(record(t.network, rule, WIDTH[kind], t.ms, t.cold_ms) for t in alone),
         note=note,
     )
     source = f"netlathe device calibrate, {runtime} {version}, {threads} thread{'s' * (threads > 1)}"
@@ -134,11 +140,18 @@ def class_rates(found: Sequence[Timed], rule: str) -> dict[str, float]:
 
 
 def measure_all(
-    networks: Sequence[Network], runtime: str, precision: str, threads: int, progress: Progress | None
+    networks: Sequence[Network],
+    runtime: str,
+    precision: str,
+    threads: int,
+    progress: Progress | None,
+    *,
+    cold: int = 0,
 ) -> tuple[list[Timed], float]:
     """The latency of each network in one worker process, and the cores that others used meanwhile.
 
-    One that fails (a precision or an operator that a runtime has not) is left out; a dead worker is replaced.
+    The first `cold` are measured with empty caches too. One that fails (a precision or an operator that a runtime has
+    not) is left out; a dead worker is replaced.
     """
     done: list[Timed] = []
     load = ForeignLoad()
@@ -152,8 +165,9 @@ def measure_all(
                     worker = Contender(network, threads)
                 worker.network, worker.blocks, worker.failure, worker.load_by_others = network, [], None, load
                 timed = one(worker, Path(folder), runtime, precision, threads)
-                if timed is not None:
-                    done.append(Timed(network, network.graph(), timed.median_ms))
+                cold_ms = cold_one(worker, threads) if timed is not None and i < cold else 0.0
+                if timed is not None and not worker.failure:
+                    done.append(Timed(network, network.graph(), timed.median_ms, cold_ms))
                 elif worker.process.poll() is not None:
                     worker.__exit__(None, None, None)
                     worker = None
@@ -176,10 +190,17 @@ def one(worker: Contender, folder: Path, runtime: str, precision: str, threads: 
         warm_seconds=0.01,
         timeout=LOAD_TIMEOUT,
     )
-    for _ in range(5):
+    for _ in range(BLOCKS):
         if not worker.failure:
             worker.block(0.012, timeout=BLOCK_TIMEOUT)
     return None if worker.failure or not worker.blocks else summarise(worker.blocks, threads)[1]
+
+
+def cold_one(worker: Contender, threads: int) -> float:
+    """The median of the worker's network with empty caches, in ms; 0 where it fails."""
+    reply = worker.ask({"do": "cold", "runs": COLD_RUNS}, BLOCK_TIMEOUT)
+    samples = [Sample(*sample) for sample in reply.get("samples", ())]
+    return summarise([[sample] for sample in samples], threads)[1].median_ms if samples else 0.0
 
 
 def roofs(found: Sequence[Timed], precision: str, source: str) -> tuple[Figure, ...]:

@@ -15,17 +15,11 @@ from pathlib import Path
 
 from netlathe.bench.measurement import Measurement, from_json
 from netlathe.errors import NetlatheError, nearest
+from netlathe.files import cache_dir
 
 
 class LedgerWarning(UserWarning):
     """A line of the ledger cannot be read and is left out."""
-
-
-def cache_dir() -> Path:
-    """Where this user's Netlathe keeps what it can make again."""
-    if own := os.environ.get("NETLATHE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netlathe"
 
 
 def ledger_path() -> Path:

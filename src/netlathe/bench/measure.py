@@ -1,8 +1,10 @@
-"""measure(): the latency of networks on this machine, each in a worker process of its own.
+"""measure(): the latency of networks on this machine, each in worker processes of its own.
 
 The discipline: threads and precision pinned before anything is imported, a fixed smooth input, warm-up runs, then
 rounds of short blocks. Contenders that are compared take turns, in reversed order every other round, so a machine that
-slows down slows all of them. How much others use the machine is measured beside and said.
+slows down slows all of them. A headline is of several fresh processes, one after the other, because what a process
+draws at its start (where its memory lies, which kernels are taken) stays with it. How much others use the machine is
+measured beside and said.
 """
 
 from __future__ import annotations
@@ -14,15 +16,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from netlathe.arch.document import to_json
-from netlathe.arch.network import Network
 from netlathe.bench import runtimes
-from netlathe.bench.contender import Contender
+from netlathe.bench.contender import Contender, Subject
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.statistics import CLEAN_BLOCKS, summarise
+from netlathe.bench.onnx_file import OnnxFile
+from netlathe.bench.statistics import ENOUGH, summarise_processes
+from netlathe.bench.worker import Given
 from netlathe.errors import NetlatheError
 from netlathe.lower.inputs import batched, inputs
 from netlathe.lower.onnx import save_onnx
@@ -33,7 +36,7 @@ T = TypeVar("T")
 
 
 class Plan(NamedTuple):
-    """How long and how often, in shares of the time budget of one network."""
+    """How long and how often one process runs, in shares of the time budget of one network."""
 
     rounds: int
     least: int  # rounds that a network gets however slow it is
@@ -44,8 +47,10 @@ class Plan(NamedTuple):
 
 
 # Twelve blocks give the interval from the third smallest median to the third largest.
-FULL = Plan(rounds=12, least=CLEAN_BLOCKS, patience=4, block=0.8 / 12, warmups=3, warm=0.2)
+FULL = Plan(rounds=12, least=ENOUGH, patience=4, block=0.8 / 12, warmups=3, warm=0.2)
 ROUGH = Plan(rounds=3, least=1, patience=0.3, block=0.2 / 3, warmups=2, warm=0)
+SHARED = Plan(rounds=4, least=2, patience=0.6, block=0.3 / 4, warmups=3, warm=0.1)  # of each of several processes
+HEADLINE = ENOUGH  # processes behind a latency that a claim rests on: their range is a 95 % interval
 
 LOAD_TIMEOUT = 180.0  # seconds, warming up included
 BLOCK_TIMEOUT = 120.0
@@ -55,13 +60,14 @@ class How(NamedTuple):
     """The conditions of a measurement."""
 
     runtime: str
-    precision: str
+    precision: str | None  # as asked for
     version: str
     threads: int
     batch: int
     seed: int
     seconds: float
     plan: Plan
+    processes: int
     stop_above_ms: float | None
 
 
@@ -74,11 +80,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 def measure(
-    networks: Sequence[Network],
+    networks: Sequence[Subject],
     *,
     threads: int = 1,
     batch: int = 1,
     seconds: float = 1.0,
+    processes: int = 1,
     runtime: str = "onnxruntime",
     precision: str | None = None,
     seed: int = 0,
@@ -88,32 +95,37 @@ def measure(
     progress: Progress | None = None,
     keep: Callable[[Measurement], None] | None = None,
 ) -> list[Measurement]:
-    """The latency of each network, in the order given, with random weights from `seed`.
+    """The latency of each network, in the order given: with random weights from `seed`, or of an ONNX file as it is.
 
-    `seconds` is the time budget of one network without loading it. With `interleave` all networks are loaded at once
-    and take turns, right for a comparison; without, one is loaded after the other. `rough` is for shortlisting: two
-    warm-ups and a fifth of the time. With `stop_above_ms` a network gets no further block once its fastest run is
-    slower. A crash or a timeout is a measurement with `failure`. `progress(done, total, name)` counts blocks; `keep`
-    gets each measurement as soon as it is complete. Ctrl-C raises Interrupted. Raises NetlatheError for a bad argument
-    or network, and MissingExtra for a runtime that is not installed, before anything runs.
+    `seconds` is the time budget of one network without loading it; with several `processes` each takes two fifths of
+    it, and the interval covers how they differ. With `interleave` all networks are loaded at once and take turns,
+    right for a comparison; without, one is loaded after the other. `rough` is for shortlisting: two warm-ups and a
+    fifth of the time. With `stop_above_ms` a network gets no further block once its fastest run is slower. A crash or
+    a timeout is a measurement with `failure`. `progress(done, total, name)` counts blocks; `keep` gets each
+    measurement as soon as it is complete. Ctrl-C raises Interrupted. Raises NetlatheError for a bad argument or
+    network, and MissingExtra for a runtime that is not installed, before anything runs.
     """
-    for name, value in {"threads": threads, "batch": batch, "seconds": seconds}.items():
+    counts = {"threads": threads, "batch": batch, "processes": processes}
+    for name, value in {**counts, "seconds": seconds}.items():
         if not (isfinite(value) and value > 0):
             raise NetlatheError(f"{name} must be positive, not {value}", code="bench.argument")
     for network in networks:
-        network.graph()
-    plan, version = ROUGH if rough else FULL, runtimes.runtime_version(runtime)
-    how = How(
-        runtime, runtimes.precision_of(runtime, precision), version, threads, batch, seed, seconds, plan, stop_above_ms
-    )
+        precisions(network, runtime, precision)
+        if isinstance(network, OnnxFile):
+            network.given(batch)
+        else:
+            network.graph()
+    plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, runtimes.runtime_version(runtime)
+    how = How(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
+    blocks = plan.rounds * processes
     for group in groups:
-        before = plan.rounds * len(done)
+        before = blocks * len(done)
 
-        def tick(blocks: int, name: str, before: int = before) -> None:
+        def tick(more: int, name: str, before: int = before) -> None:
             if progress is not None:
-                progress(before + blocks, plan.rounds * len(networks), name)
+                progress(before + more, blocks * len(networks), name)
 
         results, interrupted = contest(group, how, tick)
         for result in results:
@@ -125,30 +137,54 @@ def measure(
     return done
 
 
-def contest(group: Sequence[Network], how: How, tick: Tick) -> tuple[list[Measurement], bool]:
+def precisions(network: Subject, runtime: str, precision: str | None) -> tuple[str, str]:
+    """The precision that is recorded, and the one that the runtime is told; they differ for quantised files alone."""
+    if isinstance(network, OnnxFile):
+        return network.precisions(runtime, precision)
+    return (runtimes.precision_of(runtime, precision),) * 2
+
+
+def contest(group: Sequence[Subject], how: How, tick: Tick) -> tuple[list[Measurement], bool]:
     """The measurements of networks that take turns, and whether Ctrl-C ended it before all were complete."""
-    contenders: list[Contender] = []
+    entries: list[tuple[Subject, list[Contender]]] = [(network, []) for network in group]
     interrupted = False
-    with ExitStack() as stack:
-        try:
-            for network in group:
-                tick(0, network.name)
-                contenders.append(stack.enter_context(Contender(network, how.threads)))
-                load(contenders[-1], how)
-            play(contenders, how, tick)
-        except KeyboardInterrupt:
-            interrupted = True
-    complete = [c for c in contenders if c.failure or len(c.blocks) >= how.plan.least]
-    return [result(contender, how, interleaved=len(group) > 1) for contender in complete], interrupted
+    try:
+        for i in range(how.processes):
+            before = i * how.plan.rounds * len(group)
+            with ExitStack() as stack:
+                for network, contenders in entries:
+                    if not failure(contenders):
+                        tick(before, network.name)
+                        contenders.append(stack.enter_context(Contender(network, how.threads)))
+                        load(contenders[-1], how)
+                playing = [contenders[-1] for _, contenders in entries if not failure(contenders)]
+                play(playing, how, lambda more, name, before=before: tick(before + more, name))  # type: ignore[misc]
+    except KeyboardInterrupt:
+        interrupted = True
+    if interrupted:
+        entries = [(network, contenders) for network, contenders in entries if is_complete(contenders, how)]
+    return [result(network, contenders, how, len(group) > 1) for network, contenders in entries], interrupted
+
+
+def failure(contenders: Sequence[Contender]) -> str | None:
+    """What failed in a process of a network, if any did; then no further one is started."""
+    return next((c.failure for c in contenders if c.failure), None)
+
+
+def is_complete(contenders: Sequence[Contender], how: How) -> bool:
+    """Whether Ctrl-C came after a network had failed, or had run long enough in every process."""
+    ran = [c for c in contenders if len(c.blocks) >= how.plan.least]
+    return failure(contenders) is not None or len(ran) == how.processes
 
 
 def load(contender: Contender, how: How) -> None:
     """Write the model file, let the worker load it, and remove it."""
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
         path, given = write_model(contender.network, Path(folder), how.runtime, how.batch, how.seed)
+        _, precision = precisions(contender.network, how.runtime, how.precision)
         contender.load(
             runtime=how.runtime,
-            setting=runtimes.Setting(str(path), how.threads, how.precision, how.seed),
+            setting=runtimes.Setting(str(path), how.threads, precision, how.seed),
             inputs=given,
             warmups=how.plan.warmups,
             warm_seconds=how.plan.warm * how.seconds,
@@ -156,17 +192,20 @@ def load(contender: Contender, how: How) -> None:
         )
 
 
-def write_model(
-    network: Network, folder: Path, runtime: str, batch: int, seed: int
-) -> tuple[Path, list[tuple[Any, int | None]]]:
-    """The file that a runtime reads, and the inputs (shape with the batch axis, vocabulary) that the worker makes."""
+def write_model(network: Subject, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, list[Given]]:
+    """The file that a runtime reads, and the inputs that the worker makes."""
+    if isinstance(network, OnnxFile):
+        return network.path, network.given(batch)
     form = runtimes.runtime(runtime).form
     path = folder / f"model.{form}"
     if form == "onnx":
         save_onnx(network, path, batch=batch, seed=seed)
     else:
         path.write_text(to_json(network))
-    return path, [(batched(given.shape, batch), given.vocabulary) for given in inputs(network)]
+    return path, [
+        Given(batched(shape, batch), vocabulary, "float32" if vocabulary is None else "int64")
+        for _, shape, vocabulary in inputs(network)
+    ]
 
 
 def play(contenders: Sequence[Contender], how: How, tick: Tick) -> None:
@@ -194,9 +233,11 @@ def over(contender: Contender, how: How) -> bool:
     return len(blocks) >= plan.least and contender.load_by_others.seconds > plan.patience * how.seconds
 
 
-def result(contender: Contender, how: How, *, interleaved: bool) -> Measurement:
-    """What a contender's blocks say."""
-    machine, network, others = this_machine(), contender.network, contender.load_by_others
+def result(network: Subject, contenders: Sequence[Contender], how: How, interleaved: bool) -> Measurement:
+    """What the blocks of all processes of a network say."""
+    machine, failed = this_machine(), failure(contenders)
+    watched = sum(c.load_by_others.seconds for c in contenders)
+    others = sum(c.load_by_others.cores * c.load_by_others.seconds for c in contenders) / watched if watched else 0.0
     blank = Measurement(
         network=network.name,
         key=network.key,
@@ -208,21 +249,23 @@ def result(contender: Contender, how: How, *, interleaved: bool) -> Measurement:
         runtime=how.runtime,
         runtime_version=how.version,
         threads=how.threads,
-        precision=how.precision,
+        precision=precisions(network, how.runtime, how.precision)[0],
         batch=how.batch,
         seed=how.seed,
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        warmups=contender.warmups,
+        processes=len(contenders),
+        warmups=sum(c.warmups for c in contenders),
         rough=how.plan == ROUGH,
         interleaved=interleaved,
-        foreign_load=round(others.cores, 3),
-        failure=contender.failure,
+        foreign_load=round(others, 3),
+        failure=failed,
     )
-    if contender.failure:
+    if failed:
         return blank
-    clean, latency = summarise(contender.blocks, how.threads)
-    busy = others.cores > foreign_limit(machine.cores)
-    return replace(blank, **latency._asdict(), contended=busy or not clean, rss_bytes=contender.rss_bytes)
+    clean, latency = summarise_processes([c.blocks for c in contenders], how.threads)
+    memory = [c.rss_bytes for c in contenders if c.rss_bytes is not None]
+    contended = others > foreign_limit(machine.cores) or not clean
+    return replace(blank, **latency._asdict(), contended=contended, rss_bytes=max(memory, default=None))
 
 
 def foreign_limit(cores: int) -> float:

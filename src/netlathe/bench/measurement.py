@@ -15,14 +15,15 @@ class Measurement:
     """Latency of one call in milliseconds of wall time; a failed one has `failure` and infinite latencies.
 
     `median_ms` is the median of the medians of `blocks` blocks of runs, and [`low_ms`, `high_ms`] its interval
-    (`statistics.median_interval`). `min_ms`, `p90_ms` and `cpu_ms` (median processor time, all threads) are over all
-    `runs` that count; `warmups` ran before them. `foreign_load` is the processor time of other processes in cores.
-    `rss_bytes` is the peak resident memory of the worker process above its level before it loaded the model: weights,
-    the runtime's packed copies, activations, and what loading took for a moment; None where it cannot be read.
+    (`statistics.median_interval`); with several `processes`, of the medians of these, which covers how fresh processes
+    differ. `min_ms`, `p90_ms` and `cpu_ms` (median processor time, all threads) are over all `runs` that count;
+    `warmups` ran before them. `foreign_load` is the processor time of other processes in cores. `rss_bytes` is the
+    peak resident memory of a worker process above its level before it loaded the model: weights, the runtime's packed
+    copies, activations, and what loading took for a moment; None where it cannot be read.
     """
 
     network: str
-    key: str  # Network.key
+    key: str  # Network.key, OnnxFile.key
     input: tuple[int, ...]  # one image
     device: str  # Machine.id
     cpu: str
@@ -43,6 +44,7 @@ class Measurement:
     cpu_ms: float = inf
     runs: int = 0
     blocks: int = 0
+    processes: int = 1
     warmups: int = 0
     rough: bool = False
     interleaved: bool = False

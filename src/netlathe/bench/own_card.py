@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netlathe.bench.ledger import cache_dir
 from netlathe.bench.machine import this_machine
 from netlathe.device.card import Card, load
+from netlathe.files import cache_dir
 
 
 def own_card_path() -> Path:

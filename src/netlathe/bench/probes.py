@@ -15,11 +15,11 @@ from netlathe.arch.layers import Act, Conv, Linear, Norm
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Shape
-from netlathe.arch.pools import GlobalPool, Pool
+from netlathe.arch.pools import GlobalPool, LocalNorm, Pool
 from netlathe.arch.tokens import Attention, Grid, Map, Tokens, WindowAttention
 from netlathe.zoo.blocks import squeeze_excite
 
-silu, gelu, hardswish = Act("silu"), Act("gelu"), Act("hardswish")
+silu, hardswish = Act("silu"), Act("hardswish")
 # (channels, size) of the maps of ResNets, MobileNets and EfficientNets, at 224 pixels
 WIDE = ((32, 112), (64, 56), (128, 28), (256, 14), (512, 7))
 NARROW = ((16, 112), (24, 56), (40, 28), (80, 14), (112, 14), (192, 7))
@@ -34,11 +34,11 @@ def convolutions() -> Iterator[Network]:
     """Dense, pointwise, depthwise and grouped convolutions."""
     for width, side in WIDE:
         yield chain(f"dense3 {width}@{side}", conv(width, 3), 2, (width, side, side))
-        yield chain(f"bottleneck {width}@{side}", seq(up=conv(4 * width), down=conv(width)), 2, (width, side, side))
         yield chain(f"pointwise {2 * width}@{side}", conv(2 * width), 2, (2 * width, side, side))
-    for width, side in NARROW:
+    for width, side in NARROW[::2]:
         barrel = seq(up=conv(6 * width), down=conv(width, act=None))
         yield chain(f"barrel {width}@{side}", barrel, 2, (width, side, side))
+    for width, side in NARROW:
         for kernel in (3, 5):
             shape = (6 * width, side, side)
             yield chain(f"depthwise{kernel} {6 * width}@{side}", depthwise(kernel), 3, shape)
@@ -57,9 +57,7 @@ def tokens() -> Iterator[Network]:
     """The parts of Transformers and of ConvNeXt, on tokens and on grids."""
     for count, width in ((14, 192), (14, 384), (14, 768), (7, 768)):
         shape = (width, count, count)
-        mlp = seq(up=Linear(Times(4)), act=gelu, down=Linear(width))
         heads = seq(qkv=Linear(Times(3)), attention=Attention(width // 64), project=Linear(width))
-        yield Network(f"mlp {width}@{count}", Tokens() >> mlp >> mlp, shape)
         yield Network(f"attention {width}@{count}", Tokens() >> heads >> heads, shape)
         yield Network(f"layer norm {width}@{count}", seq(Tokens(), *[Norm("layer")] * 6), shape)
     for side, width in ((56, 96), (28, 192), (14, 384)):
@@ -85,6 +83,8 @@ def others() -> Iterator[Network]:
         yield chain(f"hardswish {6 * width}@{side}", hardswish, 3, shape)
         squeeze = squeeze_excite(Times(1, 4), Times(4), silu)
         yield chain(f"gate {6 * width}@{side}", squeeze, 2, shape)
+    for width, side in ((64, 56), (256, 28)):
+        yield Network(f"local norm {width}@{side}", LocalNorm(), (width, side, side))
     for features, classes in ((512, 1000), (2048, 1000), (4096, 4096)):
         yield Network(f"classifier {features}", Flatten() >> Linear(classes), (features, 1, 1))
     yield Network("global pool", GlobalPool(), (1280, 7, 7))

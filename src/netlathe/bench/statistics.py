@@ -4,15 +4,20 @@ Runs that follow each other share the clock, the caches and the neighbours of th
 draws and an interval over runs is far too narrow. Blocks of runs, a fraction of a second apart, come closer: the
 interval is the order-statistic interval of the median over block medians (Conover, Practical Nonparametric
 Statistics, section 3.2). It assumes no distribution, and a bootstrap of a dozen values could not do better.
+
+A process keeps for life what it drew at its start: where its memory lies, which kernels were taken. Another process may
+be slower throughout, so the interval of one says nothing of the next. A headline is of several fresh processes: the
+median of their medians, and the same interval over these. From six processes that is their range, 96.9 %.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import comb, floor
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-CLEAN_BLOCKS = 6  # the fewest values whose smallest and largest hold the median with 95 %: 1 - 2 / 2^6 = 96.9 %
+ENOUGH = 6  # the fewest values whose smallest and largest hold the median with 95 %: 1 - 2 / 2^6 = 96.9 %
 
 
 class Sample(NamedTuple):
@@ -25,6 +30,9 @@ class Sample(NamedTuple):
     def undisturbed(self, threads: int) -> bool:
         """Never interrupted, or so briefly that less than a hundredth of the time is missing (long runs always are)."""
         return self.switches == 0 or self.wall_ms - self.cpu_ms / threads < 0.01 * self.wall_ms
+
+
+Blocks: TypeAlias = list[list[Sample]]  # of one process
 
 
 class Latency(NamedTuple):
@@ -40,19 +48,35 @@ class Latency(NamedTuple):
     blocks: int
 
 
-def summarise(blocks: list[list[Sample]], threads: int) -> tuple[bool, Latency]:
-    """Whether the machine left us alone, and the latency of blocks of runs; no block is empty.
+def summarise(blocks: Blocks, threads: int) -> tuple[bool, Latency]:
+    """Whether the machine left us alone, and the latency of the blocks of runs of one process; no block is empty.
 
     Undisturbed runs count alone when they are in at least six blocks (in all, where there are fewer), else all count.
     """
-    undisturbed = [kept for block in blocks if (kept := [run for run in block if run.undisturbed(threads)])]
-    clean = len(undisturbed) >= min(CLEAN_BLOCKS, len(blocks))
-    counted = undisturbed if clean else blocks
-    medians = [median(run.wall_ms for run in block) for block in counted]
-    walls = [run.wall_ms for block in counted for run in block]
-    cpu = median(run.cpu_ms for block in counted for run in block)
-    middle = (median(medians), *median_interval(medians))
-    return clean, Latency(*middle, min(walls), quantile(walls, 0.9), cpu, len(walls), len(counted))
+    return summarise_processes([blocks], threads)
+
+
+def summarise_processes(processes: Sequence[Blocks], threads: int) -> tuple[bool, Latency]:
+    """As `summarise`; of several processes the interval is over their medians, and it is clean where each of them is:
+    undisturbed runs count alone when they are in half of its blocks."""
+    # The interval needs values: blocks of one process, but of several a middle each, for which half the blocks do.
+    several = len(processes) > 1
+    enough = [(len(blocks) + 1) // 2 if several else min(ENOUGH, len(blocks)) for blocks in processes]
+    found = [counting(blocks, threads, least) for blocks, least in zip(processes, enough, strict=True)]
+    medians = [[median(run.wall_ms for run in block) for block in counted] for _, counted in found]
+    values = list(map(median, medians)) if several else medians[0]
+    runs = [run for _, counted in found for block in counted for run in block]
+    walls, cpu = [run.wall_ms for run in runs], median(run.cpu_ms for run in runs)
+    middle = (median(values), *median_interval(values))
+    count = sum(len(counted) for _, counted in found)
+    return all(clean for clean, _ in found), Latency(*middle, min(walls), quantile(walls, 0.9), cpu, len(runs), count)
+
+
+def counting(blocks: Blocks, threads: int, enough: int) -> tuple[bool, Blocks]:
+    """Undisturbed runs alone, where they are in enough blocks, else all runs; and whether they were enough."""
+    kept = [runs for block in blocks if (runs := [run for run in block if run.undisturbed(threads)])]
+    clean = len(kept) >= enough
+    return clean, kept if clean else blocks
 
 
 def median_interval(values: list[float], confidence: float = 0.95) -> tuple[float, float]:

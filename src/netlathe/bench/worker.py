@@ -1,8 +1,8 @@
 """The worker: a process that holds one model and runs it on request. `python -m netlathe.bench.worker`.
 
 One JSON object a line arrives and one leaves: `load` (import the runtime, load the file, warm up), then any number of
-`block` (runs for some time). The end of the input ends the worker. Whatever a runtime does to its process, a crash
-included, happens here and not in the process that measures.
+`block` (runs for some time) and `cold` (runs with empty caches). The end of the input ends the worker. Whatever a
+runtime does to its process, a crash included, happens here and not in the process that measures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -25,20 +25,29 @@ from netlathe.bench.statistics import Sample
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
 
 
+class Given(NamedTuple):
+    """An input that the worker makes: its shape with the batch axis, ids below a vocabulary or an image, its type."""
+
+    shape: tuple[int, ...]
+    vocabulary: int | None
+    type: str  # numpy's name
+
+
 class Bench:
     """A loaded model, its input and its memory."""
 
     def __init__(self) -> None:
         self.call: Call | None = None
+        self.sweep: Array | None = None
 
     def load(
         self, *, runtime: str, setting: list[Any], inputs: list[list[Any]], warmups: int, warm_seconds: float
     ) -> dict[str, Any]:
         """Load a file and run it at least `warmups` times and `warm_seconds` long.
 
-        `setting` is a `Setting`, `inputs` are pairs of a shape with its batch axis and a vocabulary or None.
+        `setting` is a `Setting`, `inputs` are `Given`.
         """
-        self.inputs = [example(tuple(shape), vocabulary) for shape, vocabulary in inputs]
+        self.inputs = [example(Given(*given)) for given in inputs]
         module = load_module(runtime)
         before = resident_bytes()
         self.call = RUNTIMES[runtime].open(module, Setting(*setting))
@@ -55,6 +64,17 @@ class Bench:
             next(self.runs(0, 1))
         runs = list(self.runs(seconds, 1))
         return {"samples": runs, "warmups": int(refill), "cpu_seconds": time.process_time() - start}
+
+    def cold(self, *, runs: int) -> dict[str, Any]:
+        """Single runs, each after a sweep over more memory than the caches hold: all of it comes from DRAM again."""
+        assert self.call is not None, "cold before load"
+        if self.sweep is None:
+            self.sweep = np.zeros(sweep_bytes() // 8)
+        samples = []
+        for _ in range(runs):
+            self.sweep += 1
+            samples.append(timed(self.call, self.inputs))
+        return {"samples": samples}
 
     def runs(self, seconds: float, at_least: int) -> Iterator[Sample]:
         """Single runs, timed."""
@@ -75,11 +95,13 @@ def timed(call: Call, xs: list[Array]) -> Sample:
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
 
 
-def example(shape: tuple[int, ...], vocabulary: int | None) -> Array:
-    """A fixed input: an image-like one, or token ids below the size of a vocabulary."""
-    if vocabulary is None:
-        return smooth_input(shape)
-    return np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * 7919 % vocabulary
+def example(given: Given) -> Array:
+    """A fixed input: an image-like one, or ids below the size of a vocabulary."""
+    shape = tuple(given.shape)
+    if given.vocabulary is None:
+        return smooth_input(shape).astype(given.type)
+    ids = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * 7919 % given.vocabulary
+    return ids.astype(given.type)
 
 
 def smooth_input(shape: tuple[int, ...]) -> Array:
@@ -96,6 +118,13 @@ def smooth_input(shape: tuple[int, ...]) -> Array:
         )
         x += np.cos(2 * np.pi * phase) / np.float32(wave)
     return x
+
+
+def sweep_bytes() -> int:
+    """Twice the largest cache that Linux tells of, between 64 MiB and 1 GiB."""
+    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    kib = max((int(size[:-1]) for size in sizes if size.endswith("K")), default=0)
+    return min(max(2 * kib * 1024, 2**26), 2**30)
 
 
 def resident_bytes() -> int | None:
@@ -120,7 +149,7 @@ def status_bytes(field: str) -> int | None:
 def serve(requests: IO[str], replies: IO[str]) -> None:
     """Answer requests until they end; a Python error is an answer as well."""
     bench = Bench()
-    verbs: dict[str, Callable[..., dict[str, Any]]] = {"load": bench.load, "block": bench.block}
+    verbs: dict[str, Callable[..., dict[str, Any]]] = {"load": bench.load, "block": bench.block, "cold": bench.cold}
     for line in requests:
         request = json.loads(line)
         reply: dict[str, Any]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from netlathe import zoo
 from netlathe.arch.network import Network
+from netlathe.bench.calibrate import FEATURES as RULES
 from netlathe.bench.calibrate import calibrate, card_of
 from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import own_card_path, read_own_card
-from netlathe.bench.runtimes import RUNTIMES, precision_of, runtime_version
+from netlathe.bench.runtimes import CUDA, RUNTIMES, precision_of, runtime_version
 from netlathe.choose.budget import Budget, Candidate, Forecast
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
 from netlathe.device import micro
 from netlathe.device.card import Card, load, save
+from netlathe.device.latency import choose as fitted
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError, unknown
 from netlathe.zoo.published import Figure, figures
@@ -27,22 +29,35 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A device with the runtimes and precisions to choose from; `here` where it is this machine."""
+    """A device with the runtimes and precisions to choose from; `here` where it is this machine.
+
+    `batch` images at a time: latency and memory are of all of them.
+    """
 
     card: Card
     settings: tuple[tuple[str, str], ...]
     threads: int
     here: bool
     notes: tuple[str, ...] = ()
+    batch: int = 1
 
 
 def this_place(
-    runtimes: Iterable[str], precision: str | None, threads: int, *, progress: Progress | None = None
+    runtimes: Sequence[str],
+    precision: str | None,
+    threads: int,
+    *,
+    batch: int = 1,
+    progress: Progress | None = None,
 ) -> Place:
     """This machine, calibrated now for what it has no model of (half a minute a runtime).
 
-    Without `runtimes` it is those that the card of this machine has models of, else ONNX Runtime.
+    Without `runtimes` it is those that the card of this machine has models of, else ONNX Runtime. Calibration is at
+    batch 1; forecasts of another batch are extrapolated, with a wider interval and a note.
     """
+    if set(runtimes) & CUDA:
+        hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml, then choose --device my-gpu.toml"
+        raise NetlatheError("a GPU is a device with a card of its own", code="device.cuda", hint=hint)
     card = read_own_card()
     settings = [(name, precision_of(name, precision)) for name in runtimes]
     if not settings:
@@ -60,32 +75,46 @@ def this_place(
         path.parent.mkdir(parents=True, exist_ok=True)
         save(card, path)
     assert card is not None
-    notes = tuple(f"{m.runtime} {m.precision} was {m.note}" for m in card.models if m.note and m.threads == threads)
-    return Place(card, tuple(settings), threads, True, notes)
+    used = {(RULES.get(name, name), kind, threads) for name, kind in settings}
+    said = [m for m in card.models if m.note and (m.runtime, m.precision, m.threads) in used]
+    notes = [f"{m.runtime} {m.precision} was {m.note}" for m in said]
+    return Place(card, tuple(settings), threads, True, (*notes, *extrapolated(card, settings, threads, batch)), batch)
+
+
+def extrapolated(card: Card, settings: Iterable[tuple[str, str]], threads: int, batch: int) -> list[str]:
+    """What to say of settings whose models were fitted at another batch."""
+    found = [(name, kind, fitted(card, RULES.get(name, name), threads, kind, batch)) for name, kind in settings]
+    return [f"{name} {kind}: {far}" for name, kind, (_, warnings) in found for far in warnings]
 
 
 def models(card: Card | None, threads: int) -> list[tuple[str, str]]:
     """(runtime, precision) of the models of a card, by the names of the runtimes here."""
     found = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
-    names = {"torch-compile": "torch-compiled"}
-    return [(names.get(r, r), p) for r, p in sorted(found) if names.get(r, r) in RUNTIMES]
+    names = {RULES.get(name, name): name for name in reversed(RUNTIMES) if name not in CUDA}
+    return [(names[r], p) for r, p in sorted(found) if r in names]
 
 
-def card_place(name: str, runtimes: Iterable[str], precision: str | None, threads: int) -> Place:
+def card_place(name: str, runtimes: Iterable[str], precision: str | None, threads: int, batch: int = 1) -> Place:
     """A device by its card: nothing is measured."""
-    card = load(name)
+    card, asked = load(name), list(runtimes)
     if card.class_ == MCU:
+        if batch != 1:
+            raise NetlatheError(f"{card.id} runs one image at a time, not {batch}", code="device.batch")
+        if precision not in (None, "int8"):
+            raise unknown(f"precision of {card.id}", str(precision), ["int8"], code="device.precision")
         rates = [f.of for f in card.find("rate")]
-        wanted = list(runtimes) or [micro.ENGINE if micro.ENGINE in rates or not rates else rates[0]]
-        return Place(card, tuple((r, "int8") for r in wanted), threads, False)
-    fitted = sorted({(m.runtime, m.precision) for m in card.models})
-    if fitted and not list(runtimes):
-        return Place(card, tuple(s for s in fitted if precision in (None, s[1])), threads, False)
-    legal = [p for p in card.precisions if p in BYTES]
-    kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
-    if legal and kind not in legal:
-        raise unknown(f"precision of {card.id}", kind, legal, code="device.precision")
-    return Place(card, tuple((r, kind) for r in (list(runtimes) or ["onnxruntime"])), threads, False)
+        settings = [(r, "int8") for r in asked or [micro.ENGINE if micro.ENGINE in rates or not rates else rates[0]]]
+        return Place(card, tuple(settings), threads, False)
+    have = sorted({(m.runtime, m.precision) for m in card.models})
+    legal = [p for _, p in have] if have and not asked else [p for p in card.precisions if p in BYTES]
+    if precision is not None and legal and precision not in legal:
+        raise unknown(f"precision of {card.id}", precision, legal, code="device.precision")
+    if have and not asked:
+        settings = [s for s in have if precision in (None, s[1])]
+    else:
+        kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
+        settings = [(r, kind) for r in asked or ["onnxruntime"]]
+    return Place(card, tuple(settings), threads, False, tuple(extrapolated(card, settings, threads, batch)), batch)
 
 
 def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data: bool = False) -> list[Candidate]:
@@ -115,12 +144,13 @@ def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data
 
 
 def candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
-    """A network with its exact costs and its forecast on the card."""
+    """A network with its exact costs and its forecast on the card; MACs are of one image, the rest of the batch."""
     graph = network.graph()
     cost, width = count(graph), BYTES[precision]
     elements = cost.params + cost.buffers
-    arena = max(held for _, held in timeline(graph, "arena", width))
-    p = predict(graph, place.card, runtime=runtime, threads=place.threads, precision=precision)
+    arena = max(held for _, held in timeline(graph, "arena", width, place.batch))
+    rule = RULES.get(runtime, runtime)
+    p = predict(graph, place.card, runtime=rule, threads=place.threads, precision=precision, batch=place.batch)
     return Candidate(
         network=network,
         figure=figure,

@@ -1,5 +1,8 @@
 """choose(): cheap limits first, then predicted latency, and measurements only of what could still win.
 
+A shortlist is measured in one process each. What is claimed in the end is measured again in several fresh ones, whose
+interval covers how they differ; where its upper end breaks the budget, the decision goes on without it.
+
 The stop rule: while there is a candidate that was not measured, may keep the budget at the lower end of its forecast,
 and is more accurate than the pick beyond noise (or tied with it and perhaps faster), the most accurate of them are
 measured. What ends unmeasured cannot win unless its forecast is wrong beyond its interval.
@@ -12,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from netlathe.bench import ledger
-from netlathe.bench.measure import measure
+from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.runtimes import runtime_version
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
@@ -25,6 +28,7 @@ ROUND = 4  # candidates measured at a time, in turns
 PROBES = 3  # measured where nothing fits, to answer with a latency that is possible
 
 Progress = Callable[[int, int, str], None]
+Key = tuple[str, str, str]  # of an architecture, runtime, precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +47,50 @@ class Bench:
 
     def __init__(self, place: Place, seconds: float, fresh: bool, progress: Progress | None) -> None:
         self.place, self.seconds, self.progress = place, seconds, progress
-        self.known = {} if fresh else self.remembered()
+        self.known: dict[Key, Measurement] = {} if fresh else self.remembered()
 
-    def remembered(self) -> dict[tuple[str, str, str], Measurement]:
-        """What the ledger has for these conditions, by architecture, runtime and precision; the newest counts."""
-        device = self.place.card.id.removeprefix("this-")
-        versions = {runtime: runtime_version(runtime) for runtime, _ in self.place.settings}
-        return {
-            (m.key, m.runtime, m.precision): m
-            for m in ledger.read()
-            if (m.device, m.threads, m.batch) == (device, self.place.threads, 1)
-            and versions.get(m.runtime) == m.runtime_version
-            and m.failure is None
-            and not m.rough
-            and m.age() < (RESUMED if m.contended else MAX_AGE)
-        }
+    def remembered(self) -> dict[Key, Measurement]:
+        """What the ledger has for these conditions: that of most processes, then the newest."""
+        place, known = self.place, dict[Key, Measurement]()
+        versions = {runtime: runtime_version(runtime) for runtime, _ in place.settings}
+        conditions = (place.card.id.removeprefix("this-"), place.threads, place.batch)
+        for m in ledger.read():
+            fits = (m.device, m.threads, m.batch) == conditions and versions.get(m.runtime) == m.runtime_version
+            young = fits and m.age() < (RESUMED if m.contended else MAX_AGE)
+            old = known.get((m.key, m.runtime, m.precision))
+            if young and m.failure is None and not m.rough and (old is None or m.processes >= old.processes):
+                known[m.key, m.runtime, m.precision] = m
+        return known
 
-    def measure(self, found: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates with their measured latencies; those of one runtime take turns."""
+    def measure(self, found: Sequence[Candidate], processes: int = 1) -> list[Candidate]:
+        """The candidates with latencies of so many processes at least; those of one runtime take turns."""
         for runtime, precision in dict.fromkeys((c.runtime, c.precision) for c in found):
             same = [c for c in found if (c.runtime, c.precision) == (runtime, precision)]
-            todo = [c.network for c in same if (c.network.key, runtime, precision) not in self.known]
+            todo = [c.network for c in same if self.processes(c) < processes]
             if todo:
                 done = measure(
                     todo,
                     threads=self.place.threads,
+                    batch=self.place.batch,
                     seconds=self.seconds,
+                    processes=processes,
                     runtime=runtime,
                     precision=precision,
                     progress=self.progress,
                     keep=ledger.append,
                 )
                 self.known |= {(m.key, runtime, precision): m for m in done}
-        return [replace(c, latency=self.known.get((c.network.key, c.runtime, c.precision))) for c in found]
+        return [replace(c, latency=self.known.get(key(c))) for c in found]
+
+    def processes(self, c: Candidate) -> int:
+        """In how many processes a candidate was measured; a failure is final."""
+        m = self.known.get(key(c))
+        return 0 if m is None else HEADLINE if m.failure else m.processes
+
+
+def key(c: Candidate) -> Key:
+    """What a measurement of a candidate is known by."""
+    return c.network.key, c.runtime, c.precision
 
 
 def choose(
@@ -95,8 +110,8 @@ def choose(
     """
     pool = {c.setting: c for c in found}
 
-    def update(some: Sequence[Candidate]) -> None:
-        pool.update({c.setting: c for c in bench.measure(some)})
+    def update(some: Sequence[Candidate], processes: int = 1) -> None:
+        pool.update({c.setting: c for c in bench.measure(some, processes)})
 
     if place.here:
         bench = Bench(place, seconds, fresh, progress)
@@ -104,8 +119,13 @@ def choose(
             keeping = [c for c in pool.values() if not budget.broken(c, CHEAP)]
             for i in range(0, len(keeping), ROUND):
                 update(keeping[i : i + ROUND])
-        while todo := undecided(pool.values(), budget):
-            update(todo[:ROUND])
+        while True:
+            while todo := undecided(pool.values(), budget):
+                update(todo[:ROUND])
+            claims = [c for c in claimed(decide(list(pool.values()), budget)) if bench.processes(c) < HEADLINE]
+            if not claims:
+                break
+            update(claims, HEADLINE)
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
     return Outcome(budget, place, list(pool.values()), excluded, decide(list(pool.values()), budget))
 
@@ -132,6 +152,12 @@ def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:
     final = decide(everyone, budget)  # what the reasons name beside the pick
     named = [final.cheaper, *(r.candidate for r in final.relaxations if r.limit.name == "latency")]
     return [c for c in named if c is not None and not c.known]
+
+
+def claimed(decision: Decision) -> list[Candidate]:
+    """What the answer rests on: the pick; where nothing fits, the network that a longer latency would admit."""
+    ways = [r.candidate for r in decision.relaxations if r.limit.name == "latency"]
+    return [c for c in ([decision.pick] if decision.pick else ways) if c is not None and c.known]
 
 
 def best_first(found: Iterable[Candidate]) -> list[Candidate]:

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import click
 
 from netlathe.bench import ledger
+from netlathe.bench.contender import Subject
 from netlathe.bench.machine import this_machine
-from netlathe.bench.measure import measure
+from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
+from netlathe.bench.onnx_file import OnnxFile, onnx_file
 from netlathe.bench.runtimes import RUNTIMES
+from netlathe.bench.statistics import ENOUGH
 from netlathe.cli.common import (
+    any_networks,
     batch_option,
     emit,
+    input_option,
     json_option,
-    networks,
     print_table,
     progress_bar,
     resolution_option,
@@ -23,6 +27,7 @@ from netlathe.cli.common import (
     warn,
 )
 from netlathe.errors import Exit, NetlatheError
+from netlathe.load import Input, expression
 from netlathe.units import show_bytes, show_ms
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
@@ -34,15 +39,22 @@ seconds_option = click.option(
     help="Measuring time a network.",
 )
 precision_option = click.option("--precision", metavar="NAME", help="fp32, or bf16 where the runtime has it.")
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1),
+    help=f"Fresh ones, one after the other.  [default: {HEADLINE} for one network, else 1]",
+)
 runtime_option = click.option("--runtime", type=click.Choice(list(RUNTIMES)), default="onnxruntime", show_default=True)
 
 
 @click.command()
 @click.argument("nets", nargs=-1, metavar="NET...")
 @resolution_option
+@input_option
 @batch_option
 @threads_option
 @seconds_option
+@processes_option
 @runtime_option
 @precision_option
 @click.option("--from", "source", metavar="ID", help="Repeat the measurement of that id, under its conditions.")
@@ -50,37 +62,42 @@ runtime_option = click.option("--runtime", type=click.Choice(list(RUNTIMES)), de
 def command(
     nets: tuple[str, ...],
     resolution: int | None,
+    inputs: tuple[Input, ...],
     batch: int,
     threads: int,
     seconds: float,
+    processes: int | None,
     runtime: str,
     precision: str | None,
     source: str | None,
     as_json: bool,
 ) -> None:
-    """Measure latency: each network in a process of its own, random weights, median and 95 % interval.
+    """Measure latency: each network in processes of its own, median and 95 % interval. Weights are random.
+
+    An ONNX file runs as it is, under onnxruntime or openvino.
 
     \b
       netlathe bench mobilenetv2 resnet18
       netlathe bench resnet50 --threads 2 --batch 8
+      netlathe bench model.onnx --runtime openvino --precision bf16
       netlathe bench --from 1f0c5a7e2b
     """
     before = None
     if source is not None:
         before = ledger.find(source)
         nets, threads, batch, runtime = (before.network,), before.threads, before.batch, before.runtime
-        resolution, precision = before.resolution, before.precision
+        resolution, inputs, precision = None, (), before.precision
+        processes = processes or before.processes
     if not nets:
         raise click.UsageError("give a NET, or --from ID")
-    found = networks(nets, resolution)
-    if before is not None and found[0].key != before.key:
-        raise NetlatheError(f"{before.network} is not the network it was for {source}", code="bench.changed")
+    found = subjects(nets, resolution, inputs) if before is None else [same(before)]
     with progress_bar("measuring") as progress:
         done = measure(
             found,
             batch=batch,
             threads=threads,
             seconds=seconds,
+            processes=processes or (HEADLINE if len(found) == 1 else 1),
             runtime=runtime,
             precision=precision,
             interleave=False,
@@ -99,29 +116,62 @@ def command(
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
 
 
+def subjects(nets: Sequence[str], resolution: int | None, inputs: Sequence[Input]) -> list[Subject]:
+    """What the arguments name, for square images of a size or other inputs: expressions, then ONNX files."""
+    files = [net for net in nets if net.endswith(".onnx")]
+    written = any_networks([net for net in nets if net not in files], resolution, inputs)
+    return [*map(expression, written), *(as_it_is(file, resolution, inputs) for file in files)]
+
+
+def as_it_is(file: str, resolution: int | None, inputs: Sequence[Input]) -> OnnxFile:
+    """An ONNX file, for square images of a size or other inputs where it leaves its axes free."""
+    return onnx_file(file, *([(3, resolution, resolution)] if resolution else [given.shape for given in inputs]))
+
+
+def same(before: Measurement) -> Subject:
+    """What was measured before. Raises NetlatheError where its name means something else now."""
+    given = [Input(before.input)]  # of a file with free axes, of a network at another resolution
+    for inputs in [given] if before.network.endswith(".onnx") else [[], given]:
+        found = subjects([before.network], None, inputs)[0]
+        if found.key == before.key:
+            return found
+    raise NetlatheError(f"{before.network} is not the network it was for {before.id}", code="bench.changed")
+
+
 def show(done: Sequence[Measurement]) -> None:
     """The latencies as a table, with their conditions."""
+    image = ["an image"] * (done[0].batch > 1)
+    heads = ("network", "id", "median", *image, "interval", "min", "p90", "runs", "memory")
     table = [
-        (
-            m.network,
-            m.id,
-            *((m.failure, *[""] * 5) if m.failure else figures(m)),
-        )
-        for m in done
+        (named(m, done), m.id, *((m.failure, *[""] * (len(heads) - 3)) if m.failure else figures(m))) for m in done
     ]
-    heads = ("network", "id", "median", "95 % interval", "min", "p90", "runs", "memory")
-    print_table(conditions(done[0]), heads, table)
+    print_table(conditions(done), heads, table, caption=basis(done[0]))
+
+
+def named(m: Measurement, done: Sequence[Measurement]) -> str:
+    """A network, and its precision where others have another one."""
+    return m.network if len({other.precision for other in done}) == 1 else f"{m.network} {m.precision}"
 
 
 def figures(m: Measurement) -> tuple[str, ...]:
     """The cells of a measurement that succeeded."""
     memory = show_bytes(m.rss_bytes) if m.rss_bytes is not None else "-"
+    image = [show_ms(m.median_ms / m.batch)] * (m.batch > 1)
     interval = f"{m.low_ms:.3g} to {m.high_ms:.3g} ms"
-    return show_ms(m.median_ms), interval, show_ms(m.min_ms), show_ms(m.p90_ms), str(m.runs), memory
+    return show_ms(m.median_ms), *image, interval, show_ms(m.min_ms), show_ms(m.p90_ms), str(m.runs), memory
 
 
-def conditions(m: Measurement) -> str:
+def conditions(done: Sequence[Measurement]) -> str:
     """Device, runtime, threads, precision and batch in a line."""
-    machine = this_machine()
+    m, machine = done[0], this_machine()
     threads = f"{m.threads} thread{'s' * (m.threads > 1)}"
-    return f"{machine.cpu} ({m.device}), {m.runtime} {m.runtime_version}, {threads}, {m.precision}, batch {m.batch}"
+    kinds = " and ".join(dict.fromkeys(m.precision for m in done))
+    return f"{machine.cpu} ({m.device}), {m.runtime} {m.runtime_version}, {threads}, {kinds}, batch {m.batch}"
+
+
+def basis(m: Measurement) -> str:
+    """What the interval covers."""
+    if m.processes == 1:
+        return "interval: 95 %, of the median of one process; another one may differ by more (--processes)"
+    of = f"of the median of {m.processes} fresh processes" if m.processes >= ENOUGH else ""
+    return f"interval: 95 %, {of}" if of else f"interval: the range of {m.processes} fresh processes"

@@ -13,14 +13,14 @@ from netlathe.choose.place import candidates, card_place, this_place, within_car
 from netlathe.choose.run import choose
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.choose_show import busy, data, infeasible, show
-from netlathe.cli.common import emit, json_option, progress_bar, warn
+from netlathe.cli.common import batch_option, emit, json_option, progress_bar, warn
 from netlathe.errors import NetlatheError
 from netlathe.units import byte_count, mac_count, milliseconds
 
 
 @click.command()
-@click.option("--latency", metavar="TIME", help="For one image, such as 15ms.")
-@click.option("--memory", metavar="SIZE", help="Weights and peak activations, such as 64MB.")
+@click.option("--latency", metavar="TIME", help="Of a batch, such as 15ms.")
+@click.option("--memory", metavar="SIZE", help="Weights and peak activations of a batch, such as 64MB.")
 @click.option("--size", metavar="SIZE", help="Of the file, such as 20MB or 20MiB.")
 @click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 600M.")
 @click.option("--top1", type=float, metavar="PERCENT", help="The least published ImageNet top-1.")
@@ -28,6 +28,7 @@ from netlathe.units import byte_count, mac_count, milliseconds
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="[default: those that were calibrated]")
 @click.option("--precision", metavar="NAME", help="[default: every one that was calibrated]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@batch_option
 @click.option("--networks", "pattern", default="*", metavar="PATTERN", help='Only these, such as "regnet*".')
 @click.option("--recipe", default="", metavar="WORD", help="Only accuracies by recipes that contain the word.")
 @click.option("--extra-data", is_flag=True, help="Also networks pre-trained on more than ImageNet-1k.")
@@ -45,6 +46,7 @@ def command(
     runtimes: tuple[str, ...],
     precision: str | None,
     threads: int,
+    batch: int,
     pattern: str,
     recipe: str,
     extra_data: bool,
@@ -58,6 +60,7 @@ def command(
     \b
       netlathe choose --latency 15ms --size 20MB
       netlathe choose --latency 5ms --runtime onnxruntime --runtime openvino
+      netlathe choose --batch 8 --latency 60ms
       netlathe choose --device stm32f746
       netlathe choose --device phone-a76-core --latency 60ms --top1 70
 
@@ -81,9 +84,9 @@ def command(
                 if name not in RUNTIMES:
                     raise click.BadParameter(f"{name!r} is not one of {', '.join(RUNTIMES)}", param_hint="--runtime")
             with progress_bar("calibrating") as progress:
-                place = this_place(runtimes, precision, threads, progress=progress)
+                place = this_place(runtimes, precision, threads, batch=batch, progress=progress)
         else:
-            place = card_place(device, runtimes, precision, threads)
+            place = card_place(device, runtimes, precision, threads, batch)
         budget = within_card(asked, place.card)
         if all(budget.limit(limit) is None for limit in LIMITS):
             hint = f"for example: netlathe choose --device {device} --latency 15ms"
@@ -98,6 +101,7 @@ def command(
         raise infeasible(outcome)
     words = {"latency": latency, "memory": memory, "size": size, "macs": macs, "top1": top1, "device": device}
     words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None, "threads": threads}
+    words |= {"batch": batch if batch > 1 else None}
     again = repeat(words, place.settings if place.here else (), extra_data)
     warnings = [*place.notes, *busy(outcome.decision)]
     if as_json:

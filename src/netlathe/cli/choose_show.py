@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import click
 
+from netlathe.bench.measure import HEADLINE
 from netlathe.choose.budget import LIMITS, Candidate
 from netlathe.choose.decide import Decision, binding, front, noise
 from netlathe.choose.run import Outcome, nearest_budget
@@ -55,6 +57,7 @@ def candidate_data(c: Candidate) -> dict[str, Any]:
         "memory_bytes": c.memory_bytes,
         "predicted": c.forecast._asdict() if c.forecast else None,
         "latency": c.latency.to_json() if c.latency else None,
+        "latency_ms": c.latency_ms if c.latency_ms < inf else None,
         "residual": residual(c),
     }
 
@@ -79,6 +82,7 @@ def data(outcome: Outcome, again: str) -> dict[str, Any]:
         "excluded": outcome.excluded,
         "fitting": len(decision.fitting),
         "device": {"id": place.card.id, "name": place.card.name, "here": place.here, "threads": place.threads},
+        "batch": place.batch,
         "command": again,
     }
 
@@ -95,14 +99,16 @@ def show(outcome: Outcome, again: str, whole: bool) -> None:
     several = len(place.settings) > 1
     how = "" if several else f", {pick.runtime}, {pick.precision}"
     threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.here else ""
+    where = f"{place.card.name} ({place.card.id}){how}{threads}, batch {place.batch}"
     print_table(
-        f"{place.card.name} ({place.card.id}){how}{threads}, batch 1: the front of accuracy, latency and memory",
+        f"{where}: the front of accuracy, latency and memory",
         (
             "network",
             *(["runtime"] if several else []),
             "",
             "top-1 %",
             "latency",
+            *(["an image"] if place.batch > 1 else []),
             "interval",
             "predicted",
             "off",
@@ -111,7 +117,7 @@ def show(outcome: Outcome, again: str, whole: bool) -> None:
             "MACs",
             "recipe of the accuracy",
         ),
-        [cells(c, marks.get(c.setting, ""), several) for c in ordered],
+        [cells(c, marks.get(c.setting, ""), several, place.batch) for c in ordered],
     )
     if len(best) > SHOWN and not whole:
         click.echo(f"  ... and {len(best) - SHOWN} less accurate networks of the front: --all shows them\n")
@@ -120,18 +126,18 @@ def show(outcome: Outcome, again: str, whole: bool) -> None:
     click.echo(f"\n  repeat: {again}")
 
 
-def cells(c: Candidate, mark: str, several: bool) -> tuple[str, ...]:
+def cells(c: Candidate, mark: str, several: bool, batch: int) -> tuple[str, ...]:
     """A row of the front; a latency that is only predicted is marked ~."""
     low, middle, high = c.interval
-    known = c.known and c.latency is not None
-    off = residual(c)
+    about, off = "" if c.known else "~", residual(c)
     return (
         c.name,
         *([f"{c.runtime} {c.precision}"] if several else []),
         mark,
         f"{c.top1:.1f}",
-        ("" if known else "~") + show_ms(middle) if middle < float("inf") else "-",
-        f"{low:.3g} to {high:.3g} ms" if high < float("inf") else "-",
+        about + show_ms(middle) if middle < inf else "-",
+        *([about + show_ms(middle / batch) if middle < inf else "-"] if batch > 1 else []),
+        f"{low:.3g} to {high:.3g} ms" if high < inf else "-",
         show_ms(c.forecast.ms) if c.forecast else "-",
         f"{100 * off:+.0f} %" if off is not None else "-",
         show_bytes(c.memory_bytes),
@@ -186,7 +192,9 @@ def accounting(outcome: Outcome) -> list[str]:
     if not outcome.place.here:
         basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
         return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
-    return [left, f"measured {known}; for the others the forecast, at the lower end of its interval, rules a win out"]
+    fresh = sum(c.latency is not None and c.latency.processes >= HEADLINE for c in outcome.candidates)
+    measured = f"measured {known}, {fresh} of them in {HEADLINE} fresh processes each, the pick for one"
+    return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
 
 
 def infeasible(outcome: Outcome) -> Infeasible:
@@ -201,15 +209,17 @@ def infeasible(outcome: Outcome) -> Infeasible:
         joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in broken)
         lines = [f"no single limit is to blame; the nearest network, {named(candidate, several)}, needs {joint}"]
     smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
-    how = "" if smallest.known else "about "
+    how, batch = "" if smallest.known else "about ", outcome.place.batch
+    of_batch = f" for {batch} images" if batch > 1 else ""
     uses = [
         f"{show_count(smallest.macs)} MACs",
         f"{smallest.top1:.1f} % top-1",
         f"{show_bytes(smallest.size_bytes)} size",
         f"{show_bytes(smallest.memory_bytes)} memory",
-        *([f"{how}{show_ms(smallest.latency_ms)}"] if smallest.latency_ms < float("inf") else []),
+        *([f"{how}{show_ms(smallest.latency_ms)}{of_batch}"] if smallest.latency_ms < inf else []),
     ]
     lines.append(f"the smallest network, {named(smallest, several)}: {', '.join(uses)}")
+    lines += outcome.place.notes
     tight = binding(decision, budget)
     blame = f"; the binding limit is {tight.limit.name}" if tight else ""
     message = f"no network of {len(outcome.candidates)} fits this budget{blame}"

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from netlathe.arch.diff import diff
 from netlathe.bench import ledger
+from netlathe.bench.contender import Subject
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
-from netlathe.cli.bench import conditions, precision_option, runtime_option, seconds_option, threads_option
+from netlathe.cli.bench import (
+    as_it_is,
+    basis,
+    conditions,
+    precision_option,
+    processes_option,
+    runtime_option,
+    seconds_option,
+    threads_option,
+)
 from netlathe.cli.common import (
     any_networks,
     batch_option,
@@ -29,6 +40,7 @@ from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
 from netlathe.load import Input, Net, expression
+from netlathe.read.found import Found
 from netlathe.units import show_bytes, show_count, show_ms
 from netlathe.zoo.published import best
 
@@ -42,6 +54,7 @@ FP32 = 4
 @batch_option
 @threads_option
 @seconds_option
+@processes_option
 @runtime_option
 @precision_option
 @click.option("--no-latency", is_flag=True, help="Costs alone: nothing is measured.")
@@ -54,6 +67,7 @@ def command(
     batch: int,
     threads: int,
     seconds: float,
+    processes: int | None,
     runtime: str,
     precision: str | None,
     no_latency: bool,
@@ -73,10 +87,11 @@ def command(
     if not no_latency:
         with progress_bar("measuring") as progress:
             done = measure(
-                [expression(net) for net in found],
+                [subject(net, resolution, inputs) for net in found],
                 batch=batch,
                 threads=threads,
                 seconds=seconds,
+                processes=processes or 1,
                 runtime=runtime,
                 precision=precision,
                 progress=progress,
@@ -93,11 +108,19 @@ def command(
     if as_json:
         emit("compare", {"networks": rows}, warnings)
         return
-    print_table(conditions(done[0]) if done else f"batch {batch}, fp32", *table(rows, done))
+    title, caption = (conditions(done), basis(done[0])) if done else (f"batch {batch}, fp32", "")
+    print_table(title, *table(rows, done), caption=caption)
     for network, changed in zip(found[1:], diffs, strict=False):
         click.echo(f"{found[0].name} -> {network.name}")
         click.echo(changed)
     warn(warnings)
+
+
+def subject(net: Net, resolution: int | None, inputs: Sequence[Input]) -> Subject:
+    """What is measured of a network: its expression, or the ONNX file that it was read from."""
+    if not (isinstance(net, Found) and net.file):
+        return expression(net)
+    return replace(as_it_is(net.file, resolution, inputs), name=net.name)
 
 
 def row(network: Net, batch: int) -> dict[str, Any]:
@@ -129,7 +152,7 @@ def versus(m: Measurement, first: Measurement) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]], done: Sequence[Measurement]) -> tuple[list[str], list[list[str]]]:
     """Columns and cells: a row a network, ratios to the first."""
     heads = ["network", "input", "params", "MACs", "ratio", "acts", "FLOP/B", "peak", "top-1 %"]
-    heads += ["median", "95 % interval", "ratio"] if done else []
+    heads += ["median", "interval", "ratio"] if done else []
     cells = []
     for entry in rows:
         line = [

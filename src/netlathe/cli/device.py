@@ -94,10 +94,11 @@ def list_(as_json: bool) -> None:
 @click.option("--toml", "as_toml", is_flag=True, help="The file itself, to start a card of your own.")
 @json_option
 def show(name: str, as_toml: bool, as_json: bool) -> None:
-    """Every figure of a card, with its kind and its source."""
+    """Every figure of a card, with its kind and its source, and its models; `this` is the card of this machine."""
+    from netlathe.cli.device_operators import named, show_models
     from netlathe.device.card import to_toml
 
-    card = load(name)
+    card = named(name)
     if as_toml:
         click.echo(to_toml(card), nl=False)
         return
@@ -106,13 +107,7 @@ def show(name: str, as_toml: bool, as_json: bool) -> None:
         return
     rows = [(f"{f.of} {f.quantity}".strip(), value(f), f.kind, f.note, f.source) for f in card.figures]
     print_table(f"{card.name}, {card.class_}, {card.date}", ("figure", "value", "kind", "note", "source"), rows)
-    for model in card.models:
-        error = model.error
-        click.echo(
-            f"  model    {model.runtime} {model.runtime_version}, {model.threads} threads, {model.precision}, "
-            f"batch {model.batch}: {model.networks} networks, {model.date}; "
-            f"{100 * error.mape:.1f} % mean error on held-out networks"
-        )
+    show_models(card)
     if card.notes:
         click.echo(f"  note     {card.notes}")
 
@@ -194,18 +189,35 @@ def roofline(
 @precision_option
 @batch_option
 @resolution_option
+@click.option("--runtime", metavar="NAME", help="Predict under it instead of the roofline; a model of the card if any.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of that model.")
 @json_option
-def why(net: str, name: str, precision: str | None, batch: int, resolution: int | None, as_json: bool) -> None:
+def why(
+    net: str,
+    name: str,
+    precision: str | None,
+    batch: int,
+    resolution: int | None,
+    runtime: str | None,
+    threads: int,
+    as_json: bool,
+) -> None:
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
-    from netlathe.device.why import roof_clock
+    from netlathe.cli.device_operators import named, show_ceilings
+    from netlathe.device.latency import choose
+    from netlathe.device.why import ceilings, model_clock, roof_clock
     from netlathe.device.why import why as ask
 
-    network, card = one_network(net, resolution), load(name)
+    network, card = one_network(net, resolution), named(name)
     precision = pick(card, precision)
-    answer = ask(network, card, roof_clock(card), precision=precision, batch=batch)
+    clock = model_clock(card, runtime, threads) if runtime else roof_clock(card)
+    answer = ask(network, card, clock, precision=precision, batch=batch)
     timing = answer.timing
+    model = choose(card, runtime, threads, precision, batch)[0] if runtime else None
+    near = ceilings(network.graph(), timing, model, batch) if model else []
     if as_json:
-        emit("device", {"network": network.name, "card": card.id, "ms": timing.ms} | asdict(answer), timing.warnings)
+        facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
+        emit("device", facts | asdict(answer), timing.warnings)
         return
     click.echo(f"{network.name} on {card.id}, {precision}, batch {batch}: {show_ms(timing.ms)} ({timing.basis})")
     for what, times in (("bound", answer.by_bound), ("kind", answer.by_kind)):
@@ -222,6 +234,8 @@ def why(net: str, name: str, precision: str | None, batch: int, resolution: int 
     ]
     heads = ("change", "gain", "an image", "MACs", "params", "train again")
     print_table("", heads, rows, caption="" if rows else "no known change gains 1 %")
+    if near:
+        show_ceilings(near)
     warn(timing.warnings)
 
 

@@ -8,7 +8,7 @@ highest is the roof (no time is shorter), the measured one is what is attained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,27 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator alone under a runtime: ms of a call with its data in the caches, and with everything out of them."""
+
+    of: str  # class, as in the coefficients of the model
+    shape: str
+    macs: int
+    bytes: int  # of inputs, output and weights, each once
+    warm_ms: float
+    cold_ms: float
+
+    def rate(self, ms: float, compute: bool) -> float:
+        """FLOP/s (2 a MAC) or bytes a second at a latency."""
+        return (2e3 * self.macs if compute else 1e3 * self.bytes) / ms
+
+    def least_ms(self, peak: float, bandwidth: float) -> tuple[float, bool]:
+        """The time at the roofs (FLOP/s, bytes/s), and whether that is of compute."""
+        compute, traffic = 2e3 * self.macs / peak, 1e3 * self.bytes / bandwidth
+        return max(compute, traffic), compute >= traffic
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A latency model of one runtime, from calibration or from a fit: feature name -> coefficient >= 0."""
 
@@ -67,7 +88,8 @@ class Model:
     batch: int = 1
     machine: str = ""
     held_out: str = ""  # how the networks of `error` were kept from the fit
-    roofs: Mapping[str, float] = field(default_factory=dict, hash=False)
+    roofs: Mapping[str, float] = field(default_factory=dict, hash=False)  # GFLOP/s that a class attains at best
+    operators: tuple[Operator, ...] = ()
     note: str = ""
 
 
@@ -160,9 +182,7 @@ def shipped(name: str) -> Card:
 def parse(text: str, source: str = "card.toml") -> Card:
     """The card of a TOML text. Raises NetlatheError with every fault."""
     document = cardfile.read(text, source)
-    models = tuple(
-        Model(**row | {"error": Error(**row["error"]), "date": str(row["date"])}) for row in document.pop("model", [])
-    )
+    models = tuple(model(row) for row in document.pop("model", []))
     figures = tuple(Figure(**{"of": ""} | row) for row in document.pop("figure", []))
     return Card(
         id=document["id"],
@@ -175,13 +195,27 @@ def parse(text: str, source: str = "card.toml") -> Card:
     )
 
 
+def model(row: dict[str, Any]) -> Model:
+    """A model of its table."""
+    operators = tuple(Operator(**operator) for operator in row.get("operators", ()))
+    return Model(**row | {"error": Error(**row["error"]), "date": str(row["date"]), "operators": operators})
+
+
 def to_toml(card: Card) -> str:
     """The file of a card; what is at its default is left out."""
     document: dict[str, Any] = {"schema": cardfile.SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
     document |= {"date": card.date} | ({"notes": card.notes} if card.notes else {})
     document["figure"] = [said(figure) for figure in card.figures]
-    document["model"] = [said(model) | {"error": said(model.error)} for model in card.models]
+    document["model"] = [
+        said(model) | {"error": said(model.error)} | lists("operators", model.operators) for model in card.models
+    ]
     return cardfile.write(document)
+
+
+def lists(name: str, records: Iterable[Any]) -> dict[str, Any]:
+    """A list of tables by its name; nothing where it is empty."""
+    rows = [said(record) for record in records]
+    return {name: rows} if rows else {}
 
 
 def said(record: Any) -> dict[str, Any]:

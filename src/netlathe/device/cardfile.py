@@ -70,13 +70,18 @@ FIGURE: dict[str, Types] = {
 MODEL: dict[str, Types] = {
     "runtime": str, "runtime_version": str, "threads": int, "precision": str, "batch": int, "date": (str, date),
     "machine": str, "networks": int, "held_out": str, "coefficients": dict, "roofs": dict, "error": dict, "note": str,
+    "operators": list,
 }  # fmt: skip
 ERROR: dict[str, Types] = {"mape": NUMBER, "p50": NUMBER, "low": NUMBER, "high": NUMBER}
+OPERATOR: dict[str, Types] = {
+    "of": str, "shape": str, "macs": int, "bytes": int, "warm_ms": NUMBER, "cold_ms": NUMBER,
+}  # fmt: skip
 NEEDED = {
     "card": ("schema", "id", "name", "class", "date"),
     "figure": ("quantity", "value", "unit", "kind"),
     "model": ("runtime", "date", "networks", "coefficients", "error"),
     "error": tuple(ERROR),
+    "operator": tuple(OPERATOR),
 }
 
 
@@ -235,10 +240,23 @@ class Checker:
             for name, value in row.get(table, {}).items():
                 if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 <= value < LARGEST:
                     self.fault(f"{path}.{table}.{name}", f"must be a number from 0, not {value!r}")
+        for i, operator in enumerate(row.get("operators", [])):
+            self.operator(operator, f"{path}.operators[{i}]")
         if self.fields(row["error"], f"{path}.error", ERROR, "error"):
             e = row["error"]
             if e["mape"] < 0 or not 0 < e["low"] <= e["p50"] <= e["high"]:
                 self.fault(f"{path}.error", "needs mape >= 0 and 0 < low <= p50 <= high")
+
+    def operator(self, row: Any, path: str) -> None:
+        """A row of the table of operators: amounts and times that can be."""
+        if not self.fields(row, path, OPERATOR, "operator"):
+            return
+        for key, least in {"macs": 0, "bytes": 1}.items():
+            if row[key] < least:
+                self.fault(f"{path}.{key}", f"must be at least {least}, not {row[key]}")
+        for key in ("warm_ms", "cold_ms"):
+            if row[key] <= 0:
+                self.fault(f"{path}.{key}", f"a time of {row[key]:g} ms cannot be")
 
 
 def say(types: Types) -> str:

@@ -5,7 +5,9 @@
 Quantities are multiply-accumulates, elements read and written, elements of weights, and 1 for the call: compute,
 traffic and overhead. Elements read and written apart from the MACs also say how well a product fills a machine, since
 MACs / elements read is the number of output channels and MACs / elements written that of input channels. Which
-operators ride in the one before them is data, one row a runtime (`RUNTIMES`).
+operators ride in the one before them is data (`device.fusion`), and so is what a runtime adds to a graph: reorders, and
+convolutions that its fast kernels do not take. What rides costs no traffic, but an exponential is still computed: it is
+a group of its own, without a call.
 """
 
 from __future__ import annotations
@@ -15,70 +17,22 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from netlathe.arch.graph import Graph, Op
-from netlathe.errors import unknown
-
-
-class Fusion(NamedTuple):
-    """What a runtime computes in one pass over memory.
-
-    `rides`: after a convolution or matrix product, by kind or kind.form. `chains`: element-wise operators and norms in
-    one pass of their own as well.
-    """
-
-    rides: frozenset[str]
-    chains: bool = False
-    source: str = ""
-
-
-def fusion(rides: str, chains: bool, source: str) -> Fusion:
-    return Fusion(frozenset(rides.split()), chains, source)
-
-
-RUNTIMES: dict[str, Fusion] = {
-    "torch": fusion("", False, "eager: every operator is a call"),
-    "torch-compile": fusion("", True, "Inductor fuses element-wise operators and norms, beside library products"),
-    "onnxruntime": fusion(
-        "norm.batch scale act.relu act.relu6 act.hardtanh act.leaky_relu act.sigmoid act.tanh act.hardsigmoid add",
-        False,
-        "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html",
-    ),
-    "openvino": fusion(
-        "norm.batch scale act add mul map position",
-        True,
-        "https://docs.openvino.ai/2024/documentation/openvino-extensibility.html",
-    ),
-    "tensorrt": fusion(
-        "norm.batch scale act add mul map position",
-        True,
-        "https://docs.nvidia.com/deeplearning/tensorrt/latest/performance/best-practices.html",
-    ),
-    "tflite": fusion(
-        "norm.batch scale act.relu act.relu6 act.hardtanh",
-        False,
-        "https://ai.google.dev/edge/litert/models/ops_compatibility",
-    ),
-}
-ALIASES = {"ort": "onnxruntime", "eager": "torch", "compiled": "torch-compile", "litert": "tflite"}
+from netlathe.device.fusion import PRODUCTS, Fusion, joins, patch, patched, rule_of
 
 CHEAP = frozenset(
     ["relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "threshold", "scaled_relu"]
 )
-PASSES = {"act", "map", "add", "mul", "scale", "position", "norm"}  # kinds that walk over memory once
+STREAM = 3_000_000  # weights of one operator that no cache keeps until the next image: 12 MB in fp32
+EDGE = "edge"  # the class of what a runtime copies at the ends of a graph
 CLASS = {
     **dict.fromkeys(("map", "add", "mul", "scale", "position"), "elementwise"),
     **dict.fromkeys(("globalpool", "reduce"), "reduce"),
-    **dict.fromkeys(("pool", "adaptivepool", "localnorm"), "pool"),
+    **dict.fromkeys(("pool", "adaptivepool"), "pool"),
+    "localnorm": "localnorm",
     **{kind: kind for kind in ("attention", "matmul", "upsample")},
 }
-WEIGHT = (
-    "softmax",
-    "norm",
-    "batchnorm",
-    "actexp",
-    "act",
-    "elementwise",
-)  # a chain is of the class of its heaviest part
-PRODUCTS = frozenset({"conv", "linear", "attention", "matmul"})
+# A chain is of the class of its heaviest part.
+WEIGHT = ("softmax", "norm", "batchnorm", "actexp", "act", "elementwise")
 QUANTITIES = ("macs", "read", "write", "weights", "calls")
 
 
@@ -95,6 +49,7 @@ class Group(NamedTuple):
     read: int  # elements that come from outside the group, without weights
     write: int
     weights: int
+    calls: int = 1
 
     def values(self, batch: int = 1) -> tuple[float, ...]:
         """The QUANTITIES: GMACs, millions of elements read, written and of weights, calls."""
@@ -103,7 +58,7 @@ class Group(NamedTuple):
             self.read * batch / 1e6,
             self.write * batch / 1e6,
             self.weights / 1e6,
-            1.0,
+            float(self.calls),
         )
 
 
@@ -111,7 +66,7 @@ def class_of(op: Op) -> str:
     """The class of an operator: what kind of kernel runs it."""
     if op.kind == "conv":
         if prod(op.out_shape[1:]) == 1:
-            return "vector"
+            return "stream" if op.params > STREAM else "vector"
         if op.form == "depthwise":
             side = (op.macs // max(op.out_elements, 1)) ** 0.5
             return "depthwise3" if side <= 3 else "depthwise5" if side <= 5 else "depthwise7"
@@ -121,19 +76,19 @@ def class_of(op: Op) -> str:
             return "stem"
         return "dense3" if op.macs == 9 * op.out_elements * op.in_shapes[0][0] else "dense"
     if op.kind == "linear":
-        return "vector" if prod(op.out_shape[:-1]) == 1 else "linear"
+        return "linear" if prod(op.out_shape[:-1]) > 1 else "stream" if op.params > STREAM else "vector"
     if op.kind == "norm":
         return {"batch": "batchnorm", "group": "groupnorm"}.get(op.form, "norm")
     if op.kind == "layout":
-        return "transpose" if op.form in ("clone", "copy", "contiguous", "_to_copy") else "gather"
+        return "transpose" if op.form in ("clone", "copy", "contiguous", "_to_copy", "transpose") else "gather"
     if op.kind == "act":
         return "softmax" if "softmax" in op.form else "act" if op.form in CHEAP else "actexp"
     return CLASS.get(op.kind, "move")
 
 
-def fused(graph: Graph, runtime: str = "torch") -> tuple[Group, ...]:
+def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[Group, ...]:
     """The groups that the runtime executes, in order. Raises NetlatheError for an unknown runtime."""
-    rule = rule_of(runtime)
+    rule = rule_of(runtime) if isinstance(runtime, str) else runtime
     owner: dict[int, int] = {}  # value that is a view -> value whose memory it is
     for op in graph.ops:
         if op.view:
@@ -158,14 +113,43 @@ def fused(graph: Graph, runtime: str = "torch") -> tuple[Group, ...]:
         else:
             made[op.output] = len(parts)
             parts.append([op])
-    return tuple(group(part, owner) for part in parts)
+    groups = [one for part in parts for one in grouped(part, owner, rule)]
+    return tuple(groups + reorders(graph, rule) if rule.reorders else groups)
 
 
-def joins(op: Op, part: list[Op], rule: Fusion) -> bool:
-    """Does the operator run in the same pass as these?"""
-    if part[0].kind in PRODUCTS:
-        return op.kind in rule.rides or f"{op.kind}.{op.form}" in rule.rides
-    return rule.chains and op.kind in PASSES and part[0].kind in PASSES
+def grouped(part: list[Op], owner: dict[int, int], rule: Fusion) -> list[Group]:
+    """Operators that run as one, and the exponentials among those that ride."""
+    whole = group(part, owner)
+    if rule.blocks and patched(part[0], *rule.blocks):
+        whole = whole._replace(class_="patches", read=prod(part[0].out_shape[1:]) * patch(part[0]))
+    riding = [op for op in part if class_of(op) == "actexp"][whole.class_ == "actexp" :]
+    return [whole, *(Group("actexp", op.path, 0, 0, op.out_elements, 0, 0, calls=0) for op in riding)]
+
+
+def reorders(graph: Graph, rule: Fusion) -> list[Group]:
+    """The copies of a runtime with a layout of its own: maps to tokens and back, and maps at the ends of the graph.
+
+    With blocks, also between convolutions that its fast kernels take and those that they do not.
+    """
+    read = sum(prod(shape) for shape in graph.input_shapes if len(shape) == 3 and shape[0] > 4)
+    written = sum(prod(graph.shapes[i]) for i in graph.outputs if len(graph.shapes[i]) > 1)
+    turns = [op for op in graph.ops if op.kind == "layout" and op.view and to_or_from_map(op)]
+    plain: dict[int, bool] = {}  # maps that descend from a convolution: whether they are in the plain layout
+    for op in graph.ops if rule.blocks else ():
+        if len(op.out_shape) == 3 and prod(op.out_shape[1:]) > 1:
+            first = op.inputs[0]
+            if op.kind == "conv":
+                plain[op.output] = patched(op, *rule.blocks or (1, 1))
+                turns += [op] * (plain.get(first, plain[op.output]) != plain[op.output])
+            elif first in plain:
+                plain[op.output] = plain[first]
+    found = [Group("transpose", op.path, 0, 0, prod(op.in_shapes[0]), 0, 0) for op in turns]
+    return found + [Group(EDGE, EDGE, 0, 0, read, written, 0, calls=0)] * bool(read or written)
+
+
+def to_or_from_map(op: Op) -> bool:
+    """Is one of input and output a map (channels, height, width), and the other not?"""
+    return (len(op.in_shapes[0]) == 3) != (len(op.out_shape) == 3)
 
 
 def group(part: list[Op], owner: dict[int, int]) -> Group:
@@ -186,14 +170,6 @@ def group(part: list[Op], owner: dict[int, int]) -> Group:
 
 def order(class_: str) -> int:
     return WEIGHT.index(class_) if class_ in WEIGHT else -1
-
-
-def rule_of(runtime: str) -> Fusion:
-    """The fusion rule of a runtime. Raises NetlatheError with the legal names."""
-    name = ALIASES.get(runtime, runtime)
-    if name not in RUNTIMES:
-        raise unknown("runtime", runtime, RUNTIMES, code="device.runtime")
-    return RUNTIMES[name]
 
 
 def features(groups: Iterable[Group], batch: int = 1) -> dict[str, float]:

@@ -18,8 +18,9 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
 from netlathe.device.card import Model
 from netlathe.device.cardfile import PRECISIONS
-from netlathe.device.features import ALIASES, RUNTIMES, Row
+from netlathe.device.features import Row
 from netlathe.device.fit import fit_few
+from netlathe.device.fusion import ALIASES, RUNTIMES
 from netlathe.device.latency import row_of
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load

@@ -21,7 +21,8 @@ from netlathe.arch.pools import GlobalPool
 from netlathe.arch.rewrite import Rule, rewrite, walk
 from netlathe.arch.rounding import ten_percent
 from netlathe.cost.count import count
-from netlathe.device.card import Card
+from netlathe.device.card import Card, Model
+from netlathe.device.latency import known, predict
 from netlathe.device.roofline import WIDTH, roofline
 from netlathe.errors import NetlatheError
 
@@ -93,6 +94,45 @@ def roof_clock(card: Card) -> Clock:
         return Timing(parts, f"roofline of the {precision} figures of {card.id}: least times", roof.warnings)
 
     return clock
+
+
+def model_clock(card: Card, runtime: str, threads: int = 1) -> Clock:
+    """Times by prediction under a runtime: of the card's model where it has one."""
+
+    def clock(graph: Graph, precision: str, batch: int) -> Timing:
+        found = predict(graph, card, runtime=runtime, threads=threads, precision=precision, batch=batch)
+        return Timing(tuple(Part(*row[:2], row.bound, row.ms) for row in found.rows), found.basis, found.warnings)
+
+    return clock
+
+
+class Ceiling(NamedTuple):
+    """What a class of operators attains in a network, and the best of its operators alone, warm and cold."""
+
+    kind: str
+    unit: str
+    here: float
+    warm: float
+    cold: float
+
+
+def ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) -> list[Ceiling]:
+    """By class, the longest first: GFLOP/s where the class has MACs, else GB/s; classes without a row are left out."""
+    macs: dict[str, int] = {}
+    elements: dict[str, int] = {}
+    for group in known(graph, model.runtime).groups:
+        macs[group.class_] = macs.get(group.class_, 0) + group.macs * batch
+        moved = (group.read + group.write) * batch + group.weights
+        elements[group.class_] = elements.get(group.class_, 0) + moved
+    found = []
+    for kind, ms in divide(timing, "kind").items():
+        rows = [row for row in model.operators if row.of == kind]
+        if rows and ms:
+            compute = macs[kind] > 0
+            rate = (2e3 * macs[kind] if compute else 1e3 * WIDTH[model.precision] * elements[kind]) / ms
+            warm, cold = max(r.rate(r.warm_ms, compute) for r in rows), max(r.rate(r.cold_ms, compute) for r in rows)
+            found.append(Ceiling(kind, "GFLOP/s" if compute else "GB/s", rate / 1e9, warm / 1e9, cold / 1e9))
+    return found
 
 
 def divide(timing: Timing, what: str) -> dict[str, float]:

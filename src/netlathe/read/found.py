@@ -10,11 +10,15 @@ from netlathe.arch.node import Shape
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What costs need of a `Network`: its name, its input (of one image) and its graph. `notes` are for the user."""
+    """What costs need of a `Network`: its name, its input (of one image) and its graph. `notes` are for the user.
+
+    `file` is the ONNX file that it was read from, which can run as it is.
+    """
 
     name: str
     operators: Graph
     notes: tuple[str, ...] = ()
+    file: str = ""
 
     @property
     def input(self) -> Shape:

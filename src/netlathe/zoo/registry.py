@@ -21,6 +21,7 @@ PAPERS = (
     "googlenet",
     "unet",
     "resnet",
+    "resnet_cifar",
     "densenet",
     "mobilenetv1",
     "nasnet",

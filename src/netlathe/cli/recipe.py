@@ -1,0 +1,162 @@
+"""netlathe recipe: how networks are trained, as data. One thin sub-command a question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from netlathe.cli.common import emit, json_option, one_network, print_table, warn
+from netlathe.train import recipefile
+from netlathe.train.cautions import IMAGENET, cautions
+from netlathe.train.recipe import Recipe, peak_lr
+from netlathe.train.recipecheck import flat
+
+PLAIN_EPOCHS, PLAIN_PX = 90, 224  # of torchvision's first weights, the measure of cost
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field; again for each further one."
+)
+
+
+@click.group()
+def command() -> None:
+    """How networks are trained, as data: every hyperparameter with its source.
+
+    RECIPE is the name of a shipped recipe (see `netlathe recipe list`) or a file of your own, such as mine.toml.
+
+    \b
+      netlathe recipe show rsb-a3 --net resnet18
+      netlathe recipe diff torchvision-v1 torchvision-v2
+    """
+
+
+def value(x: Any) -> str:
+    """A field for people: - where a recipe does not read it."""
+    if x is None:
+        return "-"
+    if isinstance(x, list):
+        return ", ".join(map(value, x)) or "none"
+    return f"{x:.6g}" if isinstance(x, float) else json.dumps(x) if isinstance(x, bool) else str(x)
+
+
+def cost(recipe: Recipe, images: int) -> dict[str, float]:
+    """How much a training sees, and that over 90 epochs at 224 px: images, and pixels, which MACs follow."""
+    times = recipe.epochs / PLAIN_EPOCHS
+    return {
+        "images": recipe.epochs * images,
+        "steps": recipe.epochs * (images // recipe.batch),
+        "images_over_90_epochs": times,
+        "pixels_over_90_epochs": times * (recipe.resolution / PLAIN_PX) ** 2,
+    }
+
+
+def as_data(recipe: Recipe) -> dict[str, Any]:
+    """A recipe for programs: resolved, with what is derived."""
+    derived = {"key": recipefile.key(recipe), "peak_lr": peak_lr(recipe.optimiser, recipe.batch)}
+    return recipefile.resolved(recipe) | {"base": recipe.base} | derived
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """The recipes that come with Netlathe; cost is pixels seen over those of 90 epochs at 224 px."""
+    recipes = [recipefile.load(name) for name in recipefile.names()]
+    if as_json:
+        emit("recipe", {"recipes": [as_data(recipe) for recipe in recipes]})
+        return
+    rows = []
+    for recipe in recipes:
+        best = max(recipe.published, key=lambda result: result.top1, default=None)
+        pixels = cost(recipe, IMAGENET)["pixels_over_90_epochs"]
+        rows.append(
+            (
+                *(recipe.name, f"{recipe.epochs:g}", str(recipe.batch), str(recipe.resolution)),
+                *(recipe.optimiser.name, f"{peak_lr(recipe.optimiser, recipe.batch):.3g}", recipe.schedule.decay),
+                *(f"x {pixels:.2g}", f"{best.top1:.1f} {best.network}" if best else "-"),
+            )
+        )
+    print_table("", ("recipe", "epochs", "batch", "px", "optimiser", "lr", "decay", "cost", "best top-1 %"), rows)
+
+
+@command.command()
+@click.argument("name", metavar="RECIPE")
+@set_option
+@click.option("--net", metavar="NET", help="Say what the literature has against training this network by it.")
+@click.option("--images", type=click.IntRange(1), default=IMAGENET, show_default=True, help="In an epoch.")
+@click.option("--toml", "as_toml", is_flag=True, help="The complete file, to start a recipe of your own.")
+@json_option
+def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_toml: bool, as_json: bool) -> None:
+    """Every field of a recipe, with its source; ? marks what nobody has checked against it."""
+    recipe = recipefile.load(name, settings)
+    warnings = [str(caution) for caution in cautions(recipe, one_network(net), images)] if net else []
+    if as_json:
+        emit("recipe", as_data(recipe) | {"cost": cost(recipe, images)}, warnings)
+        return
+    if as_toml:
+        click.echo(recipefile.to_toml(recipe), nl=False)
+        warn(warnings)
+        return
+    rows: list[tuple[str, ...]] = []
+    for path, said in flat(recipefile.resolved(recipe)):
+        if path.partition(".")[0] not in recipefile.ABOUT:
+            doubted = path in recipe.unconfirmed or path.partition(".")[0] in recipe.unconfirmed
+            table = path.partition(".")[0]
+            first = table != path and not any(row[0].startswith(f"{table}.") for row in rows)
+            note = recipe.notes.get(path, recipe.notes.get(table, "") if first else "")
+            rows.append((path, value(said) + "?" * doubted, note))
+    print_fields(f"{recipe.name}: {recipe.title}", ("field", "value", "note"), rows)
+    click.echo(f"  source   {recipe.source}")
+    if recipe.base:
+        click.echo(f"  base     {recipe.base}")
+    seen = cost(recipe, images)
+    click.echo(
+        f"  cost     {seen['images'] / 1e6:,.3g} M images of {images:,}, {seen['steps']:,.0f} steps; "
+        f"x {seen['images_over_90_epochs']:.2g} the images and x {seen['pixels_over_90_epochs']:.2g} the pixels of "
+        f"{PLAIN_EPOCHS} epochs at {PLAIN_PX} px\n"
+        f"  peak lr  {peak_lr(recipe.optimiser, recipe.batch):.4g} at {recipe.batch} images a step\n"
+        f"  key      {recipefile.key(recipe)}"
+    )
+    if "published" in recipe.notes:
+        click.echo(f"  result   {recipe.notes['published']}")
+    for result in recipe.published:
+        click.echo(f"  result   {result.network} {result.top1:g} %" + (f" ({result.note})" if result.note else ""))
+    warn(warnings)
+
+
+@command.command()
+@click.argument("a")
+@click.argument("b")
+@json_option
+def diff(a: str, b: str, as_json: bool) -> None:
+    """The way from recipe A to recipe B, field by field, with B's notes; - where a recipe does not read the field."""
+    one, other = recipefile.load(a), recipefile.load(b)
+    found = recipefile.diff(one, other)
+    notes = [other.notes.get(step.field, "") for step in found]
+    if as_json:
+        steps = [step._asdict() | {"note": note} for step, note in zip(found, notes, strict=True)]
+        emit("recipe", {"a": one.name, "b": other.name, "differences": steps})
+        return
+    if not found:
+        click.echo(f"{one.name} and {other.name} train alike")
+        return
+    rows = [(d.field, value(d.a), value(d.b), note) for d, note in zip(found, notes, strict=True)]
+    print_fields("", ("field", one.name, other.name, "note"), rows)
+    results = {result.network: result.top1 for result in one.published}
+    for result in other.published:
+        if result.network in results:
+            gain = result.top1 - results[result.network]
+            click.echo(f"  result   {result.network} {results[result.network]:g} -> {result.top1:g} % ({gain:+.2f})")
+
+
+def print_fields(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table of texts, columns as wide as they need; a last column that is empty goes without its head."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    if not any(row[-1] for row in rows):
+        columns = (*columns[:-1], "")
+    if title:
+        click.echo(title + "\n")
+    for row in [columns, *rows]:
+        click.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo()

@@ -1,0 +1,114 @@
+"""What the verbs that train share: images, a recipe with changes, a time limit, a bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netlathe.errors import MissingExtra
+from netlathe.units import seconds
+
+if TYPE_CHECKING:
+    from netlathe.train.images import Splits
+    from netlathe.train.loop import Tick
+    from netlathe.train.recipe import Recipe
+
+
+class Span(click.ParamType[float]):
+    """A time with a unit, in seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return value if isinstance(value, float) else seconds(str(value))
+
+
+data_option = click.option(
+    "--data", default="digits", show_default=True, metavar="SOURCE", help="A folder, a CSV, an .npz, or digits."
+)
+recipe_option = click.option("--recipe", "recipe_name", default="small", show_default=True, help="A name or a file.")
+set_option = click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe, such as optimiser.lr."
+)
+epochs_option = click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
+time_option = click.option("--time", "limit", type=Span(), help="A wall: everything is written by then, such as 30m.")
+px_option = click.option("--resolution", type=click.IntRange(8), metavar="PX", help="Of training and test.")
+train_threads_option = click.option("--threads", type=click.IntRange(1), help="Of torch; all cores without it.")
+
+
+def needs_torch() -> None:
+    """Raise MissingExtra, before any work, where the extra is not installed."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("torch", "train") from None
+
+
+def recipe_of(name: str, changes: tuple[str, ...], resolution: int | None, batch: int | None = None) -> Recipe:
+    """The recipe of that name or file with changes on top; `resolution` is for training and test."""
+    from netlathe.train.recipefile import load
+
+    return load(name, settings(changes, resolution, batch))
+
+
+def settings(changes: tuple[str, ...], resolution: int | None, batch: int | None) -> list[str]:
+    """Changes of a recipe, with those that have options of their own."""
+    words = [*changes]
+    if resolution is not None:
+        words += [f"resolution={resolution}", f"evaluate.resolution={resolution}"]
+    if batch is not None:
+        words += [f"batch={batch}"]
+    return words
+
+
+def images_of(source: str, recipe: Recipe) -> Splits:
+    """The images of a source, large enough for the recipe; what is odd about them goes to stderr."""
+    from netlathe.cli.common import progress_bar
+    from netlathe.train.images import load
+
+    size = max(recipe.resolution, ceil(recipe.evaluate.resolution / recipe.evaluate.crop))
+    with progress_bar("decoding") as progress:
+        splits = load(source, size=size, progress=progress)
+    for line in splits.report.lines():
+        click.echo(line, err=True)
+    return splits
+
+
+@contextmanager
+def training_bar(title: str) -> Iterator[Callable[[Tick], None]]:
+    """A bar on stderr; where that is no terminal, a line every ten seconds."""
+    from netlathe.train.lines import every, said
+
+    if not sys.stderr.isatty():
+        yield every(10.0, lambda tick: click.echo(f"{title}: {said(tick)}", err=True))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, said="")
+        yield lambda tick: bar.update(task, completed=tick.seen, total=tick.total, said=said(tick))
+
+
+def folder_of(output: Path) -> Path:
+    """The folder of a run. Raises where a file is in its place."""
+    if output.exists() and not output.is_dir():
+        raise click.BadParameter(f"{output} is a file; the run needs a folder", param_hint="-o")
+    return output
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Says, after Ctrl-C, that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("everything is saved; the same command goes on from there", err=True)
+        raise

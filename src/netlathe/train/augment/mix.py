@@ -1,0 +1,72 @@
+"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) of neighbours: image i is mixed with image i^1.
+
+Fixed pairs keep a batch the same when it is cut into even slices for several processes; who is whose neighbour is
+random all the same, for the order of the images is. Both images of a pair share lambda, and the box.
+"""
+
+from __future__ import annotations
+
+from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.train.draws import Draws
+from netlathe.train.recipe import Mix
+
+try:
+    import torch
+    from torch import Tensor
+except ImportError as error:
+    raise MissingExtra("torch", "train") from error
+
+
+def mixed(x: Tensor, targets: Tensor, mix: Mix, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) and soft targets (N, K), mixed by pairs; the last of an odd number stays as it is.
+
+    With CutMix lambda becomes the exact share of pixels that an image keeps, since the image's edge cuts some boxes.
+    Raises NetlatheError where the two do not agree on N.
+    """
+    if len(x) != len(targets):
+        raise NetlatheError(f"{len(x)} images and {len(targets)} targets", code="augment.mix")
+    pairs = len(x) // 2
+    if not (mix.mixup or mix.cutmix) or not pairs:
+        return x, targets
+    kept, share = (
+        weight.to(x.device) for weight in weights(x.shape[2], x.shape[3], mix, draws.at(slice(0, 2 * pairs, 2)))
+    )
+    return _paired(x, kept[:, None]), _paired(targets, share[:, None])
+
+
+def _paired(x: Tensor, kept: Tensor) -> Tensor:
+    """Each of a pair times `kept`, plus its neighbour times the rest. Weights 0 and 1 copy exactly."""
+    made = x.clone(memory_format=torch.preserve_format)
+    end = 2 * len(kept)
+    left, right, rest = x[0:end:2], x[1:end:2], 1 - kept
+    made[0:end:2] = (left * kept).add_(right * rest)
+    made[1:end:2] = (right * kept).add_(left * rest)
+    return made
+
+
+def weights(height: int, width: int, mix: Mix, draws: Draws) -> tuple[Tensor, Tensor]:
+    """What each pair keeps of itself: by pixel, (P, H, W), and of its target, (P,). float32."""
+    cut = (
+        draws.uniform("mix switch") < mix.switch
+        if mix.mixup and mix.cutmix
+        else torch.full((len(draws),), bool(mix.cutmix))
+    )
+    lam = torch.where(cut, draws.beta("cutmix", mix.cutmix or 1), draws.beta("mixup", mix.mixup or 1))
+    lam = torch.where(draws.uniform("mix prob") < mix.prob, lam, 1.0)
+    side = torch.sqrt(1 - lam)
+    inside = [
+        _span(length, side, place)
+        for length, place in zip((height, width), draws.uniform("cutmix place", 2).T, strict=True)
+    ]
+    box = inside[0][:, :, None] & inside[1][:, None, :]
+    by_pixel = torch.where(cut[:, None, None], 1 - box.float(), lam[:, None, None])
+    share = torch.where(cut, 1 - box.sum((1, 2)) / (height * width), lam)
+    return by_pixel, share
+
+
+def _span(length: int, share: Tensor, place: Tensor) -> Tensor:
+    """Positions within a share of the length round a place, cut at the ends: (P, length)."""
+    size, centre = (share * length).floor()[:, None], (place * length).floor()[:, None]
+    start = centre - (size / 2).floor()
+    at = torch.arange(length)
+    return (at >= start) & (at < start + size)

@@ -1,0 +1,156 @@
+"""From uint8 pixels to what a network sees: `augmented`, `normalised` and `erased` for training, `prepared` for tests.
+
+Which random number goes where is said here and in policy.py: every image draws its own, by name (`train.draws`), so an
+image's pixels do not depend on its batch. Operations come in the order of the fields of `Augment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.train.augment import colour
+from netlathe.train.augment.erase import erased
+from netlathe.train.augment.geometry import centred, fitted, pad_cropped, random_boxes, resampled, whole
+from netlathe.train.augment.kinds import by_kind
+from netlathe.train.augment.policy import by_policy, modes_of
+from netlathe.train.draws import Draws
+from netlathe.train.recipe import Augment, Evaluate
+
+try:
+    import torch
+    from torch import Tensor
+except ImportError as error:
+    raise MissingExtra("torch", "train") from error
+
+__all__ = ["augmented", "erased", "normalised", "prepared"]
+
+CHUNK = 256 * 64 * 64  # pixels that go through at a time: many images of a kind together, and memory stays bounded
+BLUR = (0.1, 2.0)  # px of standard deviation, SimCLR's
+
+
+def augmented(pixels: Tensor, augment: Augment, resolution: int, draws: Draws) -> Tensor:
+    """Training images: (N, H, W, C) uint8 -> (N, C, r, r) float32, channels last, of values 0..1; C is 1 or 3.
+
+    All of the recipe but erasing, which comes after `normalised`. Raises NetlatheError for pixels of another shape or
+    type, or where the recipe does not resize and the size is another.
+    """
+    _check(pixels)
+    if len(draws) != len(pixels):
+        raise NetlatheError(f"{len(pixels)} images and numbers for {len(draws)}", code="augment.draws")
+    made = torch.empty((len(pixels), resolution, resolution, pixels.shape[3]), device=pixels.device)
+    few = max(1, CHUNK // resolution**2)
+    for start in range(0, len(pixels), few):
+        some = slice(start, start + few)
+        _augment(made[some], pixels[some], augment, draws.at(some))
+    return made.permute(0, 3, 1, 2)
+
+
+def _augment(made: Tensor, pixels: Tensor, augment: Augment, draws: Draws) -> None:
+    """Some of the images, into their place: (n, r, r, C) float32."""
+    pixels = cropped(pixels, augment, made.shape[1], draws)
+    if augment.flip:
+        pixels = by_kind(pixels, _happens(draws, "flip", augment.flip), lambda x, on, _: x.flip(2) if on else x)
+    if augment.policy == "none" and not (any(augment.jitter) or augment.lighting or augment.grey or augment.blur):
+        torch.div(pixels, 255, out=made)
+    else:
+        planes = recoloured(pixels.permute(0, 3, 1, 2).contiguous(), augment, draws)
+        torch.div(torch.stack(planes.unbind(1), 3), 255, out=made)
+
+
+def cropped(pixels: Tensor, augment: Augment, resolution: int, draws: Draws) -> Tensor:
+    """The part of each image that is shown: (N, H, W, C) -> (N, r, r, C) uint8."""
+    height, width = pixels.shape[1:3]
+    modes = modes_of(augment, draws, "crop mode")
+    if augment.crop == "rrc":
+        boxes = random_boxes(draws, height, width, augment.scale, augment.ratio)
+        return resampled(pixels, boxes, (resolution, resolution), modes)
+    if augment.crop == "none":
+        if (height, width) != (resolution, resolution):
+            raise NetlatheError(
+                f"images of {height} x {width} px, and a recipe for {resolution} px that does not resize",
+                code="augment.size",
+                path="augment.crop",
+                hint="crop = 'resize', 'rrc' or 'pad' resizes",
+            )
+        return pixels
+    if min(height, width) != resolution:
+        pixels = by_kind(pixels, modes, lambda x, mode, _: fitted(x, resolution, mode))
+    if augment.crop == "pad":
+        return pad_cropped(pixels, resolution, augment.pad, augment.pad_mode, draws)
+    return centred(pixels, resolution)
+
+
+def recoloured(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
+    """Policy, jitter, lighting, grey and blur: (N, C, r, r) uint8, the same shape out. Each rounds, as in Pillow."""
+    if augment.policy != "none":
+        x = by_policy(x, augment, draws)
+    if any(augment.jitter):
+        x = jittered(x, augment, draws)
+    if augment.lighting:
+        x = whole(colour.lighting(x.float(), draws.normal("lighting", 3) * augment.lighting))
+    if augment.grey:
+        on = _happens(draws, "grey", augment.grey)
+        x = by_kind(x, on, lambda y, on, _: whole(colour.grey(y.float())).expand_as(y) if on else y)
+    if augment.blur:
+        on = _happens(draws, "blur", augment.blur)
+        sigma = BLUR[0] + (BLUR[1] - BLUR[0]) * draws.uniform("blur sigma")
+        x = by_kind(x, on, lambda y, on, at: whole(colour.blur(y.float(), sigma[at])) if on else y)
+    return x
+
+
+def jittered(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
+    """Brightness, contrast, saturation and hue, in an order of the image's own, with `jitter_prob`: uint8."""
+    operations = (colour.brightness, colour.contrast, colour.saturation, colour.hue)
+    strength = torch.tensor(augment.jitter)
+    low, high = (1 - strength).clamp(min=0), 1 + strength
+    low[3], high[3] = -strength[3], strength[3]
+    factor = low + (high - low) * draws.uniform("jitter", 4)
+
+    def one(y: Tensor, turns: tuple[int, ...], at: Tensor) -> Tensor:
+        z = y.float()
+        for kind in turns:
+            z = operations[kind](z, factor[at, kind])
+        return whole(z) if turns else y
+
+    turns = draws.uniform("jitter order", 4).argsort(stable=True, dim=1).tolist()
+    on = _happens(draws, "jitter prob", augment.jitter_prob)
+    mine = (tuple(kind for kind in row if augment.jitter[kind]) if o else () for row, o in zip(turns, on, strict=True))
+    return by_kind(x, mine, one)
+
+
+def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(x - mean) / std by channel: (N, C, H, W), channels last."""
+    count, channels, height, width = x.shape
+    # Rows of width x channels: a last axis of 3 would be worked through by threes.
+    rows = x.permute(0, 2, 3, 1).reshape(-1, width * channels)
+    centre, scale = (torch.tensor(list(part), dtype=x.dtype, device=x.device).repeat(width) for part in (mean, std))
+    return (rows - centre).div_(scale).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def prepared(pixels: Tensor, evaluate: Evaluate, resolution: int) -> Tensor:
+    """Test images: (N, H, W, C) uint8 -> (N, C, r, r) float32 0..1, channels last; nothing random.
+
+    Resized, antialiased, so that the short side has resolution / `evaluate.crop` px, then cut in the middle.
+    """
+    _check(pixels)
+    side = int(resolution / evaluate.crop + 1e-6)  # timm rounds down; 224 / (224 / 232) is to be 232
+    return _scaled(centred(fitted(pixels, side, evaluate.interpolation), resolution).permute(0, 3, 1, 2))
+
+
+def _scaled(x: Tensor) -> Tensor:
+    """uint8 -> float32 0..1, channels last: (N, C, H, W)."""
+    return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def _happens(draws: Draws, what: str, share: float) -> list[bool]:
+    happens: list[bool] = (draws.uniform(what) < share).tolist()
+    return happens
+
+
+def _check(pixels: Tensor) -> None:
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+        raise NetlatheError(
+            f"images must be uint8 of shape (N, height, width, 1 or 3), not {pixels.dtype} of {tuple(pixels.shape)}",
+            code="augment.pixels",
+        )

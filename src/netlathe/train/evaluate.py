@@ -1,0 +1,79 @@
+"""Outputs of a network over a set of images, and what they say: accuracy, confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netlathe.train.augment.pipeline import normalised, prepared
+from netlathe.train.images import ImageSet
+from netlathe.train.recipe import Recipe
+
+BATCH = 128
+
+
+class Normal(NamedTuple):
+    """Mean and standard deviation by channel, of pixels from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def normal_of(images: ImageSet, sample: int = 4096) -> Normal:
+    """Those of the first `sample` images. A channel that never varies gets a standard deviation of 1."""
+    pixels = np.asarray(images.pixels[:sample], np.float32).reshape(-1, images.pixels.shape[-1]) / 255
+    mean, std = pixels.mean(0, dtype=np.float64), pixels.std(0, dtype=np.float64)
+    return Normal(tuple(map(float, mean)), tuple(float(s) if s > 1e-6 else 1.0 for s in std))
+
+
+Ready = Callable[[Tensor], Tensor]  # uint8 (N, H, W, C) -> float32 (N, C, r, r)
+
+
+def ready(recipe: Recipe, normal: Normal, resolution: int | None = None) -> Ready:
+    """How the recipe prepares images for a test, at its test resolution or another."""
+
+    def prepare(pixels: Tensor) -> Tensor:
+        x = prepared(pixels, recipe.evaluate, resolution or recipe.evaluate.resolution)
+        return normalised(x, normal.mean, normal.std)
+
+    return prepare
+
+
+@torch.no_grad()
+def outputs(
+    run: Callable[[Tensor], Tensor],
+    images: ImageSet,
+    prepare: Ready,
+    *,
+    device: str | torch.device = "cpu",
+    rows: slice = slice(None),
+) -> NDArray[np.float32]:
+    """What `run` gives for the images of `rows`, batch by batch: (N, classes)."""
+    pixels = images.pixels[rows]
+    found = []
+    for start in range(0, len(pixels), BATCH):
+        x = prepare(torch.from_numpy(np.array(pixels[start : start + BATCH])).to(device))
+        found.append(run(x).float().cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, len(images.classes)), np.float32)
+
+
+def hits(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> int:
+    """How many images have their largest output at their label."""
+    return int((logits.argmax(1) == labels).sum())
+
+
+def confusion(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts by (true class, predicted class)."""
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (labels, logits.argmax(1)), 1)
+    return table
+
+
+def accuracy(module: nn.Module, images: ImageSet, prepare: Ready, *, device: str | torch.device = "cpu") -> float:
+    """Share of the images that the module in evaluation mode gets right."""
+    return hits(outputs(module.eval(), images, prepare, device=device), images.labels) / max(1, len(images.labels))

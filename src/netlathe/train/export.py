@@ -1,0 +1,64 @@
+"""The files that a training leaves: weights by path, and the network that runs anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from netlathe.arch.network import Network
+from netlathe.errors import MissingExtra
+from netlathe.files import write_bytes
+from netlathe.lower.onnx import to_onnx
+from netlathe.lower.weights import Array
+from netlathe.train.evaluate import Normal
+from netlathe.train.recipe import Recipe
+
+try:
+    from safetensors.numpy import load, save
+except ImportError as error:
+    raise MissingExtra("safetensors", "train") from error
+
+WEIGHTS, MODEL = "weights.safetensors", "model.onnx"
+
+
+def write_weights(folder: Path, module: nn.Module) -> None:
+    """The weights of a module by path, as float32."""
+    tensors = {
+        name: np.ascontiguousarray(tensor.detach().float().cpu().numpy())
+        for name, tensor in module.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    write_bytes(folder / WEIGHTS, save(tensors))
+
+
+def read_weights(folder: Path) -> dict[str, Array]:
+    """The weights that a training kept."""
+    found: dict[str, Array] = load((folder / WEIGHTS).read_bytes())
+    return found
+
+
+def export(
+    folder: Path, network: Network, normal: Normal, recipe: Recipe, classes: tuple[str, ...], seed: int
+) -> None:
+    """Write model.onnx with the weights that were kept: (batch, C, r, r) normalised pixels -> (batch, classes).
+
+    What a user needs to feed it is in its metadata: classes, mean, std, resolution, crop, interpolation.
+    """
+    model = to_onnx(network, read_weights(folder), batch=None)
+    about: dict[str, Any] = {
+        "netlathe.classes": "\n".join(classes),
+        "netlathe.mean": " ".join(map(repr, normal.mean)),
+        "netlathe.std": " ".join(map(repr, normal.std)),
+        "netlathe.resolution": recipe.evaluate.resolution,
+        "netlathe.crop": recipe.evaluate.crop,
+        "netlathe.interpolation": recipe.evaluate.interpolation,
+        "netlathe.recipe": recipe.name,
+        "netlathe.seed": seed,
+    }
+    for name, value in about.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = name, str(value)
+    write_bytes(folder / MODEL, model.SerializeToString())

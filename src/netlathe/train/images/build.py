@@ -1,0 +1,236 @@
+"""From a source to an entry of the cache: read every file once to know it, choose the canvas, then decode.
+
+Two passes, because the canvas follows from all sizes and the order of the entry from all contents. Both run on every
+core: Pillow decodes and resizes without holding Python's lock, so threads are enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlathe.errors import NetlatheError
+from netlathe.train.images import cache as store
+from netlathe.train.images.cache import Entry
+from netlathe.train.images.decode import DECODER, Canvas, Header, Unreadable, decode, digest, look, quiet, resized
+from netlathe.train.images.sources import Files, Skipped, Source, Stack
+
+Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
+T = TypeVar("T")
+SAME_RATIO = 1.02  # largest over smallest width / height of images that count as of one shape
+CHUNK = 64  # images of one task
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What the first pass found, in the order of the entry: the images `rows` of the source, on a canvas."""
+
+    rows: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    sizes: NDArray[np.int32]
+    canvas: Canvas
+    facts: dict[str, Any]
+
+
+def stored(
+    source: Source, size: int, channels: int | None, cache: Path, limit: int, progress: Progress | None
+) -> tuple[Entry, bool]:
+    """The entry of a source, and whether it had to be decoded now. Raises NetlatheError where no image can be read."""
+    name, trusted = store.mark(source.files, source.layout, str(size), str(channels), DECODER)
+    key = store.seen(cache, name)
+    entry = store.look_up(cache, key) if key else None
+    if entry is not None:
+        return entry, False
+    with quiet():
+        images = source.open()
+        plan = planned(images, size, channels, source, progress)
+        key = content_key(images, plan)
+        entry = store.look_up(cache, key)
+        built = entry is None
+        if entry is None:
+            need = len(plan.rows) * plan.canvas.height * plan.canvas.width * plan.canvas.channels
+            with store.building(cache, key, need, limit) as folder:
+                write(images, plan, folder, source, progress)
+            entry = store.look_up(cache, key)
+    if entry is None:
+        raise NetlatheError("an entry vanished while it was made", code="images.cache", path=str(cache / key))
+    if trusted:
+        with suppress(
+            OSError
+        ):  # a cache that others filled may be closed for writing; next time the files are read again
+            store.remember(cache, name, key)
+    return entry, built
+
+
+def planned(images: Files | Stack, size: int, channels: int | None, source: Source, progress: Progress | None) -> Plan:
+    """The first pass: digests, sizes and colours, hence the canvas and the order of the entry."""
+    count = len(images.names)
+    if isinstance(images, Files):
+        paths = images.paths
+        chunks = spread(lambda lo, hi: [header(path) for path in paths[lo:hi]], count, "reading", progress)
+    else:
+        pixels = images.pixels
+        chunks = spread(lambda lo, hi: [array_header(x) for x in pixels[lo:hi]], count, "reading", progress)
+    headers = [header for chunk in chunks for header in chunk]
+    good = [i for i, header in enumerate(headers) if not header.fault]
+    skipped = [*source.skipped, *(Skipped(images.names[i], h.fault) for i, h in enumerate(headers) if h.fault)]
+    if not good:
+        raise nothing_left(source, skipped)
+    splits = images.splits.tolist()
+    order = sorted(good, key=lambda i: (splits[i], headers[i].digest, images.names[i]))
+    sizes = np.array([(headers[i].width, headers[i].height) for i in order], np.int32)
+    colour = any(headers[i].colour for i in good)
+    facts = {
+        "modes": dict(Counter(headers[i].mode for i in good).most_common()),
+        "grey": sum(not headers[i].colour for i in good),
+        "turned": sum(headers[i].turned for i in good),
+        "animated": sum(headers[i].frames > 1 for i in good),
+        "skipped": skipped,
+        "notes": images.notes if isinstance(images, Stack) else (),
+    }
+    return Plan(
+        np.array(order, np.int64),
+        np.frombuffer(b"".join(headers[i].digest for i in order), ">u8").astype(np.uint64).reshape(-1, 2),
+        sizes,
+        canvas_for(sizes, size, channels or (3 if colour else 1)),
+        facts,
+    )
+
+
+def header(path: Path) -> Header:
+    """The header of a file."""
+    try:
+        return look(path.read_bytes())
+    except OSError as error:
+        return Header(b"", fault=f"cannot be read ({error.strerror})")
+
+
+def array_header(x: NDArray[np.uint8]) -> Header:
+    """The header of an image (H, W, C) in an array."""
+    height, width, channels = x.shape
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    return Header(digest(f"{x.shape}".encode() + x.tobytes()), width, height, mode, channels > 1)
+
+
+def canvas_for(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
+    """The shape that all images get: theirs if they share one, else a square; the short side is `size`, or that of
+    the largest image if all are smaller."""
+    side = min(size, int(sizes.min(axis=1).max()))
+    ratios = sizes[:, 0] / sizes[:, 1]
+    ratio = float(np.median(ratios)) if ratios.max() <= SAME_RATIO * ratios.min() else 1.0
+    return Canvas(round(side * max(1 / ratio, 1)), round(side * max(ratio, 1)), channels)
+
+
+def content_key(images: Files | Stack, plan: Plan) -> str:
+    """A hash of all that an entry holds."""
+    names = "\0".join(images.names[i] for i in plan.rows)
+    rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows]])
+    said = json.dumps([plan.canvas, images.classes, plan.facts, DECODER])
+    return store.hashed(names, plan.digests.tobytes(), rows.tobytes(), said)
+
+
+def write(images: Files | Stack, plan: Plan, folder: Path, source: Source, progress: Progress | None) -> None:
+    """The second pass: the files of an entry, without the images that turn out to be unreadable."""
+    shape = (len(plan.rows), *plan.canvas)
+    row_bytes = int(np.prod(plan.canvas))
+    with (folder / "pixels.npy").open("w+b") as file:
+        np.lib.format.write_array_header_1_0(file, array_form(shape))
+        file.flush()
+        start, number = file.tell(), file.fileno()
+
+        # Writing through a memory map would end the process with a signal where the disk is full.
+        def task(low: int, high: int) -> list[tuple[int, str]]:
+            faults: list[tuple[int, str]] = []
+            blocks = [pixels_of(images, plan, k, faults) for k in range(low, high)]
+            write_all(number, b"".join(blocks), start + low * row_bytes)
+            return faults
+
+        faults = [fault for part in spread(task, shape[0], "decoding", progress) for fault in part]
+        kept = np.delete(np.arange(shape[0]), [k for k, _ in faults])
+        for new, old in enumerate(kept):
+            if new != old:
+                write_all(number, os.pread(number, row_bytes, start + int(old) * row_bytes), start + new * row_bytes)
+        os.ftruncate(number, start + len(kept) * row_bytes)
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, array_form((len(kept), *plan.canvas)))
+        file.flush()
+        assert file.tell() == start, "numpy leaves room in its header for longer shapes"
+        os.fsync(number)
+    skipped = plan.facts["skipped"] + [Skipped(images.names[plan.rows[k]], why) for k, why in faults]
+    if not len(kept):
+        raise nothing_left(source, skipped)
+    rows = plan.rows[kept]
+    digests, sizes = plan.digests[kept], plan.sizes[kept]
+    with (folder / "rows.npz").open("wb") as table:
+        np.savez(table, labels=images.labels[rows], splits=images.splits[rows], digests=digests, sizes=sizes)
+    facts = plan.facts | {"skipped": skipped, "names": [images.names[i] for i in rows], "classes": images.classes}
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def array_form(shape: Sequence[int]) -> dict[str, Any]:
+    """What the header of an npy file says."""
+    return {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
+
+
+def pixels_of(images: Files | Stack, plan: Plan, k: int, faults: list[tuple[int, str]]) -> bytes:
+    """The pixels of an image on the canvas; zeros, and a fault, where there are none."""
+    i = int(plan.rows[k])
+    try:
+        if isinstance(images, Stack):
+            same = images.pixels.shape[1:] == plan.canvas
+            return images.pixels[i].tobytes() if same else resized(images.pixels[i], plan.canvas)
+        data = images.paths[i].read_bytes()
+        if digest(data) != plan.digests[k].astype(">u8").tobytes():
+            raise Unreadable("the file changed while it was read")
+        return decode(data, plan.canvas)
+    except OSError as error:
+        faults.append((k, f"cannot be read ({error.strerror})"))
+    except Unreadable as error:
+        faults.append((k, str(error)))
+    return bytes(int(np.prod(plan.canvas)))
+
+
+def write_all(number: int, data: bytes, at: int) -> None:
+    """Write bytes at a place of a file. Raises OSError, also where the disk is full."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(number, data[done:] if done else data, at + done)
+
+
+def spread(task: Callable[[int, int], T], count: int, what: str, progress: Progress | None) -> list[T]:
+    """The task on [low, high) chunks of 0..count on every core that is ours, results in order."""
+    chunks = [(low, min(low + CHUNK, count)) for low in range(0, count, CHUNK)]
+    found: list[T] = []
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting = [pool.submit(task, *chunk) for chunk in chunks]
+        try:
+            for (_, high), future in zip(chunks, waiting, strict=True):
+                found.append(future.result())
+                if progress is not None:
+                    progress(what, high, count)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return found
+
+
+def cores() -> int:
+    """The cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def nothing_left(source: Source, skipped: Sequence[Skipped]) -> NetlatheError:
+    """An error for a source of which every image was skipped."""
+    reasons = Counter(reason for _, reason in skipped).most_common(5)
+    said = "".join(f"\n  {count:,}: {reason}" for reason, count in reasons)
+    return NetlatheError(f"no image can be read{said}", code="images.unreadable", path=source.place)

@@ -1,0 +1,208 @@
+"""One image file: what its header says, and its pixels on a canvas.
+
+The pixels are those that a viewer shows: turned as EXIF says, transparent parts on white, the first frame of an
+animation, CMYK and palettes as colours. 16 bits become 8 by their full range, 0..65535. Pixels of 32 bits or floating
+point have no agreed range: such a file is a fault.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from importlib import import_module
+from io import BytesIO
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlathe.errors import MissingExtra
+
+try:
+    import PIL
+    from PIL import ExifTags, Image
+except ImportError:
+    raise MissingExtra("pillow", "train") from None
+
+DECODER = f"1 of Pillow {PIL.__version__}"  # counts up when the same file gives other pixels
+# Formats of photographs and drawings only: Pillow would run other programs for some (EPS), and guess at others (TGA).
+PLUGINS = ("Jpeg", "Mpo", "Png", "Gif", "WebP", "Bmp", "Tiff", "Ppm", "Avif")
+for plugin in PLUGINS:  # now, because threads cannot load them later without racing
+    with suppress(ImportError):  # an older Pillow without AVIF
+        import_module(f"PIL.{plugin}ImagePlugin")
+FORMATS = tuple(name for name in (*map(str.upper, PLUGINS), "DIB") if name in Image.OPEN)
+# HEIC, which Pillow does not read, is here so that its files are named as skipped images.
+SUFFIXES = frozenset(
+    (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "bmp", "dib"),
+        *("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "avif", "heic", "heif"),
+    )
+)
+GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Canvas(NamedTuple):
+    """The shape of every image of a cache, in pixels."""
+
+    height: int
+    width: int
+    channels: int
+
+
+class Header(NamedTuple):
+    """What a file says before it is decoded; the size is the one that a viewer shows."""
+
+    digest: bytes
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    colour: bool = False
+    frames: int = 1
+    turned: bool = False  # EXIF says other than upright
+    fault: str = ""
+
+
+class Unreadable(Exception):
+    """A file gives no pixels; the text is the reason, in words that files share."""
+
+
+def digest(data: bytes | memoryview) -> bytes:
+    """What tells contents apart: 16 bytes."""
+    return blake2b(data, digest_size=16).digest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's warnings about odd files say nothing here; the one about bombs is an error, and so skips a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def look(data: bytes) -> Header:
+    """The header of a file."""
+    content = digest(data)
+    try:
+        image = opened(data)
+        late = image.format == "PNG" and "exif" not in image.info  # asking for it would decode the image
+        turn = 1 if late else orientation(image)
+        width, height = reversed(image.size) if turn in TURNED else image.size
+        frames = getattr(image, "n_frames", 1)
+    except Unreadable as error:
+        return Header(content, fault=str(error))
+    except Exception as error:
+        return Header(content, fault=reason(error))
+    return Header(content, width, height, image.mode, image.mode not in GREY, frames, turn in TURNS)
+
+
+def decode(data: bytes, canvas: Canvas) -> bytes:
+    """The pixels of a file on a canvas, row by row. Raises Unreadable.
+
+    The largest part of the canvas's shape is cut from the middle and resized, with antialiasing.
+    """
+    try:
+        image = opened(data)
+        shrink_while_decoding(image, canvas)
+        image.load()  # PNG files may have their EXIF data behind the pixels
+        turn = orientation(image)
+        image = fitted(flat(image, canvas.channels), canvas, turned=turn in TURNED)
+        if turn in TURNS:
+            image = image.transpose(TURNS[turn])
+        return image.tobytes()
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(reason(error)) from error
+
+
+def resized(pixels: NDArray[np.uint8], canvas: Canvas) -> bytes:
+    """As `decode`, for an image (H, W, C) that is an array already; C is 1, 3 or 4 (with alpha)."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return fitted(flat(image, canvas.channels), canvas, turned=False).tobytes()
+
+
+def opened(data: bytes) -> Image.Image:
+    """The image, not yet decoded."""
+    if not data:
+        raise Unreadable("an empty file")
+    try:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except PIL.UnidentifiedImageError:
+        raise Unreadable("not an image of a known format") from None
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's orientation; 1, upright, where the EXIF data cannot be read, and for TIFF, which Pillow turns itself."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def shrink_while_decoding(image: Image.Image, canvas: Canvas) -> None:
+    """Let a large JPEG be decoded at 1/2, 1/4 or 1/8, still at least twice the canvas, and without colours for grey."""
+    if image.format in ("JPEG", "MPO"):
+        width, height = reversed(image.size) if orientation(image) in TURNED else image.size
+        scale = 2 * max(canvas.width / width, canvas.height / height)
+        mode = "L" if canvas.channels == 1 and image.mode == "RGB" else None
+        image.draft(mode, (ceil(image.width * scale), ceil(image.height * scale)))
+
+
+def flat(image: Image.Image, channels: int) -> Image.Image:
+    """Grey or red, green and blue, 8 bits each, nothing transparent."""
+    if image.mode == "F":
+        raise Unreadable("floating-point pixels, which have no agreed range")
+    if image.mode == "I" or image.mode.startswith("I;"):
+        values: NDArray[Any] = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise Unreadable("pixels of 32 bits, which have no agreed range")
+        image = Image.fromarray(eight_bits(values))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """0..65535 to the nearest of 0..255."""
+    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def fitted(image: Image.Image, canvas: Canvas, *, turned: bool) -> Image.Image:
+    """The middle of an image, resized to the canvas, or to the canvas on its side where the image is still turned."""
+    width, height = (canvas.height, canvas.width) if turned else (canvas.width, canvas.height)
+    if image.size == (width, height):
+        return image
+    kept_width = min(image.width, image.height * width / height)
+    kept_height = min(image.height, image.width * height / width)
+    left, top = (image.width - kept_width) / 2, (image.height - kept_height) / 2
+    box = (left, top, left + kept_width, top + kept_height)
+    return image.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+
+
+def reason(error: Exception) -> str:
+    """Why a file gives no pixels, without what is particular to it."""
+    text = str(error).lower()
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's guard against decompression bombs"
+    if any(word in text for word in ("truncated", "broken", "premature", "data stream")):
+        return "the file is cut off or damaged"
+    return f"cannot be decoded ({type(error).__name__}: {error})"

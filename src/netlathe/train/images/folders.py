@@ -1,0 +1,118 @@
+"""Folders of images: a folder for each class, and perhaps train/, val/ and test/ around them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from netlathe.errors import NetlatheError
+from netlathe.train.images.decode import SUFFIXES
+from netlathe.train.images.sources import (
+    FREE,
+    LAYOUTS,
+    SPLITS,
+    TRAIN,
+    Files,
+    Source,
+    listed,
+    printable,
+    sorted_classes,
+    unreadable,
+)
+
+
+def folder_source(root: Path) -> Source:
+    """Class folders, or split folders of class folders."""
+    below = folders(root)
+    splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and folders(root / name)}
+    if not splits:
+        parts = {"": (FREE, below)}
+    elif TRAIN in splits.values():
+        parts = {name: (code, folders(root / name)) for name, code in splits.items()}
+    else:
+        said = " and ".join(f"{name}/" for name in splits)
+        raise NetlatheError(f"has {said} but no train/", code="images.layout", path=str(root), hint=LAYOUTS)
+    repeated = [name for name in splits if list(splits.values()).count(splits[name]) > 1]
+    if repeated:
+        said = " and ".join(sorted(repeated))
+        raise NetlatheError(f"{said} mean the same split: keep one", code="images.layout", path=str(root))
+    classes = sorted_classes(printable(name) for _, names in parts.values() for name in names)
+    names: list[str] = []
+    labels: list[int] = []
+    codes: list[int] = []
+    others: Counter[str] = Counter()
+    for part, (code, inside) in sorted(parts.items()):
+        for name in inside:
+            found = images_below(root / part / name, others)
+            names += [(Path(part) / name / image).as_posix() for image in found]
+            labels += [classes.index(printable(name))] * len(found)
+            codes += [code] * len(found)
+    check_classes(classes, labels, root)
+    images = Files(
+        tuple(root / name for name in names),
+        tuple(map(printable, names)),
+        np.array(labels, np.int64),
+        np.array(codes, np.int8),
+        classes,
+    )
+    notes = [f"{count} files are no images: {suffix}" for suffix, count in others.most_common()]
+    left = [name for name in below if splits and name not in splits]
+    notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
+    said = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
+    layout = f"class folders in {said}" if splits else "class folders"
+    return Source(str(root), layout, images.paths, lambda: images, root, notes=tuple(notes))
+
+
+def folders(root: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; not hidden ones, nor what archives of macOS leave behind."""
+    return [x.name for x in listed(root) if x.is_dir() and x.name[0] != "." and x.name != "__MACOSX"]
+
+
+def images_below(root: Path, others: Counter[str]) -> list[str]:
+    """Paths of the image files in a folder and its folders, sorted; the suffixes of other files are counted."""
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()  # a link may lead back up
+
+    def stop(error: OSError) -> None:
+        raise unreadable(root, error)
+
+    for folder, below, files in os.walk(root, followlinks=True, onerror=stop):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below[:] = [name for name in below if not name.startswith(".")]
+        for name in files:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix[1:] in SUFFIXES:
+                found.append((Path(folder) / name).relative_to(root).as_posix())
+            else:
+                others[suffix or name] += 1
+    return sorted(found)
+
+
+def check_classes(classes: Sequence[str], labels: Sequence[int], root: Path) -> None:
+    """Raises NetlatheError for no images, images outside class folders, one class, or classes without images."""
+    path = str(root)
+    loose = [x.name for x in listed(root) if x.is_file() and x.suffix.lower()[1:] in SUFFIXES]
+    tables = [x.name for x in listed(root) if x.suffix.lower() in (".csv", ".npz")]
+    if not labels:
+        hint = f"there is {tables[0]}: give that file" if tables else LAYOUTS
+        said = f"has {len(loose)} images, but no folder for a class" if loose else "has no images"
+        raise NetlatheError(said, code="images.empty", path=path, hint=hint)
+    empty = sorted(set(range(len(classes))) - set(labels))
+    if len(classes) == 1:
+        inside = folders(root / classes[0]) if (root / classes[0]).is_dir() else []
+        hint = f"did you mean {root / classes[0]}?" if len(inside) > 1 else LAYOUTS
+        raise NetlatheError(f"has one class, {classes[0]}", code="images.one_class", path=path, hint=hint)
+    if empty:
+        said = ", ".join(classes[i] for i in empty)
+        hint = "put images there, or remove the folder"
+        raise NetlatheError(f"class folders without images: {said}", code="images.empty_class", path=path, hint=hint)

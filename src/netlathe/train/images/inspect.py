@@ -1,0 +1,244 @@
+"""What there is to say about images before anything is learned from them, for people and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlathe.train.images.cache import Entry
+from netlathe.train.images.sources import Skipped, Source, listed
+from netlathe.train.images.split import Cut
+from netlathe.units import show_bytes
+
+TINY = 20  # training images below which a class is called tiny
+IMBALANCED = 3.0  # largest over smallest class above which it is worth a warning
+CUT_OFF = 0.1  # share of the area outside of the canvas above which it is worth a warning
+SHOWN = 4  # names of a list that are printed
+ROWS = 24  # classes that are printed
+LICENCES = ("licence", "license", "copying", "readme")
+SPLITS = ("train", "validation", "test")
+
+
+class Copies(NamedTuple):
+    """Names of the same content, with the splits and the classes where it is."""
+
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Counts are by class, in the order of `classes`; sizes are width x height of the files in pixels."""
+
+    place: str
+    layout: str
+    shape: tuple[int, int, int]  # height, width, channels of every image now
+    classes: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    split: str  # how the splits were made
+    imbalance: float  # training images of the largest class over those of the smallest
+    tiny: tuple[str, ...]  # classes with fewer than TINY training images
+    absent: dict[str, tuple[str, ...]]  # classes without an image in a split
+    skipped: tuple[Skipped, ...]
+    copies: tuple[Copies, ...]
+    cut_off: float  # mean share of an image's area that falls outside of the canvas
+    cut_off_most: float
+    enlarged: int  # images smaller than the canvas
+    sizes: dict[str, int]
+    modes: dict[str, int]  # Pillow's names of pixel formats
+    grey: int
+    turned: int  # by EXIF's orientation
+    animated: int  # of which only the first frame is here
+    licences: tuple[str, ...]  # files that may say what is allowed
+    notes: tuple[str, ...]
+    cache: str
+    cache_bytes: int
+    built: bool  # decoded now, not found in the cache
+
+    @property
+    def leaks(self) -> tuple[Copies, ...]:
+        """Contents that are in more than one split."""
+        return tuple(copies for copies in self.copies if len(copies.splits) > 1)
+
+    @property
+    def contradictions(self) -> tuple[Copies, ...]:
+        """Contents that are of more than one class."""
+        return tuple(copies for copies in self.copies if len(copies.classes) > 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        rows: dict[str, Any] = {"skipped": [s._asdict() for s in self.skipped]}
+        rows |= {name: [c._asdict() for c in getattr(self, name)] for name in ("copies", "leaks", "contradictions")}
+        return asdict(self) | rows | {"warnings": list(self.warnings())}
+
+    def warnings(self) -> tuple[str, ...]:
+        """What may spoil a training or its figures."""
+        found = []
+        if self.skipped:
+            reasons: dict[str, list[str]] = {}
+            for name, reason in self.skipped:
+                reasons.setdefault(reason, []).append(name)
+            found.append(f"{self.skipped_count} skipped")
+            found += [f"  {len(names):,}: {reason}: {some(names)}" for reason, names in reasons.items()]
+        if self.contradictions:
+            names = [" = ".join(copies.names) for copies in self.contradictions]
+            found.append(f"{len(names):,} contents are of more than one class: {some(names)}")
+        if self.leaks:
+            names = [" = ".join(copies.names) for copies in self.leaks]
+            found.append(f"{len(names):,} contents are in more than one split, so figures flatter: {some(names)}")
+        if self.imbalance > IMBALANCED:
+            small, large = (f(range(len(self.classes)), key=self.counts["train"].__getitem__) for f in (min, max))
+            said = f"{self.classes[large]} has {self.counts['train'][large]:,} training images, {self.classes[small]}"
+            found.append(f"imbalance {self.imbalance:.1f}: {said} {self.counts['train'][small]:,}")
+        if self.tiny:
+            found.append(f"fewer than {TINY} training images: {some(self.tiny)}")
+        for split, classes in self.absent.items():
+            if classes:
+                found.append(f"classes without a {split} image, so nothing is known of them: {some(classes)}")
+        if self.cut_off > CUT_OFF:
+            found.append(f"{self.cut_off:.1%} of the area is outside of the square that images of many shapes share")
+        return tuple(found)
+
+    @property
+    def skipped_count(self) -> str:
+        """1 image, or 1,234 images."""
+        return f"{len(self.skipped):,} image{'s' * (len(self.skipped) != 1)}"
+
+    def lines(self) -> list[str]:
+        """For people."""
+        height, width, channels = self.shape
+        total = sum(map(sum, self.counts.values()))
+        colour = "grey" if channels == 1 else "in colour"
+        said = f"{total:,} images of {len(self.classes):,} classes, {width} x {height} px, {colour}"
+        copied = sum(len(copies.names) - 1 for copies in self.copies)
+        facts = {
+            "split": self.split,
+            "sizes": sizes_said(self.sizes),
+            "cut off": f"{self.cut_off:.1%} of the area, at most {self.cut_off_most:.1%} of an image",
+            "pixels": ", ".join(f"{mode} {count:,}" for mode, count in self.modes.items()),
+            "enlarged": f"{self.enlarged:,} smaller than the canvas" if self.enlarged else "",
+            "turned": f"{self.turned:,} as EXIF says" if self.turned else "",
+            "animated": f"{self.animated:,}, of which only the first frame is taken" if self.animated else "",
+            "copies": f"{copied:,} repeat the content of another" if copied else "",
+            "licence": ", ".join(self.licences) or "no file says",
+            "cache": f"{self.cache} ({show_bytes(self.cache_bytes)}, {'made now' if self.built else 'found'})",
+        }
+        return [
+            f"{self.place}: {self.layout}",
+            said,
+            *self.table(),
+            *(f"{name:<9}{fact}" for name, fact in facts.items() if fact),
+            *(f"{'note':<9}{note}" for note in self.notes),
+            *(f"{'warning' if not text.startswith(' ') else '':<9}{text}" for text in self.warnings()),
+        ]
+
+    def table(self) -> list[str]:
+        """Counts by class and split; the largest and the smallest where there are many classes."""
+        splits = [name for name in SPLITS if name in self.counts]
+        order = range(len(self.classes))
+        shown: Sequence[int] = order
+        if len(order) > ROWS:
+            ranked = sorted(order, key=lambda i: -self.counts["train"][i])
+            shown = ranked[: ROWS // 2] + ranked[-ROWS // 2 :]
+        rows = [["class", *splits], *([self.classes[i], *(f"{self.counts[s][i]:,}" for s in splits)] for i in shown)]
+        if len(order) > ROWS:
+            rows.insert(1 + ROWS // 2, [f"({len(order) - ROWS:,} more)", *["" for _ in splits]])
+        rows.append(["together", *(f"{sum(self.counts[s]):,}" for s in splits)])
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        return [
+            "  "
+            + "  ".join(
+                [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+            )
+            for row in rows
+        ]
+
+
+def report(source: Source, entry: Entry, cut: Cut, built: bool) -> Report:
+    """The report of an entry and its splits."""
+    slices = {name: rows for name in SPLITS if len(entry.labels[rows := getattr(cut, name)])}
+    counts = {name: np.bincount(entry.labels[rows], minlength=len(entry.classes)) for name, rows in slices.items()}
+    absent = {name: tuple(entry.classes[i] for i in np.flatnonzero(found == 0)) for name, found in counts.items()}
+    train = counts["train"]
+    _, height, width, channels = entry.pixels.shape
+    lost = cut_off(entry.sizes, width, height)
+    return Report(
+        place=source.place,
+        layout=source.layout,
+        shape=(height, width, channels),
+        classes=entry.classes,
+        counts={name: tuple(found.tolist()) for name, found in counts.items()},
+        split=cut.how,
+        imbalance=float(train.max() / max(train.min(), 1)),
+        tiny=tuple(entry.classes[i] for i in np.flatnonzero(train < TINY)),
+        absent=absent,
+        skipped=tuple(Skipped(*row) for row in entry.facts["skipped"]),
+        copies=tuple(copies(entry, slices)),
+        cut_off=float(lost.mean()),
+        cut_off_most=float(lost.max()),
+        enlarged=int((entry.sizes < (width, height)).any(axis=1).sum()),
+        sizes=size_counts(entry.sizes),
+        modes=entry.facts["modes"],
+        grey=entry.facts["grey"],
+        turned=entry.facts["turned"],
+        animated=entry.facts["animated"],
+        licences=licences(source),
+        notes=(*source.notes, *entry.facts["notes"]),
+        cache=str(entry.folder),
+        cache_bytes=entry.pixels.nbytes,
+        built=built,
+    )
+
+
+def cut_off(sizes: NDArray[np.int32], width: int, height: int) -> NDArray[np.float64]:
+    """The share of each image's area outside of the largest part of the canvas's shape."""
+    w, h = sizes[:, 0].astype(float), sizes[:, 1].astype(float)
+    kept = np.minimum(w, h * width / height) * np.minimum(h, w * height / width)
+    found: NDArray[np.float64] = 1 - kept / (w * h)
+    return found
+
+
+def copies(entry: Entry, slices: dict[str, slice]) -> Iterable[Copies]:
+    """Groups of rows with the same content."""
+    _, inverse, count = np.unique(entry.digests, axis=0, return_inverse=True, return_counts=True)
+    place = np.full(len(entry.labels), "", dtype=object)
+    for name, rows in slices.items():
+        place[rows] = name
+    groups: dict[int, list[int]] = {}
+    for row in np.flatnonzero(count[inverse] > 1):
+        groups.setdefault(int(inverse[row]), []).append(int(row))
+    for rows_of in groups.values():
+        yield Copies(
+            tuple(entry.names[i] for i in rows_of),
+            tuple(name for name in SPLITS if name in {place[i] for i in rows_of}),
+            tuple(entry.classes[label] for label in sorted({int(entry.labels[i]) for i in rows_of})),
+        )
+
+
+def size_counts(sizes: NDArray[np.int32]) -> dict[str, int]:
+    """How many images have each size, the most frequent first."""
+    found, count = np.unique(sizes, axis=0, return_counts=True)
+    return {f"{found[i][0]} x {found[i][1]}": int(count[i]) for i in np.argsort(-count, kind="stable")}
+
+
+def sizes_said(sizes: dict[str, int]) -> str:
+    """The most frequent sizes."""
+    said = ", ".join(f"{size} px ({count:,})" for size, count in list(sizes.items())[:SHOWN])
+    return said + (f" and {len(sizes) - SHOWN:,} more" if len(sizes) > SHOWN else "")
+
+
+def licences(source: Source) -> tuple[str, ...]:
+    """Files beside the images that may say what is allowed with them."""
+    if source.folder is None:
+        return ()
+    return tuple(x.name for x in listed(source.folder) if x.is_file() and x.name.lower().startswith(LICENCES))
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")

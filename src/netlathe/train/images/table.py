@@ -1,0 +1,127 @@
+"""A CSV file of images: the columns path and label, and perhaps split; paths are relative to the folder of the file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from netlathe.errors import NetlatheError, nearest
+from netlathe.train.images.sources import FREE, SPLITS, TRAIN, Files, Skipped, Source, sorted_classes
+
+SHOWN = 8  # faults of a file that are printed
+
+
+class Row(NamedTuple):
+    """A row and its line in the file."""
+
+    line: int
+    path: str
+    label: str
+    split: str
+
+
+def csv_source(path: Path) -> Source:
+    """The images that a CSV file lists. Raises one NetlatheError with the lines of every fault."""
+    rows = read_rows(path)
+    by_path: dict[str, Row] = {}
+    faults: list[str] = []
+    repeated: list[str] = []
+    for row in rows:
+        first = by_path.setdefault(row.path, row)
+        if row.label == "":
+            faults.append(f"line {row.line}: no label")
+        elif row.split != first.split:
+            faults.append(f"lines {first.line} and {row.line}: {row.path} is in {first.split} and in {row.split}")
+        elif row.label != first.label:
+            faults.append(f"lines {first.line} and {row.line}: {row.path} is {first.label} and {row.label}")
+        elif first is not row:
+            repeated.append(str(row.line))
+        if row.split and row.split.lower() not in SPLITS:
+            close = nearest(row.split, SPLITS)
+            hint = f"did you mean {close[0]}?" if close else "legal: train, validation, test"
+            faults.append(f"line {row.line}: unknown split {row.split!r} ({hint})")
+    splits = any(row.split for row in rows)
+    if splits:
+        faults += [f"line {row.line}: no split, where other rows have one" for row in rows if not row.split]
+        codes = {SPLITS.get(row.split.lower()) for row in rows}
+        faults += ["no row is in train"] if TRAIN not in codes else []
+    if faults:
+        raise disagreement(path, faults)
+    there = {row.path: path.parent / row.path for row in by_path.values()}
+    missing = {row for row in by_path.values() if not there[row.path].is_file()}
+    kept = [row for row in by_path.values() if row not in missing]
+    if not kept:
+        said = f"none of its {len(rows)} images exists" if rows else "has no rows"
+        hint = f"the first would be {there[rows[0].path].absolute()}" if rows else "path,label and a row for each image"
+        raise NetlatheError(said, code="images.csv", path=str(path), hint=hint)
+    classes = sorted_classes(row.label for row in by_path.values())
+    if len(classes) == 1:
+        raise NetlatheError(f"has one class, {classes[0]}", code="images.one_class", path=str(path))
+    index = {name: i for i, name in enumerate(classes)}
+    images = Files(
+        tuple(there[row.path] for row in kept),
+        tuple(row.path for row in kept),
+        np.array([index[row.label] for row in kept], np.int64),
+        np.array([SPLITS[row.split.lower()] if splits else FREE for row in kept], np.int8),
+        classes,
+    )
+    return Source(
+        str(path),
+        "a CSV file" + (" with splits" if splits else ""),
+        (path, *there.values()),
+        lambda: images,
+        path.parent,
+        tuple(Skipped(f"{row.path} (line {row.line})", "there is no such file") for row in sorted(missing)),
+        (f"rows that say again what others say, on lines {shown(repeated)}",) if repeated else (),
+    )
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of the file, without blank ones."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        head = text.partition("\n")[0]
+        between = max(",;\t", key=head.count)
+        table = csv.DictReader(StringIO(text, newline=""), delimiter=between, strict=True)
+        columns = {name.strip().lower(): name for name in table.fieldnames or ()}
+        if not {"path", "label"} <= set(columns):
+            said = ", ".join(columns) or "nothing"
+            raise NetlatheError(
+                f"needs the columns path and label, and has {said}",
+                code="images.csv",
+                path=str(path),
+                hint="the first line is path,label or path,label,split",
+            )
+        rows = [
+            Row(
+                table.line_num, *((row.get(columns.get(name, "")) or "").strip() for name in ("path", "label", "split"))
+            )
+            for row in table
+        ]
+    except OSError as error:
+        raise NetlatheError(f"cannot be read: {error.strerror}", code="images.csv", path=str(path)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise NetlatheError(f"is no CSV file in UTF-8: {error}", code="images.csv", path=str(path)) from error
+    return [row for row in rows if row.path]
+
+
+def disagreement(path: Path, faults: Sequence[str]) -> NetlatheError:
+    """One error for the faults of a file."""
+    more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN])
+    return NetlatheError(
+        f"{len(faults)} fault{'s' * (len(faults) > 1)}{listed}{more}",
+        code="images.csv",
+        path=str(path),
+        hint="each image has one label, and one split if any has",
+    )
+
+
+def shown(lines: Sequence[str]) -> str:
+    """The first of many line numbers."""
+    return ", ".join(lines[:SHOWN]) + (f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")

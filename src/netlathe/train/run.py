@@ -1,0 +1,381 @@
+"""train(): a network, images and a recipe in; weights, an ONNX file and the record of the run out.
+
+The folder of a run holds arch.json, recipe.json, weights.safetensors (the best on the validation images so far),
+model.onnx, metrics.jsonl, two checkpoints, and at the end result.json.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import threading
+import time as clock
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from netlathe.arch.document import to_json
+from netlathe.arch.network import Network
+from netlathe.cost.totals import totals
+from netlathe.errors import NetlatheError
+from netlathe.files import write_text
+from netlathe.lower.torch import to_torch
+from netlathe.lower.weights import Array, tensor_shapes
+from netlathe.reshape.classes import for_images
+from netlathe.train import checkpoint, precision
+from netlathe.train.distributed import Ranks, ranks
+from netlathe.train.ema import Average
+from netlathe.train.evaluate import Normal, hits, normal_of, outputs, ready
+from netlathe.train.export import export, read_weights, write_weights
+from netlathe.train.images import ImageSet, Splits
+from netlathe.train.loop import Ended, Job, State, Tick, train_on
+from netlathe.train.memory import check_memory
+from netlathe.train.metrics import Metrics
+from netlathe.train.optim import build
+from netlathe.train.plan import Leg, Plan, planned
+from netlathe.train.recipe import Recipe
+from netlathe.train.recipefile import key, resolved
+from netlathe.train.supervised import CLASSIFY
+
+SCHEMA = "netlathe.run/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a training reached. Accuracies are shares of the images; those of the weights that were kept."""
+
+    network: str
+    network_key: str
+    recipe: str
+    recipe_key: str
+    seed: int
+    classes: int
+    params: int
+    macs: int  # of one image at the test resolution
+    validation: float | None
+    validation_images: int
+    test: float | None
+    test_images: int
+    epochs: float
+    images: int  # seen in training
+    macs_seen: int  # forward passes of training alone
+    seconds: float
+    images_per_s: float
+    precision: str
+    threads: int
+    ended: str
+    torch: str
+    machine: str
+    folder: str
+
+
+def train(
+    network: Network,
+    splits: Splits,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    epochs: float | None = None,
+    time: float | None = None,
+    started: float | None = None,
+    weights: Mapping[str, Array] | None = None,
+    normal: Normal | None = None,
+    precision: str = "auto",
+    threads: int | None = None,
+    accumulate: int = 1,
+    tensorboard: bool = False,
+    save_s: float = 30.0,
+    progress: Callable[[Tick], None] | None = None,
+) -> Result:
+    """Train a network on the images of `splits` by a recipe, in the folder `out`; a folder with a checkpoint goes on.
+
+    The network is fitted to the number of classes, the channels and the recipe's resolution. `epochs` replaces the
+    recipe's (its schedule is stretched). `time` is a wall in seconds from `started` (of time.monotonic; now) to the
+    files being written: the schedule is fitted to it. `weights` by path are those to start from, `normal` the
+    normalisation they were made with; without, the recipe's initialisation and that of the training images. Under
+    torchrun all processes call this, and share each step's batch. Ctrl-C saves and raises KeyboardInterrupt.
+
+    Raises NetlatheError for a folder of another run, a network that does not classify images, a batch that does not
+    fit into memory, and a loss that is not a number.
+    """
+    begin = clock.monotonic() if started is None else started
+    here = ranks()
+    folder = Path(out)
+    fitted = fitted_to(network, splits.train, recipe)
+    tested = fitted.at(recipe.evaluate.resolution)
+    refuse_stretch(fitted, tested, recipe)
+    who = identity(fitted, splits.train, recipe, seed, epochs, weights, time is not None)
+    if (done := finished(folder, who)) is not None:
+        return Result(**done)
+    prepare_folder(folder, fitted, recipe, who, here.first)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    plan = planned(recipe, len(splits.train), epochs=epochs)
+    check_memory(fitted, recipe, plan.batch // here.world, accumulate)
+    normal = normal or normal_of(splits.train)
+    old = checkpoint.newest(folder)
+    if old is not None:
+        refuse_other(old["who"], who, folder)
+    state, chosen, autocast = assembled(fitted, recipe, plan, weights, seed, precision, old, here)
+    metrics = Metrics(folder, lines=old["lines"] if old else 0, tensorboard=tensorboard) if here.first else None
+    images = len(splits.validation) + (len(splits.test) if splits.test else 0)
+
+    def keep(best: nn.Module) -> None:
+        if here.first:
+            write_weights(folder, best)
+
+    with interruptible() as stop:
+        job = Job(
+            task=CLASSIFY,
+            recipe=recipe,
+            train=splits.train,
+            validation=splits.validation,
+            seed=seed,
+            normal=normal,
+            ranks=here,
+            autocast=autocast,
+            metrics=metrics,
+            folder=folder,
+            resolution=recipe.resolution,
+            accumulate=accumulate,
+            deadline=None if time is None else begin + time - state.elapsed - finish_s(tested, images),
+            save_s=save_s,
+            tick=progress if here.first else None,
+            stop=stop,
+            keep=keep,
+        )
+        ended = train_on(job, state, {"who": who, "precision": chosen})
+    if metrics:
+        metrics.close()
+    if here.first:
+        export(folder, tested, normal, recipe, splits.train.classes, seed)
+    if ended is Ended.STOPPED:
+        raise KeyboardInterrupt
+    result = summary(tested, splits, recipe, who, state, normal, folder, chosen, ended, clock.monotonic() - begin)
+    if here.first:
+        write_text(folder / "result.json", json.dumps({"schema": SCHEMA, "who": who} | asdict(result), indent=1))
+    here.wait()
+    return result
+
+
+def fitted_to(network: Network, images: ImageSet, recipe: Recipe) -> Network:
+    """The network for the classes and channels of the images, at the recipe's training resolution."""
+    channels = images.pixels.shape[-1]
+    return for_images(network, classes=len(images.classes), channels=channels, resolution=recipe.resolution)
+
+
+def refuse_stretch(fitted: Network, tested: Network, recipe: Recipe) -> None:
+    """Raise NetlatheError where weights for the training resolution do not fit the test resolution."""
+    if tensor_shapes(fitted) != tensor_shapes(tested):
+        px = recipe.resolution
+        raise NetlatheError(
+            f"{fitted.name} has weights for each position, so it cannot train at {px} px and be tested at "
+            f"{recipe.evaluate.resolution} px",
+            code="train.resolution",
+            path=recipe.name,
+            hint=f"--resolution {px}, or --set evaluate.resolution={px}",
+        )
+
+
+def finish_s(network: Network, images: int) -> float:
+    """Seconds to keep for the last evaluation and the files: a second, and images at 5 GMACs a second."""
+    return 1.0 + images * totals(network.body, *network.inputs).macs / 5e9
+
+
+def identity(
+    network: Network,
+    images: ImageSet,
+    recipe: Recipe,
+    seed: int,
+    epochs: float | None,
+    weights: Mapping[str, Array] | None,
+    timed: bool,
+) -> dict[str, Any]:
+    """What makes a run this run: a checkpoint of another one is refused."""
+    return {
+        "network": network.key,
+        "images": images.key,
+        "recipe": key(recipe),
+        "seed": seed,
+        "epochs": epochs,
+        "start": "given weights" if weights is not None else recipe.regularise.init,
+        "timed": timed,
+    }
+
+
+def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
+    """Raise NetlatheError where a folder belongs to another run, saying what differs."""
+    differing = [f"{name} ({old.get(name)} there, {new[name]} now)" for name in new if old.get(name) != new[name]]
+    if differing:
+        raise NetlatheError(
+            f"this folder holds another training: other {', '.join(differing)}",
+            code="train.other_run",
+            path=str(folder),
+            hint="give another folder with -o, or remove this one",
+        )
+
+
+def finished(folder: Path, who: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields of the result of a run that ended; None where there is none yet."""
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    document = json.loads(path.read_text(encoding="utf-8"))
+    refuse_other(document.pop("who"), who, folder)
+    document.pop("schema")
+    return cast(dict[str, Any], document)
+
+
+def prepare_folder(folder: Path, network: Network, recipe: Recipe, who: Mapping[str, Any], first: bool) -> None:
+    """Make the folder and write what the run is. Raises NetlatheError where that cannot be done."""
+    if not first:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
+    write_text(folder / "arch.json", to_json(network))
+    write_text(folder / "recipe.json", json.dumps(resolved(recipe), indent=1))
+
+
+def assembled(
+    network: Network,
+    recipe: Recipe,
+    plan: Plan,
+    weights: Mapping[str, Array] | None,
+    seed: int,
+    wanted: str,
+    old: Mapping[str, Any] | None,
+    here: Ranks,
+) -> tuple[State, str, Callable[[], Any]]:
+    """The state that training starts from, new or from a checkpoint; the precision policy and its context."""
+    rules = recipe.regularise
+    module = to_torch(
+        network,
+        weights,
+        init=None if weights is not None else rules.init,
+        seed=seed,
+        drop_rate=rules.dropout,
+        drop_path=rules.drop_path,
+        ramp=rules.ramp,
+    )
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = rules.norm_momentum
+    images = (plan.batch // here.world, *network.input)
+    return in_training(module, module, images, recipe, plan, wanted, old, here)
+
+
+def in_training(
+    module: nn.Module,
+    timed: nn.Module,
+    images: tuple[int, ...],
+    recipe: Recipe,
+    plan: Plan,
+    wanted: str,
+    old: Mapping[str, Any] | None,
+    here: Ranks,
+) -> tuple[State, str, Callable[[], Any]]:
+    """As `assembled`, for any module; where the precision is to be measured, `timed` runs on images of that shape."""
+    rules = recipe.regularise
+    if old is not None:
+        chosen = str(old["precision"])
+    elif wanted == "auto":
+        chosen = str(here.agreed(precision.probe(timed, images, str(here.device)).policy))
+    else:
+        chosen = wanted
+    module = precision.applied(module, chosen).to(here.device)
+    average = Average(module, rules.ema) if rules.ema else None
+    optimiser = build(module, recipe.optimiser, plan.batch)
+    state = State(module, here.wrap(module), optimiser, average, plan)
+    if old is not None:
+        module.load_state_dict(old["module"])
+        optimiser.load_state_dict(old["optimiser"])
+        if average is not None:
+            average.module.load_state_dict(old["average"])
+            average.updates = old["updates"]
+        batch, steps, legs = old["plan"]
+        state.plan = Plan(batch, steps, tuple(Leg(*leg) for leg in legs))
+        state.seen, state.best, state.evaluated = old["seen"], old["best"], old["evaluated"]
+        state.elapsed, state.timed, state.generation = old["elapsed"], old["timed"], old["generation"]
+        state.losses = list(old["losses"])
+    return state, chosen, lambda: precision.autocast(chosen, str(here.device))
+
+
+def summary(
+    network: Network,
+    splits: Splits,
+    recipe: Recipe,
+    who: Mapping[str, Any],
+    state: State,
+    normal: Normal,
+    folder: Path,
+    chosen: str,
+    ended: Ended,
+    seconds: float,
+) -> Result:
+    """The kept weights on the test images, in float32, and the figures of the run."""
+    kept = to_torch(network, read_weights(folder)).eval()
+    prepare = ready(recipe, normal)
+
+    def share(images: ImageSet | None) -> float | None:
+        if images is None or not len(images):
+            return None
+        return hits(outputs(kept, images, prepare), images.labels) / len(images)
+
+    macs = totals(network.body, *network.inputs)
+    seen_at = network.at(recipe.resolution)
+    return Result(
+        network=network.name,
+        network_key=str(who["network"]),
+        recipe=recipe.name,
+        recipe_key=str(who["recipe"]),
+        seed=int(who["seed"]),
+        classes=len(splits.train.classes),
+        params=macs.params,
+        macs=macs.macs,
+        validation=share(splits.validation),
+        validation_images=len(splits.validation),
+        test=share(splits.test),
+        test_images=len(splits.test) if splits.test else 0,
+        epochs=state.seen / state.plan.epoch,
+        images=state.seen,
+        macs_seen=state.seen * totals(seen_at.body, *seen_at.inputs).macs,
+        seconds=seconds + state.elapsed,
+        images_per_s=state.seen / (seconds + state.elapsed),
+        precision=chosen,
+        threads=torch.get_num_threads(),
+        ended=ended.value,
+        torch=torch.__version__,
+        machine=platform.processor() or platform.machine(),
+        folder=str(folder),
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask once, so that the step ends and the state is saved; the second Ctrl-C interrupts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

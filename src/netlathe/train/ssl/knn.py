@@ -1,0 +1,42 @@
+"""What nearest neighbours say of an image: the cheapest test of features, without anything to train."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlathe.errors import MissingExtra
+from netlathe.lower.weights import Array
+
+try:
+    import torch
+    from torch.nn import functional as F
+except ImportError as error:
+    raise MissingExtra("torch", "train") from error
+
+NEIGHBOURS, TEMPERATURE = 20, 0.07
+AT_A_TIME = 1024
+
+
+def knn(
+    bank: Array,
+    labels: NDArray[np.int64],
+    features: Array,
+    classes: int,
+    *,
+    neighbours: int = NEIGHBOURS,
+    temperature: float = TEMPERATURE,
+) -> NDArray[np.int64]:
+    """The class of each row of `features` (N, d) by its nearest rows of `bank` (M, d), whose classes are `labels` (M,).
+
+    Each neighbour votes with exp(cosine / temperature): Wu et al. 2018, https://arxiv.org/abs/1805.01978, section 3.4.
+    """
+    known = F.normalize(torch.from_numpy(bank), dim=1)
+    votes_of = F.one_hot(torch.from_numpy(labels), classes).float()
+    found = []
+    for start in range(0, len(features), AT_A_TIME):
+        some = torch.from_numpy(features[start : start + AT_A_TIME])
+        cosines, nearest = (F.normalize(some, dim=1) @ known.T).topk(min(neighbours, len(known)), dim=1)
+        weights = ((cosines - cosines[:, :1]) / temperature).exp()
+        found.append((weights[:, :, None] * votes_of[nearest]).sum(1).argmax(1))
+    return torch.cat(found).numpy() if found else np.zeros(0, np.int64)

@@ -1,0 +1,69 @@
+"""The weights that a training starts from: somebody else's body, and a new head for the classes at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from netlathe.arch.network import Network
+from netlathe.errors import NetlatheError
+from netlathe.lower.initial import initial_weights
+from netlathe.lower.pretrained import Loaded, from_file, from_timm, from_torchvision
+from netlathe.lower.weights import Array, tensor_shapes
+from netlathe.reshape.classes import classifiers
+from netlathe.train.evaluate import Normal
+
+
+class Start(NamedTuple):
+    """Weights by path (None: the recipe's initialisation), the normalisation that they expect, and what is known."""
+
+    tensors: dict[str, Array] | None = None
+    normal: Normal | None = None
+    source: str = ""
+    licence: str | None = None
+    fresh: tuple[str, ...] = ()  # tensors that are initialised
+
+
+def started_from(source: str | None, network: Network, fitted: Network, init: str, seed: int) -> Start:
+    """The weights that a source has for `fitted`, which is `network` with other classes; its head is initialised.
+
+    The source is timm:NAME, torchvision:NAME[.WEIGHTS], or a file. Raises NetlatheError where more than the head and
+    the first convolution (another number of channels) has no partner.
+    """
+    if source is None:
+        return Start()
+    loaded = taken(source, network, fitted)
+    shapes = tensor_shapes(fitted)
+    fitting = {n: t for n, t in loaded.tensors.items() if n in shapes and t.shape == tuple(shapes[n])}
+    fresh = tuple(name for name in shapes if name not in fitting)
+    heads = tuple(f"{path}." for path in classifiers(fitted.graph(training=True)))
+    first = next(iter(shapes))
+    lost = [name for name in fresh if not name.startswith(heads) and name != first]
+    if lost:
+        raise NetlatheError(
+            f"{len(lost)} of {len(shapes)} tensors have no partner in these weights: {', '.join(lost[:3])} ...",
+            code="weights.mismatch",
+            path=source,
+            hint="they belong to another network, or to another resolution",
+        )
+    random = initial_weights(fitted, init, seed)
+    images = loaded.preprocessing
+    normal = Normal(tuple(images["mean"]), tuple(images["std"])) if images and fitted.input[0] == 3 else None
+    return Start({n: fitting.get(n, random[n]) for n in shapes}, normal, loaded.source, loaded.licence, fresh)
+
+
+def taken(source: str, network: Network, fitted: Network) -> Loaded:
+    """What the source has."""
+    kind, sign, name = source.partition(":")
+    if sign and kind == "timm":
+        return from_timm(name, network, verify=False)
+    if sign and kind == "torchvision":
+        builder, _, entry = name.partition(".")
+        return from_torchvision(builder, entry or "DEFAULT", network, verify=False)
+    if not Path(source).is_file():
+        raise NetlatheError(
+            f"{source!r} is no source of weights",
+            code="weights.source",
+            hint="legal: timm:NAME, torchvision:NAME, a .safetensors or .pth file",
+        )
+    return from_file(source, fitted, strict=False, verify=False)

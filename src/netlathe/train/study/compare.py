@@ -1,0 +1,139 @@
+"""Pairs of networks, recipes or sizes: which is better, by how much, and whether the seeds allow to say so.
+
+A comparison is averaged over the other factors, or made within one of their conditions. Each question is a family of
+its own ("which network, on average", "which network, under each recipe"), and the p values of a family are corrected
+for their number by Holm's method; the interval is that of the one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from netlathe.train.study.scores import FACTORS, Array, Estimate, Level, Scores, estimate, holm, say
+from netlathe.train.study.student import t_shift
+
+ALPHA = 0.05
+POWER = 0.8
+NO_NOISE = "no noise estimate"
+NO_DIFFERENCE = "no difference shown"
+
+
+class Comparison(NamedTuple):
+    """a - b in points; `where` holds the levels of the other factors, and is empty for the average over them."""
+
+    factor: str
+    a: Level
+    b: Level
+    where: tuple[Level, ...]
+    difference: Estimate
+    p: float | None  # after Holm
+    family: int  # how many comparisons it was corrected for
+    verdict: str
+
+
+class Flip(NamedTuple):
+    """Two networks, or two recipes, whose order differs between two conditions."""
+
+    factor: str
+    a: Level  # better in the first condition
+    b: Level  # better in the second
+    first: tuple[Level, ...]
+    second: tuple[Level, ...]
+    ahead: Estimate  # a - b in the first condition, positive
+    behind: Estimate  # a - b in the second, negative
+    p: float | None  # after Holm, that the order does not flip: the larger p of the two differences
+    shown: bool
+
+
+class Detectable(NamedTuple):
+    """The true difference, in points, that so many seeds show with a chance of 80 %."""
+
+    seeds: int
+    single: float  # for one comparison, at 5 %
+    strict: float  # for the first step of Holm's method in the largest family
+
+
+def compare(scores: Scores, factor: str) -> tuple[Comparison, ...]:
+    """All pairs of levels of a factor, averaged over the others and then within each of their conditions.
+
+    A seed counts in an average where all its runs have finished; pairs without a common seed are left out.
+    """
+    axis = FACTORS.index(factor)
+    levels = scores.levels[axis]
+    conditions = [other for other in scores.factors if other != axis]
+    pairs = list(combinations(range(len(levels)), 2))
+    found: list[Comparison] = []
+    for averaged in (True, False) if conditions else (True,):
+        asked: list[tuple[int, int, tuple[Level, ...], Estimate]] = []
+        for a, b in pairs:
+            difference: Array = np.take(scores.values, [a], axis) - np.take(scores.values, [b], axis)
+            if averaged:
+                mean = estimate(difference.mean(axis=(0, 1, 2)))
+                asked += [(a, b, (), mean)] if mean else []
+                continue
+            for at in np.ndindex(*difference.shape[:-1]):
+                one = estimate(difference[at])
+                asked += [(a, b, tuple(scores.levels[c][at[c]] for c in conditions), one)] if one else []
+        for (a, b, named, one), p in zip(asked, holm([e.p for *_, e in asked]), strict=True):
+            said = verdict(levels[a], levels[b], one, p)
+            found.append(Comparison(factor, levels[a], levels[b], named, one, p, len(asked), said))
+    return tuple(found)
+
+
+def verdict(a: Level, b: Level, difference: Estimate, p: float | None) -> str:
+    """What may be said of a - b."""
+    if p is None:
+        return NO_NOISE
+    if p >= ALPHA:
+        return NO_DIFFERENCE + (" once corrected" if difference.p is not None and difference.p < ALPHA else "")
+    return f"{say(a if difference.mean > 0 else b)} better"
+
+
+def flips(comparisons: Sequence[Comparison]) -> tuple[Flip, ...]:
+    """The pairs of a factor that change their order between two conditions, as far as the means say; shown or not.
+
+    That both differences are real needs both of them to be shown (an intersection-union test; Berger 1982), so the p
+    of a flip is the larger of theirs, corrected by Holm for all pairs of levels and of conditions.
+    """
+    within = [c for c in comparisons if c.where]
+    pairs: dict[tuple[Level, Level], list[Comparison]] = {}
+    for comparison in within:
+        pairs.setdefault((comparison.a, comparison.b), []).append(comparison)
+    both = [two for ones in pairs.values() for two in combinations(ones, 2)]
+    flipped = [x.difference.mean * y.difference.mean < 0 for x, y in both]
+    ps = [larger(x.difference.p, y.difference.p) if flip else 1.0 for (x, y), flip in zip(both, flipped, strict=True)]
+    found = []
+    for (x, y), flip, p in zip(both, flipped, holm(ps), strict=True):
+        if flip:
+            first, second = (x, y) if x.difference.mean > 0 else (y, x)
+            shown = p is not None and p < ALPHA
+            found.append(
+                Flip(x.factor, x.a, x.b, first.where, second.where, first.difference, second.difference, p, shown)
+            )
+    return tuple(found)
+
+
+def larger(p: float | None, q: float | None) -> float | None:
+    """The larger of two p values; unknown where one of them is."""
+    return None if p is None or q is None else max(p, q)
+
+
+def detectable(comparisons: tuple[Comparison, ...], seeds: int) -> Detectable | None:
+    """What so many seeds could show, from the noise of all comparisons within conditions; None without noise."""
+    one_condition = [c for c in comparisons if c.where] or list(comparisons)
+    noise = [c.difference.sd for c in one_condition if c.difference.sd is not None]
+    if not noise or seeds < 2:
+        return None
+    sd = float(np.sqrt(np.mean(np.square(noise))))
+    largest = max(c.family for c in comparisons)
+    return Detectable(seeds, smallest(sd, seeds, ALPHA), smallest(sd, seeds, ALPHA / largest)) if sd else None
+
+
+def smallest(sd: float, seeds: int, alpha: float) -> float:
+    """The true mean of paired differences of standard deviation `sd` that a two-sided t test finds with POWER."""
+    return t_shift(seeds - 1, alpha, POWER) * sd / sqrt(seeds)

@@ -1,0 +1,195 @@
+"""What a study found: scores, decomposition, comparisons, flips, and what has to be said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from netlathe.errors import NetlatheError
+from netlathe.train.study.compare import ALPHA, POWER, Comparison, Detectable, Flip, compare, detectable, flips
+from netlathe.train.study.grid import Outcome, Run, Study
+from netlathe.train.study.scores import FACTORS, Array, Scores, scores
+from netlathe.train.study.variance import Source, decompose
+
+MORE_SEEDS = (10, 20)  # for which the smallest difference is foretold
+UNEQUAL_NOISE = 3.0  # times the median: a cell with that much more noise than the others is named
+EQUAL = 1.01  # largest ratio of images or MACs that counts as equal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """A study, what its finished runs reached, and what follows; `scored_on` is test or validation."""
+
+    study: Study
+    outcomes: Mapping[Run, Outcome]
+    scored_on: str
+    scores: Scores
+    sources: Mapping[float | None, tuple[Source, ...]]  # of all runs (None), and with each fraction of the images
+    comparisons: Mapping[str, tuple[Comparison, ...]]  # by factor, for those that vary
+    flips: tuple[Flip, ...]
+    detectable: tuple[Detectable, ...]  # for the seeds of the study, then for more
+    notes: tuple[str, ...]
+
+
+def find(study: Study, outcomes: Mapping[Run, Outcome]) -> Findings:
+    """The findings from the runs that have finished. Raises NetlatheError where none has."""
+    if not outcomes:
+        hint = "the command that made the study trains them"
+        raise NetlatheError("no run of this study has finished", code="study.empty", hint=hint)
+    on_test = all(reached.test is not None for reached in outcomes.values())
+    found = array(study, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100)
+    factors = [FACTORS[axis] for axis in found.factors]
+    comparisons = {factor: compare(found, factor) for factor in factors}
+    everything = tuple(c for ones in comparisons.values() for c in ones)
+    seeds = [len(found.seeds), *(n for n in MORE_SEEDS if n > len(found.seeds))]
+    could = tuple(d for n in seeds if everything and (d := detectable(everything, n)) is not None)
+    scored_on = "test" if on_test else "validation"
+    return Findings(
+        study,
+        outcomes,
+        scored_on,
+        found,
+        sources_of(found),
+        comparisons,
+        tuple(flip for factor in ("network", "recipe") if factor in comparisons for flip in flips(comparisons[factor])),
+        could,
+        tuple(notes(study, outcomes, scored_on, found, could)),
+    )
+
+
+def sources_of(found: Scores) -> dict[float | None, tuple[Source, ...]]:
+    """The decomposition of all runs, and where the fraction varies with other factors, of those with each fraction."""
+    parts: dict[float | None, Scores] = {None: found}
+    if len(found.fractions) > 1 and len(found.factors) > 1:
+        for i, fraction in enumerate(found.fractions):
+            parts[fraction] = replace(found, fractions=(fraction,), values=found.values[:, :, i : i + 1])
+    return {fraction: sources for fraction, part in parts.items() if (sources := decompose(part))}
+
+
+def array(study: Study, values: Mapping[Run, float | None], scale: float = 1) -> Scores:
+    """A value of every run, in the shape of the study."""
+    rows = ((*run[:4], scale * value) for run, value in values.items() if value is not None)
+    return scores(study.networks, study.recipes, study.fractions, study.seeds, rows)
+
+
+def notes(
+    study: Study, outcomes: Mapping[Run, Outcome], scored_on: str, found: Scores, could: tuple[Detectable, ...]
+) -> list[str]:
+    """What a reader has to know to read the tables rightly."""
+    said = []
+    if found.missing:
+        said.append(f"Unfinished: {found.missing} of {len(study.runs)} runs are missing; comparisons use common seeds.")
+    n = len(study.seeds)
+    if n == 1:
+        said.append(
+            "One seed: nothing is known of the noise between trainings, so there are no intervals, no tests and no "
+            "verdicts, and any difference may be chance. Add seeds: --seeds 5."
+        )
+    else:
+        drawn = "initial weights, data order, augmentation"
+        drawn += " and its own part of the training images" if min(study.fractions) < 1 else ""
+        said.append(
+            f"Intervals are 95 % t intervals over {n} seeds; a seed draws {drawn}. Comparisons are paired by seed, and "
+            f"p is corrected by Holm's method for the comparisons of its question; better means p < {ALPHA:g}."
+        )
+    if could:
+        sizes = "; ".join(f"{d.seeds} seeds {d.single:.2f} ({d.strict:.2f})" for d in could)
+        said.append(
+            f"The true difference in points that is found with a chance of {100 * POWER:.0f} % by a single comparison, "
+            f"and by the first one that the correction judges: {sizes}."
+        )
+    images = int(study.facts.get(f"{scored_on}_images", 0))
+    if images:
+        share = float(np.nanmean(found.values)) / 100
+        half = 196 * sqrt(share * (1 - share) / images)
+        said.append(
+            f"All runs are scored on the same {images:,} {scored_on} images; other images of the same kind would move "
+            f"an accuracy of {100 * share:.1f} % by about {half:.2f} points (95 %), which the intervals do not hold."
+        )
+    if scored_on == "validation":
+        said.append("There are no test images; the validation images also chose the weights, which flatters a little.")
+    return said + unequal_noise(found) + fairness(study, outcomes, found)
+
+
+def unequal_noise(found: Scores) -> list[str]:
+    """A warning where one cell is much noisier than the others: the F tests pool the noise of all."""
+    named = {at: e.sd for at in np.ndindex(*found.values.shape[:-1]) if (e := found.cell(*at)) and e.sd is not None}
+    loudest = max(named, key=lambda at: named[at], default=None)
+    if len(named) < 2 or loudest is None or named[loudest] <= UNEQUAL_NOISE * float(np.median(list(named.values()))):
+        return []
+    levels = [str(found.levels[axis][loudest[axis]]) for axis in found.factors]
+    said = (
+        f"The noise of {', '.join(levels)} ({named[loudest]:.2f} points a run) is far above that of the other cells: "
+        "the F tests pool it and are approximate, the paired comparisons do not."
+    )
+    return [said]
+
+
+def fairness(study: Study, outcomes: Mapping[Run, Outcome], found: Scores) -> list[str]:
+    """What the levels of each factor were given alike: images seen, and MACs."""
+    said = []
+    for axis in found.factors:
+        words = []
+        for what in ("images", "macs"):
+            given = array(study, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
+            ratio = widest(given.values, axis)
+            name = "images seen" if what == "images" else "training MACs"
+            words.append(f"equal {name}" if ratio < EQUAL else f"{name} that differ by up to x{ratio:.3g}")
+        said.append(f"Between levels of {FACTORS[axis]}: {' and '.join(words)}.")
+    return said
+
+
+def widest(values: Array, axis: int) -> float:
+    """The largest ratio of the means of two levels of an axis, within one condition of the others."""
+    present = np.isfinite(values).any(-1)
+    means = np.where(present, np.nansum(values, -1) / np.maximum(np.isfinite(values).sum(-1), 1), np.nan)
+    high = np.where(present, means, -np.inf).max(axis)
+    low = np.where(present, means, np.inf).min(axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(low > 0, high / low, 1.0)
+    return float(ratios[np.isfinite(ratios)].max(initial=1.0))
+
+
+def document(found: Findings) -> dict[str, Any]:
+    """The findings as JSON values, with every run."""
+    study = found.study
+    cells = []
+    for at in np.ndindex(*found.scores.values.shape[:-1]):
+        mean = found.scores.cell(*at)
+        names = dict(zip(FACTORS, (levels[i] for levels, i in zip(found.scores.levels, at, strict=True)), strict=True))
+        cells.append(names | {"top1": mean._asdict() | {"p": None} if mean else None})
+    return {
+        "settings": dict(study.settings),
+        "facts": dict(study.facts),
+        "networks": list(study.networks),
+        "recipes": list(study.recipes),
+        "fractions": list(study.fractions),
+        "seeds": list(study.seeds),
+        "planned": len(study.runs),
+        "finished": len(found.outcomes),
+        "scored_on": found.scored_on,
+        "cells": cells,
+        "decomposition": [
+            {"fraction": fraction} | source._asdict()
+            for fraction, sources in found.sources.items()
+            for source in sources
+        ],
+        "comparisons": [
+            c._asdict() | {"where": list(c.where), "difference": c.difference._asdict()}
+            for ones in found.comparisons.values()
+            for c in ones
+        ],
+        "flips": [
+            f._asdict()
+            | {"first": list(f.first), "second": list(f.second)}
+            | {"ahead": f.ahead._asdict(), "behind": f.behind._asdict()}
+            for f in found.flips
+        ],
+        "detectable": [d._asdict() for d in found.detectable],
+        "notes": list(found.notes),
+        "runs": [run._asdict() | reached._asdict() for run, reached in found.outcomes.items()],
+    }

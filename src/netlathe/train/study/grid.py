@@ -1,0 +1,215 @@
+"""The runs of a study: every network x recipe x fraction of the training set x seed, each in a folder of its own.
+
+A folder is named by the content of its run (expression, values of the recipe, images, fraction, seed, limits), so a run
+is never done twice, a killed one goes on from its checkpoint, and a study can grow: more seeds, networks or recipes add
+runs and keep the others. Seeds are the outer loop: after each round every cell has as many runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.files import write_text
+from netlathe.units import show_span
+
+LEVELS = ("networks", "recipes", "fractions", "seeds")
+PLAN, OUTCOME, LOCK = "plan.json", "outcome.json", ".lock"
+
+
+class Run(NamedTuple):
+    """One training. `folder` is relative to that of the study."""
+
+    network: str
+    recipe: str
+    fraction: float  # of the training images
+    seed: int
+    folder: str
+
+    def __str__(self) -> str:
+        share = f", {100 * self.fraction:g} % of the images" if self.fraction < 1 else ""
+        return f"{self.network}, {self.recipe}{share}, seed {self.seed}"
+
+
+class Outcome(NamedTuple):
+    """What a run reached, top-1 as a share 0..1 of the kept weights, and what it took."""
+
+    validation: float | None
+    test: float | None
+    images: int  # seen in training
+    macs: int  # of their forward passes; a training step costs about three times as much
+    seconds: float
+    precision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The factors, their runs in the order in which they are done, and the settings that all runs share."""
+
+    networks: tuple[str, ...]
+    recipes: tuple[str, ...]
+    fractions: tuple[float, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
+    settings: Mapping[str, Any]  # JSON values that make a run what it is: data, resolution, epochs, limits
+    facts: Mapping[str, Any]  # JSON values for the reader: costs of the networks, sizes of the sets, the command
+
+
+# Trains in that folder, going on from what it holds; knows what other runs reached.
+Trainer: TypeAlias = Callable[[Run, Path, Mapping[Run, Outcome]], Outcome]
+
+
+def plan(
+    networks: Sequence[str],
+    recipes: Sequence[str],
+    fractions: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    content: Callable[[str, str, float], str],
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> Study:
+    """The study of all combinations; `content(network, recipe, fraction)` names what a run is, but for its seed.
+
+    Raises NetlatheError for a level that is given twice or a fraction outside 0..1.
+    """
+    for what, levels in {"network": networks, "recipe": recipes, "fraction": fractions, "seed": seeds}.items():
+        twice = sorted({str(level) for level in levels if list(levels).count(level) > 1})
+        if twice:
+            raise NetlatheError(f"the {what} {', '.join(twice)} is given twice", code="study.twice")
+        if not levels:
+            raise NetlatheError(f"a study needs at least one {what}", code="study.empty")
+    for fraction in fractions:
+        if not 0 < fraction <= 1:
+            message = f"{fraction:g} is not a fraction of the training images"
+            raise NetlatheError(message, code="study.fraction", hint="above 0 and at most 1: --fractions 0.1,0.3,1")
+    keys = {cell: content(*cell) for cell in product(networks, recipes, fractions)}
+    runs = [
+        Run(*cell, seed, f"runs/{folder_name(*cell, seed)}-{digest(keys[cell], seed, dict(settings))}")
+        for seed in seeds
+        for cell in keys
+    ]
+    return Study(tuple(networks), tuple(recipes), tuple(fractions), tuple(seeds), tuple(runs), settings, facts)
+
+
+def folder_name(network: str, recipe: str, fraction: float, seed: int) -> str:
+    """What a person reads in the name of a folder."""
+    words = [network, recipe, *([f"{fraction:g}"] if fraction < 1 else []), f"s{seed}"]
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(word).name) for word in words)
+
+
+def digest(*content: Any) -> str:
+    """Twelve hexadecimal digits of JSON values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def save(study: Study, folder: Path) -> None:
+    """Write the plan of a study. Raises NetlatheError where the folder holds a study with other settings."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
+    if (folder / PLAN).exists():
+        before = load(folder).settings
+        differ = [
+            f"{name} {before.get(name)!r}, not {study.settings.get(name)!r}"
+            for name in dict.fromkeys([*before, *study.settings])
+            if before.get(name) != study.settings.get(name)
+        ]
+        if differ:
+            hint = f"it has {'; '.join(differ)}\ngive another folder to -o, or the same settings"
+            raise NetlatheError("this folder holds another study", code="study.other", path=str(folder), hint=hint)
+    document = asdict(replace(study, runs=())) | {"runs": [run._asdict() for run in study.runs]}
+    write_text(folder / PLAN, json.dumps(document, indent=1) + "\n")
+
+
+def load(folder: Path) -> Study:
+    """The study that a folder holds. Raises NetlatheError where there is none."""
+    path = folder / PLAN
+    if not path.exists():
+        hint = "netlathe experiment --nets a,b --recipes x,y -o this folder starts one"
+        raise NetlatheError("this folder holds no study", code="study.none", path=str(folder), hint=hint)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        runs = tuple(Run(**run) for run in document["runs"])
+        networks, recipes, fractions, seeds = map(tuple, (document[name] for name in LEVELS))
+        return Study(networks, recipes, fractions, seeds, runs, document["settings"], document["facts"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"this plan cannot be read: {type(error).__name__}: {error}"
+        hint = "remove it; the command that made the study writes it again, and finished runs are kept"
+        raise NetlatheError(message, code="study.plan", path=str(path), hint=hint) from None
+
+
+def outcomes(study: Study, folder: Path) -> dict[Run, Outcome]:
+    """What the finished runs reached."""
+    return {run: found for run in study.runs if (found := outcome(folder / run.folder)) is not None}
+
+
+def outcome(folder: Path) -> Outcome | None:
+    """What the run in a folder reached; None where it has not finished."""
+    path = folder / OUTCOME
+    try:
+        return Outcome(**json.loads(path.read_text(encoding="utf-8"))["outcome"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        message = f"this result cannot be read: {type(error).__name__}: {error}"
+        raise NetlatheError(
+            message, code="study.outcome", path=str(path), hint="remove it to do the run again"
+        ) from None
+
+
+def advance(study: Study, folder: Path, trainer: Trainer, say: Callable[[str], None]) -> dict[Run, NetlatheError]:
+    """Do the runs that have not finished, in order; a run that fails is reported and left for the next time.
+
+    One process at a time works on a study. Gives the runs that failed, and why. Raises MissingExtra at once.
+    """
+    failed: dict[Run, NetlatheError] = {}
+    with alone(folder):
+        done = outcomes(study, folder)
+        left = [run for run in study.runs if run not in done]
+        spent: list[float] = []
+        for i, run in enumerate(left):
+            place = folder / run.folder
+            place.mkdir(parents=True, exist_ok=True)
+            at = f"[{len(study.runs) - len(left) + i + 1}/{len(study.runs)}] {run}"
+            try:
+                reached = trainer(run, place, done)
+            except MissingExtra:
+                raise
+            except NetlatheError as error:
+                failed[run] = error
+                say(f"{at}: failed: {error.message}")
+                continue
+            document = {"run": run._asdict(), "outcome": reached._asdict()}
+            write_text(place / OUTCOME, json.dumps(document, indent=1) + "\n")
+            done[run] = reached
+            spent.append(reached.seconds)
+            ahead = (len(left) - i - 1) * sum(spent) / len(spent)
+            scores = {"test": reached.test, "validation": reached.validation}
+            said = ", ".join(f"{name} {100 * share:.2f} %" for name, share in scores.items() if share is not None)
+            say(f"{at}: {said}, {show_span(reached.seconds)}" + f"; about {show_span(ahead)} left" * bool(ahead))
+    return failed
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of a study; the system frees it when the process ends, however it ends."""
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            hint = "wait for it, or give another folder; --show prints what has finished"
+            raise NetlatheError(
+                "another process works on this study", code="study.busy", path=str(folder), hint=hint
+            ) from None
+        yield

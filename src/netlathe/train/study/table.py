@@ -1,0 +1,175 @@
+"""The tables of a study: accuracies, where the differences come from, who is better, what was spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from netlathe.train.study.compare import Comparison
+from netlathe.train.study.findings import Findings
+from netlathe.train.study.scores import Estimate, Level, say
+from netlathe.train.study.variance import Source
+from netlathe.units import show_count, show_span
+
+PLURALS = {"network": "networks", "recipe": "recipes", "fraction": "amounts of training images"}
+
+
+class Table(NamedTuple):
+    """Texts; the first column is a name, the others are figures or verdicts."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(found: Findings) -> list[Table]:
+    """All tables that the findings fill, in the order in which they are read."""
+    made = [accuracies(found)]
+    made += [decomposition(fraction, sources) for fraction, sources in found.sources.items()]
+    made += [comparisons(factor, ones) for factor, ones in found.comparisons.items() if ones]
+    if found.flips:
+        made.append(flipped(found))
+    return [*made, spent(found)]
+
+
+def accuracies(found: Findings) -> Table:
+    """A row a network, a column a condition: the mean, and half of its interval."""
+    scores = found.scores
+    conditions = list(product(range(len(scores.recipes)), range(len(scores.fractions))))
+    rows = [
+        (network, *(mean_of(scores.cell(i, r, f)) for r, f in conditions)) for i, network in enumerate(scores.networks)
+    ]
+    wide = len(scores.fractions) > 1
+    heads = [scores.recipes[r] + (f", {say(scores.fractions[f])}" if wide else "") for r, f in conditions]
+    return Table(f"Top-1 on the {found.scored_on} images, %", ("network", *heads), tuple(rows))
+
+
+def decomposition(fraction: float | None, sources: tuple[Source, ...]) -> Table:
+    """A row a source of differences, over all runs or those with a fraction of the training images."""
+    rows = tuple(
+        (
+            source.name,
+            str(source.df),
+            f"{source.size:.2f}",
+            percent(source.share),
+            percent(source.beyond_noise),
+            "" if source.f is None else f"{source.f:.1f}",
+            "" if source.p is None else p_of(source.p),
+        )
+        for source in sources
+    )
+    heads = ("source", "df", "size, points", "share of variance", "beyond noise", "F", "p")
+    title = "Where the differences come from" + ("" if fraction is None else f", with {say(fraction)}")
+    return Table(title, heads, rows)
+
+
+def comparisons(factor: str, ones: tuple[Comparison, ...]) -> Table:
+    """A row a pair, on average and under each condition."""
+    average = "on average" if any(c.where for c in ones) else ""
+    rows = tuple(
+        (
+            f"{say(c.a)} - {say(c.b)}",
+            condition(c.where) or average,
+            f"{c.difference.mean:+.2f}",
+            interval(c.difference),
+            "" if c.p is None else p_of(c.p),
+            c.verdict,
+        )
+        for c in ones
+    )
+    heads = ("difference", "where", "points", "95 % interval", "p (Holm)", "verdict")
+    return Table(f"The {PLURALS[factor]} compared", heads, rows)
+
+
+def flipped(found: Findings) -> Table:
+    """A row a pair of networks, or of recipes, whose order changes."""
+    rows = tuple(
+        (
+            f"{say(flip.a)} - {say(flip.b)}",
+            f"{condition(flip.first)}: {flip.ahead.mean:+.2f}",
+            f"{condition(flip.second)}: {flip.behind.mean:+.2f}",
+            "" if flip.p is None else p_of(flip.p),
+            "shown" if flip.shown else "not shown: may be chance",
+        )
+        for flip in found.flips
+    )
+    return Table("Ranks that flip", ("difference", "ahead", "behind", "p (Holm)", "verdict"), rows)
+
+
+def spent(found: Findings) -> Table:
+    """A row a network: its costs, and what its runs saw and took."""
+    rows = []
+    for name in found.study.networks:
+        mine = [reached for run, reached in found.outcomes.items() if run.network == name]
+        cost = found.study.facts.get("networks", {}).get(name, {})
+        rows.append(
+            (
+                name,
+                *(show_count(cost[what]) if what in cost else "" for what in ("params", "macs")),
+                between([reached.images for reached in mine]),
+                between([reached.macs for reached in mine]),
+                ", ".join(sorted({reached.precision for reached in mine})),
+                show_span(sum(reached.seconds for reached in mine) / len(mine)) if mine else "",
+            )
+        )
+    heads = ("network", "params", "MACs an image", "images seen", "MACs of training", "precision", "time a run")
+    return Table("What a run was given", heads, tuple(rows))
+
+
+def markdown(found: Findings) -> str:
+    """The page of a study: tables, notes, the command."""
+    return "\n".join(lines(found)) + "\n"
+
+
+def lines(found: Findings) -> Iterator[str]:
+    """The lines of that page."""
+    study = found.study
+    yield f"# {len(study.networks)} networks x {len(study.recipes)} recipes, {study.settings.get('data', '')}"
+    for table in tables(found):
+        yield from ("", f"## {table.title}", "")
+        yield f"| {' | '.join(table.columns)} |"
+        yield f"|---|{'--:|' * (len(table.columns) - 1)}"
+        yield from (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in table.rows)
+    yield from ("", "## How to read this", "")
+    yield from (f"- {note}" for note in found.notes)
+    yield from ("", "## Again", "")
+    settings = {name: value for name, value in study.settings.items() if value is not None}
+    yield from (f"- {name}: {value}" for name, value in settings.items())
+    if "command" in study.facts:
+        yield from ("", f"    {study.facts['command']}")
+
+
+def mean_of(estimate: Estimate | None) -> str:
+    """92.31 ± 0.42; without the noise the mean alone."""
+    if estimate is None:
+        return "-"
+    return f"{estimate.mean:.2f}" + (f" ± {estimate.high - estimate.mean:.2f}" if estimate.high is not None else "")
+
+
+def interval(estimate: Estimate) -> str:
+    """+0.40 to +2.00"""
+    return "" if estimate.low is None else f"{estimate.low:+.2f} to {estimate.high:+.2f}"
+
+
+def condition(where: tuple[Level, ...]) -> str:
+    """The levels of the other factors."""
+    return ", ".join(map(say, where))
+
+
+def percent(share: float) -> str:
+    """12.3 %"""
+    return f"{100 * share:.1f} %"
+
+
+def p_of(p: float) -> str:
+    """Three decimals; smaller ones are only bounded."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def between(values: list[int]) -> str:
+    """The value, or the smallest and the largest."""
+    if not values:
+        return ""
+    low, high = show_count(min(values)), show_count(max(values))
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,105 @@
+"""How a study trains: each run by `train()`, with what its cell says and what all runs share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from netlathe.arch.network import Network
+from netlathe.cost.totals import totals
+from netlathe.errors import NetlatheError, unknown
+from netlathe.train import checkpoint
+from netlathe.train.images import Splits
+from netlathe.train.recipe import Recipe
+from netlathe.train.recipefile import key
+from netlathe.train.run import fitted_to, train
+from netlathe.train.study.grid import Outcome, Run, Trainer, digest
+from netlathe.train.study.subset import part
+
+EQUAL = ("epochs", "images", "macs")
+
+
+class Setup(NamedTuple):
+    """What the names of a study stand for. `epochs` of None are the recipes' own; `equal` is a word of EQUAL."""
+
+    networks: Mapping[str, Network]
+    recipes: Mapping[str, Recipe]
+    splits: Splits
+    epochs: float | None = None
+    equal: str = "epochs"
+
+    def content(self, network: str, recipe: str, fraction: float) -> str:
+        """A hash of all that makes a run of this cell. Raises NetlatheError where the network does not fit."""
+        images = [s.key for s in (self.splits.train, self.splits.validation, self.splits.test) if s is not None]
+        epochs = self.epochs_of(network, recipe, fraction)
+        return digest(self.fitted(network, recipe).key, key(self.recipes[recipe]), images, fraction, epochs)
+
+    def epochs_of(self, network: str, recipe: str, fraction: float) -> float:
+        """How often a run passes over its images.
+
+        Equal epochs: the same for all. Equal images: as many times more often as the part is smaller. Equal MACs: that,
+        and as many times more often as the network costs less than the first one, at the recipe's resolution.
+        """
+        if self.equal not in EQUAL:
+            raise unknown("way to be equal", self.equal, EQUAL, code="study.equal")
+        epochs = self.recipes[recipe].epochs if self.epochs is None else self.epochs
+        if self.equal == "epochs":
+            return epochs
+        if self.equal == "images":
+            return epochs / fraction
+        first = next(iter(self.networks))
+        return epochs / fraction * self.macs(first, recipe) / self.macs(network, recipe)
+
+    def macs(self, network: str, recipe: str) -> int:
+        """MACs of one image in training."""
+        fitted = self.fitted(network, recipe)
+        return int(totals(fitted.body, *fitted.inputs).macs)
+
+    def fitted(self, network: str, recipe: str) -> Network:
+        """A network for the images and the recipe's resolution. Raises NetlatheError, with the name of the network."""
+        try:
+            return fitted_to(self.networks[network], self.splits.train, self.recipes[recipe])
+        except NetlatheError as error:
+            error.path = ".".join(filter(None, (network, error.path)))
+            raise
+
+    def costs(self, network: str) -> dict[str, int]:
+        """Params and MACs at the resolution of the first recipe."""
+        fitted = self.fitted(network, next(iter(self.recipes)))
+        found = totals(fitted.body, *fitted.inputs)
+        return {"params": int(found.params), "macs": int(found.macs)}
+
+
+def trainer(setup: Setup, *, time: float | None = None, precision: str = "auto", threads: int | None = None) -> Trainer:
+    """What does a run of the study. `time` is a wall in seconds for each of them.
+
+    The precision that is found fastest in the first run of a network is that of all its runs, so that it is no source
+    of differences between them. Checkpoints of finished runs go; weights, model and metrics stay.
+    """
+
+    def run(cell: Run, folder: Path, before: Mapping[Run, Outcome]) -> Outcome:
+        chosen = next((o.precision for other, o in before.items() if other.network == cell.network), precision)
+        result = train(
+            setup.networks[cell.network],
+            part(setup.splits, cell.fraction, cell.seed),
+            setup.recipes[cell.recipe],
+            folder,
+            seed=cell.seed,
+            epochs=setup.epochs_of(cell.network, cell.recipe, cell.fraction),
+            time=time,
+            precision=chosen,
+            threads=threads,
+        )
+        for slot in checkpoint.SLOTS:
+            (folder / slot).unlink(missing_ok=True)
+        return Outcome(
+            validation=result.validation,
+            test=result.test,
+            images=result.images,
+            macs=result.macs_seen,
+            seconds=result.seconds,
+            precision=result.precision,
+        )
+
+    return run

@@ -1,0 +1,571 @@
+"""Augmentation of batches, against torchvision, Pillow and timm image by image, and against what it promises itself."""
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance
+from scipy import stats
+
+from netlathe.errors import NetlatheError
+from netlathe.train.augment import colour, geometry, kinds, levels, pipeline, policy
+from netlathe.train.augment.mix import mixed, weights
+from netlathe.train.augment.pipeline import augmented, erased, normalised, prepared
+from netlathe.train.draws import Draws
+from netlathe.train.recipe import Augment, Evaluate, Mix
+
+PLAIN = Augment(crop="none", flip=0)
+RAND = replace(PLAIN, policy="randaugment", magnitude=9, magnitude_std=0.5, policy_prob=0.5)
+RECIPES = {
+    "plain": PLAIN,
+    "rrc": Augment(),
+    "pad": Augment(crop="pad", pad=3),
+    "reflected": Augment(crop="pad", pad=4, pad_mode="reflect"),
+    "resize": Augment(crop="resize", interpolation="random"),
+    "randaugment": replace(RAND, interpolation="bicubic"),
+    "growing": replace(RAND, increasing=True, interpolation="random", crop="rrc"),
+    "trivial": replace(PLAIN, policy="trivial", interpolation="nearest"),
+    "autoaugment": replace(PLAIN, policy="autoaugment"),
+    "simclr": Augment(jitter=(0.8, 0.8, 0.8, 0.2), jitter_prob=0.8, grey=0.2, blur=0.5),
+    "imagenet 2017": Augment(jitter=(0.4, 0.4, 0.4, 0), lighting=0.1),
+    "erasing": replace(PLAIN, erase=0.5, erase_mode="pixel"),
+}
+
+
+def photos(count: int, height: int = 32, width: int = 32, channels: int = 3, seed: int = 0) -> torch.Tensor:
+    """Images with smooth parts, edges and noise: (N, H, W, C) uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, channels, 4, 5, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+    noise = torch.randn(count, channels, height, width, generator=generator) * 0.03
+    smooth[:, :, height // 3 : height // 2, width // 4 : width // 2] += 0.4
+    return ((smooth + noise) * 255).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def planes(count: int, height: int = 32, width: int = 32, channels: int = 3) -> torch.Tensor:
+    return photos(count, height, width, channels).permute(0, 3, 1, 2).contiguous()
+
+
+def apart(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a.int() - b.int()).abs()
+
+
+# Operations: ours by name, torchvision's of one image, the magnitudes.
+
+
+def affine(functional, x, mode, fill, **how):
+    still = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
+    return functional.affine(x, **(still | how), interpolation=functional.InterpolationMode(mode), fill=fill)
+
+
+def degrees(m: float) -> float:
+    return math.degrees(math.atan(m))
+
+
+SIGNED = [-0.9, -0.2, 0.0, 0.3, 0.99]
+ORACLES = {
+    "brightness": (lambda f, x, m: f.adjust_brightness(x, m), [0.01, 0.5, 1, 1.4, 1.99]),
+    "contrast": (lambda f, x, m: f.adjust_contrast(x, m), [0.01, 0.5, 1, 1.4, 1.99]),
+    "colour": (lambda f, x, m: f.adjust_saturation(x, m), [0.01, 0.5, 1, 1.4, 1.99]),
+    "sharpness": (lambda f, x, m: f.adjust_sharpness(x, m), [0.01, 0.5, 1, 1.4, 1.99]),
+    "posterize": (lambda f, x, m: f.posterize(x, int(m)), [8, 4, 2, 1, 0]),
+    "solarize": (lambda f, x, m: f.solarize(x, m), [255, 200, 128.5, 1, 0]),
+    "autocontrast": (lambda f, x, m: f.autocontrast(x), [0, 0, 0, 0, 0]),
+    "equalize": (lambda f, x, m: f.equalize(x), [0, 0, 0, 0, 0]),
+    "invert": (lambda f, x, m: f.invert(x), [0, 0, 0, 0, 0]),
+    "identity": (lambda f, x, m: x, [0, 0, 0, 0, 0]),
+    "shear_x": (lambda f, x, m, *how: affine(f, x, *how, shear=[degrees(m), 0.0], center=[0, 0]), SIGNED),
+    "shear_y": (lambda f, x, m, *how: affine(f, x, *how, shear=[0.0, degrees(m)], center=[0, 0]), SIGNED),
+    "translate_x": (lambda f, x, m, *how: affine(f, x, *how, translate=[m, 0]), [-31, -5, 0, 1, 40]),
+    "translate_y": (lambda f, x, m, *how: affine(f, x, *how, translate=[0, m]), [-31, -5, 0, 1, 40]),
+    "rotate": (
+        lambda f, x, m, mode, fill: f.rotate(x, m, f.InterpolationMode(mode), fill=fill),
+        [-135, -20, 0, 30, 90],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def functional(torchvision):
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as library
+
+    library.InterpolationMode = InterpolationMode
+    return library
+
+
+@pytest.mark.parametrize(("mode", "fill"), [("nearest", 128), ("bilinear", 0)])
+@pytest.mark.parametrize("name", ORACLES)
+def test_an_operation_does_what_torchvisions_does(functional, name, mode, fill):
+    """With bilinear only over black: torchvision blends twice where an image ends on a given colour."""
+    theirs, magnitudes = ORACLES[name]
+    how = (mode, [float(fill)] * 3 if fill else None) if name in geometry.MAPS else ()
+    x = planes(5, 32, 40)
+    x[4, 1] = 77  # a flat channel
+    ours = policy.operated(x, name, torch.tensor(magnitudes, dtype=torch.float32), mode, fill)
+    expected = torch.stack([theirs(functional, image, m, *how) for image, m in zip(x, magnitudes, strict=True)])
+    assert ours.dtype == torch.uint8
+    if how and mode == "nearest":  # centres that fall between two pixels
+        assert (apart(ours, expected) > 0).float().mean() < 0.005
+    else:
+        assert apart(ours, expected).max() <= (2 if name in ("contrast", "colour") else 1)  # which round grey otherwise
+
+
+@pytest.mark.parametrize("name", policy.ENHANCED)
+def test_an_enhancement_does_what_pillows_does(name):
+    x = photos(4)
+    theirs = getattr(ImageEnhance, "Color" if name == "colour" else name.title())
+    for factor in (0.1, 0.6, 1, 1.9):
+        ours = policy.operated(x.permute(0, 3, 1, 2), name, torch.full((4,), factor)).permute(0, 2, 3, 1)
+        for image, made in zip(x, ours, strict=True):
+            assert (
+                apart(made, torch.tensor(np.asarray(theirs(Image.fromarray(image.numpy())).enhance(factor)))).max() <= 1
+            )
+
+
+def test_every_operation_has_an_oracle():
+    known = {*ORACLES, "solarize_add", "translate_x_share", "translate_y_share"}  # below
+    assert known == set(policy.LEVELS) | set(geometry.MAPS)
+
+
+def test_shares_of_a_side_are_pixels():
+    x, share = planes(3, 32, 40), torch.tensor([0.45, -0.1, 0.0])
+    for name, side in (("translate_x", 40), ("translate_y", 32)):
+        assert torch.equal(policy.operated(x, f"{name}_share", share), policy.operated(x, name, share * side))
+
+
+def test_solarize_add_does_what_timms_does(timm):
+    from timm.data.auto_augment import solarize_add
+
+    x, amounts = planes(4), [0, 30, 77, 110]
+    ours = policy.operated(x, "solarize_add", torch.tensor(amounts, dtype=torch.float32))
+    for image, made, amount in zip(x, ours, amounts, strict=True):
+        theirs = solarize_add(Image.fromarray(image.permute(1, 2, 0).numpy()), amount)
+        assert np.array_equal(made.permute(1, 2, 0).numpy(), np.asarray(theirs))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_affine_maps_interpolate_as_pillow_does_inside(mode):
+    x = photos(3, 40, 40)
+    angles = [10.0, -33.0, 90.0]
+    ours = policy.operated(x.permute(0, 3, 1, 2), "rotate", torch.tensor(angles), mode).permute(0, 2, 3, 1)
+    for image, made, angle in zip(x, ours, angles, strict=True):
+        theirs = torch.tensor(np.asarray(Image.fromarray(image.numpy()).rotate(angle, Image.Resampling[mode.upper()])))
+        inside = apart(made, theirs)[10:30, 10:30].float()
+        assert inside.mean() < {"nearest": 0.5, "bilinear": 0.6, "bicubic": 2.0}[mode]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "factors", "within"),
+    [
+        (colour.hue, lambda f, x, m: f.adjust_hue(x, m), [-0.5, -0.21, 0, 0.1, 0.5], 2),
+        (lambda x, _: colour.grey(x).repeat(1, 3, 1, 1), lambda f, x, m: f.rgb_to_grayscale(x, 3), [0] * 5, 2),
+        (colour.blur, lambda f, x, m: f.gaussian_blur(x, [7, 7], [m, m]), [0.1, 0.5, 1, 1.5, 2], 1),
+    ],
+    ids=["hue", "grey", "blur"],
+)
+def test_a_colour_operation_does_what_torchvisions_does(functional, ours, theirs, factors, within):
+    x = planes(5, 64, 70)
+    made = geometry.whole(ours(x.float(), torch.tensor(factors)))
+    expected = torch.stack([theirs(functional, image, m) for image, m in zip(x, factors, strict=True)])
+    assert apart(made, expected).max() <= within
+
+
+def test_lighting_moves_colours_along_the_published_components():
+    vectors = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    amounts = np.array([[0.1, -0.2, 0.05], [0, 0, 0]])
+    moved = colour.lighting(torch.zeros(2, 3, 1, 1), torch.tensor(amounts, dtype=torch.float32))[..., 0, 0].numpy()
+    assert moved == pytest.approx(255 * (vectors @ (amounts * [0.2175, 0.0188, 0.0045]).T).T, abs=1e-4)
+
+
+# Policies: which operation, how strong, how often.
+
+
+TIMM = {
+    "AutoContrast": "autocontrast",
+    "Equalize": "equalize",
+    "Invert": "invert",
+    "Rotate": "rotate",
+    "Posterize": "posterize",
+    "Solarize": "solarize",
+    "SolarizeAdd": "solarize_add",
+    "Color": "colour",
+    "Contrast": "contrast",
+    "Brightness": "brightness",
+    "Sharpness": "sharpness",
+    "ShearX": "shear_x",
+    "ShearY": "shear_y",
+    "TranslateXRel": "translate_x_share",
+    "TranslateYRel": "translate_y_share",
+}
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_randaugment_has_timms_operations_and_magnitudes(timm, growing):
+    from timm.data import auto_augment as theirs
+
+    space = policy.GROWING if growing else policy.PLAIN
+    names = theirs._RAND_INCREASING_TRANSFORMS if growing else theirs._RAND_TRANSFORMS
+    assert {TIMM[name.removesuffix("Increasing")] for name in names} == set(space.ranges)
+    for name in names:
+        span, scale = space.ranges[TIMM[name.removesuffix("Increasing")]], theirs.LEVEL_TO_ARG[name]
+        for level in (0, 0.7, 3, 5.55, 9, 10):
+            either = [scale(level, {})[0] for _ in range(20)] if scale else [0]
+            both = span.at(torch.tensor([level / 10] * 2), torch.tensor([True, False])).tolist()
+            assert (min(both), max(both)) == pytest.approx((min(either), max(either)), abs=1e-3), (name, level)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_torchvisions_policies_have_the_same_ranges(torchvision, wide):
+    from torchvision.transforms import v2
+
+    theirs = (v2.TrivialAugmentWide if wide else v2.AutoAugment)._AUGMENTATION_SPACE
+    space, bins = (policy.WIDE, 31) if wide else (policy.AUTO, 10)
+    names = {name: TIMM.get(name, name.lower()) for name in theirs}
+    names |= {f"Translate{axis}": f"translate_{axis.lower()}" + "_share" * (not wide) for axis in "XY"}
+    assert set(names.values()) == set(space.ranges)
+    share = torch.arange(bins) / (bins - 1)
+    for name, (magnitudes, signed) in theirs.items():
+        span, expected = space.ranges[names[name]], magnitudes(bins, 331, 331)
+        assert span.signed == signed
+        if expected is not None:
+            ours = span.at(share, torch.ones(bins, dtype=torch.bool))
+            ours = ours * 331 if "share" in names[name] else ours
+            ours = ours - 1 if names[name] in policy.ENHANCED else ours
+            expected = expected * 255 if name == "Solarize" else expected
+            expected = (expected + 1e-4).trunc() if wide and "Translate" in name else expected  # linspace's own error
+            assert ours.tolist() == pytest.approx(expected.tolist(), abs=1e-3), name
+
+
+def test_autoaugment_has_the_papers_pairs(torchvision):
+    from torchvision.transforms import v2
+
+    theirs = v2.AutoAugment()._policies
+    ours = [[(name, prob, magnitude) for name, prob, magnitude in pair] for pair in policy.IMAGENET]
+    names = {name: TIMM.get(name, name) for pair in theirs for name, _, _ in pair}
+    assert ours == [[(names[name], prob, magnitude or 0) for name, prob, magnitude in pair] for pair in theirs]
+
+
+def test_operations_are_drawn_evenly_and_left_out_as_often_as_said():
+    draws = Draws(0, 0, np.arange(20_000))
+    steps = list(policy.POLICIES["randaugment"](replace(RAND, policy_prob=0.5), draws))
+    assert len(steps) == 2
+    for step in steps:
+        done = step.kind[step.kind >= 0]
+        assert len(done) / 20_000 == pytest.approx(0.5, abs=0.015)
+        assert stats.chisquare(np.bincount(done, minlength=15)).pvalue > 1e-3
+        below_the_end = step.share[step.share < 1].double()
+        assert stats.kstest(below_the_end, stats.truncnorm(-18, 2, 0.9, 0.05).cdf).pvalue > 1e-3
+    assert stats.chi2_contingency(np.histogram2d(steps[0].kind, steps[1].kind, 16)[0]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("space", [policy.PLAIN, policy.GROWING, policy.WIDE, policy.AUTO])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_operation_stands_both_ends_of_its_range(space, channels):
+    x = planes(4, channels=channels)
+    ends, signs = torch.tensor([0.0, 0, 1, 1]), torch.tensor([True, False, True, False])
+    for name, span in space.ranges.items():
+        assert policy.operated(x, name, span.at(ends, signs), fill=space.fill).shape == x.shape
+
+
+def test_no_bit_at_all_is_black():
+    """timm with Pillow 13 ends here: `bits must be between or equal to 1 and 8`."""
+    magnitude = policy.GROWING.ranges["posterize"].at(torch.ones(2), torch.ones(2, dtype=torch.bool))
+    assert magnitude.tolist() == [0, 0]
+    assert policy.operated(planes(2), "posterize", magnitude).max() == 0
+
+
+# Crops.
+
+
+def test_boxes_are_distributed_as_torchvisions(torchvision):
+    from torchvision.transforms.v2 import RandomResizedCrop
+
+    torch.manual_seed(0)
+    theirs = RandomResizedCrop(8, scale=(0.08, 1))
+    image = torch.zeros(3, 60, 100, dtype=torch.uint8)
+    rows = [theirs.make_params([image]) for _ in range(2000)]
+    expected = np.array([[row["top"], row["left"], row["height"], row["width"]] for row in rows])
+    ours = np.array(geometry.random_boxes(Draws(0, 0, range(2000)), 60, 100, (0.08, 1), (3 / 4, 4 / 3)))
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column], expected[:, column]).pvalue > 1e-3
+    area = [box[:, 2] * box[:, 3] for box in (ours, expected)]
+    assert stats.ks_2samp(*area).pvalue > 1e-3
+
+
+def test_boxes_lie_inside_and_the_largest_is_taken_where_none_fits():
+    for top, left, height, width in geometry.random_boxes(Draws(0, 0, range(500)), 20, 30, (0.08, 1), (3 / 4, 4 / 3)):
+        assert 0 <= top <= top + height <= 20
+        assert 0 <= left <= left + width <= 30
+    assert geometry.random_boxes(Draws(0, 0, [1]), 20, 90, (1, 1), (3 / 4, 4 / 3)) == [(0, 31, 20, 27)]
+    assert geometry.random_boxes(Draws(0, 0, [1]), 90, 20, (1, 1), (3 / 4, 4 / 3)) == [(31, 0, 27, 20)]
+
+
+@pytest.mark.parametrize(("mode", "within"), [("nearest", 0), ("bilinear", 1), ("bicubic", 3)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_crop_is_resized_as_pillow_does(mode, within, channels):
+    x = photos(4, 50, 70, channels)
+    boxes = [(0, 0, 50, 70), (10, 20, 13, 17), (3, 1, 40, 24), (5, 40, 31, 30)]
+    made = geometry.resampled(x, boxes, (24, 24), [mode] * 4)
+    for image, (top, left, height, width), ours in zip(x, boxes, made, strict=True):
+        part = Image.fromarray(image.numpy().squeeze()).crop((left, top, left + width, top + height))
+        theirs = np.asarray(part.resize((24, 24), Image.Resampling[mode.upper()])).reshape(24, 24, channels)
+        assert apart(ours, torch.tensor(theirs)).max() <= within
+
+
+@pytest.mark.parametrize("mode", ["zero", "reflect"])
+def test_pad_and_crop_gives_every_place_of_the_padded_image(mode):
+    x, draws = photos(1, 9, 12).expand(1500, 9, 12, 3), Draws(0, 0, range(1500))
+    made = geometry.pad_cropped(x, 9, 3, mode, draws)
+    padded = np.pad(x[0].numpy(), ((3, 3), (3, 3), (0, 0)), mode={"zero": "constant", "reflect": "reflect"}[mode])
+    places = {padded[y : y + 9, x : x + 9].tobytes() for y in range(7) for x in range(10)}
+    assert {image.numpy().tobytes() for image in made} == places
+
+
+def test_half_of_the_images_are_mirrored():
+    x = photos(400, 8, 8)
+    made = augmented(x, replace(PLAIN, flip=0.5), 8, Draws(0, 0, range(400)))
+    same = (made == x.permute(0, 3, 1, 2) / 255).flatten(1).all(1)
+    mirror = (made == x.permute(0, 3, 1, 2).flip(3) / 255).flatten(1).all(1)
+    assert (same ^ mirror).all()
+    assert 160 <= same.sum() <= 240
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (60, 100), (90, 40), (20, 24)])
+@pytest.mark.parametrize(("crop", "side"), [(1.0, 48), (0.875, 54), (0.95, 50), (48 / 57, 57)])
+def test_a_test_image_is_pillows_resize_and_centre_crop(height, width, crop, side):
+    x = photos(2, height, width)
+    ours = prepared(x, Evaluate(resolution=48, crop=crop), 48)
+    short = min(height, width)
+    size = (side * width // short, side * height // short)
+    for image, made in zip(x, ours, strict=True):
+        theirs = np.asarray(Image.fromarray(image.numpy()).resize(size, Image.Resampling.BILINEAR))
+        top, left = round((size[1] - 48) / 2), round((size[0] - 48) / 2)
+        expected = torch.tensor(theirs[top : top + 48, left : left + 48]).permute(2, 0, 1)
+        assert apart((made * 255).round(), expected).max() <= 2  # each rounds twice
+        assert apart((made * 255).round(), expected).float().mean() < 0.1
+
+
+# Promises of the whole.
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_the_same_in_every_batch_bit_for_bit(name, channels, monkeypatch):
+    augment, x, indices = RECIPES[name], photos(41, channels=channels), np.arange(100, 141)
+
+    def made(at: np.ndarray) -> torch.Tensor:
+        draws = Draws(3, 5, indices[at], np.arange(41)[at] % 2)
+        mean, std = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.2)) if channels == 3 else ((0.4,), (0.2,))
+        return erased(normalised(augmented(x[at], augment, 32, draws), mean, std), augment, draws)
+
+    everything = made(np.arange(41))
+    shuffled = np.random.default_rng(0).permutation(41)
+    assert torch.equal(made(shuffled), everything[shuffled])
+    assert torch.equal(torch.cat([made(np.arange(at, at + 1)) for at in range(7)]), everything[:7])
+    monkeypatch.setattr(pipeline, "CHUNK", 5 * 32 * 32)
+    monkeypatch.setattr(kinds, "PIECE", 3 * 32 * 32)
+    assert torch.equal(made(np.arange(41)), everything)
+
+
+@pytest.mark.parametrize("name", ["simclr", "growing", "rrc", "pad"])
+def test_an_image_is_the_same_on_any_number_of_threads(name, one_thread):
+    x, draws = photos(24, 64, 64), Draws(0, 0, range(24))
+    alone = augmented(x, RECIPES[name], 64, draws)
+    torch.set_num_threads(3)
+    assert torch.equal(augmented(x, RECIPES[name], 64, draws), alone)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_come_out_in_shape_in_range_and_untouched_behind(name, channels):
+    x = photos(24, channels=channels)
+    before = x.clone()
+    made = augmented(x, RECIPES[name], 32, Draws(0, 0, range(24)))
+    assert torch.equal(x, before)
+    assert (made.shape, made.dtype) == ((24, channels, 32, 32), torch.float32)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert made.min() >= 0
+    assert made.max() <= 1
+    if name not in ("plain", "erasing"):
+        assert len(made.flatten(1).unique(dim=0)) == 24
+        assert (made != (x / 255).permute(0, 3, 1, 2)).any()
+
+
+def test_seed_epoch_and_view_change_an_image():
+    x, augment = photos(1).expand(4, 32, 32, 3), RECIPES["simclr"]
+    seen = [
+        augmented(x[:1], augment, 32, Draws(seed, epoch, [0], view))
+        for seed, epoch, view in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
+    ]
+    assert len(torch.cat(seen).unique(dim=0)) == 4
+
+
+@pytest.mark.parametrize("height", [32, 45])
+@pytest.mark.parametrize("width", [32, 50])
+@pytest.mark.parametrize("crop", ["rrc", "pad", "resize"])
+def test_images_of_any_shape_become_squares(crop, height, width):
+    for resolution in (16, 40):
+        made = augmented(photos(3, height, width), Augment(crop=crop), resolution, Draws(0, 0, range(3)))
+        assert made.shape == (3, 3, resolution, resolution)
+
+
+def test_nothing_to_do_changes_nothing():
+    x, draws = photos(8), Draws(0, 0, range(8))
+    plain = augmented(x, PLAIN, 32, draws)
+    assert torch.equal(plain, x.permute(0, 3, 1, 2) / 255)
+    still = {
+        "all of the image": Augment(crop="rrc", scale=(1, 1), ratio=(1, 1), flip=0),
+        "no padding": replace(PLAIN, crop="pad", pad=0),
+        "no strength": replace(PLAIN, policy="randaugment", magnitude=0, policy_prob=0),
+        "no jitter": replace(PLAIN, jitter=(1, 1, 1, 0.5), jitter_prob=0),
+    }
+    for name, augment in still.items():
+        assert torch.equal(augmented(x, augment, 32, draws), plain), name
+
+
+def test_jitter_draws_its_four_factors_in_every_order(monkeypatch):
+    seen = {name: [] for name in ("brightness", "contrast", "saturation", "hue")}
+    for name in seen:
+        monkeypatch.setattr(colour, name, lambda x, factor, name=name: seen[name].extend(factor.tolist()) or x)
+    pipeline.jittered(
+        planes(2000, 2, 2), Augment(jitter=(0.4, 0.3, 2.0, 0.1), jitter_prob=0.8), Draws(0, 0, range(2000))
+    )
+    for name, (low, high) in zip(seen, ((0.6, 1.4), (0.7, 1.3), (0, 3), (-0.1, 0.1)), strict=True):
+        assert stats.kstest(seen[name], stats.uniform(low, high - low).cdf).pvalue > 1e-3
+        assert len(seen[name]) / 2000 == pytest.approx(0.8, abs=0.04)
+
+
+def test_normalised_is_the_formula(functional):
+    x = torch.rand(3, 3, 10, 12)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    ours = normalised(x, mean, std)
+    assert torch.allclose(ours, functional.normalize(x, mean, std), atol=1e-6)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+# Erasing and mixing.
+
+
+@pytest.mark.parametrize("mode", ["const", "pixel"])
+def test_erased_rectangles_are_timms(timm, mode):
+    from timm.data.random_erasing import RandomErasing
+
+    def areas(x: torch.Tensor) -> np.ndarray:
+        return (x[:, 0] != 9).sum((1, 2)).numpy()
+
+    augment = replace(PLAIN, erase=0.7, erase_mode=mode)
+    random.seed(0)
+    ours = erased(torch.full((2000, 2, 20, 20), 9.0), augment, Draws(0, 0, range(2000)))
+    theirs = RandomErasing(0.7, mode=mode, device="cpu")(torch.full((2000, 2, 20, 20), 9.0))
+    assert stats.ks_2samp(areas(ours), areas(theirs)).pvalue > 1e-3
+    for axis in (2, 3):  # where they lie
+        spread = [(x[:, 0] != 9).float().mean((0, axis - 1)) for x in (ours, theirs)]
+        assert torch.allclose(*spread, atol=0.03)
+    painted = ours[ours != 9]
+    if mode == "const":
+        assert (painted == 0).all()
+    else:
+        assert stats.kstest(painted[:20_000].double(), stats.norm.cdf).pvalue > 1e-3
+
+
+BATCH = (torch.rand(12, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.eye(12))
+
+
+def lambdas(targets: torch.Tensor) -> torch.Tensor:
+    return targets.diagonal()
+
+
+@pytest.mark.parametrize(
+    "mix", [Mix(mixup=0.8), Mix(cutmix=1.0), Mix(mixup=0.2, cutmix=1.0, prob=0.7)], ids=["mixup", "cutmix", "both"]
+)
+def test_targets_say_how_much_of_each_image_is_there(mix):
+    x, targets = BATCH
+    for epoch in range(20):
+        y, soft = mixed(x, targets, mix, Draws(0, epoch, range(12)))
+        kept = lambdas(soft)
+        neighbour = torch.arange(12) ^ 1
+        assert torch.allclose(soft.sum(1), torch.ones(12))
+        assert torch.equal(kept, kept[neighbour])
+        assert torch.allclose(soft[torch.arange(12), neighbour], 1 - kept)
+        mixup = kept[:, None, None, None] * x + (1 - kept)[:, None, None, None] * x[neighbour]
+        own = (y == x).all(1)
+        cut = (own | (y == x[neighbour]).all(1)).all((1, 2)) & torch.isclose(own.float().mean((1, 2)), kept)
+        assert (cut | torch.isclose(y, mixup, atol=1e-6).all((1, 2, 3))).all()
+        if not mix.mixup:
+            assert cut.all()
+
+
+def test_a_cut_is_a_rectangle_in_proportion_to_the_image():
+    kept, share = weights(40, 20, Mix(cutmix=1.0), Draws(0, 0, range(300)))
+    assert torch.allclose(kept.mean((1, 2)), share)
+    for image in (1 - kept).bool():
+        rows, columns = image.any(1), image.any(0)
+        assert torch.equal(image, rows[:, None] & columns)
+
+
+def test_lambda_follows_beta_and_the_switch_and_the_probability():
+    draws = Draws(0, 0, range(5000))
+    _, share = weights(64, 64, Mix(mixup=0.8, prob=0.6), draws)
+    assert (share == 1).float().mean() == pytest.approx(0.4, abs=0.03)
+    assert stats.kstest(share[share < 1].double(), stats.beta(0.8, 0.8).cdf).pvalue > 1e-3
+    kept, _ = weights(8, 8, Mix(mixup=1.0, cutmix=1.0, switch=0.25), draws)
+    assert ((kept == 0) | (kept == 1)).all(2).all(1).float().mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_even_slices_of_a_batch_mix_as_the_whole_does():
+    x, targets = BATCH
+    mix, draws = Mix(mixup=0.2, cutmix=1.0), Draws(0, 0, range(50, 62))
+    whole = mixed(x, targets, mix, draws)
+    parts = [mixed(x[some], targets[some], mix, draws.at(some)) for some in (slice(0, 4), slice(4, 10), slice(10, 12))]
+    assert torch.equal(torch.cat([part[0] for part in parts]), whole[0])
+    assert torch.equal(torch.cat([part[1] for part in parts]), whole[1])
+
+
+def test_mixing_leaves_alone_what_it_should():
+    x, targets = BATCH
+    last = x.to(memory_format=torch.channels_last)
+    assert mixed(x, targets, Mix(), Draws(0, 0, range(12)))[0] is x
+    y, soft = mixed(last[:11], targets[:11], Mix(mixup=1.0), Draws(0, 0, range(11)))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(y[10], x[10])
+    assert torch.equal(soft[10], targets[10])
+    assert not torch.equal(y[:10], x[:10])
+    unmixed = mixed(x, targets, Mix(cutmix=1.0, prob=0), Draws(0, 0, range(12)))
+    assert torch.equal(unmixed[0], x)
+    assert torch.equal(unmixed[1], targets)
+
+
+# What a caller can get wrong.
+
+
+@pytest.mark.parametrize(
+    ("pixels", "augment", "words"),
+    [
+        (torch.zeros(2, 32, 32, 3), PLAIN, "uint8"),
+        (torch.zeros(2, 3, 32, 32, dtype=torch.uint8), PLAIN, r"\(2, 3, 32, 32\)"),
+        (photos(2, 32, 48), PLAIN, "32 x 48 px, and a recipe for 32 px"),
+        (photos(3), PLAIN, "3 images and numbers for 2"),
+    ],
+)
+def test_a_wrong_batch_is_refused_with_its_shape(pixels, augment, words):
+    with pytest.raises(NetlatheError, match=words):
+        augmented(pixels, augment, 32, Draws(0, 0, [0, 1]))
+
+
+def test_a_border_wider_than_the_image_is_not_reflected():
+    with pytest.raises(NetlatheError, match="cannot be reflected"):
+        geometry.pad_cropped(photos(1, 4, 4), 4, 4, "reflect", Draws(0, 0, [0]))
+
+
+def test_images_and_targets_must_agree():
+    with pytest.raises(NetlatheError, match="2 images and 3 targets"):
+        mixed(torch.zeros(2, 3, 4, 4), torch.zeros(3, 5), Mix(mixup=1), Draws(0, 0, [0, 1]))
+
+
+def test_equalize_keeps_images_too_flat_for_it():
+    flat = torch.full((1, 3, 8, 8), 99, dtype=torch.uint8)
+    assert torch.equal(levels.equalize(flat), flat)

@@ -1,0 +1,231 @@
+"""A training is the same training after any kill; time is kept; what goes wrong is said and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from netlathe import zoo
+from netlathe.errors import NetlatheError
+from netlathe.train import checkpoint, recipefile
+from netlathe.load import load as load_network
+from netlathe.train.distributed import ranks
+from netlathe.train.evaluate import normal_of
+from netlathe.train.images import ImageSet, Splits, load
+from netlathe.train.loop import Job, step_once
+from netlathe.train.plan import planned
+from netlathe.train.recipe import Recipe
+from netlathe.train.run import assembled, fitted_to, train
+from netlathe.train.supervised import CLASSIFY
+
+CLI = [sys.executable, "-m", "netlathe"]
+TINY = "resnet20:depth=8"
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of three classes: a bright square at one of three places, and noise."""
+    random = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    pixels = random.integers(0, 90, (240, 16, 16, 1), np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[4:10, 1 + 5 * label : 5 + 5 * label] += 120
+    path = tmp_path_factory.mktemp("blobs") / "blobs.npz"
+    np.savez(path, images=pixels, labels=labels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def splits(blobs: Path) -> Splits:
+    return load(blobs, size=16)
+
+
+def recipe(**changes: Any) -> Recipe:
+    """A short recipe with everything random in it."""
+    words = ["resolution=16", "evaluate.resolution=16", "batch=16", "epochs=4", "regularise.ema=0.9"]
+    return replace(recipefile.load("small", words), **changes)
+
+
+def arguments(data: Path, out: Path, *more: str) -> list[str]:
+    words = ["train", TINY, "--data", str(data), "--recipe", "small", "--resolution", "16", "--batch", "16"]
+    fixed = ["--precision", "fp32", "--threads", "1", "--save-every", "0.05s"]
+    return [*CLI, *words, *fixed, "--set", "regularise.ema=0.9", "-o", str(out), *more]
+
+
+def run(command: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, **kwargs)
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    left, right = load_file(a / "weights.safetensors"), load_file(b / "weights.safetensors")
+    return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def test_a_training_that_is_killed_again_and_again_gives_the_same_weights_bit_for_bit(
+    blobs: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = run(arguments(blobs, whole, "--epochs", "12", "--json"))
+    assert done.returncode == 0, done.stderr
+    dice, kills = random.Random(), 0
+    for _ in range(5):
+        process = subprocess.Popen(
+            arguments(blobs, broken, "--epochs", "12"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        started = time.monotonic()
+        while not list(broken.glob("checkpoint-*.pt")) and process.poll() is None and time.monotonic() - started < 60:
+            time.sleep(0.02)
+        time.sleep(dice.uniform(0, 0.6))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+    assert kills
+    assert run(arguments(blobs, broken, "--epochs", "12")).returncode == 0
+    assert same_weights(whole, broken)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (whole, broken)]
+    assert results[0]["test"] == results[1]["test"]
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (whole, broken)]
+    assert lines[0] == lines[1]
+
+
+def test_two_processes_give_what_one_gives(blobs: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    more = ("--epochs", "2", "--set", "regularise.drop_path=0")
+    assert run(arguments(blobs, one, *more)).returncode == 0
+    launched = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    done = run([*launched, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", *arguments(blobs, two, *more)[2:]])
+    assert done.returncode == 0, done.stderr
+    left, right = load_file(one / "weights.safetensors"), load_file(two / "weights.safetensors")
+    for name in left:
+        assert np.allclose(left[name], right[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_a_network_learns_what_can_be_learned_and_leaves_files_that_run(splits: Splits, tmp_path: Path) -> None:
+    result = train(zoo.get("resnet20", depth=8), splits, recipe(epochs=8.0), tmp_path, precision="fp32", threads=1)
+    assert splits.test is not None
+    assert result.test is not None
+    assert result.test > 0.9
+    assert result.images == round(result.epochs * (len(splits.train) // 16 * 16))
+    session = ort.InferenceSession(tmp_path / "model.onnx")
+    about = session.get_modelmeta().custom_metadata_map
+    assert about["netlathe.classes"].split("\n") == list(splits.train.classes)
+    x = splits.test.pixels.astype(np.float32).transpose(0, 3, 1, 2) / 255
+    x = (x - float(about["netlathe.mean"])) / float(about["netlathe.std"])
+    found = session.run(None, {session.get_inputs()[0].name: x})[0].argmax(1)
+    assert (found == splits.test.labels).mean() == pytest.approx(result.test)
+
+
+def test_a_run_that_ended_is_not_run_again_and_another_run_is_refused(splits: Splits, tmp_path: Path) -> None:
+    network = zoo.get("resnet20", depth=8)
+    first = train(network, splits, recipe(epochs=1.0), tmp_path, precision="fp32", threads=1)
+    assert train(network, splits, recipe(epochs=1.0), tmp_path, precision="fp32", threads=1) == first
+    with pytest.raises(NetlatheError, match=r"another training: other seed \(0 there, 1 now\)"):
+        train(network, splits, recipe(epochs=1.0), tmp_path, seed=1)
+
+
+def test_the_wall_clock_limit_is_kept_and_the_schedule_ends(blobs: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = run(arguments(blobs, tmp_path, "--epochs", "100000", "--time", "14s", "--json"))
+    took = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    assert took < 14 + 5  # the interpreter starts and stops outside the limit, on a machine that may be loaded
+    assert (tmp_path / "model.onnx").exists()
+    events = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert any(event["event"] == "plan" for event in events)
+    assert [e["lr"] for e in events if e["event"] == "evaluation"][-1] < 0.2 * max(e.get("lr", 0) for e in events)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(blobs: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        arguments(blobs, tmp_path, "--epochs", "100000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("checkpoint-*.pt")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    assert (tmp_path / "model.onnx").exists()
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(splits: Splits, tmp_path: Path) -> None:
+    wild = recipefile.set_fields(recipe(), ["optimiser.name=sgd", "optimiser.lr=1e30", "schedule.warmup=0"])
+    with pytest.raises(NetlatheError, match=r"the loss is (nan|inf) at step \d+ of epoch \d+") as caught:
+        train(zoo.get("resnet20", depth=8), splits, wild, tmp_path, precision="fp32", threads=1, save_s=0)
+    assert "lower learning rate" in caught.value.hint
+    for path in tmp_path.glob("checkpoint-*.pt"):
+        state = checkpoint.read(path)
+        assert state is not None
+        assert all(tensor.isfinite().all() for tensor in state["module"].values())
+
+
+def test_a_batch_beyond_memory_is_refused_before_it_is_tried(splits: Splits, tmp_path: Path) -> None:
+    many = replace(splits, train=replace(splits.train, pixels=np.broadcast_to(splits.train.pixels[:1], (10**7, 16, 16, 1)), labels=np.zeros(10**7, np.int64)))
+    with pytest.raises(NetlatheError, match="of memory") as caught:
+        train(zoo.get("wrn_28_10"), many, recipe(batch=10**7), tmp_path)
+    assert "--accumulate" in caught.value.hint
+
+
+def test_a_full_disk_is_said_in_one_line(blobs: Path, tmp_path: Path) -> None:
+    limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); from netlathe.cli.main import main; sys.argv = ['netlathe', *sys.argv[1:]]; main()"
+    done = run([sys.executable, "-c", limited, *arguments(blobs, tmp_path / "out", "--epochs", "2")[3:]])
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+FAMILIES = {
+    "resnet": "resnet18:width=8",
+    "wide resnet": "wrn_16_8:width=1",
+    "vgg": "vgg11_bn",
+    "googlenet": "googlenet",
+    "densenet": "densenet121",
+    "mobilenetv1": "mobilenetv1_025",
+    "mobilenetv2": "mobilenetv2_035",
+    "mobilenetv3": "mobilenetv3_small",
+    "efficientnet": "efficientnet_b0",
+    "regnet": "regnety_200mf",
+    "convnext": "convnext_atto",
+    "vit": "vit_tiny_patch16",
+    "swin": "swin_tiny",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path) -> None:
+    [network] = load_network(FAMILIES[family])
+    random = np.random.default_rng(0)
+    pixels, labels = random.integers(0, 255, (8, 40, 40, 3), np.uint8), np.arange(8) % 4
+    images = ImageSet(pixels, labels, tuple(map(str, labels)), ("a", "b", "c", "d"), "noise")
+    for name in recipefile.names():
+        short = recipefile.load(name, ["batch=8", "resolution=32", "evaluate.resolution=32"])
+        fitted = fitted_to(network, images, short)
+        plan = planned(short, 8, epochs=3)
+        state, _, autocast = assembled(fitted, short, plan, None, 0, "fp32", None, ranks())
+        before = [p.detach().clone() for p in state.module.parameters()]
+        job = Job(
+            task=CLASSIFY, recipe=short, train=images, validation=images, seed=0, normal=normal_of(images),
+            ranks=ranks(), autocast=autocast, metrics=None, folder=tmp_path, resolution=32,
+        )  # fmt: skip
+        state.seen = plan.batch  # past the first step, whose learning rate may be zero
+        state.module.train()
+        loss = step_once(job, state, CLASSIFY.batch(job, plan, 0, 0))
+        assert np.isfinite(loss), name
+        moved = [not torch.equal(a, b) for a, b in zip(before, state.module.parameters(), strict=True)]
+        assert sum(moved) > len(moved) / 2, name
+        assert all(p.isfinite().all() for p in state.module.parameters()), name

@@ -1,0 +1,454 @@
+"""Controlled experiments: runs that are never done twice, tables that say what is known, the command."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netlathe.cli.experiment import parts
+from netlathe.cli.main import run as netlathe
+from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.train.study import grid
+from netlathe.train.study.findings import document, find
+from netlathe.train.study.table import markdown, tables
+
+RNG = np.random.default_rng(20261123)
+
+
+def study_of(
+    networks=("A", "B"), recipes=("x", "y"), fractions=(1.0,), seeds=5, content=lambda *cell: str(cell), **more
+):
+    return grid.plan(
+        networks, recipes, fractions, range(seeds), content=content, settings={"data": "photos"} | more, facts={}
+    )
+
+
+def reached(percent, images=1000, macs=5000, test=True):
+    return grid.Outcome(percent / 100, percent / 100 if test else None, images, macs, 1.0)
+
+
+def a_trainer(percent=lambda run: 90.0, log=None):
+    def run(cell, folder, before):
+        assert folder.is_dir()
+        if log is not None:
+            log.append(cell)
+        return reached(percent(cell))
+
+    return run
+
+
+def silent(line):
+    pass
+
+
+# The runs
+
+
+def test_a_run_is_named_by_its_content():
+    folders = {run: run.folder for run in study_of().runs}
+    assert len(set(folders.values())) == 20
+    assert set(study_of(seeds=7).runs) > set(folders)
+    assert set(study_of(networks=("A", "B", "C")).runs) > set(folders)
+    other = study_of(content=lambda *cell: f"another {cell}")
+    assert not {run.folder for run in other.runs} & set(folders.values())
+    assert not {run.folder for run in study_of(seconds=60.0).runs} & set(folders.values())
+    named = study_of(networks=("nets/wide.py:net", "mobilenetv1:alpha=0.5"), recipes=("my recipes/x.toml",))
+    assert all(Path(run.folder).parent == Path("runs") for run in named.runs)
+
+
+def test_an_interrupted_study_is_balanced_over_its_cells():
+    runs = study_of(fractions=(0.5, 1.0)).runs
+    for stop in range(len(runs)):
+        counts = [sum(r[:3] == cell[:3] for r in runs[:stop]) for cell in runs[:8]]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_finished_runs_are_never_done_again(tmp_path):
+    study, log = study_of(), []
+    grid.save(study, tmp_path)
+
+    def stops(run, folder, before):
+        if len(log) == 7:
+            raise KeyboardInterrupt
+        return a_trainer(log=log)(run, folder, before)
+
+    with pytest.raises(KeyboardInterrupt):
+        grid.advance(study, tmp_path, stops, silent)
+    assert len(grid.outcomes(study, tmp_path)) == 7
+    assert grid.advance(study, tmp_path, a_trainer(log=log), silent) == {}
+    assert sorted(log) == sorted(study.runs)
+    larger = study_of(seeds=6)
+    grid.save(larger, tmp_path)
+    grid.advance(larger, tmp_path, a_trainer(log=log), silent)
+    assert [run.seed for run in log[20:]] == [5] * 4
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from netlathe.train.study import grid
+
+def trainer(run, folder, before):
+    (folder / "begun").touch()
+    if len(before) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return grid.Outcome(0.9, None, 1, 1, 1.0)
+
+folder = Path(sys.argv[1])
+grid.advance(grid.load(folder), folder, trainer, print)
+"""
+
+
+def test_a_killed_study_goes_on_where_it_was(tmp_path):
+    study, log = study_of(), []
+    grid.save(study, tmp_path)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(done.stdout.splitlines()) <= 3
+    grid.advance(study, tmp_path, a_trainer(log=log), silent)
+    assert log == list(study.runs[3:])
+    assert (tmp_path / study.runs[3].folder / "begun").exists()  # in the folder that holds its checkpoint
+
+
+def test_a_run_that_fails_is_reported_and_tried_again(tmp_path):
+    study, said, log = study_of(), [], []
+    grid.save(study, tmp_path)
+
+    def diverges(run, folder, before):
+        if run.network == "B" and run.seed == 2:
+            raise NetlatheError("the loss is nan", code="train.not_a_number")
+        return reached(90)
+
+    failed = grid.advance(study, tmp_path, diverges, said.append)
+    assert {(run.network, run.seed) for run in failed} == {("B", 2)}
+    assert sum("failed: the loss is nan" in line for line in said) == 2
+    grid.advance(study, tmp_path, a_trainer(log=log), silent)
+    assert set(log) == set(failed)
+
+
+def test_what_no_run_can_do_without_stops_the_study(tmp_path):
+    def lacks(run, folder, before):
+        raise MissingExtra("torch", "train")
+
+    grid.save(study_of(), tmp_path)
+    with pytest.raises(MissingExtra):
+        grid.advance(study_of(), tmp_path, lacks, silent)
+
+
+def test_two_processes_do_not_work_on_one_study(tmp_path):
+    grid.save(study_of(), tmp_path)
+
+    def meanwhile(run, folder, before):
+        with pytest.raises(NetlatheError, match="another process works on this study"):
+            grid.advance(study_of(), tmp_path, a_trainer(), silent)
+        return reached(90)
+
+    assert grid.advance(study_of(), tmp_path, meanwhile, silent) == {}
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path):
+    study = study_of(fractions=(0.1, 1.0))
+    grid.save(study, tmp_path)
+    assert grid.load(tmp_path) == study
+
+
+def test_a_folder_of_another_study_is_refused_and_says_what_differs(tmp_path):
+    grid.save(study_of(epochs=3), tmp_path)
+    with pytest.raises(NetlatheError, match="another study") as caught:
+        grid.save(study_of(epochs=5), tmp_path)
+    assert "epochs 3, not 5" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"runs": []}'])
+def test_a_broken_plan_or_result_is_named(tmp_path, content):
+    study = study_of()
+    grid.save(study, tmp_path)
+    place = tmp_path / study.runs[0].folder
+    place.mkdir(parents=True)
+    (place / grid.OUTCOME).write_text(content)
+    with pytest.raises(NetlatheError, match="cannot be read") as caught:
+        grid.outcomes(study, tmp_path)
+    assert caught.value.path.endswith(grid.OUTCOME)
+    (tmp_path / grid.PLAN).write_text(content)
+    with pytest.raises(NetlatheError, match="plan cannot be read"):
+        grid.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"networks": ("A", "A")}, "network A is given twice"),
+        ({"fractions": (0.5, 2.0)}, "2 is not a fraction"),
+        ({"fractions": (0.0,)}, "0 is not a fraction"),
+        ({"recipes": ()}, "at least one recipe"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(change, said):
+    with pytest.raises(NetlatheError, match=said):
+        study_of(**change)
+
+
+# Parts of the training images
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 9))
+def test_a_smaller_part_lies_in_a_larger_one_and_holds_every_class(labels, one, other, seed):
+    from netlathe.train.study.subset import chosen
+
+    labels = np.array(labels)
+    small, large = (chosen(labels, share, seed) for share in sorted((one, other)))
+    assert set(small) <= set(large)
+    assert set(labels[small]) == set(labels)
+    for label in set(labels.tolist()):
+        count = (labels == label).sum()
+        assert abs((labels[small] == label).sum() - min(one, other) * count) < 1
+    np.testing.assert_array_equal(chosen(labels, 1.0, seed), np.arange(len(labels)))
+
+
+def test_a_seed_has_its_own_part():
+    from netlathe.train.study.subset import chosen
+
+    labels = np.zeros(1000, int)
+    assert len(set(chosen(labels, 0.1, 0)) & set(chosen(labels, 0.1, 1))) < 30
+    np.testing.assert_array_equal(chosen(labels, 0.1, 3), chosen(labels, 0.1, 3))
+
+
+# Findings
+
+
+def a_found_study(percent, **choices):
+    study = study_of(**choices)
+    return find(study, {run: reached(percent(run)) for run in study.runs})
+
+
+def test_the_tables_tell_recipe_architecture_interaction_and_noise_apart():
+    found = a_found_study(lambda run: 90 + 2 * (run.network == "A") + RNG.normal(0, 0.2))
+    text = markdown(found)
+    for row in ("| network |", "| recipe |", "| network x recipe |", "| seed noise |"):
+        assert row in text
+    assert "A better" in text
+    assert "no difference shown" in text
+    for table in tables(found):
+        assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_one_seed_gives_no_intervals_no_verdicts_and_says_why():
+    found = a_found_study(lambda run: 90 + (run.network == "A"), seeds=1)
+    data = document(found)
+    assert not data["decomposition"]
+    assert not data["detectable"]
+    assert {c["verdict"] for c in data["comparisons"]} == {"no noise estimate"}
+    assert all(cell["top1"]["low"] is None for cell in data["cells"])
+    assert any("One seed" in note and "--seeds 5" in note for note in found.notes)
+    assert "±" not in markdown(found)
+
+
+def test_equal_scores_of_all_seeds_are_no_proof():
+    found = a_found_study(lambda run: 90 + (run.network == "A"))
+    assert {c.verdict for c in found.comparisons["network"]} == {"no noise estimate"}
+    json.dumps(document(found), allow_nan=False)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=24), st.randoms(use_true_random=False))
+def test_whatever_has_finished_gives_tables_that_say_what_is_missing(scores, random):
+    study = study_of(fractions=(0.5, 1.0), seeds=3)
+    chosen = random.sample(study.runs, len(scores))
+    found = find(study, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
+    assert json.loads(json.dumps(document(found), allow_nan=False))["finished"] == len(scores)
+    assert ("Unfinished" in markdown(found)) == (len(scores) < 24)
+
+
+def test_what_the_runs_were_given_is_compared():
+    study = study_of(networks=("small", "large"), recipes=("short", "long"))
+    given = {
+        run: reached(90 + run.seed, 1000 * (1 + (run.recipe == "long")), 10**6 * (1 + 2 * (run.network == "large")))
+        for run in study.runs
+    }
+    notes = "\n".join(find(study, given).notes)
+    assert "levels of network: equal images seen and training MACs that differ by up to x3" in notes
+    assert "levels of recipe: images seen that differ by up to x2 and equal training MACs" in notes
+
+
+def test_without_test_images_the_validation_images_score_and_that_is_said():
+    study = study_of()
+    found = find(study, {run: reached(90 + run.seed, test=False) for run in study.runs})
+    assert found.scored_on == "validation"
+    assert any("no test images" in note for note in found.notes)
+
+
+def test_a_much_noisier_cell_is_named():
+    found = a_found_study(lambda run: 90 + run.seed * (10 if (run.network, run.recipe) == ("B", "y") else 0.1))
+    assert any("noise of B, y" in note for note in found.notes)
+
+
+def test_with_fractions_each_has_its_own_decomposition():
+    found = a_found_study(lambda run: 90 + RNG.normal() + 5 * run.fraction, fractions=(0.1, 1.0))
+    assert list(found.sources) == [None, 0.1, 1.0]
+    assert [source.name for source in found.sources[0.1]][-2:] == ["network x recipe", "seed noise"]
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("a,b", ["a", "b"]),
+        ("mobilenetv1:alpha=0.5,shallow=true,resnet20", ["mobilenetv1:alpha=0.5,shallow=true", "resnet20"]),
+        ("nets.py:one, nets.py:two,", ["nets.py:one", "nets.py:two"]),
+    ],
+)
+def test_lists_are_split_at_commas_but_choices_stay_with_their_network(text, known):
+    assert parts(text) == known
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--nets", "resnet20"], "--recipes is missing"),
+        (["--nets", "resnet2O", "--recipes", "digits"], "resnet20"),
+        (["--nets", "resnet20,resnet20", "--recipes", "digits"], "given twice"),
+        (["--nets", "resnet20", "--recipes", "digit"], "digits"),
+        (["--nets", "resnet20", "--recipes", "digits", "--fractions", "half"], "--fractions 0.1,0.3,1"),
+        (["--nets", "resnet20", "--recipes", "digits", "--seeds", "0"], "seeds"),
+        (["--nets", "resnet20", "--recipes", "digits", "--equal", "time"], "epochs, images, macs"),
+        (["--show"], "holds no study"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong(words, said, tmp_path, capsys):
+    assert netlathe(["experiment", *words, "-o", str(tmp_path / "study")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
+
+
+def test_show_prints_an_unfinished_study_and_writes_its_tables(tmp_path, capsys):
+    study = study_of()
+    grid.save(study, tmp_path)
+    assert netlathe(["experiment", "--show", "-o", str(tmp_path)]) == 2
+    assert "no run of this study has finished" in capsys.readouterr().err
+    enough = iter(range(8))
+
+    def stops(run, folder, before):
+        next(enough)
+        return reached(90 + 2 * (run.network == "A") + 0.1 * run.seed)
+
+    with pytest.raises(StopIteration):
+        grid.advance(study, tmp_path, stops, silent)
+    assert netlathe(["experiment", "--show", "-o", str(tmp_path)]) == 0
+    assert "Unfinished: 12 of 20 runs are missing" in capsys.readouterr().out
+    assert "Unfinished: 12 of 20" in (tmp_path / "table.md").read_text()
+    assert netlathe(["experiment", "--show", "-o", str(tmp_path), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["schema"] == "netlathe.experiment/1"
+    assert shown["data"] == json.loads((tmp_path / "table.json").read_text())
+
+
+# Real trainings
+
+
+@pytest.fixture(scope="module")
+def setup():
+    from netlathe import zoo
+    from netlathe.train.images import load
+    from netlathe.train.recipefile import load as recipe
+    from netlathe.train.study.trainer import Setup
+
+    networks = {name: zoo.get(name) for name in ("resnet20", "resnet32")}
+    return Setup(networks, {"digits": recipe("digits")}, load("digits", size=8), epochs=3)
+
+
+@pytest.mark.parametrize("equal", ["epochs", "images", "macs"])
+def test_what_is_asked_to_be_equal_is(setup, equal):
+    chosen = setup._replace(equal=equal)
+    cells = [(network, fraction) for network in setup.networks for fraction in (0.25, 1.0)]
+    epochs = {cell: chosen.epochs_of(cell[0], "digits", cell[1]) for cell in cells}
+    images = {(name, fraction): epochs[name, fraction] * fraction for name, fraction in cells}
+    macs = {(name, fraction): images[name, fraction] * setup.macs(name, "digits") for name, fraction in cells}
+    alike = {"epochs": epochs, "images": images, "macs": macs}[equal]
+    assert list(alike.values()) == pytest.approx([alike["resnet20", 1.0]] * 4)
+    assert epochs["resnet20", 1.0] == 3
+
+
+def test_the_content_of_a_run_is_all_that_changes_its_outcome(setup):
+    from netlathe import zoo
+    from netlathe.train.recipefile import load as recipe
+
+    def content(**changes):
+        return setup._replace(**changes).content("resnet20", "digits", 1.0)
+
+    part = setup.splits.train
+    others = [
+        {"epochs": 4},
+        {"recipes": {"digits": recipe("digits", ["optimiser.lr=0.0123"])}},
+        {"networks": {"resnet20": zoo.get("resnet32")}},
+        {"splits": SimpleNamespace(train=part, validation=setup.splits.validation, test=None)},
+    ]
+    assert len({content(), *(content(**change) for change in others)}) == 5
+    assert content() == content(recipes={"digits": recipe("digits", ["title=another"])})
+    assert content() != setup.content("resnet20", "digits", 0.5)
+
+
+def test_a_network_that_does_not_fit_is_named_before_anything_is_trained(setup):
+    from netlathe import zoo
+
+    with pytest.raises(NetlatheError, match="does not fit") as caught:
+        setup._replace(networks={"wide": zoo.get("convnext_tiny")}).content("wide", "digits", 1.0)
+    assert caught.value.path.startswith("wide.")
+
+
+def test_the_precision_of_the_first_run_of_a_network_is_that_of_all(setup, tmp_path, monkeypatch):
+    from netlathe.train.study import trainer as module
+
+    asked = []
+
+    def train(network, splits, recipe, folder, *, precision, **rest):
+        asked.append((network.name, precision))
+        (folder / "checkpoint-a.pt").touch()
+        chosen = precision if precision != "auto" else f"best for {network.name}"
+        return SimpleNamespace(validation=0.9, test=None, images=1, macs_seen=1, seconds=1.0, precision=chosen)
+
+    monkeypatch.setattr(module, "train", train)
+    study = study_of(networks=("resnet20", "resnet32"), recipes=("digits",), seeds=2)
+    grid.save(study, tmp_path)
+    for _ in range(2):  # the second time nothing is left to do
+        assert grid.advance(study, tmp_path, module.trainer(setup), silent) == {}
+    best = [(name, f"best for {name}") for name in ("resnet20", "resnet32")]
+    assert asked == [("resnet20", "auto"), ("resnet32", "auto"), *best]
+    assert not list(tmp_path.rglob("checkpoint-*.pt"))
+
+
+def test_a_small_study_of_the_digits_from_the_command_line(tmp_path):
+    def experiment(*words):
+        program = [
+            str(Path(sys.executable).with_name("netlathe")),
+            "experiment",
+            "--threads",
+            "1",
+            "--precision",
+            "fp32",
+        ]
+        program += ["--nets", "resnet20:depth=8,width=4,resnet20:depth=8,width=8", "--recipes", "digits", *words]
+        program += ["--epochs", "1", "--seeds", "2", "-o", "study", "--json"]
+        done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["data"], done.stderr
+
+    first, _ = experiment()
+    assert (first["planned"], first["finished"], first["scored_on"]) == (4, 4, "test")
+    assert first["facts"]["test_images"] == 292
+    assert {run["precision"] for run in first["runs"]} == {"fp32"}
+    more, said = experiment("--fractions", "0.5,1")
+    assert "8 runs, 4 of them finished" in said
+    assert [run for run in more["runs"] if run["fraction"] == 1] == first["runs"]
+    every = {source["name"] for source in more["decomposition"] if source["fraction"] is None}
+    assert every == {"network", "fraction", "network x fraction", "seed noise"}
