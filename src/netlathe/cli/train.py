@@ -110,20 +110,24 @@ def command(
             save_s=save_s,
             progress=progress,
         )
-    emit("train", asdict(result) | {"images_report": splits.report.document()}, warnings) if as_json else show(result)
+    emit("train", asdict(result) | {"images_report": splits.report.as_dict()}, warnings) if as_json else show(result)
 
 
 def show(result: Result) -> None:
     """What was reached, and where it lies."""
     click.echo(f"{result.network} by {result.recipe}, seed {result.seed}: {result.ended}")
-    click.echo(f"  validation   {percent(result.validation, result.validation_images)} (the weights were picked on these)")
+    click.echo(
+        f"  validation   {percent(result.validation, result.validation_images)} (the weights were picked on these)"
+    )
     click.echo(f"  test         {percent(result.test, result.test_images)}")
     click.echo(
         f"  training     {result.epochs:.1f} epochs, {show_count(result.images)} images in {show_span(result.seconds)}"
         f" ({result.images_per_s:.0f} images/s, {result.precision}, {result.threads} threads)"
     )
     click.echo(f"  cost         {show_count(result.params)} params, {show_count(result.macs)} MACs an image")
-    click.echo(f"  files        {result.folder}: model.onnx, weights.safetensors, arch.json, metrics.jsonl, result.json")
+    click.echo(
+        f"  files        {result.folder}: model.onnx, weights.safetensors, arch.json, metrics.jsonl, result.json"
+    )
 
 
 def percent(share: float | None, count: int) -> str:
@@ -134,4 +138,3 @@ def percent(share: float | None, count: int) -> str:
 
     low, high = wilson(round(share * count), count)
     return f"{100 * share:.2f} % of {count} images, interval {100 * low:.1f} to {100 * high:.1f} %"
-

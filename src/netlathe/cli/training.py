@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,11 +74,16 @@ def images_of(source: str, recipe: Recipe) -> Splits:
     from netlathe.train.images import load
 
     size = max(recipe.resolution, ceil(recipe.evaluate.resolution / recipe.evaluate.crop))
-    with progress_bar("decoding") as progress:
-        splits = load(source, size=size, progress=progress)
-    for line in splits.report.lines():
+    with progress_bar("images") as progress:
+        splits = load(source, size=size, progress=progress and (lambda what, done, total: progress(done, total, what)))
+    for line in splits.report.lines() * speaks():
         click.echo(line, err=True)
     return splits
+
+
+def speaks() -> bool:
+    """Whether this is the process that talks: the first that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

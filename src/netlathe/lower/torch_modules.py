@@ -136,7 +136,7 @@ class WindowAttention(nn.Module):
             bias = bias + self.mask
         # With a bias that is trained, torch's fused attention falls back to more steps than these.
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-        y = (scores + bias).softmax(-1) @ v
+        y: Tensor = (scores + bias).softmax(-1) @ v
         y = y.view(n, rows, columns, self.heads, side, side, -1).permute(0, 1, 4, 2, 5, 3, 6)
         y = y.reshape(n, rows * side, columns * side, channels // 3)
         if self.shift:

@@ -48,5 +48,7 @@ def classifiers(graph: Graph) -> list[str]:
     for op in ends:
         if not isinstance(op.leaf, Linear):
             hint = "end it in head(classes), or in a Linear"
-            raise NetlatheError("the classes are not computed by a linear layer", code="train.network", path=op.path, hint=hint)
+            raise NetlatheError(
+                "the classes are not computed by a linear layer", code="train.network", path=op.path, hint=hint
+            )
     return [op.path for op in ends]

@@ -29,7 +29,7 @@ def save(folder: Path, state: dict[str, Any], generation: int) -> None:
 
 
 def newest(folder: Path) -> dict[str, Any] | None:
-    """The newest whole generation; None where there is none. Raises NetlatheError where all that there is, is broken."""
+    """The newest whole generation; None where there is none. Raises NetlatheError where all are broken."""
     found = [path for name in SLOTS if (path := folder / name).exists()]
     states = [state for path in found if (state := read(path)) is not None]
     if found and not states:

@@ -78,11 +78,14 @@ class Convolution(torch.autograd.Function):
             return F.conv2d(x, weight, bias, stride, padding, groups=x.shape[1] // weight.shape[1])
         rows = patches(x, weight, stride, padding)
         n, high, wide, _ = rows.shape
-        # A result that is a view could not be overwritten by an activation in place.
-        y = x.new_empty((n, len(weight), high, wide), memory_format=torch.channels_last)
+        # A result that is a view of another tensor could not be overwritten by an activation in place.
+        size = n, len(weight), high, wide
+        y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         flat = y.permute(0, 2, 3, 1).view(-1, len(weight))
-        start = flat if bias is None else bias
-        torch.addmm(start, rows.flatten(0, 2), matrix(weight).T, beta=float(bias is not None), out=flat)
+        if bias is None:
+            torch.mm(rows.flatten(0, 2), matrix(weight).T, out=flat)
+        else:
+            torch.addmm(bias, rows.flatten(0, 2), matrix(weight).T, out=flat)
         return y
 
     @staticmethod

@@ -79,7 +79,7 @@ class Ranks:
         else:
             module, ids = synchronised(module), None
         # Running statistics are equal everywhere as the norms are synchronised: nothing to broadcast.
-        return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
 
     def sync(self, run: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """The context of one piece of an accumulated batch: gradients are exchanged with the last one alone."""

@@ -40,9 +40,7 @@ def read_weights(folder: Path) -> dict[str, Array]:
     return found
 
 
-def export(
-    folder: Path, network: Network, normal: Normal, recipe: Recipe, classes: tuple[str, ...], seed: int
-) -> None:
+def export(folder: Path, network: Network, normal: Normal, recipe: Recipe, classes: tuple[str, ...], seed: int) -> None:
     """Write model.onnx with the weights that were kept: (batch, C, r, r) normalised pixels -> (batch, classes).
 
     What a user needs to feed it is in its metadata: classes, mean, std, resolution, crop, interpolation.

@@ -34,6 +34,7 @@ from netlathe.train.recipe import Recipe
 from netlathe.train.schedule import lr_factor
 
 WARM_STEPS, WARM_SECONDS = 4, 2.0  # before the speed is trusted
+REFIT = 0.05  # of the time that is left: how often the plan is fitted to it
 SPARE = 0.03  # of the time that is left: kept free
 EVALUATE_AFTER = 8  # training images for each image that is tested, so that evaluation costs about a twentieth
 
@@ -110,7 +111,6 @@ class State:
     evaluated: int = 0
     elapsed: float = 0.0  # seconds of training before this process
     generation: int = 0
-    timed: bool = False  # the plan has been fitted to the time
     losses: list[float] = field(default_factory=list)  # since the last line of metrics
 
 
@@ -126,7 +126,7 @@ def step_once(job: Job, state: State, batch: tuple[Tensor, ...]) -> float:
     for i, piece in enumerate(pieces):
         with job.ranks.sync(state.run, last=i == len(pieces) - 1):
             loss = job.task.loss(job, state, piece) * (len(piece[0]) / len(batch[0]))
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach().item()
     if recipe.optimiser.clip is not None:
         nn.utils.clip_grad_norm_(state.module.parameters(), recipe.optimiser.clip)
@@ -166,7 +166,6 @@ def snapshot(state: State, elapsed: float, lines: int) -> dict[str, Any]:
         "seen": state.seen,
         "best": state.best,
         "evaluated": state.evaluated,
-        "timed": state.timed,
         "losses": state.losses,
         "elapsed": elapsed,
         "lines": lines,
@@ -183,8 +182,8 @@ def train_on(job: Job, state: State, identity: dict[str, Any]) -> Ended:
 
     Raises NetlatheError for a loss that is not a number; the checkpoint then is the last good one.
     """
-    start = saved = last = time.monotonic()
-    began, accuracy, speed = state.seen, None, 0.0
+    start = saved = last = fitted = time.monotonic()
+    began, accuracy, speed, cost = state.seen, None, 0.0, 0.0
 
     def save() -> None:
         nonlocal saved
@@ -220,26 +219,14 @@ def train_on(job: Job, state: State, identity: dict[str, Any]) -> Ended:
         at_end = step == plan.steps - 1
         due = state.seen - state.evaluated >= EVALUATE_AFTER * job.task.tested(job)
         if ended or stopping or (at_end and due):
-            before = time.monotonic()
-            accuracy = job.task.score(job, state)
-            if accuracy is None or state.best is None or accuracy >= state.best:
-                state.best = accuracy
-                job.keep(averaged(state))
-            state.run.train()
-            state.evaluated = state.seen
-            cost = time.monotonic() - before
+            accuracy = judged(job, state)
+            cost = time.monotonic() - now
             last += cost  # the speed is that of training alone
-            if job.metrics:
-                lr = state.optimiser.param_groups[0]["lr"]
-                mean = sum(state.losses) / len(state.losses)
-                job.metrics.write(
-                    "evaluation", state.seen, epoch=state.seen / plan.epoch, loss=mean, accuracy=accuracy, lr=lr
-                )
-            state.losses.clear()
-            if job.deadline is not None and not ended:
-                refit(job, state, speed, cost)
-        elif job.deadline is not None and not state.timed and speed and now - start > WARM_SECONDS:
-            refit(job, state, speed, 0.0)
+        if job.deadline is not None and not ended and speed:
+            wait = max(WARM_SECONDS, REFIT * (job.deadline - fitted))
+            if job.ranks.any(now - fitted > wait):
+                fitted = now
+                refit(job, state, job.deadline, speed, cost)
         if job.tick is not None:
             left = (state.plan.total - state.seen) / speed if speed else math.inf
             job.tick(Tick(state.seen, state.plan.total, loss, speed, left, accuracy, state.best))
@@ -251,13 +238,26 @@ def train_on(job: Job, state: State, identity: dict[str, Any]) -> Ended:
     return Ended.WHOLE
 
 
-def refit(job: Job, state: State, speed: float, evaluation_s: float) -> None:
+def judged(job: Job, state: State) -> float | None:
+    """The score of the weights as they are; they are kept if no earlier ones were better."""
+    score = job.task.score(job, state)
+    if score is None or state.best is None or score >= state.best:
+        state.best = score
+        job.keep(averaged(state))
+    state.run.train()
+    state.evaluated = state.seen
+    if job.metrics:
+        lr, mean = state.optimiser.param_groups[0]["lr"], sum(state.losses) / len(state.losses)
+        epoch = state.seen / state.plan.epoch
+        job.metrics.write("evaluation", state.seen, epoch=epoch, loss=mean, accuracy=score, lr=lr)
+    state.losses.clear()
+    return score
+
+
+def refit(job: Job, state: State, deadline: float, speed: float, evaluation_s: float) -> None:
     """Shorten the plan where it would not end in time, agreed among the ranks."""
-    if job.deadline is None or not speed:
-        return
-    left = (job.deadline - time.monotonic()) * (1 - SPARE)
-    total = int(job.ranks.agreed(affordable(state.plan, state.seen, left, speed, evaluation_s)))
-    state.timed = True
+    left = (deadline - time.monotonic()) * (1 - SPARE)
+    total = job.ranks.agreed(affordable(state.plan, state.seen, left, speed, evaluation_s))
     if total < state.plan.total:
         state.plan = state.plan.cut(state.seen, total)
         if job.metrics:

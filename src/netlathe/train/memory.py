@@ -24,10 +24,8 @@ def needed(network: Network, images: int) -> int:
 
 def check_memory(network: Network, recipe: Recipe, batch: int, accumulate: int) -> None:
     """Raise NetlatheError where a step will not fit, with what fits."""
-    if torch.cuda.is_available():
-        free = torch.cuda.mem_get_info()[0]
-    else:
-        free = psutil.virtual_memory().available
+    cuda = torch.cuda.is_available()
+    free: int = torch.cuda.mem_get_info()[0] if cuda else psutil.virtual_memory().available
     at_a_time = -(-batch // accumulate)
     if needed(network, at_a_time) <= free:
         return

@@ -57,7 +57,9 @@ def planned(recipe: Recipe, count: int, *, epochs: float | None = None) -> Plan:
     Raises NetlatheError for fewer than four images.
     """
     if count < 4:
-        raise NetlatheError(f"{count} training images are too few", code="train.images", hint="at least 4, in 2 classes")
+        raise NetlatheError(
+            f"{count} training images are too few", code="train.images", hint="at least 4, in 2 classes"
+        )
     batch = min(recipe.batch, max(2, count // 4 * 2))
     steps = count // batch
     total = max(1, round((recipe.epochs if epochs is None else epochs) * steps)) * batch

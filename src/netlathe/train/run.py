@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import onnxruntime as ort
 import torch
 from torch import nn
 
@@ -32,7 +33,7 @@ from netlathe.train import checkpoint, precision
 from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.ema import Average
 from netlathe.train.evaluate import Normal, hits, normal_of, outputs, ready
-from netlathe.train.export import export, read_weights, write_weights
+from netlathe.train.export import MODEL, export, write_weights
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, State, Tick, train_on
 from netlathe.train.memory import check_memory
@@ -114,15 +115,16 @@ def train(
     who = identity(fitted, splits.train, recipe, seed, epochs, weights, time is not None)
     if (done := finished(folder, who)) is not None:
         return Result(**done)
-    prepare_folder(folder, fitted, recipe, who, here.first)
+    old = checkpoint.newest(folder)
+    if old is not None:
+        refuse_other(old["who"], who, folder)
+    if here.first:
+        prepare_folder(folder, fitted, recipe)
     if threads is not None:
         torch.set_num_threads(threads)
     plan = planned(recipe, len(splits.train), epochs=epochs)
     check_memory(fitted, recipe, plan.batch // here.world, accumulate)
     normal = normal or normal_of(splits.train)
-    old = checkpoint.newest(folder)
-    if old is not None:
-        refuse_other(old["who"], who, folder)
     state, chosen, autocast = assembled(fitted, recipe, plan, weights, seed, precision, old, here)
     metrics = Metrics(folder, lines=old["lines"] if old else 0, tensorboard=tensorboard) if here.first else None
     images = len(splits.validation) + (len(splits.test) if splits.test else 0)
@@ -145,7 +147,7 @@ def train(
             folder=folder,
             resolution=recipe.resolution,
             accumulate=accumulate,
-            deadline=None if time is None else begin + time - state.elapsed - finish_s(tested, images),
+            deadline=None if time is None else begin + time - state.elapsed - finish_s(state.module, tested, images),
             save_s=save_s,
             tick=progress if here.first else None,
             stop=stop,
@@ -154,14 +156,16 @@ def train(
         ended = train_on(job, state, {"who": who, "precision": chosen})
     if metrics:
         metrics.close()
+    result = None
     if here.first:
         export(folder, tested, normal, recipe, splits.train.classes, seed)
-    if ended is Ended.STOPPED:
+        if ended is not Ended.STOPPED:
+            seconds = clock.monotonic() - begin
+            result = summary(tested, splits, recipe, who, state, normal, folder, chosen, ended, seconds)
+            write_text(folder / "result.json", json.dumps({"schema": SCHEMA, "who": who} | asdict(result), indent=1))
+    result = here.agreed(result)
+    if result is None:
         raise KeyboardInterrupt
-    result = summary(tested, splits, recipe, who, state, normal, folder, chosen, ended, clock.monotonic() - begin)
-    if here.first:
-        write_text(folder / "result.json", json.dumps({"schema": SCHEMA, "who": who} | asdict(result), indent=1))
-    here.wait()
     return result
 
 
@@ -184,9 +188,16 @@ def refuse_stretch(fitted: Network, tested: Network, recipe: Recipe) -> None:
         )
 
 
-def finish_s(network: Network, images: int) -> float:
-    """Seconds to keep for the last evaluation and the files: a second, and images at 5 GMACs a second."""
-    return 1.0 + images * totals(network.body, *network.inputs).macs / 5e9
+def finish_s(module: nn.Module, network: Network, images: int) -> float:
+    """Seconds to keep for the last evaluation and the files: two, and the images at the speed of a forward pass."""
+    x = torch.zeros((16, *network.input))
+    with torch.no_grad():
+        was, _ = module.training, module.eval()
+        start = clock.monotonic()
+        module(x)
+        took = clock.monotonic() - start
+        module.train(was)
+    return 2.0 + images * took / len(x)
 
 
 def identity(
@@ -233,10 +244,8 @@ def finished(folder: Path, who: Mapping[str, Any]) -> dict[str, Any] | None:
     return cast(dict[str, Any], document)
 
 
-def prepare_folder(folder: Path, network: Network, recipe: Recipe, who: Mapping[str, Any], first: bool) -> None:
+def prepare_folder(folder: Path, network: Network, recipe: Recipe) -> None:
     """Make the folder and write what the run is. Raises NetlatheError where that cannot be done."""
-    if not first:
-        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -304,7 +313,7 @@ def in_training(
         batch, steps, legs = old["plan"]
         state.plan = Plan(batch, steps, tuple(Leg(*leg) for leg in legs))
         state.seen, state.best, state.evaluated = old["seen"], old["best"], old["evaluated"]
-        state.elapsed, state.timed, state.generation = old["elapsed"], old["timed"], old["generation"]
+        state.elapsed, state.generation = old["elapsed"], old["generation"]
         state.losses = list(old["losses"])
     return state, chosen, lambda: precision.autocast(chosen, str(here.device))
 
@@ -321,9 +330,15 @@ def summary(
     ended: Ended,
     seconds: float,
 ) -> Result:
-    """The kept weights on the test images, in float32, and the figures of the run."""
-    kept = to_torch(network, read_weights(folder)).eval()
+    """The exported file on the test images, in ONNX Runtime and float32, and the figures of the run."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = ort.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
+    [x] = session.get_inputs()
     prepare = ready(recipe, normal)
+
+    def kept(images: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {x.name: images.contiguous().numpy()})[0])
 
     def share(images: ImageSet | None) -> float | None:
         if images is None or not len(images):

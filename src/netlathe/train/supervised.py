@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +27,6 @@ def batch_of(job: Job, plan: Plan, epoch: int, step: int) -> tuple[Tensor, Tenso
     x = erased(x, job.recipe.augment, draws)
     targets = nn.functional.one_hot(labels, len(job.train.classes)).float()
     return mixed(x, targets, job.recipe.mix, draws)
-
 
 
 def loss(job: Job, state: State, piece: tuple[Tensor, ...]) -> Tensor:

@@ -1,7 +1,7 @@
 """Residual networks for small images: ResNet-20 to -110 and Wide ResNets, made for the 32 pixels of CIFAR-10.
 
-He et al. 2016, Deep Residual Learning, section 4.2, https://arxiv.org/abs/1512.03385; Zagoruyko and Komodakis 2016, Wide
-Residual Networks, https://arxiv.org/abs/1605.07146. Three stages after a 3x3 stem, so a map of 32 pixels ends at 8.
+He et al. 2016, Deep Residual Learning, section 4.2, https://arxiv.org/abs/1512.03385; Zagoruyko and Komodakis 2016,
+Wide Residual Networks, https://arxiv.org/abs/1605.07146. Three stages after a 3x3 stem, so a map of 32 pixels ends at 8.
 Where the width changes He et al. pad the shortcut with zeros (option A); here it is a 1x1 projection (their option B),
 which adds 2,752 params to each ResNet.
 """
@@ -50,9 +50,7 @@ def wide_resnet(depth: int, width: int, classes: int = 10) -> Node:
         raise ValueError(f"the depth is 6n + 4 (10, 16, 22, 28 ...), not {depth}")
     outs = [16 * width << i for i in range(3)]
     n = depth // 6
-    stages = {
-        f"stage{i + 1}": stage(wide(out), n, first=widening(out, 2 if i else 1)) for i, out in enumerate(outs)
-    }
+    stages = {f"stage{i + 1}": stage(wide(out), n, first=widening(out, 2 if i else 1)) for i, out in enumerate(outs)}
     return seq(stem=plain(16, 3), **stages, norm=batch_norm, act=relu, head=head(classes))
 
 

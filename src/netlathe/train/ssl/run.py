@@ -129,14 +129,12 @@ def pretrain(
     old = checkpoint.newest(folder)
     if old is not None:
         refuse_other(old["who"], who, folder)
-    prepare_folder(folder, fitted, recipe, who, here.first)
+    if here.first:
+        prepare_folder(folder, fitted, recipe)
     if threads is not None:
         torch.set_num_threads(threads)
     plan = planned(recipe, len(splits.train), epochs=epochs)
-    if here.world > 1 and plan.batch % (2 * here.world):  # ranks take pairs
-        hint = f"--batch {max(1, plan.batch // (2 * here.world)) * 2 * here.world}"
-        message = f"a batch of {plan.batch} images cannot be shared by {here.world} processes"
-        raise NetlatheError(message, code="pretrain.batch", hint=hint)
+    refuse_uneven(plan.batch, here.world)
     check_memory(fitted, recipe, 2 * plan.batch // here.world, 1)
     normal = normal or normal_of(splits.train)
     prepare = ready(recipe, normal)
@@ -220,6 +218,14 @@ def pretrain(
         write_text(folder / "result.json", json.dumps({"schema": SCHEMA, "who": who} | asdict(result), indent=1))
     here.wait()
     return result
+
+
+def refuse_uneven(batch: int, world: int) -> None:
+    """Raise NetlatheError where processes would get parts of different sizes: `Ranks.slice` deals pairs."""
+    if world > 1 and batch % (2 * world):
+        hint = f"--batch {max(1, batch // (2 * world)) * 2 * world}"
+        message = f"a batch of {batch} images cannot be shared evenly by {world} processes"
+        raise NetlatheError(message, code="pretrain.batch", hint=hint)
 
 
 def start_of(weights: Mapping[str, Array] | None) -> str:

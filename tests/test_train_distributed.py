@@ -1,0 +1,237 @@
+"""Two processes train as one: same gradients, same running statistics, one answer to every question."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from netlathe.errors import NetlatheError
+from netlathe.train.distributed import Ranks, placed, ranks, summed
+
+IMAGES = 12
+
+# What each of two processes runs; `step` and `network` are those of this file.
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from test_train_distributed import IMAGES, batch, network, step
+from netlathe.train.distributed import ranks, stop, summed
+
+torch.set_num_threads(1)
+here = ranks()
+assert here is ranks() and here.world == 2
+x, labels = batch()
+mine = here.slice(IMAGES)
+saved = {{}}
+for pieces in (1, 3):
+    module = network(seed=here.rank)  # the values of rank 0 win
+    run = here.wrap(module)
+    keys = list(module.state_dict())
+    for _ in range(2):
+        step(run, module, x[mine], labels[mine], pieces, here)
+    saved[pieces] = {{
+        "state": module.state_dict(), "keys": keys, "grad": {{n: p.grad for n, p in module.named_parameters()}},
+        "eval": module.eval()(x),
+    }}
+uneven = [slice(0, 8), slice(8, 12)][here.rank]
+module = network(seed=0)
+run = here.wrap(module)
+y = run(x[uneven])
+gathered = torch.zeros(IMAGES, y.shape[1])
+gathered[uneven] = y.detach()
+saved["uneven"] = summed(gathered), module.state_dict()
+saved["any"] = here.any(here.rank == 1), here.any(False)
+saved["agreed"] = here.agreed(f"said by {{here.rank}}")
+saved["summed"] = summed(torch.tensor([10**15 + here.rank, 1])), summed(torch.tensor(0.1, dtype=torch.float64))
+here.wait()
+if here.first:
+    torch.save(saved, sys.argv[1])
+stop()
+"""
+
+
+class Small(nn.Module):
+    """Every kind of batch norm, of maps and of tokens, and a depthwise convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(8)
+        self.process = nn.Conv2d(8, 8, 3, 1, 1, groups=8, bias=False)
+        self.norm2 = nn.BatchNorm2d(8, momentum=None)
+        self.norm3 = nn.BatchNorm1d(8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.stem(x)), inplace=True)
+        y = F.relu(self.norm2(self.process(y)))
+        y = self.norm3(y.flatten(2)).mean(2)
+        return self.head(y)
+
+
+def network(seed: int) -> Small:
+    torch.manual_seed(seed)
+    return Small()
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(9)
+    return torch.randn(IMAGES, 3, 8, 8) * 3 + 5, torch.arange(IMAGES) % 5
+
+
+def step(run: nn.Module, module: nn.Module, x: Tensor, labels: Tensor, pieces: int, here: Ranks) -> None:
+    """A step of SGD, in pieces of equal size."""
+    module.zero_grad()
+    for i, (images, wanted) in enumerate(zip(x.chunk(pieces), labels.chunk(pieces), strict=True)):
+        with here.sync(run, last=i == pieces - 1):
+            (F.cross_entropy(run(images), wanted) / pieces).backward()
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight -= 0.1 * weight.grad
+
+
+def in_pieces(x: Tensor, pieces: int) -> Tensor:
+    """The images in the order in which two processes see them, piece by piece."""
+    return torch.cat([part for pair in zip(*(half.chunk(pieces) for half in x.chunk(2)), strict=True) for part in pair])
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What rank 0 of two processes found."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "program.py").write_text(PROGRAM.format(tests=str(Path(__file__).parent)))
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*run, str(folder / "program.py"), str(folder / "found.pt")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "found.pt")
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_two_processes_have_the_gradients_and_statistics_of_one(two, pieces):
+    module, (x, labels) = network(seed=0), batch()
+    for _ in range(2):
+        step(module, module, in_pieces(x, pieces), in_pieces(labels, pieces), pieces, Ranks())
+    found = two[pieces]
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    for name, weight in module.named_parameters():
+        torch.testing.assert_close(found["grad"][name], weight.grad, **close, msg=name)
+    for name, tensor in module.state_dict().items():
+        torch.testing.assert_close(found["state"][name], tensor, **close, msg=name)
+    torch.testing.assert_close(found["eval"], module.eval()(x), **close)
+
+
+def test_synchronised_norms_keep_the_keys_of_the_plain_ones(two):
+    assert two[1]["keys"] == list(network(seed=0).state_dict())
+    network(seed=1).load_state_dict(two[1]["state"])
+
+
+def test_processes_with_different_numbers_of_images_share_their_statistics(two):
+    module, (x, _) = network(seed=0), batch()
+    y, (found, state) = module(x), two["uneven"]
+    torch.testing.assert_close(found, y.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(state["norm1.running_var"], module.norm1.running_var, rtol=1e-5, atol=1e-5)
+
+
+def test_all_processes_get_one_answer_and_sums_are_exact(two):
+    assert two["any"] == (True, False)
+    assert two["agreed"] == "said by 0"
+    assert two["summed"][0].tolist() == [2 * 10**15 + 1, 2]
+    assert float(two["summed"][1]) == 0.2
+
+
+def test_a_norm_of_the_whole_batch_reads_bfloat16_and_gives_the_gradient_of_float64():
+    """One process that is a group of its own: the arithmetic without the exchange."""
+    program = """
+import torch, torch.distributed as dist
+from torch import nn
+from netlathe.train.norms import synchronised
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+torch.manual_seed(0)
+x = torch.randn(6, 4, 5, 5, dtype=torch.float64) + 3
+norm = nn.BatchNorm2d(4).double()
+norm.weight.data.uniform_(0.5, 2)
+plain = nn.BatchNorm2d(4).double()
+plain.load_state_dict(norm.state_dict())
+synchronised(norm)
+grad, got = torch.randn_like(x), []
+for part in (plain, norm):
+    z = x.clone().requires_grad_()
+    y = part(z)
+    got.append([y, *torch.autograd.grad(y, [z, part.weight, part.bias], grad), part.running_mean, part.running_var])
+for ours, theirs in zip(got[1], got[0]):
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+norm, plain = norm.float(), plain.float()
+z = x.bfloat16()
+y = norm(z)
+assert y.dtype == torch.bfloat16
+torch.testing.assert_close(y, plain(z), rtol=1e-2, atol=2e-2)
+dist.destroy_process_group()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_slices_cover_a_batch_in_order_and_keep_pairs_together():
+    for world in (1, 2, 3, 4):
+        for n in (*range(20), 64, 1001):
+            parts = [range(n)[Ranks(rank, world).slice(n)] for rank in range(world)]
+            assert [i for part in parts for i in part] == list(range(n))
+            assert all(part.start % 2 == 0 for part in parts if part)
+            if n % (2 * world) == 0:
+                assert {len(part) for part in parts} == {n // world}
+
+
+def test_a_batch_that_cannot_be_shared_evenly_says_which_can():
+    Ranks(0, 2).check_batch(64)
+    Ranks().check_batch(5)
+    with pytest.raises(NetlatheError, match="batch of 66 images cannot be shared evenly by 2 processes") as caught:
+        Ranks(0, 2).check_batch(66)
+    assert "--batch 64 or 68" in caught.value.hint
+    with pytest.raises(NetlatheError) as caught:
+        Ranks(0, 4).check_batch(5)
+    assert caught.value.hint.endswith("--batch 8")
+
+
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "here", "MASTER_PORT": "29500"}
+
+
+def test_a_process_finds_its_place_in_the_environment_of_torchrun():
+    assert placed({}, gpus=0) == Ranks(0, 1, 0, torch.device("cpu"))
+    assert placed({}, gpus=2).device == torch.device("cuda", 0)
+    assert placed(TORCHRUN, gpus=0) == Ranks(3, 4, 1, torch.device("cpu"))
+    assert placed(TORCHRUN, gpus=2).device == torch.device("cuda", 1)
+    assert not placed(TORCHRUN, gpus=0).first
+
+
+@pytest.mark.parametrize("wrong", [{"RANK": "4"}, {"RANK": "x"}, {"MASTER_ADDR": ""}, {"WORLD_SIZE": ""}])
+def test_an_environment_that_is_not_whole_is_refused(wrong):
+    with pytest.raises(NetlatheError, match="do not describe one process among several") as caught:
+        placed(TORCHRUN | wrong, gpus=0)
+    assert "torchrun" in caught.value.hint
+
+
+def test_more_processes_than_gpus_are_refused():
+    with pytest.raises(NetlatheError, match="local rank 1, but this machine has 1 GPUs"):
+        placed(TORCHRUN, gpus=1)
+
+
+def test_alone_nothing_changes():
+    here, module = Ranks(), nn.BatchNorm2d(3)
+    assert here.wrap(module) is module
+    assert type(module) is nn.BatchNorm2d
+    assert here.any(True)
+    assert here.agreed("it") == "it"
+    assert summed(torch.tensor(3)) == 3
+    here.wait()
+    assert ranks().world == 1
