@@ -213,24 +213,24 @@ def parts() -> None:
     from peers import duel
     from torch import nn
 
-    from netlathe.train.convolutions import Arranged, as_pair, ways
+    from netlathe.train.convolutions import Arranged, ways
+    from netlathe.train.host import kept_memory
 
     print("milliseconds, forward and backward       dtype      torch  arranged   ratio   what is rearranged")
     for shape, out, kernel, stride, groups in PARTS:
         pad = 0 if kernel == stride else kernel // 2
-        conv = nn.Conv2d(shape[1], out, kernel, stride, pad, groups=groups, bias=False)
-        conv.to(memory_format=torch.channels_last)
-        arranged = Arranged(shape[1], out, kernel, stride, pad, groups=groups, bias=False)
-        arranged.to(memory_format=torch.channels_last)
         for dtype in (torch.float32, torch.bfloat16):
-            half = dtype == torch.bfloat16
-            found = ways(shape, tuple(conv.weight.shape), as_pair(conv.stride), as_pair(conv.padding), half)
+            both = [
+                made(shape[1], out, kernel, stride, pad, groups=groups, bias=False) for made in (Arranged, nn.Conv2d)
+            ]
+            for conv in both:
+                conv.to(dtype, memory_format=torch.channels_last)
+            size, steps = tuple(both[0].weight.shape), [partly(conv, shape) for conv in both]
+            found = ways(shape, size, (stride, stride), (pad, pad), dtype == torch.bfloat16)
             if not any(found):
                 continue
-            x = torch.randn(shape, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
-            conv.to(dtype), arranged.to(dtype)
-            grad = torch.randn_like(conv(x))
-            result = duel(lambda x=x, g=grad: arranged(x).backward(g), lambda x=x, g=grad: conv(x).backward(g), 0.5)
+            with kept_memory():
+                result = duel(*steps, 0.5)
             named = ", ".join(part for part, changed in found._asdict().items() if changed)
             what = f"{'x'.join(map(str, shape))} to {out}, {kernel}x{kernel}" + f" / {stride}" * (stride > 1)
             what += ", depthwise" * (groups > 1)
@@ -240,18 +240,29 @@ def parts() -> None:
             )
 
 
+def partly(conv: Any, shape: tuple[int, ...]) -> Step:
+    """Forward and backward of one convolution, in the dtype of its weights."""
+    import torch
+
+    x = torch.randn(shape).to(conv.weight.dtype, memory_format=torch.channels_last).requires_grad_()
+    grad = torch.randn_like(conv(x))
+    return lambda: conv(x).backward(grad)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parts", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("names", nargs="*", default=list(CASES))
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(CASES)}")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)  # before anything imports torch
     if given.parts:
         parts()
         return
-    for name in given.names:
+    if unknown := set(given.names) - set(CASES):
+        parser.error(f"unknown: {', '.join(unknown)}; legal: {', '.join(CASES)}")
+    for name in given.names or CASES:
         contest(name, given.rounds, given.threads)
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from netlathe.errors import NetlatheError
 from netlathe.train.distributed import Ranks, placed, ranks, summed
+from netlathe.train.precision import applied
 
 IMAGES = 12
 
@@ -65,7 +66,7 @@ class Small(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, 2, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(8)
-        self.process = nn.Conv2d(8, 8, 3, 1, 1, groups=8, bias=False)
+        self.process = nn.Conv2d(8, 8, 7, 1, 3, groups=8, bias=False)
         self.norm2 = nn.BatchNorm2d(8, momentum=None)
         self.norm3 = nn.BatchNorm1d(8)
         self.head = nn.Linear(8, 5)
@@ -79,7 +80,9 @@ class Small(nn.Module):
 
 def network(seed: int) -> Small:
     torch.manual_seed(seed)
-    return Small()
+    module = applied(Small(), "fp32-arranged")
+    assert isinstance(module, Small)
+    return module
 
 
 def batch() -> tuple[Tensor, Tensor]:

@@ -21,7 +21,6 @@ from safetensors.numpy import load_file
 
 from netlathe import zoo
 from netlathe.errors import NetlatheError
-from netlathe.load import load as load_network
 from netlathe.train import checkpoint, recipefile
 from netlathe.train.distributed import ranks
 from netlathe.train.evaluate import normal_of
@@ -209,26 +208,26 @@ def test_a_full_disk_is_said_in_one_line(stripes: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-FAMILIES = {
-    "resnet": "resnet18:width=8",
-    "wide resnet": "wrn_16_8:width=1",
-    "vgg": "vgg11_bn",
-    "googlenet": "googlenet",
-    "densenet": "densenet121",
-    "mobilenetv1": "mobilenetv1_025",
-    "mobilenetv2": "mobilenetv2_035",
-    "mobilenetv3": "mobilenetv3_small",
-    "efficientnet": "efficientnet_b0",
-    "regnet": "regnety_200mf",
-    "convnext": "convnext_atto",
-    "vit": "vit_tiny_patch16",
-    "swin": "swin_tiny",
+FAMILIES: dict[str, dict[str, Any]] = {
+    "resnet18": {"width": 8},
+    "wrn_16_8": {"width": 1},
+    "vgg11_bn": {"widths": (8, 8, 8, 8, 8)},
+    "googlenet": {},
+    "densenet121": {},
+    "mobilenetv1_025": {},
+    "mobilenetv2_035": {},
+    "mobilenetv3_small": {},
+    "efficientnet_b0": {},
+    "regnety_200mf": {},
+    "convnext_atto": {},
+    "vit_tiny_patch16": {"depth": 4},
+    "swin_tiny": {"width": 24},
 }
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path) -> None:
-    [network] = load_network(FAMILIES[family])
+    network = zoo.get(family, **FAMILIES[family])
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 255, (8, 40, 40, 3), np.uint8), np.arange(8) % 4
     images = ImageSet(pixels, labels, tuple(map(str, labels)), ("a", "b", "c", "d"), "noise")

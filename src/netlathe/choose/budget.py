@@ -130,7 +130,8 @@ class Budget:
 
     def broken(self, candidate: Candidate, limits: tuple[Limit, ...] = LIMITS) -> list[Limit]:
         """The limits that a candidate does not keep."""
-        return [limit for limit in limits if not keeps(limit, limit.used(candidate), self.limit(limit))]
+        asked = ((limit, bound) for limit in limits if (bound := self.limit(limit)) is not None)
+        return [limit for limit, bound in asked if not keeps(limit, limit.used(candidate), bound)]
 
     def possible(self, candidate: Candidate) -> bool:
         """Whether a candidate may keep everything: the cheap limits surely, the latency at its lower end."""
@@ -138,8 +139,6 @@ class Budget:
         return fast and not self.broken(candidate, CHEAP)
 
 
-def keeps(limit: Limit, used: float, bound: float | None) -> bool:
+def keeps(limit: Limit, used: float, bound: float) -> bool:
     """Whether a use keeps a bound."""
-    if bound is None:
-        return True
     return used >= bound if limit.at_least else used <= bound

@@ -22,6 +22,8 @@ VERBS = {
     "recipe": "how networks are trained, as data with sources",
     "experiment": "networks x recipes x seeds: which of them made the difference",
     "export": "an ONNX file with random or real weights, verified",
+    "check": "a deployed file against its budget, measured again; for CI",
+    "predict": "the classes of images by a deployed file",
     "device": "cards, roofline, why slow, microcontroller fit",
     "reshape": "turn the knobs of a network, factor it, or solve for a budget",
     "modernise": "the ConvNeXt roadmap on a ResNet, step by step",

@@ -1,12 +1,12 @@
 """Convolutions for training on a CPU: oneDNN's kernels where they are good, exact rearrangements where they are not.
 
 The sums are those of the plain convolution in another order. What pays was measured with torch 2.13 (oneDNN 3.12) on
-x86 with avx512_bf16, batch 64, maps of 1 to 56 positions a side; times faster than torch alone:
+x86 with avx512_bf16, one thread, maps of 2 to 56 positions a side; forward and backward together, times faster:
 
-    depthwise, kernel wider than 3 or taller than the map: gradient of the weights, in strips 3 wide     3 to 80
-    depthwise, strided, bfloat16: gradient of the input, from a stretched gradient                      17 to 500
-    dense, bfloat16, patches that do not overlap, 1x1 on small maps: all as one product of matrices    1.2 to 6
-    dense, bfloat16, small maps: gradient of the weights, on tiny ones the output too, as a product    1.1 to 4
+    depthwise, kernel wider than 3 or taller than the map: gradient of the weights, in strips 3 wide     1.3 to 10
+    depthwise, strided, bfloat16: gradient of the input, from a stretched gradient                         9 to 19
+    dense, bfloat16, patches that do not overlap, 1x1 on small maps: all as one product of matrices      1.2 to 1.8
+    dense, bfloat16, small maps: gradient of the weights, on tiny ones the output too, as a product      1.0 to 1.7
 
 The shapes alone decide, so a training that is repeated gives the same numbers. `benchmarks/bench_train.py --parts`
 measures the table again.

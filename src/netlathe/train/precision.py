@@ -8,8 +8,8 @@ it is measured: `probe`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
@@ -17,6 +17,7 @@ from math import inf
 from typing import Any, Literal, NamedTuple
 
 from netlathe.errors import MissingExtra, unknown
+from netlathe.train.host import idle_cores
 
 try:
     import torch
@@ -57,6 +58,7 @@ POLICIES = {
 
 
 KEEP = 1.3  # a policy so many times slower than the best drops out of the measurement
+TURNS = 3  # of the measurement, at least
 LONGEST = 5.0  # times the seconds of processor time that the measurement was given, by the wall clock
 
 
@@ -146,28 +148,43 @@ def probe(
     """Measure forward and backward passes on a copy of the module, in turns, for about so many seconds of work.
 
     `images` is the shape (N, C, H, W) of a batch; fewer are used where a step would take too long. Slow policies drop
-    out early, and on a machine that others keep busy the measurement ends with what there is. `compiled` measures
+    out early. On cores that others keep busy threads wait for each other, so only as many take part as there are idle cores. `compiled` measures
     torch.compile as well, whose first step takes minutes: for long trainings on a GPU (on a CPU it gave 0.9 to 1.13 of
     bf16-arranged for one and a half minutes of compilation). The module, its statistics and the random numbers of the
     caller are as before.
     """
     names, where = candidates(module, device, compiled=compiled), torch.device(device)
+    threads = torch.get_num_threads()
+    free = min(threads, idle_cores()) if threads > 1 and where.type == "cpu" else threads
     late = inf if compiled else time.perf_counter() + LONGEST * seconds
     times: dict[str, list[float]] = {}
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), on_threads(free):
         copy = deepcopy(module).to(device).train()
-        x = torch.randn(affordable(copy, names, images, device, seconds / (2 * len(names))), *images[1:], device=device)
+        x = torch.randn(affordable(copy, names, images, device, seconds / (4 * len(names))), *images[1:], device=device)
         start = clock_s(where)
-        for turn in count():
+        for turn in count(1):
             for name in names:
                 if not times or time.perf_counter() < late:
+                    step_s(copy, name, x)  # makes the kernels, of which oneDNN keeps only some for the next turn
                     times.setdefault(name, []).append(step_s(copy, name, x))
-            best = {name: min(took[1:] or took) for name, took in times.items()}  # the first step makes the kernels
+            best = {name: min(took) for name, took in times.items()}
             names = [name for name in names if name in best and best[name] < KEEP * min(best.values())]
-            if turn and (len(names) == 1 or clock_s(where) - start > seconds or time.perf_counter() >= late):
+            enough = turn >= TURNS and clock_s(where) - start > seconds
+            if len(names) == 1 or enough or time.perf_counter() >= late:
                 break
     found = {name: len(x) / took for name, took in sorted(best.items(), key=lambda item: item[1])}
-    return Probe(next(iter(found)), found, len(x), torch.get_num_threads())
+    return Probe(next(iter(found)), found, len(x), free)
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """torch on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def affordable(module: nn.Module, names: Sequence[str], images: Sequence[int], device: str, seconds: float) -> int:

@@ -1,0 +1,170 @@
+"""The model card: what a deployed network is, what it reaches, and where that ends; as card.json and card.html.
+
+`describe` makes the document, `netlathe.modelcard/1`, of plain JSON values; the page shows that document and nothing
+else. Shares have their Wilson interval (95 %), latencies the interval of `bench.measure`. What was not given is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from netlathe.bench.machine import this_machine
+from netlathe.cost.count import count
+from netlathe.deploy.cardpage import page
+from netlathe.deploy.check import Checked, memory_bytes
+from netlathe.deploy.package import Package
+from netlathe.deploy.predict import ONNX, snippet
+from netlathe.deploy.score import Score
+from netlathe.errors import NetlatheError
+from netlathe.files import write_text
+
+if TYPE_CHECKING:
+    from netlathe.train.images import Report
+
+SCHEMA = "netlathe.modelcard/1"
+JSON, HTML = "card.json", "card.html"
+FEW = 30  # test images of a class, below which its recall is hardly known: the interval is wider than 30 points
+
+
+class Forecast(NamedTuple):
+    """What was predicted before anything was measured, in ms; `basis` says of what."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    basis: str
+
+
+class Training(NamedTuple):
+    """How the weights came to be: the resolved recipe as JSON, the seeds, and the figures that a run reports."""
+
+    recipe: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    figures: Mapping[str, Any] = {}  # epochs, seconds, images, precision: whatever the run says
+
+
+def describe(
+    package: Package,
+    checked: Checked,
+    *,
+    data: Report | None = None,
+    training: Training | None = None,
+    forecast: Forecast | None = None,
+    limits: Sequence[str] = (),
+    reproduce: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The document of a card. `checked` holds the figures of this very file (`check`); `data` is the report of the
+    images of the training; `limits` are sentences beside those that follow from the figures; `reproduce` are commands.
+    """
+    network, m = package.network, checked.latency
+    cost, machine = count(network.graph()), this_machine()
+    commands = [*reproduce, f"netlathe check {package.folder}" + " --data SOURCE" * (checked.score is not None)]
+    return {
+        "schema": SCHEMA,
+        "name": network.name,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "classes": list(package.classes),
+        "network": {"key": network.key, "params": cost.params, "macs": cost.macs, "arch": package.arch},
+        "files": package.files,
+        "preprocessing": {
+            name: getattr(package.preprocessing, name)
+            for name in ("resolution", "crop", "interpolation", "mean", "std", "channels")
+        },
+        "size_bytes": package.bytes,
+        "memory_bytes": memory_bytes(package),
+        "budget": package.budget,
+        "findings": [finding.to_json() for finding in checked.findings],
+        "latency": {
+            "measured": m.to_json(),
+            "predicted": forecast._asdict() if forecast else None,
+            "machine": {"id": machine.id, "cpu": machine.cpu, "cores": machine.cores, "system": machine.system},
+        },
+        "accuracy": scores(checked.score) if checked.score else None,
+        "data": facts_of(data) if data else None,
+        "training": training._asdict() if training else None,
+        "weights": {"source": package.weights, "licence": package.licence},
+        "limits": [*limits_of(package, checked), *limits],
+        "warnings": list(checked.warnings),
+        "use": snippet(package) if ONNX in package.files else None,
+        "reproduce": commands,
+    }
+
+
+def scores(score: Score) -> dict[str, Any]:
+    """Accuracy, confusion matrix, and recall and precision by class."""
+    return {
+        "split": score.split,
+        **score.accuracy._asdict(),
+        "confusion": [list(row) for row in score.confusion],  # rows are true classes, columns predicted ones
+        "recall": [share._asdict() for share in score.recall],
+        "precision": [share._asdict() for share in score.precision],
+    }
+
+
+def facts_of(report: Report) -> dict[str, Any]:
+    """What a reader of the card asks about the images."""
+    counts = {split: dict(zip(report.classes, numbers, strict=True)) for split, numbers in report.counts.items()}
+    return {
+        "source": report.place,
+        "layout": report.layout,
+        "counts": counts,
+        "split": report.split,
+        "skipped": len(report.skipped),
+        "leaks": len(report.leaks),
+        "licences": list(report.licences),
+        "warnings": list(report.warnings()),
+    }
+
+
+def limits_of(package: Package, checked: Checked) -> list[str]:
+    """What follows from the figures: where they say nothing."""
+    m, found = checked.latency, []
+    count = len(package.classes)
+    found.append(f"Images of none of the {count} classes: it answers with one of them all the same.")
+    score = checked.score
+    if score is None:
+        found.append("Accuracy: it was not measured on this file.")
+    else:
+        found.append(
+            f"Images of another origin than the {score.accuracy.images:,} {score.split} images: other cameras, light, "
+            "backgrounds and framing may give another accuracy."
+        )
+        if score.split != "test":
+            found.append("Images that no decision was made on: there was no test split, so the accuracy may flatter.")
+        few = [name for name, share in zip(score.classes, score.recall, strict=True) if share.images < FEW]
+        if few:
+            more = f" and {len(few) - 8} more" * (len(few) > 8)
+            names = ", ".join(few[:8]) + more
+            found.append(f"Classes with fewer than {FEW} {score.split} images, whose recall is hardly known: {names}.")
+        found.append("Whether the probabilities are calibrated: only the order of the classes was.")
+    found.append(
+        f"Latency on another machine than {m.device}, with other threads than {m.threads}, in another batch than "
+        f"{m.batch}, or beside other work."
+    )
+    return found
+
+
+def write_card(folder: str | Path, document: Mapping[str, Any]) -> None:
+    """Write card.json and card.html. Raises NetlatheError where they cannot be written."""
+    html = page(document)
+    write_text(Path(folder) / JSON, json.dumps(document, indent=1))
+    write_text(Path(folder) / HTML, html)
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """The document of card.json. Raises NetlatheError for a folder without one."""
+    path = Path(folder) / JSON
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"cannot read this card: {error.strerror}"
+        raise NetlatheError(message, code="card.missing", path=str(path)) from None
+    except ValueError as error:
+        raise NetlatheError(f"this is not JSON: {error}", code="card.syntax", path=str(path)) from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise NetlatheError(f"the schema of this card is not {SCHEMA!r}", code="card.schema", path=str(path))
+    return document

@@ -1,0 +1,106 @@
+"""Limits: what a deployed network has to keep, as a budget file says it.
+
+    latency = "10ms"      of a batch, in the package's runtime, precision and threads
+    size = "8MB"          of the files that are deployed
+    memory = "64MB"       weights and peak activations of a batch
+    macs = "300M"         of one image
+    accuracy = 0.9        share of images, 0 to 1
+All are optional, but one is needed. A package holds the same table under `budget`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netlathe.deploy.package import FILE, Package
+from netlathe.errors import NetlatheError, nearest
+from netlathe.units import byte_count, mac_count, milliseconds, show_bytes, show_count, show_ms
+
+
+def share(value: object) -> float:
+    """0.9 -> 0.9. Raises NetlatheError for what is no share."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NetlatheError(f"must be a number between 0 and 1, not {value!r:.40}", hint="write 0.9")
+    if not 0 < value <= 1:
+        hint = f"write {value / 100:g}" if 1 < value <= 100 else "write 0.9"
+        raise NetlatheError(f"must be a share between 0 and 1, not {value:g}", hint=hint)
+    return float(value)
+
+
+def show_share(value: float) -> str:
+    """0.9137 -> 91.37 %"""
+    return f"{100 * value:.2f} %"
+
+
+def texts(read: Callable[[str], float]) -> Callable[[object], float]:
+    """A reader of quantities, for values that must be text: a bare number has no unit."""
+
+    def reader(value: object) -> float:
+        if not isinstance(value, str):
+            raise NetlatheError(f"must be text with a unit, not {value!r:.40}")
+        return read(value)
+
+    return reader
+
+
+class Kind(NamedTuple):
+    """One kind of limit: how a value is read and printed, and an example. Only accuracy is a limit from below."""
+
+    read: Callable[[object], float]
+    show: Callable[[float], str]
+    example: str
+    at_least: bool = False
+
+
+KINDS = {
+    "latency": Kind(texts(milliseconds), show_ms, '"10ms"'),
+    "size": Kind(texts(byte_count), show_bytes, '"8MB"'),
+    "memory": Kind(texts(byte_count), show_bytes, '"64MB"'),
+    "macs": Kind(texts(mac_count), show_count, '"300M"'),
+    "accuracy": Kind(share, show_share, "0.9", at_least=True),
+}
+EXAMPLE = "\n".join(f"{name} = {kind.example}" for name, kind in KINDS.items())
+
+
+def limits(table: Mapping[str, Any], source: str) -> dict[str, float]:
+    """The limits of a table in base units (ms, bytes, MACs, share). Raises NetlatheError with every fault."""
+    found: dict[str, float] = {}
+    faults = []
+    for name, value in table.items():
+        if name not in KINDS:
+            close = nearest(name, KINDS)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"legal: {', '.join(KINDS)}"
+            faults.append(f"{name}: unknown limit ({hint})")
+            continue
+        try:
+            found[name] = KINDS[name].read(value)
+        except NetlatheError as error:
+            faults.append(f"{name}: {error.message} ({error.hint or f'write {name} = {KINDS[name].example}'})")
+    if faults:
+        message = f"{len(faults)} fault{'s' * (len(faults) > 1)}\n" + "\n".join(f"  {fault}" for fault in faults)
+        raise NetlatheError(message, code="budget.invalid", path=source, hint=f"a budget that is right:\n{EXAMPLE}")
+    if not found:
+        message = "this budget limits nothing, so there is nothing to check"
+        hint = f"give a budget file, such as budget.toml with\n{EXAMPLE}"
+        raise NetlatheError(message, code="budget.empty", path=source, hint=hint)
+    return found
+
+
+def read_limits(path: str | Path) -> dict[str, float]:
+    """The limits of a budget file. Raises NetlatheError for one that cannot be read, and with every fault in it."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"cannot read this file: {error.strerror}"
+        raise NetlatheError(message, code="file.unreadable", path=str(path)) from None
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
+        raise NetlatheError(f"this is not TOML: {error}", code="budget.syntax", path=str(path)) from None
+    return limits(table, str(path))
+
+
+def limits_of(package: Package) -> dict[str, float]:
+    """The limits that a package was made for."""
+    return limits(package.budget, f"{package.folder / FILE}: budget")

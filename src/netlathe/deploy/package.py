@@ -1,0 +1,169 @@
+"""A package: the folder that is deployed. Its package.json says all that a runtime and a reader must know of its files.
+
+model.onnx takes pixels, `image` uint8 (N, r, r, C), and gives `output` float32 (N, classes): see bake.py. An int8 file
+for OpenVINO lies beside it as model.xml and model.bin; `model` names the file that the package stands for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from netlathe.arch.document import from_json
+from netlathe.arch.network import Network
+from netlathe.errors import NetlatheError
+from netlathe.files import write_bytes, write_text
+
+SCHEMA = "netlathe.package/1"
+FILE = "package.json"
+INPUT, OUTPUT = "image", "output"  # names in the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """How an image becomes what the file takes, and what the file does with it.
+
+    Resized, antialiased, so that the short side has floor(resolution / crop) px, then the square of `resolution` px in
+    the middle. The file itself takes the mean from pixels of 0..1 and divides by the standard deviation, by channel.
+    """
+
+    resolution: int
+    crop: float
+    interpolation: str  # nearest, bilinear, bicubic
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int  # 1 grey, 3 RGB
+
+    @property
+    def side(self) -> int:
+        """Pixels of the short side before the crop."""
+        return int(self.resolution / self.crop + 1e-6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What is deployed. `arch` is the document of the network before folding (arch.json)."""
+
+    arch: dict[str, Any]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    runtime: str = "onnxruntime"
+    precision: str = "fp32"  # fp32, bf16, int8+fp32, int8+bf16
+    threads: int = 1
+    batch: int = 1  # of the latency claim; the file takes any
+    model: str = "model.onnx"
+    device: str | None = None  # id of the machine that it was measured on
+    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
+    licence: str | None = None  # of the weights
+    weights: str | None = None  # where they come from
+    budget: dict[str, Any] = field(default_factory=dict)  # as it was asked for: latency = "10ms"
+    folder: Path = Path()
+
+    @property
+    def network(self) -> Network:
+        """The network, at the resolution of the package."""
+        return from_json(json.dumps(self.arch), source=f"{self.folder / FILE}: arch")
+
+    @property
+    def path(self) -> Path:
+        """The file that a runtime loads."""
+        return self.folder / self.model
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files that are deployed: the model, with its weights where these are a file of their own."""
+        return sum((self.folder / name).stat().st_size for name in model_files(self.model))
+
+
+def model_files(model: str) -> tuple[str, ...]:
+    """The files that make a model: one of ONNX, two of OpenVINO."""
+    return (model, str(Path(model).with_suffix(".bin"))) if model.endswith(".xml") else (model,)
+
+
+def write_package(package: Package, files: dict[str, bytes]) -> Package:
+    """Write the files and, last, package.json into `package.folder`; returns the package with their hashes.
+
+    Raises NetlatheError where the folder cannot be made or written.
+    """
+    folder = package.folder
+    missing = set(model_files(package.model)) - set(files)
+    assert not missing, f"the package names {missing} but holds {set(files)}"
+    make_folder(folder)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    said = {f.name: getattr(package, f.name) for f in fields(Package) if f.name not in ("folder", "files")}
+    said |= {"preprocessing": asdict(package.preprocessing), "files": hashes}
+    write_text(folder / FILE, json.dumps({"schema": SCHEMA} | said, indent=1))
+    return load_package(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder. Raises NetlatheError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
+
+
+def load_package(folder: str | Path, *, verify: bool = True) -> Package:
+    """The package in a folder; with `verify`, its files are those that were written.
+
+    Raises NetlatheError for a folder that holds none, a document that is none, and files that are gone or changed.
+    """
+    folder = Path(folder)
+    try:
+        given = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "`netlathe fit` and `netlathe quantise` write packages"
+        message = f"this is no package: {FILE} cannot be read ({error.strerror})"
+        raise NetlatheError(message, code="package.missing", path=str(folder), hint=hint) from None
+    except ValueError as error:
+        raise NetlatheError(f"this is no JSON: {error}", code="package.read", path=str(folder / FILE)) from None
+    package = understood(given, folder)
+    for name, hash in package.files.items() if verify else ():
+        refuse_changed(folder / name, hash)
+    return package
+
+
+def understood(given: Any, folder: Path) -> Package:
+    """The package of a JSON document. Raises NetlatheError for one that is none."""
+    where = str(folder / FILE)
+    if not isinstance(given, dict) or given.get("schema") != SCHEMA:
+        found = given.get("schema") if isinstance(given, dict) else type(given).__name__
+        message = f"the schema is {found!r}, not {SCHEMA!r}"
+        raise NetlatheError(message, code="package.schema", path=where, hint="it was written by another version")
+    known = {f.name for f in fields(Package)} - {"folder"}
+    try:
+        said = {name: value for name, value in given.items() if name in known}
+        steps = dict(said.pop("preprocessing"))
+        steps |= {name: tuple(map(float, steps[name])) for name in ("mean", "std")}
+        package = Package(
+            **said | {"classes": tuple(said["classes"])}, preprocessing=Preprocessing(**steps), folder=folder
+        )
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise NetlatheError(f"a field is missing or wrong: {error}", code="package.read", path=where) from None
+    inside = [*package.files, *model_files(package.model)]
+    if outside := [name for name in inside if Path(name).name != name]:
+        raise NetlatheError(f"{outside[0]!r} lies outside the package", code="package.read", path=where)
+    if gone := [name for name in model_files(package.model) if name not in package.files]:
+        raise NetlatheError(f"{gone[0]!r} is not among its files", code="package.read", path=where)
+    return package
+
+
+def refuse_changed(path: Path, hash: str) -> None:
+    """Raise NetlatheError for a file that is gone, or is not the one that was written."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise NetlatheError(f"cannot be read: {error.strerror}", code="package.file", path=str(path)) from None
+    if found != hash:
+        raise NetlatheError(
+            "this is not the file that the package was written with",
+            code="package.changed",
+            path=str(path),
+            hint="copy the whole folder again, or write the package anew",
+        )

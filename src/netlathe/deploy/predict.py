@@ -1,0 +1,113 @@
+"""predict(): the classes of image files, and the five lines that do the same without Netlathe.
+
+An image is decoded as in training, resized so that its short side has as many px as the package says, and its middle
+goes into the file, which does the rest. All of that is Pillow's: no torch is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlathe.deploy.package import INPUT, Package, Preprocessing, load_package
+from netlathe.deploy.runtime import BATCH, Logits, session
+from netlathe.errors import NetlatheError
+
+ONNX = "model.onnx"
+
+
+class Guess(NamedTuple):
+    """A class and its probability, the softmax of the outputs."""
+
+    label: str
+    probability: float
+
+
+class Prediction(NamedTuple):
+    """The most probable classes of an image file, best first; none where `fault` says why it cannot be read."""
+
+    image: str
+    guesses: tuple[Guess, ...]
+    fault: str = ""
+
+
+def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: int = 5) -> list[Prediction]:
+    """The `top` classes of each image file, in the order given, under the runtime of the package.
+
+    Raises NetlatheError for a folder without a package, a runtime that cannot run it, and a `top` below 1.
+    """
+    if top < 1:
+        raise NetlatheError(f"top must be at least 1, not {top}", code="predict.top")
+    package = folder if isinstance(folder, Package) else load_package(folder)
+    run = session(package).run
+    found: list[Prediction] = []
+    for start in range(0, len(images), BATCH):
+        part = [str(image) for image in images[start : start + BATCH]]
+        read = [pixels_or_fault(Path(image), package.preprocessing) for image in part]
+        pixels = [x for x in read if not isinstance(x, str)]
+        rows = iter(ranked(run(np.stack(pixels)), package.classes, top) if pixels else [])
+        for image, x in zip(part, read, strict=True):
+            found.append(Prediction(image, (), x) if isinstance(x, str) else Prediction(image, next(rows)))
+    return found
+
+
+def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | str:
+    """What the file takes of an image, or why there is nothing."""
+    from netlathe.train.images.decode import Unreadable
+
+    if path.is_dir():
+        return f"a folder, not an image: give its files, {path / '*.jpg'}"
+    try:
+        return pixels_of(path.read_bytes(), preprocessing)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except Unreadable as error:
+        return str(error)
+
+
+def pixels_of(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The content of an image file -> (r, r, C) uint8. Raises Unreadable."""
+    from netlathe.train.images.decode import Canvas, decode
+
+    p = preprocessing
+    flat = np.frombuffer(decode(data, Canvas(p.side, p.side, p.channels)), np.uint8)
+    start = round((p.side - p.resolution) / 2)
+    middle = slice(start, start + p.resolution)
+    return flat.reshape(p.side, p.side, p.channels)[middle, middle]
+
+
+def ranked(logits: Logits, classes: tuple[str, ...], top: int) -> list[tuple[Guess, ...]]:
+    """The most probable classes of each row, best first."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    odds = np.exp(shifted)
+    shares = odds / odds.sum(1, keepdims=True)
+    order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+    return [
+        tuple(Guess(classes[i], float(row[i])) for i in best) for row, best in zip(shares, order.tolist(), strict=True)
+    ]
+
+
+def snippet(package: Package) -> str:
+    """Five lines of Python that name the class of photo.jpg with onnxruntime, numpy and Pillow alone.
+
+    They run in the folder of the package. Raises NetlatheError for a package without an ONNX file.
+    """
+    if ONNX not in package.files:
+        message = f"onnxruntime needs {ONNX}, and this package has only {', '.join(package.files)}"
+        raise NetlatheError(message, code="predict.snippet", path=str(package.folder))
+    p = package.preprocessing
+    mode, axes = ("RGB", "None") if p.channels == 3 else ("L", "None, ..., None")
+    # Of the short side, side / resolution px are shown: what `bleed` leaves of the image, from each edge.
+    bleed = f", bleed={(1 - p.resolution / p.side) / 2:.6g}" if p.side > p.resolution else ""
+    size = f"({p.resolution}, {p.resolution})"
+    return (
+        "import json, numpy as np, onnxruntime, PIL.Image, PIL.ImageOps\n"
+        f'image = PIL.ImageOps.exif_transpose(PIL.Image.open("photo.jpg")).convert("{mode}")\n'
+        f"pixels = np.asarray(PIL.ImageOps.fit(image, {size}, PIL.Image.Resampling.BICUBIC{bleed}))\n"
+        f'logits = onnxruntime.InferenceSession("{ONNX}").run(None, {{"{INPUT}": pixels[{axes}]}})[0]\n'
+        'print(json.load(open("package.json", encoding="utf-8"))["classes"][logits.argmax()])\n'
+    )

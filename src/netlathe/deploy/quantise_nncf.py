@@ -1,0 +1,145 @@
+"""int8 for OpenVINO by NNCF: post-training quantisation, and its search for layers that cost too much accuracy.
+
+NNCF is told where a network is a transformer: without, the activations of its norms and products of attention are
+quantised too coarsely. https://docs.openvino.ai/2025/openvino-workflow/model-optimization.html
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netlathe.deploy.bake import STEPS
+from netlathe.deploy.package import INPUT
+from netlathe.deploy.parity import agreement
+from netlathe.deploy.quantise import Quantised, Task, hits
+from netlathe.deploy.runtime import Logits, Pixels
+from netlathe.errors import MissingExtra, NetlatheError
+
+try:
+    import nncf
+    import openvino as ov
+except ImportError as error:
+    raise MissingExtra("nncf", "openvino") from error
+
+WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+
+
+def plain(task: Task) -> Quantised:
+    """All layers in int8. Runs in a process of its own (`deploy.apart`)."""
+    start = time.monotonic()
+    model = ov.Core().read_model(task.model)
+    done = nncf.quantize(model, nncf.Dataset(pieces(task.calibration.pixels)), **options(model, task))
+    return finished(done, "nncf ptq", task, start)
+
+
+def controlled(task: Task) -> Quantised:
+    """As `plain`, with layers back in float, the most harmful first, until the accuracy is within the tolerance."""
+    start = time.monotonic()
+    model = ov.Core().read_model(task.model)
+    labels = task.validation.labels
+    items = [{INPUT: x[INPUT], "label": labels[i]} for i, x in enumerate(pieces(task.validation.pixels))]
+
+    def accuracy(compiled: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
+        right = [float(np.argmax(compiled([item[INPUT]])[0]) == item["label"]) for item in items]
+        return sum(right) / len(right), right
+
+    done = nncf.quantize_with_accuracy_control(
+        model,
+        calibration_dataset=nncf.Dataset(pieces(task.calibration.pixels)),
+        validation_dataset=nncf.Dataset(items, lambda item: {INPUT: item[INPUT]}),
+        validation_fn=accuracy,
+        max_drop=task.tolerance,
+        drop_type=nncf.DropType.ABSOLUTE,
+        **options(model, task),
+    )
+    return finished(done, "nncf with accuracy control", task, start)
+
+
+def pieces(pixels: Pixels) -> list[dict[str, Pixels]]:
+    """The images as inputs, one by one."""
+    return [{INPUT: pixels[i : i + 1]} for i in range(len(pixels))]
+
+
+def options(model: Any, task: Task) -> dict[str, Any]:
+    """What NNCF is told: how many images, what kind of network, and that pixels are not to be quantised again."""
+    attention = any(op.get_type_name() in ("Softmax", "ScaledDotProductAttention") for op in model.get_ops())
+    steps = [op.get_friendly_name() for op in model.get_ops() if op.get_friendly_name() in STEPS]
+    return {
+        "subset_size": len(task.calibration.pixels),
+        "model_type": nncf.ModelType.TRANSFORMER if attention else None,
+        "target_device": nncf.TargetDevice.CPU,
+        "ignored_scope": nncf.IgnoredScope(names=steps, validate=False),
+    }
+
+
+def finished(model: Any, method: str, task: Task, start: float) -> Quantised:
+    """The IR of a quantised model, and how it does on the validation images."""
+    layers, kept = weighted(model)
+    if len(kept) == layers:
+        raise NetlatheError("NNCF quantised no layer", code="quantise.nothing")
+    before = outputs(ov.Core().read_model(task.model), task.validation.pixels, task.threads)
+    after = outputs(model, task.validation.pixels, task.threads)
+    with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
+        ov.save_model(model, Path(folder, "model.xml"), compress_to_fp16=False)
+        files = {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
+    return Quantised(
+        runtime="openvino",
+        files=files,
+        scheme="u8s8",
+        method=method,
+        calibration=len(task.calibration.pixels),
+        layers=layers,
+        kept=kept,
+        images=len(before),
+        before=hits(before, task.validation.labels),
+        after=hits(after, task.validation.labels),
+        tolerance=task.tolerance,
+        snr_db=agreement(before, after).snr_db,
+        seconds=time.monotonic() - start,
+    )
+
+
+def weighted(model: Any) -> tuple[int, tuple[str, ...]]:
+    """How many convolutions and products with weights there are, and the names of those left in float."""
+    count, kept = 0, []
+    for op in model.get_ordered_ops():
+        if op.get_type_name() not in WEIGHTED:
+            continue
+        sources = [op.input_value(i).get_node() for i in range(2)]
+        if not is_constant(sources[1]):
+            continue
+        count += 1
+        if not any(behind(source).get_type_name() == "FakeQuantize" for source in sources):
+            kept.append(op.get_friendly_name())
+    return count, tuple(kept)
+
+
+def behind(node: Any) -> Any:
+    """The node behind those that only move or convert values."""
+    while node.get_type_name() in ("Reshape", "Transpose", "Convert", "Multiply", "Subtract") and is_constant(node):
+        node = node.input_value(0).get_node()
+    return node
+
+
+def is_constant(node: Any) -> bool:
+    """Whether a value depends on no input."""
+    if node.get_type_name() == "Parameter":
+        return False
+    return all(is_constant(node.input_value(i).get_node()) for i in range(node.get_input_size()))
+
+
+def outputs(model: Any, pixels: Pixels, threads: int) -> Logits:
+    """Outputs (N, classes) for images (N, r, r, C), in fp32 where it is not int8."""
+    properties = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    request = ov.Core().compile_model(model, "CPU", properties).create_infer_request()
+    found = []
+    for start in range(0, len(pixels), 32):
+        request.infer({0: pixels[start : start + 32]})
+        found.append(np.array(request.get_output_tensor(0).data))
+    return np.concatenate(found)

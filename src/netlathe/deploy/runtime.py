@@ -1,0 +1,167 @@
+"""A deployed file under a runtime, with precision and threads pinned: its outputs, and what measures its latency."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlathe.bench import runtimes
+from netlathe.bench.onnx_file import Entry, OnnxFile, onnx_file
+from netlathe.deploy.apart import apart
+from netlathe.deploy.package import FILE, INPUT, Package, load_package, model_files
+from netlathe.errors import NetlatheError
+
+Pixels = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+BATCH = 32
+IR_TYPES = {"u8": ("uint8", 256), "f32": ("float32", None), "i64": ("int64", 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A loaded file. `precision` is what it computes in, read back from the runtime where that tells it."""
+
+    path: Path
+    runtime: str
+    precision: str
+    threads: int
+    shape: tuple[int, ...]  # of one image: r, r, C
+    call: Callable[[list[NDArray[Any]]], NDArray[Any]]
+
+    def run(self, pixels: Pixels) -> Logits:
+        """Images (N, r, r, C) uint8 -> outputs (N, classes) float32. Raises NetlatheError for other pixels."""
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.shape or not len(pixels):
+            want = "x".join(map(str, self.shape))
+            message = f"this file takes uint8 images of {want} (height, width, channels)"
+            found = f"{pixels.dtype} {'x'.join(map(str, pixels.shape))}"
+            hint = "deploy.bake.shown resizes and crops as in training"
+            raise NetlatheError(f"{message}, not {found}", code="deploy.pixels", path=str(self.path), hint=hint)
+        parts = [np.ascontiguousarray(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
+        # A runtime may give a view of memory that its next call overwrites.
+        return np.concatenate([np.array(self.call([part]), np.float32) for part in parts])
+
+
+def session(
+    where: str | Path | Package, *, runtime: str | None = None, precision: str | None = None, threads: int | None = None
+) -> Session:
+    """The file of a package (or its folder), or an .onnx or .xml file, loaded; what is not given is the package's.
+
+    Raises NetlatheError for a file that does not take pixels, a runtime that cannot read it or will not compute in
+    the precision, and MissingExtra for a runtime that is not installed.
+    """
+    package = package_at(where)
+    path = package.path if package else Path(where)  # type: ignore[arg-type]
+    runtime = runtime or (package.runtime if package else "openvino" if path.suffix == ".xml" else "onnxruntime")
+    threads = threads or (package.threads if package else 1)
+    if package and precision is None and runtime == package.runtime:
+        precision = package.precision
+    file = subject(path)
+    refuse_form(path, runtime)
+    if [entry.name for entry in file.entries] != [INPUT] or file.entries[0].type != "uint8":
+        hint = "deploy.bake.baked makes one that does"
+        message = f"this file takes {file.entries[0].name}, {file.entries[0].type}, not pixels"
+        raise NetlatheError(message, code="deploy.input", path=str(path), hint=hint)
+    recorded, told = file.precisions(runtime, precision)
+    runtimes.runtime_version(runtime)
+    try:
+        call = runtimes.RUNTIMES[runtime].open(
+            runtimes.load_module(runtime), runtimes.Setting(str(path), threads, told)
+        )
+    except NetlatheError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise NetlatheError(f"{runtime} cannot load it: {first}", code="deploy.load", path=str(path)) from error
+    return Session(path, runtime, recorded, threads, tuple(n or 0 for n in file.entries[0].shape[1:]), call)
+
+
+def package_at(where: str | Path | Package) -> Package | None:
+    """The package, where one is meant."""
+    if isinstance(where, Package):
+        return where
+    return load_package(where) if Path(where).is_dir() or Path(where).name == FILE else None
+
+
+def refuse_form(path: Path, runtime: str) -> None:
+    """Raise NetlatheError for a file of OpenVINO under another runtime."""
+    if path.suffix == ".xml" and runtime != "openvino":
+        message = f"{runtime} cannot read a file of OpenVINO"
+        raise NetlatheError(message, code="deploy.form", path=str(path), hint="--runtime openvino, or model.onnx")
+
+
+def outputs_of(path: str | Path, pixels: Pixels, *, runtime: str, precision: str | None, threads: int = 1) -> Logits:
+    """The outputs of a file for images (N, r, r, C), computed in this process."""
+    return session(path, runtime=runtime, precision=precision, threads=threads).run(pixels)
+
+
+def outputs_apart(
+    path: str | Path,
+    pixels: Pixels,
+    *,
+    runtime: str,
+    precision: str | None = None,
+    threads: int = 1,
+    timeout: float = 600.0,
+) -> Logits:
+    """As `outputs_of`, in a process of its own: right for the first load of a file.
+
+    Raises deploy.apart.Failed where the runtime crashes.
+    """
+    return apart(outputs_of, threads, timeout, path, pixels, runtime=runtime, precision=precision, threads=threads)
+
+
+def subject(where: str | Path | Package) -> OnnxFile:
+    """What `bench.measure` takes to measure this very file: an ONNX file, or the two files of an OpenVINO IR.
+
+    Raises NetlatheError for a file that cannot be read.
+    """
+    package = package_at(where)
+    path = package.path if package else Path(where)  # type: ignore[arg-type]
+    return openvino_file(path) if path.suffix == ".xml" else onnx_file(path)
+
+
+def openvino_file(path: Path) -> OnnxFile:
+    """An OpenVINO IR: its inputs from its XML, its precision from its weights' quantisation.
+
+    Raises NetlatheError for a file that is none.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+        content = hashlib.sha256()
+        for name in model_files(path.name):
+            content.update((path.parent / name).read_bytes())
+    except OSError as error:
+        hint = "an IR is two files, model.xml and model.bin"
+        raise NetlatheError(
+            f"cannot be read: {error.strerror}", code="deploy.ir", path=str(error.filename), hint=hint
+        ) from None
+    except ElementTree.ParseError as error:
+        raise NetlatheError(f"this is no OpenVINO IR: {error}", code="deploy.ir", path=str(path)) from None
+    layers = root.findall("./layers/layer")
+    entries = tuple(ir_entry(layer, path) for layer in layers if layer.get("type") == "Parameter")
+    if not entries:
+        raise NetlatheError("this is no OpenVINO IR: it has no inputs", code="deploy.ir", path=str(path))
+    quantised = any(layer.get("type") == "FakeQuantize" for layer in layers)
+    return OnnxFile(str(path), path.resolve(), entries, "int8+fp32" if quantised else "fp32", content.hexdigest()[:16])
+
+
+def ir_entry(layer: ElementTree.Element, path: Path) -> Entry:
+    """One input of an IR; only its batch may be free."""
+    data = layer.find("data")
+    given = dict(data.attrib) if data is not None else {}
+    kind = given.get("element_type", "?")
+    sizes = [size.strip() for size in given.get("shape", "").split(",") if size.strip()]
+    free = [i for i, size in enumerate(sizes) if not size.isdecimal()]
+    if kind not in IR_TYPES or not set(free) <= {0}:
+        message = f"the input {layer.get('name')} is {kind} of {', '.join(sizes)}"
+        raise NetlatheError(message, code="deploy.ir", path=str(path), hint="only the batch may be free")
+    name, vocabulary = IR_TYPES[kind]
+    shape = tuple(None if i in free else int(size) for i, size in enumerate(sizes))
+    return Entry(layer.get("name", ""), shape, vocabulary, name)

@@ -1,0 +1,108 @@
+"""Score: what a deployed file answers for labelled images, in the runtime that it is deployed with."""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from netlathe.deploy.bake import shown
+from netlathe.deploy.package import Package
+from netlathe.deploy.runtime import outputs_apart
+from netlathe.errors import MissingExtra, NetlatheError, nearest
+from netlathe.train.intervals import wilson
+
+if TYPE_CHECKING:
+    from netlathe.train.images import ImageSet, Splits
+
+CHUNK = 4096  # images at a time, for their pixels are all in memory
+
+
+class Share(NamedTuple):
+    """Hits among images, and the Wilson interval (95 %) of their share."""
+
+    hits: int
+    images: int
+    share: float
+    low: float
+    high: float
+
+
+def share_of(hits: int, images: int) -> Share:
+    """The share with its interval; of no images it is 0, anywhere from 0 to 1."""
+    return Share(hits, images, hits / images if images else 0.0, *wilson(hits, images))
+
+
+class Score(NamedTuple):
+    """Counts by (true class, predicted class) of the images of a split."""
+
+    split: str
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def accuracy(self) -> Share:
+        """Share of the images whose largest output is at their class."""
+        return share_of(sum(row[i] for i, row in enumerate(self.confusion)), sum(map(sum, self.confusion)))
+
+    @property
+    def recall(self) -> tuple[Share, ...]:
+        """By class: the share of its images that were found."""
+        return tuple(share_of(row[i], sum(row)) for i, row in enumerate(self.confusion))
+
+    @property
+    def precision(self) -> tuple[Share, ...]:
+        """By class: the share of the images that were said to be of it and are."""
+        columns = zip(*self.confusion, strict=True)
+        return tuple(share_of(column[i], sum(column)) for i, column in enumerate(columns))
+
+
+def images_for(package: Package, source: str | Path) -> Splits:
+    """The images of a source at the size that the package's preprocessing starts from. Raises as `images.load`."""
+    from netlathe.train.images import load
+
+    p = package.preprocessing
+    return load(source, size=ceil(p.resolution / p.crop), channels=p.channels)
+
+
+def held_out(splits: Splits) -> tuple[str, ImageSet]:
+    """The test images, where there are some, else those of the validation."""
+    return ("test", splits.test) if splits.test else ("validation", splits.validation)
+
+
+def score(package: Package, images: ImageSet, split: str) -> Score:
+    """Run the file on labelled images, in processes of their own.
+
+    Raises NetlatheError for images of a class that the network does not know, deploy.apart.Failed where the runtime
+    crashes, and MissingExtra without torch, with which images are resized as in training.
+    """
+    try:
+        from netlathe.train.evaluate import confusion
+    except ImportError as error:
+        raise MissingExtra("torch", "train") from error
+    places = np.array(places_of(images.classes, package.classes))
+    table: Any = np.zeros((len(package.classes),) * 2, np.int64)
+    for start in range(0, len(images), CHUNK):
+        rows = slice(start, start + CHUNK)
+        pixels = shown(np.asarray(images.pixels[rows]), package.preprocessing)
+        logits = outputs_apart(
+            package.path, pixels, runtime=package.runtime, precision=package.precision, threads=package.threads
+        )
+        if logits.shape[1] != len(package.classes):
+            message = f"the file gives {logits.shape[1]} outputs for {len(package.classes)} classes"
+            raise NetlatheError(message, code="deploy.classes", path=str(package.path))
+        table += confusion(logits, places[images.labels[rows]], len(package.classes))
+    return Score(split, package.classes, tuple(tuple(map(int, row)) for row in table))
+
+
+def places_of(classes: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
+    """Where the classes of images are among those of the network. Raises NetlatheError for one that is not."""
+    if foreign := [name for name in classes if name not in known]:
+        close = nearest(foreign[0], known)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it knows {', '.join(known[:16])}"
+        more = f" (and {len(foreign) - 1} more)" * (len(foreign) > 1)
+        message = f"the images have a class that the network does not know: {foreign[0]!r}{more}"
+        raise NetlatheError(message, code="deploy.classes", hint=hint)
+    return [known.index(name) for name in classes]

@@ -1,0 +1,145 @@
+"""The candidates of a fit: networks of the zoo, turned by their own knobs, that fit the budget by construction.
+
+Nothing here is sampled and rejected: for each family and resolution the widest member that may keep the budget is
+found, so a tight budget gives small candidates, not none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from netlathe import zoo
+from netlathe.arch.network import Network
+from netlathe.choose.budget import LIMITS, Budget, Candidate
+from netlathe.choose.place import MCU, Place, candidate, micro_candidate
+from netlathe.errors import NetlatheError
+from netlathe.reshape.classes import for_images
+from netlathe.zoo.published import Figure
+
+
+class Family(NamedTuple):
+    """A network of the zoo and the settings of its own knobs, from the narrowest to the widest."""
+
+    name: str
+    settings: tuple[dict[str, Any], ...]
+
+
+def over(name: str, knob: str, values: Iterable[float], **fixed: Any) -> Family:
+    """A family with one knob."""
+    return Family(name, tuple({knob: value} | fixed for value in values))
+
+
+# Ordered by how well the family learns from few images on a short schedule: plain residual networks first, networks
+# without convolutional bias last (docs/experiments.md has our measurement of that).
+FAMILIES = (
+    over("resnet20", "width", (8, 12, 16, 24, 32, 48, 64, 96)),
+    over("resnet18", "width", (8, 12, 16, 24, 32, 48, 64)),
+    over("mobilenetv2", "alpha", (0.35, 0.5, 0.75, 1.0, 1.4)),
+    over("resnet20", "width", (8, 12, 16, 24, 32, 48, 64), depth=14),
+    Family("regnety_200mf", ({},)),
+    Family("regnety_400mf", ({},)),
+    over("mobilenetv1", "alpha", (0.25, 0.5, 0.75, 1.0)),
+    Family("mobilenetv3_small", ({},)),
+    Family("efficientnet_b0", ({},)),
+    Family("convnext_atto", ({},)),
+)
+RESOLUTIONS = (32, 48, 64, 96, 128, 160, 192, 224)
+UNPUBLISHED = "trained here"
+
+
+class Images(NamedTuple):
+    """What the images ask of a network."""
+
+    classes: int
+    channels: int
+    largest: int  # px, no resolution beyond it shows more
+
+
+def fitting(place: Place, budget: Budget, images: Images, most_macs: float) -> list[Candidate]:
+    """The widest member of each family at each resolution that may keep the budget, under each setting of the place.
+
+    `most_macs` is what training can afford an image. In the order of FAMILIES, finest resolution first. A latency is
+    kept if the lower end of its forecast keeps it; measuring decides later. Empty where nothing fits.
+    """
+    found: dict[str, Candidate] = {}
+    for family in FAMILIES:
+        for resolution in sorted((r for r in RESOLUTIONS if r <= images.largest), reverse=True):
+            for runtime, precision in place.settings:
+                widest = next(members(place, budget, images, family, resolution, runtime, precision, most_macs), None)
+                if widest is not None:
+                    found.setdefault(f"{widest.network.key} {runtime} {precision}", widest)
+    return list(found.values())
+
+
+def members(
+    place: Place,
+    budget: Budget,
+    images: Images,
+    family: Family,
+    resolution: int,
+    runtime: str,
+    precision: str,
+    most_macs: float,
+) -> Iterator[Candidate]:
+    """Those of a family that may keep the budget, the widest first."""
+    for settings in reversed(family.settings):
+        made = member(place, images, family.name, settings, resolution, runtime, precision)
+        if made is not None and made.macs <= most_macs and budget.possible(made):
+            yield made
+
+
+def member(
+    place: Place, images: Images, name: str, settings: dict[str, Any], resolution: int, runtime: str, precision: str
+) -> Candidate | None:
+    """One network with its costs; None where the image is too small for it."""
+    said = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
+    try:
+        network = for_images(
+            zoo.get(name, **settings), classes=images.classes, channels=images.channels, resolution=resolution
+        )
+        network = replace(network, name=f"{name}:{said}" if said else name)
+        make = micro_candidate if place.card.class_ == MCU else candidate
+        return make(place, network, unpublished(network), runtime, precision)
+    except NetlatheError:  # a map that vanishes on the way: another resolution of the family serves
+        return None
+
+
+def unpublished(network: Network) -> Figure:
+    """No accuracy is known before training."""
+    return Figure(network.name, network.input[-1], None, None, None, None, UNPUBLISHED, 1, False, UNPUBLISHED, "")
+
+
+def smallest(place: Place, images: Images) -> list[Candidate]:
+    """The cheapest member of each family at the coarsest resolution it takes: what an impossible budget is told."""
+    found = []
+    for family in FAMILIES:
+        for runtime, precision in place.settings:
+            tries = (
+                member(place, images, family.name, family.settings[0], resolution, runtime, precision)
+                for resolution in RESOLUTIONS
+            )
+            found += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
+    return found
+
+
+def spread(found: list[Candidate], count: int) -> list[Candidate]:
+    """A shortlist: turns through the families, each giving its next resolution, until there are `count`."""
+    by_family: dict[str, list[Candidate]] = {}
+    for c in found:
+        by_family.setdefault(c.network.name.partition(":")[0], []).append(c)
+    for some in by_family.values():  # the one that uses most of the budget first: it has the most to learn with
+        some.sort(key=lambda c: -c.macs)
+    turns = max(map(len, by_family.values()), default=0)
+    return [some[i] for i in range(turns) for some in by_family.values() if i < len(some)][:count]
+
+
+def nearest_budgets(budget: Budget, found: list[Candidate]) -> dict[str, str]:
+    """For each limit that all break: the least that one of them needs, as the option takes it."""
+    return {
+        limit.name: limit.ask(min(limit.used(c) for c in found))
+        for limit in LIMITS
+        if all(limit in budget.broken(c) for c in found)
+    }
+
