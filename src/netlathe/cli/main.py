@@ -14,6 +14,7 @@ from netlathe.errors import Exit, NetlatheError
 
 VERBS = {
     "choose": "the network that fits this machine and a budget, with the reasons",
+    "fit": "images and a budget in, a trained and verified network out",
     "cost": "exact params, MACs, memory and traffic of networks",
     "bench": "measured latency on this machine",
     "compare": "networks side by side, costs and latencies interleaved",

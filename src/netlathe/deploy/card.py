@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.bench.machine import this_machine
@@ -58,11 +59,12 @@ def describe(
     reproduce: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of a card. `checked` holds the figures of this very file (`check`); `data` is the report of the
-    images of the training; `limits` are sentences beside those that follow from the figures; `reproduce` are commands.
+    images of the training; `limits` are sentences beside those that follow from the figures; `reproduce` are commands,
+    to be given in the folder of the package, to which the one that measures again is added.
     """
     network, m = package.network, checked.latency
     cost, machine = count(network.graph()), this_machine()
-    commands = [*reproduce, f"netlathe check {package.folder}" + " --data SOURCE" * (checked.score is not None)]
+    source = f" --data {quote(data.place) if data else 'SOURCE'}" * (checked.score is not None)
     return {
         "schema": SCHEMA,
         "name": network.name,
@@ -90,7 +92,7 @@ def describe(
         "limits": [*limits_of(package, checked), *limits],
         "warnings": list(checked.warnings),
         "use": snippet(package) if ONNX in package.files else None,
-        "reproduce": commands,
+        "reproduce": [*reproduce, f"netlathe check .{source}"],
     }
 
 

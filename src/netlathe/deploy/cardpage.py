@@ -32,7 +32,7 @@ p{margin:.4rem 0}.dim{color:var(--dim)}.small{font-size:.875rem}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9375rem}
 th,td{padding:.35rem .65rem;text-align:right;border-bottom:1px solid var(--line);overflow-wrap:normal}
 tr:last-child>*{border-bottom:0}th{font-weight:600;text-align:right}
-th:first-child,td:first-child{text-align:left}td.text{text-align:left}
+td{white-space:nowrap}th:first-child,td:first-child{text-align:left}td.text{text-align:left}
 .matrix{width:auto;min-width:100%}.matrix td{text-align:center;min-width:3rem}
 .matrix th:first-child{position:sticky;left:0;background:var(--paper);max-width:9rem}
 .matrix thead th{vertical-align:bottom;text-align:center;max-width:7rem}
@@ -47,7 +47,8 @@ pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padd
 font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:normal}
 ul{padding-left:1.2rem;margin:.4rem 0}details{margin:.6rem 0}summary{cursor:pointer}
 .note{border-left:3px solid var(--open);padding-left:.75rem}
-@media(max-width:32rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
+@media(max-width:32rem){.bar{display:none}th,td{padding:.35rem .45rem}
+dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
 @media print{body{max-width:none}.wide,pre{overflow:visible}}
 """
 
@@ -116,7 +117,7 @@ def head(card: Mapping[str, Any]) -> str:
     notes = "".join(f'<p class="note">{text(warning)}</p>' for warning in card["warnings"])
     return (
         f'<header><h1>{text(card["name"])}</h1><p class="dim">One of {len(names)} classes for an image: '
-        f"{text(listed)}. Made {text(card['made'])}.</p>{notes}</header>"
+        f"{text(listed)}. Made {text(card['made'][:10])}.</p>{notes}</header>"
     )
 
 
@@ -154,11 +155,11 @@ def budget(card: Mapping[str, Any]) -> str:
         ends = f"{show(f['low'])} to {show(f['high'])}" if f["value"] is not None and f["low"] < f["high"] else "exact"
         verdict = f'<td class="{kind}">{text(f["verdict"])}</td>'
         limit = text(f"{sign} {show(f['limit'])}")
-        rows.append((text(f["name"]), limit, text(value), text(ends if value != "-" else f["note"]), verdict))
+        rows.append((text(f["name"]), verdict, text(value), limit, text(ends if value != "-" else f["note"])))
     if not rows:
         return section("Budget", '<p class="dim">None was given.</p>')
     note = '<p class="dim small">Kept means that the far end of the interval keeps the limit.</p>'
-    return section("Budget", table(("", "limit", "measured", "interval", "verdict"), rows), note)
+    return section("Budget", table(("", "verdict", "measured", "limit", "interval"), rows), note)
 
 
 def accuracy(card: Mapping[str, Any]) -> str:
@@ -172,12 +173,19 @@ def accuracy(card: Mapping[str, Any]) -> str:
     )
     names = card["classes"]
     rows = [
-        (text(name), f"{r['images']:,}", show_share(r["share"]), bar(r), span(r), said_right(p))
+        (text(name), f"{r['images']:,}", *recalled(r), said_right(p))
         for name, r, p in zip(names, a["recall"], a["precision"], strict=True)
     ]
     heads = ("class", "images", "recall", "", "95 % interval", "right when said")
     by_class = table(heads, rows)
     return section("Accuracy", f"<p>{text(said)}</p>", by_class) + confusion(names, a["confusion"])
+
+
+def recalled(recall: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The cells of a recall: the share, its interval as a bar, and in figures."""
+    if not recall["images"]:
+        return '<span class="none">no images</span>', "", ""
+    return show_share(recall["share"]), bar(recall), span(recall)
 
 
 def said_right(precision: Mapping[str, Any]) -> str:
@@ -202,12 +210,12 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         )[:LISTED]
         rows = [(text(names[i]), f'<td class="text">{text(names[j])}</td>', f"{n:,}") for n, i, j in pairs_]
         return section("Commonest confusions", table(("is", "was said to be", "images"), rows))
-    rows = [
+    cells: list[tuple[str, ...]] = [
         (text(name), *(shade(n, sum(row), i == j) for j, n in enumerate(row)))
         for i, (name, row) in enumerate(zip(names, counts, strict=True))
     ]
     note = '<p class="dim small">Rows: what it is. Columns: what was said. Shaded by the share of the row.</p>'
-    return section("Confusion matrix", table(("", *names), rows, "matrix"), note)
+    return section("Confusion matrix", table(("", *names), cells, "matrix"), note)
 
 
 def shade(count: int, total: int, right: bool) -> str:
@@ -271,7 +279,8 @@ def training(card: Mapping[str, Any]) -> str:
         rows.append(("recipe", t["recipe"].get("name")))
         rows.append(("seeds", ", ".join(map(str, t["seeds"]))))
         for name, value in t["figures"].items():
-            rows.append((name.replace("_", " "), show_span(value) if name == "seconds" else plain(value)))
+            label, said_ = ("time", show_span(value)) if name == "seconds" else (name.replace("_", " "), plain(value))
+            rows.append((label, said_))
         said = "\n".join(f"{name} = {value}" for name, value in flat(t["recipe"]))
         more = f"<details><summary>The whole recipe</summary><pre>{text(said)}</pre></details>"
     rows.append(("started from", w["source"] or "random weights"))
@@ -319,4 +328,6 @@ def use(card: Mapping[str, Any]) -> str:
     lines = f"<p>With onnxruntime, numpy and Pillow alone:</p><pre>{text(card['use'])}</pre>" if card["use"] else ""
     with_us = "<pre>netlathe predict . photo.jpg</pre>"
     again = "<pre>" + text("\n".join(card["reproduce"])) + "</pre>"
-    return section("Use", lines, "<p>With Netlathe:</p>", with_us) + section("Reproduce", again)
+    return section("Use", lines, "<p>With Netlathe:</p>", with_us) + section(
+        "Reproduce", "<p>In the folder of the card:</p>", again
+    )

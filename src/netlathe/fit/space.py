@@ -45,7 +45,7 @@ FAMILIES = (
     Family("efficientnet_b0", ({},)),
     Family("convnext_atto", ({},)),
 )
-RESOLUTIONS = (32, 48, 64, 96, 128, 160, 192, 224)
+RESOLUTIONS = (16, 32, 48, 64, 96, 128, 160, 192, 224)
 UNPUBLISHED = "trained here"
 
 
@@ -54,7 +54,12 @@ class Images(NamedTuple):
 
     classes: int
     channels: int
-    largest: int  # px, no resolution beyond it shows more
+    side: int  # px of the short side: no finer resolution shows more
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Those worth trying: from a sixth of the side up to it, tiny images magnified up to 32 px."""
+        return tuple(r for r in RESOLUTIONS if self.side / 6 <= r <= max(32, self.side))
 
 
 def fitting(place: Place, budget: Budget, images: Images, most_macs: float) -> list[Candidate]:
@@ -65,7 +70,7 @@ def fitting(place: Place, budget: Budget, images: Images, most_macs: float) -> l
     """
     found: dict[str, Candidate] = {}
     for family in FAMILIES:
-        for resolution in sorted((r for r in RESOLUTIONS if r <= images.largest), reverse=True):
+        for resolution in reversed(images.resolutions):
             for runtime, precision in place.settings:
                 widest = next(members(place, budget, images, family, resolution, runtime, precision, most_macs), None)
                 if widest is not None:
@@ -118,7 +123,7 @@ def smallest(place: Place, images: Images) -> list[Candidate]:
         for runtime, precision in place.settings:
             tries = (
                 member(place, images, family.name, family.settings[0], resolution, runtime, precision)
-                for resolution in RESOLUTIONS
+                for resolution in images.resolutions
             )
             found += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
     return found
@@ -142,4 +147,3 @@ def nearest_budgets(budget: Budget, found: list[Candidate]) -> dict[str, str]:
         for limit in LIMITS
         if all(limit in budget.broken(c) for c in found)
     }
-

@@ -148,10 +148,10 @@ def probe(
     """Measure forward and backward passes on a copy of the module, in turns, for about so many seconds of work.
 
     `images` is the shape (N, C, H, W) of a batch; fewer are used where a step would take too long. Slow policies drop
-    out early. On cores that others keep busy threads wait for each other, so only as many take part as there are idle cores. `compiled` measures
-    torch.compile as well, whose first step takes minutes: for long trainings on a GPU (on a CPU it gave 0.9 to 1.13 of
-    bf16-arranged for one and a half minutes of compilation). The module, its statistics and the random numbers of the
-    caller are as before.
+    out early. Threads on cores that others keep busy wait for each other, so only as many take part as cores are idle.
+    `compiled` measures torch.compile as well, whose first step takes minutes: for long trainings on a GPU (on a CPU it
+    gave 0.9 to 1.13 of bf16-arranged for one and a half minutes of compilation). The module, its statistics and the
+    random numbers of the caller are as before.
     """
     names, where = candidates(module, device, compiled=compiled), torch.device(device)
     threads = torch.get_num_threads()

@@ -1,0 +1,69 @@
+"""Short trainings with successive elimination (Jamieson and Talwalkar 2016, https://arxiv.org/abs/1502.07943).
+
+A rung is a whole schedule for each network left: the learning rate comes up again and goes down to its end, from the
+weights of the rung before, so that scores are those of finished trainings and not of truncated ones. After the last
+rung the one-standard-error rule decides (Breiman et al. 1984, section 3.4.3): of the networks whose validation accuracy
+is within one standard error of the best, paired image by image, the fastest is taken.
+"""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from netlathe.train.evaluate import Normal, outputs, ready
+from netlathe.train.images import ImageSet
+from netlathe.train.recipe import Recipe
+
+Right = NDArray[np.bool_]
+RUNGS = 2
+SEARCH = 0.4  # of the training time
+
+
+class Entry(NamedTuple):
+    """A network in a rung: which of the images it got right, and its latency."""
+
+    name: str
+    right: Right
+    latency_ms: float
+
+
+def survivors(count: int) -> int:
+    """How many networks go on to the next rung."""
+    return max(1, ceil(count / 2))
+
+
+def rung_seconds(search_s: float, count: int) -> float:
+    """Seconds of one training in a rung of `count` networks: every rung gets as much."""
+    return search_s / RUNGS / count
+
+
+def right_of(folder: Path, images: ImageSet, recipe: Recipe, normal: Normal) -> Right:
+    """Which images the file of a run gets right."""
+    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    [x] = session.get_inputs()
+
+    def run(some: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {x.name: some.contiguous().numpy()})[0])
+
+    found: Right = outputs(run, images, ready(recipe, normal)).argmax(1) == images.labels
+    return found
+
+
+def standard_error(a: Right, b: Right) -> float:
+    """Of the difference of two accuracies on the same images."""
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    return float(difference.std(ddof=1) / sqrt(len(difference))) if len(difference) > 1 else 1.0
+
+
+def tied(entries: list[Entry]) -> list[Entry]:
+    """Those within one standard error of the best, the fastest first; the best itself is one of them."""
+    best = max(entries, key=lambda entry: entry.right.mean())
+    near = [e for e in entries if best.right.mean() - e.right.mean() <= standard_error(best.right, e.right)]
+    return sorted(near, key=lambda entry: entry.latency_ms)
