@@ -221,7 +221,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "regnety_200mf": {},
     "convnext_atto": {},
     "vit_tiny_patch16": {"depth": 4},
-    "swin_tiny": {"width": 24},
+    "swin_tiny": {"depths": (2, 2)},
 }
 
 

@@ -226,6 +226,16 @@ def test_the_probe_gives_the_fastest_of_its_table_and_changes_nothing():
     assert found.threads == torch.get_num_threads()
 
 
+def test_the_probe_takes_idle_cores_alone_and_gives_the_threads_back(monkeypatch):
+    monkeypatch.setattr("netlathe.train.precision.idle_cores", lambda: 1)
+    torch.set_num_threads(2)
+    try:
+        assert probe(nn.Linear(4, 4), (4, 4), seconds=0.05).threads == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_the_probe_accepts_one_image_a_step_and_modules_that_give_several_outputs():
     class Two(nn.Module):
         def __init__(self) -> None:

@@ -31,6 +31,7 @@ from netlathe.units import byte_count, mac_count, milliseconds
 @set_option
 @click.option("--seed", type=int, default=0, show_default=True)
 @train_threads_option
+@click.option("--precision", default="auto", show_default=True, help="Of training; auto measures.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder of the fit.")
 @json_option
 def command(
@@ -49,6 +50,7 @@ def command(
     changes: tuple[str, ...],
     seed: int,
     threads: int | None,
+    precision: str,
     output: Path,
     as_json: bool,
 ) -> None:
@@ -101,6 +103,7 @@ def command(
         seed=seed,
         recipe=load_recipe(recipe_name, changes),
         threads=threads,
+        precision=precision,
     )
 
     def bars(title: str) -> Any:

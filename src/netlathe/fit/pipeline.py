@@ -26,6 +26,7 @@ from netlathe.deploy.check import Checked, check
 from netlathe.deploy.limits import limits
 from netlathe.deploy.package import Package, write_package
 from netlathe.deploy.parity import parity, require_exact
+from netlathe.deploy.score import held_out, images_for
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.fit.rungs import SEARCH, Entry, right_of, rung_seconds, survivors, tied
 from netlathe.fit.space import Images, fitting, nearest_budgets, smallest, spread
@@ -57,6 +58,7 @@ class Wish:
     seed: int
     recipe: Recipe
     threads: int | None
+    precision: str = "auto"  # of training
 
 
 def fit(
@@ -140,7 +142,7 @@ def shortlist(wish: Wish, splits: Splits, place: Place, say: Say) -> dict[str, A
 def racers(wish: Wish) -> int:
     """How many networks are raced: no more than the time can tell apart."""
     if wish.seconds is None:
-        return 4
+        return 4 if (wish.epochs or 0) >= 3 else 2
     return 2 if wish.seconds < 180 else 4 if wish.seconds < 600 else 6
 
 
@@ -228,6 +230,7 @@ def raced(
                 epochs=times["rung_epochs"],
                 time=None if times["search_s"] is None else rung_seconds(times["search_s"], len(names)),
                 weights=read_weights(before) if rung else None,
+                precision=wish.precision,
                 progress=progress(f"rung {rung + 1}: {name}"),
             )
             right = right_of(folder, splits.validation, recipe, normal_of(splits.train))
@@ -278,6 +281,7 @@ def finalist(
             epochs=wish.epochs,
             time=left,
             weights=read_weights(start) if start else None,
+            precision=wish.precision,
             progress=progress(f"final: {winner['name']}"),
         )
         return asdict(result)
@@ -323,7 +327,7 @@ def verified(
 ) -> Checked:
     """Measure the file again, look at the test images once, and write the card."""
     wanted = limits(dict(wish.budget), str(out)) if wish.budget else {}
-    images, split = (splits.test, "test") if splits.test else (splits.validation, "validation")
+    split, images = held_out(images_for(package, wish.data))  # as `netlathe check` decodes them
     checked = check(package, wanted, images, split=split, keep=ledger.append)
     forecast = Forecast(**winner["forecast"]) if winner["forecast"] else None
     training = Training(resolved(recipe_for(wish, from_json(winner["arch"], source="arch"))),

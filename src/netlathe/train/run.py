@@ -7,6 +7,7 @@ model.onnx, metrics.jsonl, two checkpoints, and at the end result.json.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import threading
@@ -34,6 +35,7 @@ from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.ema import Average
 from netlathe.train.evaluate import Normal, hits, normal_of, outputs, ready
 from netlathe.train.export import MODEL, export, write_weights
+from netlathe.train.host import idle_cores, kept_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, State, Tick, train_on
 from netlathe.train.memory import check_memory
@@ -76,6 +78,7 @@ class Result:
     folder: str
 
 
+@kept_memory()
 def train(
     network: Network,
     splits: Splits,
@@ -120,9 +123,9 @@ def train(
         refuse_other(old["who"], who, folder)
     if here.first:
         prepare_folder(folder, fitted, recipe)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads, old, here)
     plan = planned(recipe, len(splits.train), epochs=epochs)
+    here.check_batch(plan.batch)
     check_memory(fitted, recipe, plan.batch // here.world, accumulate)
     normal = normal or normal_of(splits.train)
     state, chosen, autocast = assembled(fitted, recipe, plan, weights, seed, precision, old, here)
@@ -153,7 +156,7 @@ def train(
             stop=stop,
             keep=keep,
         )
-        ended = train_on(job, state, {"who": who, "precision": chosen})
+        ended = train_on(job, state, {"who": who, "precision": chosen, "threads": torch.get_num_threads()})
     if metrics:
         metrics.close()
     result = None
@@ -173,6 +176,19 @@ def fitted_to(network: Network, images: ImageSet, recipe: Recipe) -> Network:
     """The network for the classes and channels of the images, at the recipe's training resolution."""
     channels = images.pixels.shape[-1]
     return for_images(network, classes=len(images.classes), channels=channels, resolution=recipe.resolution)
+
+
+def use_threads(asked: int | None, old: Mapping[str, Any] | None, here: Ranks) -> None:
+    """Set torch's threads: what was asked for, else those of the checkpoint, else the cores that nobody else uses.
+
+    The order of sums depends on their number, so a resumed training keeps it.
+    """
+    if asked is not None:
+        torch.set_num_threads(asked)
+    elif old is not None:
+        torch.set_num_threads(int(old["threads"]))
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, idle_cores() // here.world))
 
 
 def refuse_stretch(fitted: Network, tested: Network, recipe: Recipe) -> None:

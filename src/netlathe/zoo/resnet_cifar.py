@@ -1,7 +1,7 @@
 """Residual networks for small images: ResNet-20 to -110 and Wide ResNets, made for the 32 pixels of CIFAR-10.
 
 He et al. 2016, Deep Residual Learning, section 4.2, https://arxiv.org/abs/1512.03385; Zagoruyko and Komodakis 2016,
-Wide Residual Networks, https://arxiv.org/abs/1605.07146. Three stages after a 3x3 stem, so a map of 32 pixels ends at 8.
+Wide Residual Networks, https://arxiv.org/abs/1605.07146. Three stages after a 3x3 stem: a map of 32 pixels ends at 8.
 Where the width changes He et al. pad the shortcut with zeros (option A); here it is a 1x1 projection (their option B),
 which adds 2,752 params to each ResNet.
 """

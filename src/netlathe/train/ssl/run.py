@@ -27,6 +27,7 @@ from netlathe.train import checkpoint
 from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.evaluate import Normal, Ready, normal_of, ready
 from netlathe.train.export import read_weights, write_weights
+from netlathe.train.host import kept_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, Tick, train_on
 from netlathe.train.memory import check_memory
@@ -43,6 +44,7 @@ from netlathe.train.run import (
     prepare_folder,
     refuse_other,
     refuse_stretch,
+    use_threads,
 )
 from netlathe.train.ssl.encoder import encoder, features
 from netlathe.train.ssl.judge import Judged, bank_of, judge
@@ -89,6 +91,7 @@ class Result:
     folder: str
 
 
+@kept_memory()
 def pretrain(
     network: Network,
     splits: Splits,
@@ -131,8 +134,7 @@ def pretrain(
         refuse_other(old["who"], who, folder)
     if here.first:
         prepare_folder(folder, fitted, recipe)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads, old, here)
     plan = planned(recipe, len(splits.train), epochs=epochs)
     refuse_uneven(plan.batch, here.world)
     check_memory(fitted, recipe, 2 * plan.batch // here.world, 1)
@@ -179,7 +181,7 @@ def pretrain(
             stop=stop,
             keep=keep,
         )
-        ended = train_on(job, state, {"who": who, "precision": chosen})
+        ended = train_on(job, state, {"who": who, "precision": chosen, "threads": torch.get_num_threads()})
     if metrics:
         metrics.close()
     if ended is Ended.STOPPED:

@@ -1,0 +1,164 @@
+"""Images and a budget in, a verified file out; impossible budgets, kills and other folders get one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netlathe.choose.budget import Budget
+from netlathe.choose.place import card_place
+from netlathe.errors import NetlatheError
+from netlathe.fit.rungs import Entry, standard_error, survivors, tied
+from netlathe.fit.space import Images, fitting, nearest_budgets, smallest, spread
+from netlathe.fit.steps import done, refuse_other
+
+CLI = [sys.executable, "-m", "netlathe"]
+PHOTOS = Images(classes=6, channels=3, side=128)
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Colour images of stripes across, down, or both."""
+    random = np.random.default_rng(1)
+    labels = np.arange(200) % 3
+    pixels = random.integers(0, 90, (200, 32, 32, 3), np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        start = random.integers(0, 4)
+        if label != 0:
+            image[start::4] += 80
+        if label != 1:
+            image[:, start::4] += 80
+    path = tmp_path_factory.mktemp("fit") / "stripes.npz"
+    np.savez(path, images=pixels, labels=labels)
+    return path
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    words = ["--macs", "3M", "--size", "2MB", "--latency", "50ms", "--epochs", "2", "--resolution", "32"]
+    quick = ["--set", "optimiser.lr_per=16", "--set", "batch=16", "--threads", "1", "--precision", "fp32", *more]
+    return [*CLI, "fit", str(data), *words, *quick, "-o", str(out)]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=280)
+
+
+def test_a_fit_that_is_killed_again_and_again_ends_as_one_that_was_not(
+    stripes: Path, tmp_path: Path, calibrated: None
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    first = run(command(stripes, whole, "--json"))
+    assert first.returncode == 0, first.stderr
+    # Latencies are measured anew, so the two start from the same candidates.
+    (broken / "steps").mkdir(parents=True)
+    for name in ("candidates", "wish"):
+        (broken / "steps" / f"{name}.json").write_text((whole / "steps" / f"{name}.json").read_text())
+    dice, kills = random.Random(), 0
+    for _ in range(2):
+        process = subprocess.Popen(command(stripes, broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(dice.uniform(4, 9))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+    assert kills
+    again = run(command(stripes, broken))
+    assert again.returncode == 0, again.stderr
+    cards = [json.loads((folder / "card.json").read_text()) for folder in (whole, broken)]
+    assert cards[0]["network"] == cards[1]["network"]
+    assert cards[0]["files"] == cards[1]["files"]  # the same bytes
+    assert cards[0]["accuracy"] == cards[1]["accuracy"]
+
+    checked = run([*CLI, "check", str(whole), "--data", str(stripes), "--json"])
+    assert checked.returncode == 0, checked.stdout
+    assert json.loads(checked.stdout)["data"]["accuracy"]["hits"] == cards[0]["accuracy"]["hits"]
+    tight = tmp_path / "tight.toml"
+    tight.write_text('size = "1kB"\n')
+    assert run([*CLI, "check", str(whole), str(tight)]).returncode == 4
+    other = run(command(stripes, whole, "--seed", "5"))
+    assert other.returncode == 2
+    assert "another fit: other seed (0 there, 5 now)" in other.stderr
+
+
+def test_an_impossible_budget_exits_with_3_before_any_training(stripes: Path, tmp_path: Path, calibrated: None) -> None:
+    failed = run([*CLI, "fit", str(stripes), "--size", "10kB", "-o", str(tmp_path / "out")])
+    assert failed.returncode == 3
+    assert "no network keeps this budget: size cannot be met; the smallest is" in failed.stderr
+    assert "nearest that works: --size" in failed.stderr
+    assert not (tmp_path / "out" / "rungs").exists()
+
+
+def test_a_fit_without_a_budget_or_with_two_lengths_is_refused(stripes: Path, tmp_path: Path) -> None:
+    assert "at least one limit" in run([*CLI, "fit", str(stripes), "-o", str(tmp_path)]).stderr
+    both = run([*CLI, "fit", str(stripes), "--macs", "5M", "--time", "1m", "--epochs", "1", "-o", str(tmp_path)])
+    assert both.returncode == 2
+    assert "give one of them" in both.stderr
+
+
+def test_candidates_keep_the_cheap_limits_by_construction_and_are_the_widest_that_do() -> None:
+    place = card_place("rpi-5", (), None, 1)
+    budget = Budget(macs=60_000_000, size=4_000_000, latency=40.0)
+    found = fitting(place, budget, PHOTOS, most_macs=float("inf"))
+    assert len(found) > 10
+    assert all(budget.possible(c) for c in found)
+    assert {c.network.input[1] for c in found} <= {32, 48, 64, 96, 128}
+    richer = fitting(place, Budget(macs=120_000_000, size=8_000_000, latency=80.0), PHOTOS, most_macs=float("inf"))
+    largest = {c.network.input: max(d.macs for d in found if d.network.input == c.network.input) for c in found}
+    for input, macs in largest.items():
+        assert max(c.macs for c in richer if c.network.input == input) >= macs
+
+
+def test_a_microcontroller_gets_networks_that_fit_its_memory() -> None:
+    place = card_place("stm32f746", (), None, 1)
+    budget = Budget(size=place.card.bytes("flash"), memory=place.card.bytes("sram"))
+    found = fitting(place, budget, PHOTOS, most_macs=float("inf"))
+    assert found
+    assert all(c.memory_bytes <= 320 * 1024 and c.size_bytes <= 2**20 for c in found)
+
+
+def test_the_nearest_budget_admits_something() -> None:
+    place = card_place("rpi-5", (), None, 1)
+    least = smallest(place, PHOTOS)
+    nearest = nearest_budgets(Budget(size=1000, macs=10**12), least)
+    assert list(nearest) == ["size"]
+    assert "kB" in nearest["size"]
+
+
+def test_a_shortlist_takes_turns_through_the_families() -> None:
+    place = card_place("rpi-5", (), None, 1)
+    found = fitting(place, Budget(macs=10**8), PHOTOS, most_macs=float("inf"))
+    short = spread(found, 6)
+    assert len({c.network.name.partition(":")[0] for c in short}) == 6
+    assert len(spread(found, 10**6)) == len(found)
+
+
+def test_the_fastest_of_those_within_one_standard_error_is_taken() -> None:
+    random = np.random.default_rng(0)
+    best = random.random(400) < 0.9
+    near, far = best.copy(), best.copy()
+    near[:40] = ~near[:40]  # differs in forty images, by little in the sum
+    far[best.nonzero()[0][:60]] = False
+    entries = [Entry("best", best, 3.0), Entry("near", near, 1.0), Entry("far", far, 0.5)]
+    ahead = max(entries, key=lambda e: e.right.mean())
+    names = [e.name for e in tied(entries)]
+    assert "far" not in names
+    within = ahead.right.mean() - near.mean() <= standard_error(ahead.right, near)
+    assert (names[0] == "near") == within
+    assert standard_error(best, best) == 0
+    assert [survivors(n) for n in (6, 4, 3, 2)] == [3, 2, 2, 1]
+
+
+def test_a_step_is_done_once_and_another_wish_is_refused(tmp_path: Path) -> None:
+    made = [done(tmp_path, "x", lambda n=n: {"n": n})["n"] for n in range(3)]
+    assert made == [0, 0, 0]
+    refuse_other(tmp_path, {"seed": 0})
+    with pytest.raises(NetlatheError, match=r"other seed \(0 there, 1 now\)"):
+        refuse_other(tmp_path, {"seed": 1})
