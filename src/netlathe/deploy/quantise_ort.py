@@ -160,7 +160,8 @@ def best_ranges(source: Source, task: Task, deadline: float) -> tuple[str, Any, 
     The most images right; where methods tie, the largest SNR. Returns the method, its ranges, and what was left out.
     """
     half = len(task.calibration.pixels) // 2
-    told, asked = (Labelled(*(part[some] for part in task.calibration)) for some in (slice(half), slice(half, None)))
+    pixels, labels = task.calibration
+    told, asked = Labelled(pixels[:half], labels[:half]), Labelled(pixels[half:], labels[half:])
     reference = run(task.model, asked.pixels, task.threads)
     scores: dict[str, tuple[int, float]] = {}
     best: Any = None
@@ -202,7 +203,7 @@ def quantise(source: Source, ranges: Any, kept: Sequence[str], reduce_range: boo
     wanted = [layer for layer in source.layers if layer not in set(kept)]
     nodes = wanted if only else [*wanted, *source.others()]
     if not nodes:
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
     quantiser = QDQQuantizer(
         model,
         per_channel=True,
