@@ -84,13 +84,15 @@ def command(
     folder = folder_of(output)
     recipe = recipe_of(recipe_name, changes, resolution, batch)
     network = one_network(net)
+    from netlathe.train.cautions import cautions
     from netlathe.train.run import fitted_to, train
     from netlathe.train.start import started_from
 
-    warnings: list[str] = []
-    warn(warnings)
     splits = images_of(data, recipe)
-    start = started_from(weights, network, fitted_to(network, splits.train, recipe), recipe.regularise.init, seed)
+    fitted = fitted_to(network, splits.train, recipe)
+    warnings = [str(caution) for caution in cautions(recipe, fitted, len(splits.train))]
+    warn(warnings)
+    start = started_from(weights, network, fitted, recipe.regularise.init, seed)
     with resumable(), training_bar(network.name) as progress:
         result = train(
             network,

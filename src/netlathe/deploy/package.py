@@ -118,7 +118,7 @@ def load_package(folder: str | Path, *, verify: bool = True) -> Package:
     try:
         given = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except OSError as error:
-        hint = "`netlathe fit` and `netlathe quantise` write packages"
+        hint = "`netlathe fit` writes packages"
         message = f"this is no package: {FILE} cannot be read ({error.strerror})"
         raise NetlatheError(message, code="package.missing", path=str(folder), hint=hint) from None
     except ValueError as error:
