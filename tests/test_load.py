@@ -59,7 +59,7 @@ def test_a_document_gives_its_network(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("resnet5", "did you mean resnet50"),
+        ("resnet5", "did you mean resnet56 or resnet50"),
         ("nothing*", "unknown pattern"),
         ("mobilenetv1:alhpa=0.5", "did you mean alpha?"),
         ("mobilenetv1:alpha", "write mobilenetv1:alpha=0.5"),

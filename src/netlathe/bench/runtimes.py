@@ -27,6 +27,7 @@ class Setting(NamedTuple):
     threads: int
     precision: str
     seed: int = 0
+    flush: bool = True  # denormal numbers count as zero, in all of this process from then on
 
 
 class Runtime(NamedTuple):
@@ -52,7 +53,8 @@ def open_onnxruntime(ort: Any, setting: Setting) -> Call:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    if setting.flush:
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
     session = ort.InferenceSession(setting.path, options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     return lambda xs: session.run(None, dict(zip(names, xs, strict=True)))[0]

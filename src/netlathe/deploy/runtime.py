@@ -72,7 +72,7 @@ def session(
     runtimes.runtime_version(runtime)
     try:
         call = runtimes.RUNTIMES[runtime].open(
-            runtimes.load_module(runtime), runtimes.Setting(str(path), threads, told)
+            runtimes.load_module(runtime), runtimes.Setting(str(path), threads, told, flush=False)
         )
     except NetlatheError:
         raise

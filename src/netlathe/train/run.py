@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import onnxruntime as ort
 import torch
 from torch import nn
 
-from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
@@ -35,6 +34,7 @@ from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.ema import Average
 from netlathe.train.evaluate import Normal, hits, normal_of, outputs, ready
 from netlathe.train.export import MODEL, export, write_weights
+from netlathe.train.folder import finished, identity, prepare_folder, refuse_other
 from netlathe.train.host import idle_cores, kept_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, State, Tick, train_on
@@ -43,7 +43,6 @@ from netlathe.train.metrics import Metrics
 from netlathe.train.optim import build
 from netlathe.train.plan import Leg, Plan, planned
 from netlathe.train.recipe import Recipe
-from netlathe.train.recipefile import key, resolved
 from netlathe.train.supervised import CLASSIFY
 
 SCHEMA = "netlathe.run/1"
@@ -214,60 +213,6 @@ def finish_s(module: nn.Module, network: Network, images: int) -> float:
         took = clock.monotonic() - start
         module.train(was)
     return 2.0 + images * took / len(x)
-
-
-def identity(
-    network: Network,
-    images: ImageSet,
-    recipe: Recipe,
-    seed: int,
-    epochs: float | None,
-    weights: Mapping[str, Array] | None,
-    timed: bool,
-) -> dict[str, Any]:
-    """What makes a run this run: a checkpoint of another one is refused."""
-    return {
-        "network": network.key,
-        "images": images.key,
-        "recipe": key(recipe),
-        "seed": seed,
-        "epochs": epochs,
-        "start": "given weights" if weights is not None else recipe.regularise.init,
-        "timed": timed,
-    }
-
-
-def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
-    """Raise NetlatheError where a folder belongs to another run, saying what differs."""
-    differing = [f"{name} ({old.get(name)} there, {new[name]} now)" for name in new if old.get(name) != new[name]]
-    if differing:
-        raise NetlatheError(
-            f"this folder holds another training: other {', '.join(differing)}",
-            code="train.other_run",
-            path=str(folder),
-            hint="give another folder with -o, or remove this one",
-        )
-
-
-def finished(folder: Path, who: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of the result of a run that ended; None where there is none yet."""
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    refuse_other(document.pop("who"), who, folder)
-    document.pop("schema")
-    return cast(dict[str, Any], document)
-
-
-def prepare_folder(folder: Path, network: Network, recipe: Recipe) -> None:
-    """Make the folder and write what the run is. Raises NetlatheError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
-    write_text(folder / "arch.json", to_json(network))
-    write_text(folder / "recipe.json", json.dumps(resolved(recipe), indent=1))
 
 
 def assembled(

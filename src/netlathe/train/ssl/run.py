@@ -27,6 +27,7 @@ from netlathe.train import checkpoint
 from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.evaluate import Normal, Ready, normal_of, ready
 from netlathe.train.export import read_weights, write_weights
+from netlathe.train.folder import finished, identity, prepare_folder, refuse_other
 from netlathe.train.host import kept_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, Tick, train_on
@@ -35,17 +36,7 @@ from netlathe.train.metrics import Metrics, read
 from netlathe.train.plan import planned
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
-from netlathe.train.run import (
-    finished,
-    fitted_to,
-    identity,
-    in_training,
-    interruptible,
-    prepare_folder,
-    refuse_other,
-    refuse_stretch,
-    use_threads,
-)
+from netlathe.train.run import fitted_to, in_training, interruptible, refuse_stretch, use_threads
 from netlathe.train.ssl.encoder import encoder, features
 from netlathe.train.ssl.judge import Judged, bank_of, judge
 from netlathe.train.ssl.losses import chance
