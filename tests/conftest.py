@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -105,3 +106,11 @@ def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir(parents=True)
     save(Card(path.stem, "a test", "server cpu", "2026-01-01", (), (model,)), path)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """A runtime that a test opened in this process may leave it counting denormal numbers as zero (OpenVINO does)."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
