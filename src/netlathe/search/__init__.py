@@ -1,0 +1,1 @@
+"""Search: a space is an expression with choices; strategies, trials, honest comparison."""
