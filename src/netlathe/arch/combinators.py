@@ -182,7 +182,12 @@ class Side(Combinator):
 
 @node
 class Choice(Named):
-    """One of several expressions, not yet decided: an expression that contains one is a search space."""
+    """One of several expressions, not yet decided: an expression that contains one is a search space.
+
+    Choices of the same `id` are one decision, wherever they stand: a cell that repeats is chosen once.
+    """
+
+    id: str = ""  # empty: a decision of its own, named by its path
 
     def apply(self, run: Run[V], *xs: V) -> V:
         raise ShapeError(

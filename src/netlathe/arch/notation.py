@@ -69,8 +69,8 @@ def title(node: Combinator) -> str:
             return f"{node.depth} x, the first one different"
         case Side():
             return "while training, one more output"
-        case Choice():
-            return "one of"
+        case Choice(id=name):
+            return f"one of ({name})" if name else "one of"
         case Dag():
             return "wired"
     return ""
