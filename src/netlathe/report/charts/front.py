@@ -1,0 +1,154 @@
+"""The front: accuracy against latency, the area of a sign is the memory; the pick, the tied set and the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, log
+from typing import Any, NamedTuple
+
+from netlathe.report.charts.chart import Chart, axis, figure, hover, label, limit, side
+from netlathe.report.theme import DIM, SERIES
+from netlathe.units import show_bytes, show_ms
+
+# mark -> (legend, sign, colour): what a network is for the decision
+MARKS = {
+    "pick": ("pick", "star", SERIES[1]),
+    "tied": ("tied with it", "diamond", SERIES[3]),
+    "front": ("front", "circle", SERIES[0]),
+    "fits": ("fits, dominated", "circle-open", DIM),
+    "over": ("over budget", "x-thin", DIM),
+}
+
+ROOM = (0.3, 0.09)  # of the frame, that a name takes
+
+
+class Point(NamedTuple):
+    """A network: accuracy in %, latency in ms with its interval, memory in bytes, and a key of MARKS."""
+
+    name: str
+    accuracy: float
+    ms: float
+    low_ms: float
+    high_ms: float
+    memory: int
+    mark: str = "front"
+    note: str = ""  # how the latency is known
+
+
+def chart(
+    points: Sequence[Point], *, latency_ms: float | None = None, accuracy: float | None = None, word: str = "top-1"
+) -> Chart:
+    """`latency_ms` and `accuracy` are the limits of the budget; `word` is the kind of accuracy."""
+    seen = sorted((p for p in points if 0 < p.ms < inf), key=lambda p: p.ms)
+    most = max((p.memory for p in seen), default=1)
+    names = named(seen)
+    data = [line([p for p in seen if p.mark in ("front", "pick")])]
+    for mark in MARKS:
+        data += traces([p for p in seen if p.mark == mark], mark, most, word, names)
+    heights, times = [p.accuracy for p in seen], [p.ms for p in seen]
+    if seen and latency_ms:
+        data.append(limit([latency_ms] * 2, [max(heights), min(heights)], f"at most {show_ms(latency_ms)}"))
+    if seen and accuracy:
+        data.append(limit([min(times), max(times)], [accuracy] * 2, f"at least {accuracy:g} %"))
+    best = max(seen, key=lambda p: (p.mark == "pick", p.accuracy), default=None)
+    said = (
+        f" {best.name} has {best.accuracy:.1f} % at {show_ms(best.ms)} with {show_bytes(best.memory)}." if best else ""
+    )
+    return Chart(
+        id="front",
+        title="Accuracy, latency and memory",
+        description=f"Up and left is better; the area of a sign is the memory, a whisker the interval.{said}",
+        figure=figure(
+            data,
+            axis("latency, ms", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),
+            axis(f"{word} accuracy, %"),
+            height=440,
+        ),
+        heads=("network", "is", f"{word} %", "latency", "interval", "memory", "known by"),
+        rows=tuple(row(p) for p in sorted(seen, key=lambda p: (-p.accuracy, p.ms))),
+    )
+
+
+def line(points: Sequence[Point]) -> dict[str, Any]:
+    """The front as a staircase: what is best at or below a latency."""
+    best, corners = -inf, []
+    for p in points:
+        if p.accuracy > best:
+            best = p.accuracy
+            corners.append(p)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [p.ms for p in corners],
+        "y": [p.accuracy for p in corners],
+        "line": {"shape": "hv", "color": SERIES[0], "width": 1.5},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def named(points: Sequence[Point]) -> dict[Point, str]:
+    """Whose name is written, and where: the pick first, then the most accurate of the front, where there is room."""
+    wanted = [p for p in points if p.mark in ("pick", "tied", "front")]
+    if not wanted:
+        return {}
+    left, wide = points[0].ms, points[-1].ms / points[0].ms
+    low, high = min(p.accuracy for p in points), max(p.accuracy for p in points)
+    places: dict[Point, tuple[float, float]] = {}
+    for p in sorted(wanted, key=lambda p: (p.mark != "pick", p.mark != "tied", -p.accuracy)):
+        x, y = log(p.ms / left) / (log(wide) or 1.0), (p.accuracy - low) / ((high - low) or 1.0)
+        if all(abs(x - a) > ROOM[0] or abs(y - b) > ROOM[1] for a, b in places.values()):
+            places[p] = x, y
+    return {p: f"bottom {'left' if x > 0.5 else 'right'}" for p, (x, _) in places.items()}
+
+
+def traces(
+    points: Sequence[Point], mark: str, most: int, word: str, names: Mapping[Point, str]
+) -> list[dict[str, Any]]:
+    """The networks of one mark; those in `names` are named in the frame, at that side of their sign."""
+    if not points:
+        return []
+    name, symbol, colour = MARKS[mark]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "name": name,
+            "x": [p.ms for p in points],
+            "y": [p.accuracy for p in points],
+            "text": [label(p.name) if p in names else "" for p in points],
+            "textposition": [names.get(p, "top right") for p in points],
+            "cliponaxis": False,
+            "hovertext": [
+                hover(
+                    p.name,
+                    f"{p.accuracy:.1f} % {word}",
+                    f"{show_ms(p.ms)} ({p.low_ms:.3g} to {p.high_ms:.3g}) {p.note}",
+                    show_bytes(p.memory),
+                )
+                for p in points
+            ],
+            "hoverinfo": "text",
+            "marker": {
+                "symbol": symbol,
+                "color": colour,
+                "size": [side(p.memory, most) for p in points],
+                "line": {"width": 1.5, "color": colour if symbol.endswith(("open", "thin")) else "@paper"},
+            },
+            "error_x": {
+                "type": "data",
+                "symmetric": False,
+                "array": [max(p.high_ms - p.ms, 0.0) if p.high_ms < inf else 0.0 for p in points],
+                "arrayminus": [max(p.ms - p.low_ms, 0.0) for p in points],
+                "color": colour,
+                "thickness": 1,
+                "width": 3,
+            },
+        }
+    ]
+
+
+def row(p: Point) -> tuple[str, ...]:
+    """A network in the table."""
+    interval = f"{p.low_ms:.3g} to {p.high_ms:.3g} ms"
+    return (p.name, MARKS[p.mark][0], f"{p.accuracy:.1f}", show_ms(p.ms), interval, show_bytes(p.memory), p.note)
