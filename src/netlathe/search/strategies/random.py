@@ -1,0 +1,31 @@
+"""Random search: uniform draws, without replacement by default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netlathe.search.strategies.fresh import Fresh
+from netlathe.search.strategy import Outcome, Proposal
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from netlathe.search.space import Space
+
+
+class Random:
+    """Learns nothing from what it is told."""
+
+    def __init__(self, space: Space, rng: Generator, *, evaluations: int | None, replacement: bool) -> None:
+        self.space, self.rng = space, rng
+        self.fresh = None if replacement else Fresh(space, rng)
+
+    def ask(self) -> Proposal | None:
+        """A draw; None where every network was asked."""
+        if self.fresh is None:
+            return Proposal(self.space.sample(self.rng))
+        genotype = self.fresh.draw()
+        return None if genotype is None else Proposal(genotype)
+
+    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+        """Nothing to learn."""
