@@ -21,7 +21,7 @@ import netlathe.arch as rooms
 from netlathe import zoo
 from netlathe.arch.build import conv, head, seq
 from netlathe.arch.combinators import Concat, Dag, Gate, Identity, Residual, Side, Vertex
-from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample, Zero
 from netlathe.arch.layers import ACTS, Act, Conv, ConvTranspose, Linear, Norm, Scale
 from netlathe.arch.leaf import Leaf, pads
 from netlathe.arch.network import Network
@@ -45,6 +45,7 @@ from netlathe.errors import NetlatheError
 from netlathe.lower.inputs import batched, examples, inputs
 from netlathe.lower.onnx import save_onnx, to_onnx
 from netlathe.lower.onnx_ops import RULES
+from netlathe.lower.torch import to_torch
 from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
 
 Tensors = dict[str, torch.Tensor]
@@ -297,6 +298,18 @@ def test_joins_compute_what_torch_computes() -> None:
     total = t + a + a
     wanted = torch.cat([total * a.mean((2, 3), keepdim=True) * t, t, total], 1)
     assert relative_error(session(to_onnx(network, weights, batch=2)).run(None, {"input": x})[0], wanted) < 1e-5
+
+
+def test_zero_is_zero_whatever_arrives() -> None:
+    steps = (
+        Vertex("zero", Zero(), ("in0",)),
+        Vertex("sum", Add(), ("in0", "zero")),
+        Vertex("two", Cat(), ("sum", "zero")),
+    )
+    network, x = Network("zeros", Dag(1, steps), MAP), image(MAP)
+    (y,) = session(to_onnx(network, {}, batch=2)).run(None, {"input": x})
+    assert (y == np.concatenate([x, np.zeros_like(x)], 1)).all()
+    assert (to_torch(network)(torch.from_numpy(x)).numpy() == y).all()
 
 
 def test_a_network_may_read_an_image_a_time_step_and_words() -> None:

@@ -1,4 +1,4 @@
-"""The leaves that combine, cut or re-read values: add, multiply, concatenate, select, crop, flatten, code distance."""
+"""The leaves that combine, cut or re-read values: add, multiply, concatenate, select, crop, zero, flatten, distance."""
 
 from __future__ import annotations
 
@@ -134,6 +134,16 @@ class Offset(Leaf):
 
     def __str__(self) -> str:
         return "offset by one"
+
+
+@node
+class Zero(Leaf):
+    """y = 0, in the shape of x: an edge of a cell that carries nothing (the operation `none`)."""
+
+    kind = "zero"
+
+    def __str__(self) -> str:
+        return "zero"
 
 
 @node

@@ -25,7 +25,7 @@ CHEAP = frozenset(
 STREAM = 3_000_000  # weights of one operator that no cache keeps until the next image: 12 MB in fp32
 EDGE = "edge"  # the class of what a runtime copies at the ends of a graph
 CLASS = {
-    **dict.fromkeys(("map", "add", "mul", "scale", "position"), "elementwise"),
+    **dict.fromkeys(("map", "add", "mul", "scale", "zero", "position"), "elementwise"),
     **dict.fromkeys(("globalpool", "reduce"), "reduce"),
     **dict.fromkeys(("pool", "adaptivepool"), "pool"),
     "localnorm": "localnorm",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.arch.graph import Op
-from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample, Zero
 from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, Scale
 from netlathe.arch.leaf import Leaf, pads, pair
 from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
@@ -202,6 +202,10 @@ def offset(leaf: Offset, op: Op, pen: Pen) -> str:
     return pen("Pad", pen.xs[0], pen.ints(0, 0, -1, -1, 0, 0, 1, 1))
 
 
+def zero(leaf: Zero, op: Op, pen: Pen) -> str:
+    return pen("Mul", pen.xs[0], pen.constant(0.0))
+
+
 def upsample(leaf: Upsample, op: Op, pen: Pen) -> str:
     factors = pen.constant((1, 1, leaf.factor, leaf.factor))
     rounding = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -235,6 +239,7 @@ RULES: dict[type[Leaf], Callable[..., str]] = {
     Condition: condition,
     Crop: crop,
     Offset: offset,
+    Zero: zero,
     Upsample: upsample,
     Flatten: flatten,
     Rbf: rbf,

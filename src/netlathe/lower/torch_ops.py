@@ -153,6 +153,10 @@ def offset(leaf: joins.Offset, op: Op, pen: Pen) -> fx.Node:
     return pen(F.pad, pen.xs[0], (-1, 1, -1, 1))
 
 
+def zero(leaf: joins.Zero, op: Op, pen: Pen) -> fx.Node:
+    return pen(operator.mul, pen.xs[0], 0.0)
+
+
 def upsample(leaf: joins.Upsample, op: Op, pen: Pen) -> fx.Node:
     return pen.module(nn.Upsample(scale_factor=leaf.factor), pen.xs[0])
 
@@ -228,6 +232,7 @@ RULES: dict[type[Leaf], Callable[..., fx.Node]] = {
     joins.Condition: condition,
     joins.Crop: crop,
     joins.Offset: offset,
+    joins.Zero: zero,
     joins.Upsample: upsample,
     joins.Flatten: flatten,
     joins.Rbf: rbf,

@@ -8,8 +8,8 @@ randomness comes from the generator that is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -30,13 +30,15 @@ RESOLUTION = "resolution"
 class Space:
     """The networks of an expression with open choices, at one or several resolutions.
 
-    A choice without an id is a decision of its own, named by its path. Raises NetlatheError where one id stands for
-    different options.
+    A choice without an id is a decision of its own, named by its path. `merge` says by a genotype in normal form which
+    networks are one; the default is their canonical form. Raises NetlatheError where one id stands for different
+    options.
     """
 
     name: str
     network: Network
     resolutions: tuple[int, ...] = ()
+    merge: Callable[[Genotype], str] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", replace(self.network, body=identified(self.network.body)))
@@ -198,10 +200,10 @@ class Space:
         return True
 
     def key(self, genotype: Sequence[int]) -> str:
-        """The canonical form of the decoded network: networks whose live operators compute the same share it."""
+        """What networks share that are one; by default their canonical form (`canonical.form`)."""
         genotype = self.normal(genotype)
         if genotype not in self._keys:
-            self._keys[genotype] = form(self.decode(genotype))
+            self._keys[genotype] = self.merge(genotype) if self.merge else form(self.decode(genotype))
         return self._keys[genotype]
 
     @cached_property

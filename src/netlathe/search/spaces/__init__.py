@@ -12,6 +12,7 @@ from netlathe.search.space import Space
 
 # name -> the file here that has a function of the file's name; in order of publication
 SPACES = {
+    "nb201": "nb201",
     "macro": "macro",
 }
 
