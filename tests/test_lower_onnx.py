@@ -341,7 +341,7 @@ def test_every_leaf_class_has_a_rule_and_a_test() -> None:
         import_module(f"netlathe.arch.{module.name}")
     leaves = {leaf for leaf in Leaf.__subclasses__() if leaf.__module__.startswith("netlathe.arch.")}
     assert leaves == set(RULES)
-    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat, Condition}
+    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat, Condition, Zero}
     assert leaves == tested
 
 

@@ -23,6 +23,8 @@ from netlathe.search import genotype as tree
 from netlathe.search.canonical import form
 from netlathe.search.genotype import Decision, Genotype, Open, Point, to_text
 
+__all__ = ["Decision", "Genotype", "Space"]
+
 RESOLUTION = "resolution"
 
 

@@ -44,7 +44,7 @@ class Table:
     @property
     def seeds(self) -> int:
         """How many trainings of each network there are."""
-        return self.scores.shape[1]
+        return int(self.scores.shape[1])
 
     @cached_property
     def mean(self) -> NDArray[np.float64]:
