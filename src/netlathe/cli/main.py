@@ -22,6 +22,7 @@ VERBS = {
     "pretrain": "a network that learns from images alone, by SimCLR or MoCo v2",
     "recipe": "how networks are trained, as data with sources",
     "experiment": "networks x recipes x seeds: which of them made the difference",
+    "search": "networks of a space: compare strategies honestly",
     "export": "an ONNX file with random or real weights, verified",
     "check": "a deployed file against its budget, measured again; for CI",
     "predict": "the classes of images by a deployed file",

@@ -1,0 +1,151 @@
+"""netlathe search compare --table FILE --strategies random,evolution: which is better, and do the runs show it?"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from netlathe.cli.common import emit, json_option, print_table, progress_bar
+from netlathe.errors import NetlatheError
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from netlathe.search.compare import Comparison
+    from netlathe.search.compare.ground import Ground
+    from netlathe.search.compare.play import Make
+
+BASELINES = "random,local,evolution,reinforce"
+
+
+@click.command()
+@click.option("--space", "name", default="macro", show_default=True, help="The space of the table: macro or nb201.")
+@click.option("--table", "path", type=click.Path(path_type=Path), help="The file with what its networks reached.")
+@click.option("--score", default="c10", show_default=True, help="What networks are judged by, where a table has more.")
+@click.option(
+    "--strategies", default=BASELINES, show_default=True, metavar="A,B", help="With options: evolution:sample=9"
+)
+@click.option("--evaluations", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Of each run.")
+@click.option("--runs", type=click.IntRange(1, 100_000), default=33, show_default=True, help="Of each strategy.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same result.")
+@click.option("--noisy", is_flag=True, help="A search sees one training of each network; the others judge its winner.")
+@click.option("--bill-repeats", is_flag=True, help="Asking a network again costs an evaluation.")
+@click.option("--margin", type=float, default=0.1, show_default=True, help="Points within which strategies are equal.")
+@click.option("--plot", type=click.Path(path_type=Path), help="A page with the curves, or an .svg of them.")
+@json_option
+def command(
+    name: str,
+    path: Path | None,
+    score: str,
+    strategies: str,
+    evaluations: int,
+    runs: int,
+    seed: int,
+    noisy: bool,
+    bill_repeats: bool,
+    margin: float,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare search strategies on a table of trained networks: equal budgets, paired runs, honest verdicts.
+
+    \b
+      netlathe search compare --table nas_bench_macro.npz --strategies random,evolution --noisy
+      netlathe search compare --space nb201 --table nas_bench_201.npz --score c100 --runs 100
+    """
+    from netlathe.search.compare import compare, show
+    from netlathe.search.compare.load import load
+    from netlathe.search.compare.play import BILLED, FREE
+
+    if margin <= 0:
+        raise NetlatheError(f"the margin must be above 0, not {margin:g}", code="search.margin", hint="--margin 0.1")
+    ground = load(name, path, score)
+    makers = makers_of(strategies, ground)
+    with progress_bar("searching") as progress:
+        found = compare(
+            ground,
+            makers,
+            evaluations=evaluations,
+            runs=runs,
+            seed=seed,
+            noisy=noisy,
+            repeats=BILLED if bill_repeats else FREE,
+            margin=margin,
+            progress=progress,
+        )
+    if plot:
+        draw(found, plot)
+    if as_json:
+        emit("search.compare", show.document(found))
+        return
+    for table in show.tables(found):
+        print_table(table.title, table.columns, table.rows)
+    for note in show.notes(found):
+        click.echo(f"- {note}")
+    if plot:
+        click.echo(f"curves: {plot}", err=True)
+
+
+def makers_of(texts: str, ground: Ground) -> dict[str, Make]:
+    """The strategies that a text names, by what was typed. Raises NetlatheError for unknown ones and for repeats."""
+    from netlathe.cli.experiment import parts, refuse_twice
+    from netlathe.load import pairs
+    from netlathe.search.strategy import Maker, Strategy, strategy
+
+    def make(maker: Maker, options: dict[str, bool | int | float | str], rng: Generator, budget: int) -> Strategy:
+        return maker(ground.space, rng, evaluations=budget, **options)
+
+    found: dict[str, Make] = {}
+    refuse_twice("strategy", parts(texts))
+    for text in parts(texts):
+        name, _, changes = text.partition(":")
+        maker, options = strategy(name), pairs(changes, text)
+        maker.settings(**options)  # a wrong option is refused before anything runs
+        found[text] = partial(make, maker, options)
+    return found
+
+
+def draw(found: Comparison, file: Path) -> None:
+    """The curves: a page, or a picture where the file is an .svg."""
+    from netlathe.files import write_text
+    from netlathe.report.lines import lines
+    from netlathe.search.compare import show
+
+    x = range(1, found.evaluations + 1)
+    if file.suffix == ".svg":
+        curves = {arm.name: list(zip(x, arm.mean.tolist(), strict=True)) for arm in found.arms.values()}
+        write_text(file, lines(curves, "evaluations", "mean regret, points"))
+        return
+    from netlathe.html import table
+    from netlathe.report.charts.regret import Curve, chart
+    from netlathe.report.page import Page, render
+
+    start = found.evaluations // 20  # before it curves are so high that the rest would be flat
+    shown = [
+        Curve(
+            arm.name,
+            tuple(map(float, x[start:])),
+            *(tuple(side[start:].tolist()) for side in (arm.mean, arm.low, arm.high)),
+        )
+        for arm in found.arms.values()
+    ]
+    page = Page(
+        title=f"Search strategies on {found.ground.name}",
+        lead=f"{len(found.arms)} strategies, {found.runs} runs of {found.evaluations} evaluations each",
+        basis=f"{len(found.ground.genotypes):,} networks; told: {found.ground.told(found.noisy)}; seed {found.seed}",
+        notes=show.notes(found),
+        sections=[
+            (
+                "Regret",
+                [chart(shown, x="evaluations", band=f"95 % bootstrap interval of the mean of {found.runs} runs")],
+            ),
+            *((one.title, [table(one.columns, one.rows, said=one.title)]) for one in show.tables(found)),
+        ],
+        command=shlex.join(["netlathe", *sys.argv[1:]]),
+    )
+    write_text(file, render(page))

@@ -1,0 +1,183 @@
+"""What tables of trained and timed networks say of architecture search: each exhibit a pure function of arrays.
+
+Kendall's tau is tau-b, with ties. Intervals are 95 % percentile bootstraps over networks, or over pairs of devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from netlathe.train.study.scores import Array
+
+TOP = 100  # networks among which a search ends
+NEAR = 0.2  # points
+
+
+class Figure(NamedTuple):
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Floor(NamedTuple):
+    """How far the training seed alone moves accuracies and ranks; `top`: the 100 best."""
+
+    seed_sd: float  # of one training, pooled, in points
+    seed_sd_top: float
+    tau: Figure  # between two seeds, the whole space
+    tau_top: Figure  # between two seeds, among the best by the mean of all seeds
+    tau_top_apart: Figure  # between two seeds, among the best by the seed that is left
+    near: int  # networks within 0.2 points of the best
+
+
+class Spread(NamedTuple):
+    """Accuracies of a space in percent: what a random network has, and what there is to be found."""
+
+    networks: int
+    mean: float
+    quantiles: tuple[float, float, float]  # 50, 95, 99 %
+    best: float
+    share_near: float  # of the networks that lie within 1 point of the best
+
+
+class Transfer(NamedTuple):
+    """The most accurate network under a limit of device A, run on device B, over all ordered pairs (A, B)."""
+
+    share: float  # of the networks that the limit admits, on each device
+    pairs: int
+    breaks: Figure  # share of pairs where it breaks B's limit of the same share
+    over: float  # median latency above the limit, where it breaks
+    loss: Figure  # points below the best under B's own limit, where it keeps it
+    same: float  # share of pairs where it is also B's best
+
+
+class Cap(NamedTuple):
+    """A limit of MACs in the place of a limit of latency, on one device."""
+
+    device: str
+    tau: float  # between MACs and latency
+    breaking: float  # share of the networks within the MACs that break the latency
+    over: float  # by how much the most accurate within the MACs is above the limit of latency
+    within_macs: float  # its accuracy
+    within_latency: float  # and that of the most accurate within the latency
+
+
+def tau(a: Array, b: Array) -> float:
+    """Kendall's tau-b of two measures of the same networks."""
+    return float(kendalltau(a, b).statistic)
+
+
+def interval(
+    values: Array, statistic: Callable[[Array], float], *, rng: np.random.Generator, resamples: int = 200
+) -> Figure:
+    """A statistic of the rows, with the percentile interval of resampled rows (Efron 1979)."""
+    n = len(values)
+    drawn = [statistic(values[rng.integers(n, size=n)]) for _ in range(resamples)]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Figure(statistic(values), float(low), float(high))
+
+
+def seed_tau(trained: Array) -> float:
+    """The mean tau over pairs of seeds (columns)."""
+    return float(np.mean([tau(trained[:, a], trained[:, b]) for a, b in combinations(range(trained.shape[1]), 2)]))
+
+
+def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> Floor:
+    """The noise floor of accuracies of the shape (networks, seeds), at least three seeds.
+
+    Choosing the best by the mean of all seeds makes the seeds of the chosen ones disagree (a network is in because one
+    or the other was high), so tau among them is also given where a seed chooses that is then left out.
+    """
+    order = np.argsort(-trained.mean(1), kind="stable")[:top]
+    apart = []
+    for chooser in range(trained.shape[1]):
+        chosen = np.argsort(-trained[:, chooser], kind="stable")[:top]
+        apart.append(interval(np.delete(trained[chosen], chooser, 1), seed_tau, rng=rng))
+    mean = trained.mean(1)
+    return Floor(
+        float(np.sqrt(trained.var(1, ddof=1).mean())),
+        float(np.sqrt(trained[order].var(1, ddof=1).mean())),
+        interval(trained, seed_tau, rng=rng, resamples=100),
+        interval(trained[order], seed_tau, rng=rng),
+        Figure(*(float(x) for x in np.mean(apart, axis=0))),
+        int((mean > mean.max() - NEAR).sum()),
+    )
+
+
+def spread(accuracy: Array) -> Spread:
+    """The quantiles of a space."""
+    low, middle, high = map(float, np.quantile(accuracy, (0.5, 0.95, 0.99)))
+    best = float(accuracy.max())
+    return Spread(len(accuracy), float(accuracy.mean()), (low, middle, high), best, float(np.mean(accuracy > best - 1)))
+
+
+def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Generator) -> Transfer:
+    """`latency` has the shape (networks, devices); the limit of each device admits that share of the networks.
+
+    Equally accurate networks: the fastest on A is taken. Intervals resample devices, which is what there could be more
+    of; the pairs of one device are not independent.
+    """
+    limits = np.quantile(latency, share, axis=0)
+    bests = []
+    for device in range(latency.shape[1]):
+        fits = np.flatnonzero(latency[:, device] <= limits[device])
+        bests.append(fits[np.lexsort((latency[fits, device], -accuracy[fits]))[0]])
+    best = np.array(bests)
+    ratio = latency[best] / limits  # (A, B)
+    loss = accuracy[best][None, :] - accuracy[best][:, None]  # B's own best minus A's
+
+    def of(devices: Array) -> tuple[float, float, float, float]:
+        pairs = [(int(a), int(b)) for a in devices for b in devices if a != b]
+        a, b = np.array(pairs).T
+        broken = ratio[a, b] > 1
+        over = float(np.median(ratio[a, b][broken])) - 1 if broken.any() else 0.0
+        kept = float(loss[a, b][~broken].mean()) if (~broken).any() else 0.0
+        return float(broken.mean()), over, kept, float(np.mean(best[a] == best[b]))
+
+    everyone = np.arange(latency.shape[1], dtype=np.float64)
+    found = of(everyone)
+    drawn: list[tuple[float, float, float, float]] = []
+    while len(drawn) < 200:
+        devices = rng.choice(everyone, len(everyone))
+        if len(set(devices)) > 1:
+            drawn.append(of(devices))
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    breaks, kept = (Figure(found[i], float(low[i]), float(high[i])) for i in (0, 2))
+    n = latency.shape[1]
+    return Transfer(share, n * (n - 1), breaks, found[1], kept, found[3])
+
+
+def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], share: float) -> tuple[Cap, ...]:
+    """Limits of MACs and of latency that admit the same share of the networks, device by device."""
+    most = np.quantile(macs, share)
+    light = macs <= most
+    choice = np.flatnonzero(light)[accuracy[light].argmax()]
+    found = []
+    for i, device in enumerate(devices):
+        limit = np.quantile(latency[:, i], share)
+        fits = latency[:, i] <= limit
+        found.append(
+            Cap(
+                device,
+                tau(macs, latency[:, i]),
+                float(np.mean(latency[light, i] > limit)),
+                float(latency[choice, i] / limit - 1),
+                float(accuracy[choice]),
+                float(accuracy[fits].max()),
+            )
+        )
+    return tuple(found)
+
+
+def agreement(latency: Array, devices: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
+    """Tau between every two devices, the least alike first."""
+    pairs = combinations(range(len(devices)), 2)
+    found = [(devices[a], devices[b], tau(latency[:, a], latency[:, b])) for a, b in pairs]
+    return tuple(sorted(found, key=lambda row: row[2]))

@@ -1,0 +1,152 @@
+"""A comparison as tables, notes and JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from netlathe.search.compare import Arm, Comparison
+from netlathe.search.compare.play import FREE
+from netlathe.search.compare.verdict import ALPHA, INCONCLUSIVE, POWER, fewest
+from netlathe.train.study.table import Table, p_of
+
+POINTS = (10, 20, 50, 100, 200, 500, 1000)  # evaluations at which a curve is printed, and its end
+
+
+def tables(found: Comparison) -> list[Table]:
+    """Regret over the budget, the pairs, and where a search sees one training, what its winner really is."""
+    made = [regrets(found), compared(found)]
+    return [*made, winners(found)] if any(arm.curse for arm in found.arms.values()) else made
+
+
+def regrets(found: Comparison) -> Table:
+    """A row a strategy: mean regret at some evaluations, then at the end with its interval and the spread of runs."""
+    at = [n for n in POINTS if n < found.evaluations]
+    rows = tuple(
+        (
+            arm.name,
+            *(f"{arm.mean[n - 1]:.3f}" for n in at),
+            f"{arm.mean[-1]:.3f}",
+            f"{arm.low[-1]:.3f} to {arm.high[-1]:.3f}",
+            f"{np.std(arm.final, ddof=1):.3f}" if found.runs > 1 else "-",
+            f"{np.mean([trace.distinct for trace in arm.traces]):.0f}",
+        )
+        for arm in ranked(found)
+    )
+    heads = ("strategy", *map(str, at), str(found.evaluations), "95 % interval", "SD of a run", "networks")
+    return Table(f"{found.ground.name}: mean regret in points after so many evaluations", heads, rows)
+
+
+def ranked(found: Comparison) -> list[Arm]:
+    """The arms, the least regret first."""
+    return sorted(found.arms.values(), key=lambda arm: float(arm.mean[-1]))
+
+
+def compared(found: Comparison) -> Table:
+    """A row a pair, the one with less regret first."""
+    rows = []
+    for pair in found.pairs:
+        gain, ahead, names = pair.gain, pair.ahead, (pair.a, pair.b)
+        low, high = gain.low, gain.high
+        if gain.mean < 0:
+            ahead, names = 1 - ahead, (pair.b, pair.a)
+            low, high = (None, None) if low is None or high is None else (-high, -low)
+        rows.append(
+            (
+                " against ".join(names),
+                f"{abs(gain.mean):.3f}",
+                "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}",
+                f"{100 * ahead:.0f} %",
+                p_of(pair.p),
+                pair.say(found.runs, found.margin),
+            )
+        )
+    heads = ("pair", "less regret by", "95 % interval", "ahead in", "p (Holm)", "verdict")
+    return Table(f"Pairs, over {found.runs} paired runs", heads, tuple(rows))
+
+
+def winners(found: Comparison) -> Table:
+    """A row a strategy: its winner as the search saw it, and as the trainings tell that it did not see."""
+    rows = []
+    for arm in ranked(found):
+        seen, worth = (float(np.mean([getattr(trace, what) for trace in arm.traces])) for what in ("seen", "worth"))
+        curse = arm.curse
+        assert curse is not None
+        interval = "-" if curse.low is None or curse.high is None else f"{curse.low:+.3f} to {curse.high:+.3f}"
+        rows.append((arm.name, f"{seen:.2f}", f"{worth:.2f}", f"{curse.mean:+.3f}", interval))
+    heads = ("strategy", "it reports", "unseen seeds say", "winner's curse", "95 % interval")
+    return Table("The winner, trained again: accuracy in %", heads, tuple(rows))
+
+
+def notes(found: Comparison) -> list[str]:
+    """How to read it, and what it cannot say."""
+    free = "costs nothing, as in a search that remembers" if found.repeats == FREE else "costs an evaluation"
+    regret = (
+        f"Regret: the best there is ({found.ground.best:.3f} %) minus what the best-looking network so far is worth. "
+        f"Of a network a search is told {found.ground.told(found.noisy)}. Asking a network again {free}. "
+        f"Bands are 95 % bootstrap intervals over {found.runs} runs."
+    )
+    test = (
+        "A pair of runs shares what is observed of every network and the stream of random numbers. p: sign-flip "
+        f"permutation test, two-sided, corrected by Holm for {len(found.pairs)} pairs; better means p < {ALPHA:g}; "
+        f"equal means that the corrected interval lies within {found.margin:g} points."
+    )
+    said = [regret, test]
+    if found.runs < fewest(len(found.pairs)):
+        said.append(
+            f"{found.runs} runs cannot show anything: the smallest p there is, for {len(found.pairs)} pairs, needs "
+            f"{fewest(len(found.pairs))} runs."
+        )
+    margins = [pair.needed_for_margin for pair in found.pairs if pair.needed_for_margin]
+    if margins and found.runs > 1:
+        said.append(
+            f"With the spread seen here, {max(margins):,} runs find a true difference of {found.margin:g} points "
+            f"between any two of these with a chance of {100 * POWER:.0f} %."
+        )
+    if any(pair.verdict == INCONCLUSIVE for pair in found.pairs):
+        said.append(
+            "Inconclusive is not equal. The runs it names assume that the difference seen is the true one; where it is "
+            "mostly chance, it takes more."
+        )
+    return said
+
+
+def document(found: Comparison) -> dict[str, Any]:
+    """All of it as JSON values."""
+    return {
+        "space": found.ground.name,
+        "networks": len(found.ground.genotypes),
+        "best": found.ground.best,
+        "evaluations": found.evaluations,
+        "runs": found.runs,
+        "seed": found.seed,
+        "noisy": found.noisy,
+        "repeats": found.repeats,
+        "margin": found.margin,
+        "strategies": [
+            {
+                "name": arm.name,
+                "regret": list(map(float, arm.mean)),
+                "low": list(map(float, arm.low)),
+                "high": list(map(float, arm.high)),
+                "final": list(map(float, arm.final)),
+                "winners": [
+                    {
+                        "genotype": list(found.ground.genotypes[trace.row]),
+                        "seen": trace.seen,
+                        "worth": trace.worth,
+                        "networks": trace.distinct,
+                    }
+                    for trace in arm.traces
+                ],
+                "winners_curse": arm.curse._asdict() if arm.curse else None,
+            }
+            for arm in found.arms.values()
+        ],
+        "pairs": [
+            pair._asdict() | {"gain": pair.gain._asdict(), "said": pair.say(found.runs, found.margin)}
+            for pair in found.pairs
+        ],
+        "notes": notes(found),
+    }
