@@ -76,7 +76,7 @@ def document(package: Package, done: Checked) -> dict[str, Any]:
         "verdict": done.verdict,
         "kept": done.kept,
         "findings": [finding.to_json() for finding in done.findings],
-        "latency": done.latency.to_json(),
+        "latency": done.latency.to_json() if done.latency else None,
         "accuracy": done.score.accuracy._asdict() | {"split": done.score.split} if done.score else None,
         "device": {"package": package.device, "here": here, "same": package.device in (None, "", here)},
     }
@@ -88,5 +88,6 @@ def show(package: Package, done: Checked) -> None:
         (f.name, f.used, "" if f.limit is None else KINDS[f.name].show(f.limit), f.verdict, f.note)
         for f in done.findings
     ]
-    print_table(conditions([done.latency]), ("", "measured", "limit", "verdict", "of"), rows)
+    title = conditions([done.latency]) if done.latency else f"for {package.device}, not measured"
+    print_table(title, ("", "measured", "limit", "verdict", "of"), rows)
     click.echo(f"{package.folder}: {done.verdict}")

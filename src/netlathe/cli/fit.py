@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from netlathe.bench.runtimes import RUNTIMES
-from netlathe.cli.common import emit, json_option, progress_bar, warn
+from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
 from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
 from netlathe.errors import Exit, NetlatheError
-from netlathe.units import byte_count, mac_count, milliseconds
+
+if TYPE_CHECKING:
+    from netlathe.choose.place import Place
+    from netlathe.fit.wish import Wish
+    from netlathe.train.images import Splits
+
+WANTED = ("auto", "fp32", "bf16", "int8")  # as deploy.forms has them, which is too heavy to import for --help
 
 
 @click.command()
@@ -22,8 +30,13 @@ from netlathe.units import byte_count, mac_count, milliseconds
 @click.option("--size", metavar="SIZE", help="Of the file, such as 8MB.")
 @click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 300M.")
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
-@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)), help="[default: onnxruntime]")
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)),
+              help="Of the deployed network.  [default: ONNX Runtime, and OpenVINO where it is installed]")  # fmt: skip
 @click.option("--run-threads", type=click.IntRange(1), default=1, show_default=True, help="Of the deployed network.")
+@click.option("--form", type=click.Choice(WANTED), default="auto", show_default=True,
+              help="Of the deployed network; auto takes bf16 or int8 where they are measurably faster.")  # fmt: skip
+@click.option("--weights", "weights", multiple=True, metavar="SOURCE",
+              help="A candidate from given weights: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
 @click.option("--time", "limit", type=Span(), help="A wall for everything, such as 20m.  [default: 15m]")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of the final training, instead of a time.")
 @click.option("--resolution", type=click.IntRange(32), default=160, show_default=True, help="The finest that is tried.")
@@ -32,9 +45,12 @@ from netlathe.units import byte_count, mac_count, milliseconds
 @click.option("--seed", type=int, default=0, show_default=True)
 @train_threads_option
 @click.option("--precision", default="auto", show_default=True, help="Of training; auto measures.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder of the fit.")
+@click.option("--dry-run", is_flag=True, help="The candidates and the plan; nothing is trained or written.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the fit.")
 @json_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     data: str,
     latency: str | None,
     memory: str | None,
@@ -43,6 +59,8 @@ def command(
     device: str | None,
     runtimes: tuple[str, ...],
     run_threads: int,
+    form: str,
+    weights: tuple[str, ...],
     limit: float | None,
     epochs: float | None,
     resolution: int,
@@ -51,7 +69,8 @@ def command(
     seed: int,
     threads: int | None,
     precision: str,
-    output: Path,
+    dry_run: bool,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """The network for these images and this budget: chosen, trained, exported, verified, with its evidence.
@@ -59,6 +78,7 @@ def command(
     \b
       netlathe fit photos/ --latency 10ms --size 8MB --time 20m -o out/
       netlathe fit digits --macs 5M --time 3m -o out/
+      netlathe fit out/run.toml -o again/            the same fit once more
       netlathe check out/ ; netlathe predict out/ photo.jpg
 
     The same command on the folder goes on where it was stopped. Exit code 3: no network keeps the budget.
@@ -67,67 +87,104 @@ def command(
     needs_torch()
     if limit is not None and epochs is not None:
         raise click.UsageError("--time and --epochs both say how long: give one of them")
-    folder = folder_of(output)
-    from netlathe.choose.budget import Budget
-    from netlathe.choose.place import card_place, this_place, within_card
-    from netlathe.fit.pipeline import Wish, fit
-    from netlathe.train.images import load
+    if output is None and not dry_run:
+        raise click.UsageError("Missing option '-o': the folder of the fit (or --dry-run)")
+    folder = folder_of(output) if output is not None else None
+    from netlathe.fit.wish import FILE, Wish, read_wish
     from netlathe.train.recipefile import load as load_recipe
 
-    asked = {"latency": latency, "memory": memory, "size": size, "macs": macs}
-    budget = Budget(
-        latency=milliseconds(latency) if latency else None,
-        memory=byte_count(memory) if memory else None,
-        size=byte_count(size) if size else None,
-        macs=mac_count(macs) if macs else None,
-    )
-    if budget == Budget() and device is None:
+    if Path(data).name == FILE and Path(data).is_file():
+        refuse_others(ctx)
+        wish = read_wish(Path(data))
+    else:
+        asked = {"latency": latency, "memory": memory, "size": size, "macs": macs}
+        wish = Wish(
+            data=data,
+            budget={name: value for name, value in asked.items() if value is not None},
+            seconds=None if epochs is not None else (limit or 900.0),
+            epochs=epochs,
+            seed=seed,
+            recipe=load_recipe(recipe_name, changes),
+            threads=threads,
+            precision=precision,
+            device=device,
+            runtimes=runtimes,
+            run_threads=run_threads,
+            form=form,
+            resolution=resolution,
+            weights=weights,
+        )
+    run(wish, folder, started, as_json)
+
+
+def refuse_others(ctx: click.Context) -> None:
+    """Raise UsageError for options beside a run.toml, which says them all."""
+    given = [name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    if others := sorted(set(given) - {"data", "output", "as_json", "dry_run"}):
+        named = ", ".join(others)
+        raise click.UsageError(f"run.toml says everything; give no other options beside it ({named}), or edit a copy")
+
+
+def run(wish: Wish, folder: Path | None, started: float, as_json: bool) -> None:
+    """Carry out a wish, in a folder; without one, say what would be done."""
+    from netlathe.choose.budget import Budget
+    from netlathe.choose.place import card_place, this_place
+    from netlathe.fit.pipeline import fit
+    from netlathe.train.images import load
+
+    if wish.limits == Budget() and wish.device is None:
         hint = "for example: netlathe fit photos/ --latency 10ms -o out/"
         raise NetlatheError("a fit needs at least one limit", code="choose.no_budget", hint=hint)
-    if device is None:
+    if wish.device is None:
         with progress_bar("calibrating") as bar:
-            place = this_place(runtimes or ("onnxruntime",), None, run_threads, progress=bar)
+            place = this_place(wish.runtimes or ("onnxruntime",), None, wish.run_threads, progress=bar)
     else:
-        place = card_place(device, runtimes, None, run_threads)
-        budget = within_card(budget, place.card)
+        place = card_place(wish.device, wish.runtimes, None, wish.run_threads)
     with progress_bar("images") as bar:
-        splits = load(data, size=resolution, progress=bar and (lambda what, done, total: bar(done, total, what)))
+        splits = load(
+            wish.data, size=wish.resolution, progress=bar and (lambda what, done, total: bar(done, total, what))
+        )
     for line in splits.report.lines():
         click.echo(line, err=True)
-    wish = Wish(
-        data=data,
-        budget={name: value for name, value in asked.items() if value is not None},
-        limits=budget,
-        seconds=None if epochs is not None else (limit or 900.0),
-        epochs=epochs,
-        seed=seed,
-        recipe=load_recipe(recipe_name, changes),
-        threads=threads,
-        precision=precision,
-    )
+    say = partial(click.echo, err=True)
+    if folder is None:
+        dry(wish, splits, place, say, as_json)
+        return
 
     def bars(title: str) -> Any:
         click.echo(title, err=True)
         return None
 
     with resumable():
-        package, checked = fit(
-            wish, splits, place, folder, started=started, say=lambda line: click.echo(line, err=True), progress=bars
-        )
+        package, checked = fit(wish, splits, place, folder, started=started, say=say, progress=bars)
     show(package, checked, as_json)
+
+
+def dry(wish: Wish, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
+    """The candidates with their costs, and how the time would be shared."""
+    from netlathe.fit.pipeline import reserve, shares, summary, within
+    from netlathe.fit.shortlist import shortlist
+
+    found = shortlist(wish, within(wish, place), splits, place, say)
+    search = shares(wish, 0.0)["search_s"]
+    plan = (
+        f"{search:.0f} s of racing, {wish.seconds - search - reserve(wish.seconds):.0f} s of training the winner, "
+        f"{reserve(wish.seconds):.0f} s for deploying"
+        if wish.seconds is not None
+        else f"{wish.epochs:g} epochs of the winner"
+    )
+    if as_json:
+        emit("fit", {"candidates": found["candidates"], "considered": found["considered"], "plan": plan})
+        return
+    heads = ("candidate", "MACs", "size", "memory", "latency", "starts from")
+    print_table(f"{found['considered']} networks keep the budget; these would be raced", heads, summary(found))
+    click.echo(f"plan: {plan}")
 
 
 def show(package: Any, checked: Any, as_json: bool) -> None:
     """The findings, and where things are."""
     from netlathe.cli import check
 
-    if checked is None:
-        facts = {"package": str(package.folder), "device": package.device, "measured": False}
-        if as_json:
-            emit("fit", facts)
-        else:
-            click.echo(f"{package.folder}: for {package.device}, whose latency is predicted; measure it there")
-        return
     if as_json:
         emit("fit", check.document(package, checked), checked.warnings)
     else:
@@ -136,7 +193,8 @@ def show(package: Any, checked: Any, as_json: bool) -> None:
             share = checked.score.accuracy
             click.echo(f"accuracy  {100 * share.share:.1f} % of {share.images} {checked.score.split} images, "
                        f"interval {100 * share.low:.1f} to {100 * share.high:.1f} %")  # fmt: skip
-        click.echo(f"files     {package.folder}: model.onnx, card.html, card.json, package.json")
+        click.echo(f"form      {package.model}, {package.precision} under {package.runtime}")
+        click.echo(f"files     {package.folder}: model.onnx, card.html, card.json, package.json, run.toml")
         warn(checked.warnings)
     if not checked.kept and package.budget:
         raise click.exceptions.Exit(Exit.CHECK_FAILED)

@@ -14,6 +14,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.bench.machine import this_machine
+from netlathe.choose.budget import Forecast
 from netlathe.cost.count import count
 from netlathe.deploy.cardpage import page
 from netlathe.deploy.check import Checked, memory_bytes
@@ -31,15 +32,6 @@ JSON, HTML = "card.json", "card.html"
 FEW = 30  # test images of a class, below which its recall is hardly known: the interval is wider than 30 points
 
 
-class Forecast(NamedTuple):
-    """What was predicted before anything was measured, in ms; `basis` says of what."""
-
-    ms: float
-    low_ms: float
-    high_ms: float
-    basis: str
-
-
 class Training(NamedTuple):
     """How the weights came to be: the resolved recipe as JSON, the seeds, and the figures that a run reports."""
 
@@ -55,12 +47,16 @@ def describe(
     data: Report | None = None,
     training: Training | None = None,
     forecast: Forecast | None = None,
+    forms: Sequence[Mapping[str, Any]] = (),
     limits: Sequence[str] = (),
     reproduce: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The document of a card. `checked` holds the figures of this very file (`check`); `data` is the report of the
-    images of the training; `limits` are sentences beside those that follow from the figures; `reproduce` are commands,
-    to be given in the folder of the package, to which the one that measures again is added.
+    """The document of a card.
+
+    `checked` holds the figures of this very file (`check`); `data` is the report of the images of the training; `forms`
+    are those that the file could have had (`forms.Form`); `limits` are sentences beside those that follow from the
+    figures; `reproduce` are commands, to be given in the folder of the package, to which the one that measures again
+    is added.
     """
     network, m = package.network, checked.latency
     cost, machine = count(network.graph()), this_machine()
@@ -81,7 +77,7 @@ def describe(
         "budget": package.budget,
         "findings": [finding.to_json() for finding in checked.findings],
         "latency": {
-            "measured": m.to_json(),
+            "measured": m.to_json() if m else None,
             "predicted": forecast._asdict() if forecast else None,
             "machine": {"id": machine.id, "cpu": machine.cpu, "cores": machine.cores, "system": machine.system},
         },
@@ -89,6 +85,7 @@ def describe(
         "data": facts_of(data) if data else None,
         "training": training._asdict() if training else None,
         "weights": {"source": package.weights, "licence": package.licence},
+        "forms": [dict(form) for form in forms],
         "limits": [*limits_of(package, checked), *limits],
         "warnings": list(checked.warnings),
         "use": snippet(package) if ONNX in package.files else None,
@@ -146,6 +143,8 @@ def limits_of(package: Package, checked: Checked) -> list[str]:
     found.append(
         f"Latency on another machine than {m.device}, with other threads than {m.threads}, in another batch than "
         f"{m.batch}, or beside other work."
+        if m
+        else f"Latency: it is a forecast for {package.device}, and was not measured there."
     )
     return found
 

@@ -56,7 +56,7 @@ dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
 def page(card: Mapping[str, Any]) -> str:
     """The whole page of a document of `card.describe`."""
     sections = (
-        *(head(card), tiles(card), budget(card), accuracy(card), latency(card), data(card)),
+        *(head(card), tiles(card), budget(card), accuracy(card), latency(card), forms(card), data(card)),
         *(training(card), network(card), limits(card), use(card)),
     )
     title = text(f"{card['name']}: model card")
@@ -127,7 +127,11 @@ def tiles(card: Mapping[str, Any]) -> str:
     found = []
     if a:
         found.append((f"{a['split']} accuracy", show_share(a["share"]), f"{span(a)}, {a['images']:,} images"))
-    if m["failure"]:
+    p = card["latency"]["predicted"]
+    if m is None:
+        ends = f"{p['low_ms']:.3g} to {p['high_ms']:.3g} ms, a forecast" if p else "nothing is known"
+        found.append(("latency", f"~{show_ms(p['ms'])}" if p else "-", ends))
+    elif m["failure"]:
         found.append(("latency", "did not run", m["failure"]))
     else:
         interval = f"{m['low_ms']:.3g} to {m['high_ms']:.3g} ms"
@@ -231,7 +235,9 @@ def latency(card: Mapping[str, Any]) -> str:
     m, p = card["latency"]["measured"], card["latency"]["predicted"]
     machine = card["latency"]["machine"]
     rows: list[tuple[str, object]] = []
-    if m["failure"]:
+    if m is None:
+        rows.append(("measured", "not on that device"))
+    elif m["failure"]:
         rows.append(("measured", f"it did not run: {m['failure']}"))
     else:
         ends = f"{m['low_ms']:.3g} to {m['high_ms']:.3g} ms"
@@ -239,8 +245,10 @@ def latency(card: Mapping[str, Any]) -> str:
     if p:
         ends = f"{p['low_ms']:.3g} to {p['high_ms']:.3g} ms"
         rows.append(("predicted", f"{show_ms(p['ms'])} (9 of 10 networks: {ends}), {p['basis']}"))
-        if not m["failure"]:
+        if m and not m["failure"]:
             rows.append(("measured / predicted", f"{m['median_ms'] / p['ms']:.2f}"))
+    if m is None:
+        return section("Latency", pairs(rows))
     rows += [
         ("machine", f"{m['cpu']}, {m['cores']} cores, {machine['system']}, id {m['device']}"),
         ("runtime", f"{m['runtime']} {m['runtime_version']}"),
@@ -252,6 +260,22 @@ def latency(card: Mapping[str, Any]) -> str:
         ("measurement", m["id"]),
     ]
     return section("Latency", pairs(rows))
+
+
+def forms(card: Mapping[str, Any]) -> str:
+    """The precisions and runtimes that were tried on the validation images, and why one was taken."""
+    rows = []
+    for f in card["forms"]:
+        low, middle, high = f["latency_ms"]
+        latency_ = "-" if middle is None else f"{middle:.3g} ms ({low:.3g} to {high:.3g})"
+        right = f"{f['hits']:,} of {f['images']:,}" if f["images"] else "-"
+        size = show_bytes(f["size_bytes"]) if f["size_bytes"] else "-"
+        verdict = f'<td class="text">{text(f["verdict"])}</td>'
+        rows.append((text(f"{f['runtime']} {f['precision']}"), verdict, text(latency_), text(size), text(right)))
+    if not rows:
+        return ""
+    heads = ("form", "", "latency", "size", "validation images right")
+    return section("Runtimes and precisions that were tried", table(heads, rows))
 
 
 def data(card: Mapping[str, Any]) -> str:

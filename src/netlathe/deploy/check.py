@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, Progress, measure
 from netlathe.bench.measurement import Measurement
+from netlathe.choose.budget import Forecast
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
 from netlathe.deploy.limits import KINDS
@@ -75,7 +76,7 @@ class Checked:
     """The findings, what they rest on, and what there is to say of them."""
 
     findings: tuple[Finding, ...]
-    latency: Measurement
+    latency: Measurement | None  # None for another device, whose latency is a forecast
     score: Score | None
     warnings: tuple[str, ...]
 
@@ -131,9 +132,12 @@ def check(
 
 
 def findings_of(
-    package: Package, limits: Mapping[str, float], latency: Measurement, scored: Score | None = None
+    package: Package,
+    limits: Mapping[str, float],
+    latency: Measurement | Forecast | None,
+    scored: Score | None = None,
 ) -> Checked:
-    """A measured latency, a score and the exact costs of a package, held against limits."""
+    """A latency (measured, or forecast for another device), a score and the exact costs, held against limits."""
     found = [timed(latency, limits.get("latency"))]
     exact = {
         "size": package.bytes,
@@ -144,11 +148,16 @@ def findings_of(
     if scored is not None:
         a = scored.accuracy
         found.append(Finding("accuracy", limits.get("accuracy"), a.low, a.share, a.high, f"{a.images} images"))
-    return Checked(tuple(found), latency, scored, warnings_of(package, latency, scored))
+    measured = latency if isinstance(latency, Measurement) else None
+    return Checked(tuple(found), measured, scored, warnings_of(package, measured, scored))
 
 
-def timed(latency: Measurement, limit: float | None) -> Finding:
-    """The latency as a finding; a failed run shows nothing."""
+def timed(latency: Measurement | Forecast | None, limit: float | None) -> Finding:
+    """The latency as a finding; a failed run shows nothing, and a forecast says that it is one."""
+    if latency is None:
+        return Finding("latency", limit, None, None, None, "nothing is known of it")
+    if isinstance(latency, Forecast):
+        return Finding("latency", limit, latency.low_ms, latency.ms, latency.high_ms, f"predicted: {latency.basis}")
     if latency.failure:
         return Finding("latency", limit, None, None, None, latency.failure)
     many = f"{latency.processes} process{'es' * (latency.processes > 1)}"
@@ -169,18 +178,20 @@ def memory_bytes(package: Package) -> int:
     return arena + (package.bytes if quantised else (cost.params + cost.buffers) * width)
 
 
-def warnings_of(package: Package, latency: Measurement, scored: Score | None) -> tuple[str, ...]:
+def warnings_of(package: Package, latency: Measurement | None, scored: Score | None) -> tuple[str, ...]:
     """What makes the figures say less than they seem to."""
     found = []
     here = this_machine()
-    if package.device and package.device != here.id:
+    if latency is None:
+        found.append(f"nothing was measured on {package.device}: its latency is a forecast, to be measured there")
+    elif package.device and package.device != here.id:
         found.append(
             f"the package was measured on the machine {package.device}, and this is {here.id} ({here.cpu}): "
             "the latency here says nothing about there"
         )
-    if latency.failure:
+    if latency is not None and latency.failure:
         found.append(f"the file did not run: {latency.failure}")
-    elif latency.warning:
+    elif latency is not None and latency.warning:
         found.append(latency.warning)
     if scored is not None and scored.split == "validation":
         found.append("the accuracy is of validation images, on which the weights may have been picked")
@@ -196,9 +207,9 @@ def markdown(package: Package, checked: Checked) -> str:
         limit = "" if f.limit is None else KINDS[f.name].show(f.limit)
         used = f"{f.used}, {f.note}" if f.note else f.used
         lines.append(f"| {f.name} | {cell(used)} | {limit} | {sign[f.verdict]} |")
-    m = checked.latency
-    how = f"{m.runtime} {m.runtime_version}, {m.precision}, {m.threads} threads, batch {m.batch}"
-    lines += ["", f"{cell(m.cpu)} ({m.device}), {how}, {m.processes} processes"]
+    if m := checked.latency:
+        how = f"{m.runtime} {m.runtime_version}, {m.precision}, {m.threads} threads, batch {m.batch}"
+        lines += ["", f"{cell(m.cpu)} ({m.device}), {how}, {m.processes} processes"]
     lines += [f"\n> {cell(warning)}" for warning in checked.warnings]
     return "\n".join(lines)
 

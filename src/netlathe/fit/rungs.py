@@ -17,6 +17,7 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from netlathe.deploy.bake import trained
 from netlathe.train.evaluate import Normal, outputs, ready
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
@@ -44,15 +45,16 @@ def rung_seconds(search_s: float, count: int) -> float:
     return search_s / RUNGS / count
 
 
-def right_of(folder: Path, images: ImageSet, recipe: Recipe, normal: Normal) -> Right:
+def right_of(folder: Path, images: ImageSet, recipe: Recipe) -> Right:
     """Which images the file of a run gets right."""
+    steps = trained(folder).preprocessing
     session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     [x] = session.get_inputs()
 
     def run(some: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(session.run(None, {x.name: some.contiguous().numpy()})[0])
 
-    found: Right = outputs(run, images, ready(recipe, normal)).argmax(1) == images.labels
+    found: Right = outputs(run, images, ready(recipe, Normal(steps.mean, steps.std))).argmax(1) == images.labels
     return found
 
 

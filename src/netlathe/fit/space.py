@@ -98,15 +98,21 @@ def members(
 def member(
     place: Place, images: Images, name: str, settings: dict[str, Any], resolution: int, runtime: str, precision: str
 ) -> Candidate | None:
-    """One network with its costs; None where the image is too small for it."""
+    """One network of a family with its costs; None where the image is too small for it."""
     said = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
+    network = replace(zoo.get(name, **settings), name=f"{name}:{said}" if said else name)
+    return member_of(place, images, network, resolution, runtime, precision)
+
+
+def member_of(
+    place: Place, images: Images, network: Network, resolution: int, runtime: str, precision: str
+) -> Candidate | None:
+    """A network for the images at a resolution, with its costs; None where the image is too small for it."""
     try:
-        network = for_images(
-            zoo.get(name, **settings), classes=images.classes, channels=images.channels, resolution=resolution
-        )
-        network = replace(network, name=f"{name}:{said}" if said else name)
+        made = for_images(network, classes=images.classes, channels=images.channels, resolution=resolution)
+        made = replace(made, name=network.name)
         make = micro_candidate if place.card.class_ == MCU else candidate
-        return make(place, network, unpublished(network), runtime, precision)
+        return make(place, made, unpublished(made), runtime, precision)
     except NetlatheError:  # a map that vanishes on the way: another resolution of the family serves
         return None
 

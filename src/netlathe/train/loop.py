@@ -36,6 +36,7 @@ from netlathe.train.schedule import lr_factor
 WARM_STEPS, WARM_SECONDS = 4, 2.0  # before the speed is trusted
 REFIT = 0.05  # of the time that is left: how often the plan is fitted to it
 SPARE = 0.03  # of the time that is left: kept free
+GROWS = 0.01  # of the images that are left: the least by which a plan is made longer again
 EVALUATE_AFTER = 8  # training images for each image that is tested, so that evaluation costs about a twentieth
 
 
@@ -226,7 +227,8 @@ def train_on(job: Job, state: State, identity: dict[str, Any]) -> Ended:
             wait = max(WARM_SECONDS, REFIT * (job.deadline - fitted))
             if job.ranks.any(now - fitted > wait):
                 fitted = now
-                refit(job, state, job.deadline, speed, cost)
+                evaluations = max(1, math.ceil(EVALUATE_AFTER * job.task.tested(job) / plan.epoch))  # epochs for one
+                refit(job, state, job.deadline, speed, cost / evaluations)
         if job.tick is not None:
             left = (state.plan.total - state.seen) / speed if speed else math.inf
             job.tick(Tick(state.seen, state.plan.total, loss, speed, left, accuracy, state.best))
@@ -255,10 +257,14 @@ def judged(job: Job, state: State) -> float | None:
 
 
 def refit(job: Job, state: State, deadline: float, speed: float, evaluation_s: float) -> None:
-    """Shorten the plan where it would not end in time, agreed among the ranks."""
+    """Fit the plan to the time: shorter where it would not end, longer again, up to what was planned, where it can.
+
+    Agreed among the ranks. A plan that can grow by less than a hundredth stays.
+    """
     left = (deadline - time.monotonic()) * (1 - SPARE)
-    total = job.ranks.agreed(affordable(state.plan, state.seen, left, speed, evaluation_s))
-    if total < state.plan.total:
+    total = min(affordable(state.plan, state.seen, left, speed, evaluation_s), state.plan.legs[0].end)
+    total = job.ranks.agreed(total)
+    if total < state.plan.total or total - state.plan.total > GROWS * (state.plan.total - state.seen):
         state.plan = state.plan.cut(state.seen, total)
         if job.metrics:
             job.metrics.write("plan", state.seen, total=state.plan.total, epochs=state.plan.total / state.plan.epoch)

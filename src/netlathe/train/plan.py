@@ -1,8 +1,8 @@
 """How long a training is: the images that it will see, and how far along its schedule it is after some of them.
 
 A plan is exact when it only counts images. With a wall-clock budget it is cut once the speed is known, and again if the
-machine gets slower: what is left of the schedule is then spread over the images that are left, so that the learning
-rate always reaches its end.
+machine gets slower or faster: what is left of the schedule is then spread over the images that are left, so that the
+learning rate always reaches its end.
 """
 
 from __future__ import annotations

@@ -1,0 +1,82 @@
+"""netlathe quantise OUT --data SOURCE -o OUT8: the same network in int8 or bf16, where that is worth it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netlathe.cli.common import emit, json_option, print_table
+from netlathe.units import show_bytes
+
+if TYPE_CHECKING:
+    from netlathe.deploy.forms import Form
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--data", "source", required=True, metavar="SOURCE", help="Images of the training.")
+@click.option("--form", type=click.Choice(("auto", "bf16", "int8")), default="auto", show_default=True,
+              help="auto keeps float where nothing is measurably faster.")  # fmt: skip
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(("onnxruntime", "openvino")),
+              help="[default: that of the package, and what else is installed]")  # fmt: skip
+@click.option("--tolerance", type=click.FloatRange(0, 1, max_open=True), default=0.01, show_default=True,
+              help="Share of the validation images that may be lost.")  # fmt: skip
+@click.option("--calibration", type=click.IntRange(1), default=300, show_default=True, help="Training images.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@json_option
+def command(
+    out: Path,
+    source: str,
+    form: str,
+    runtimes: tuple[str, ...],
+    tolerance: float,
+    calibration: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Try runtimes and precisions for a deployed network and write the best as a package of its own.
+
+    \b
+      netlathe quantise out/ --data photos/ -o out8/
+      netlathe quantise out/ --data photos/ --form int8 --runtime onnxruntime -o out8/
+
+    int8 is calibrated on training images, and the layers that hurt stay in float; bf16 and int8 are judged on the
+    validation images and timed here. Then: netlathe check out8/ --data photos/
+    """
+    from netlathe.deploy.forms import forms_of, labelled, remade
+    from netlathe.deploy.limits import limits
+    from netlathe.deploy.package import load_package
+    from netlathe.deploy.score import images_for
+
+    package = load_package(out)
+    splits = images_for(package, source)
+    made, tried = forms_of(
+        remade(package, output),
+        labelled(splits.train, package, calibration),
+        labelled(splits.validation, package),
+        runtimes=runtimes,
+        wanted=form,
+        limits=limits(dict(package.budget), str(out)) if package.budget else {},
+        tolerance=tolerance,
+        say=lambda line: click.echo(line, err=True),
+    )
+    if as_json:
+        found = [form.to_json() for form in tried]
+        emit("quantise", {"package": str(made.folder), "precision": made.precision, "runtime": made.runtime,
+                          "model": made.model, "tried": found})  # fmt: skip
+        return
+    print_table(f"{made.network.name} on the validation images", HEADS, map(row, tried))
+    click.echo(f"{made.folder}: {made.model}, {made.precision} under {made.runtime}")
+
+
+HEADS = ("form", "verdict", "latency", "interval", "size", "right")
+
+
+def row(form: Form) -> tuple[str, ...]:
+    """The cells of a form."""
+    low, middle, high = form.latency_ms
+    latency: Any = ("-", "-") if middle == float("inf") else (f"{middle:.3g} ms", f"{low:.3g} to {high:.3g} ms")
+    right = f"{form.hits} of {form.images}" if form.images else "-"
+    return (form.name, form.verdict, *latency, show_bytes(form.size_bytes) if form.size_bytes else "-", right)

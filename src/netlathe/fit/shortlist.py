@@ -1,0 +1,144 @@
+"""The shortlist: the networks that are raced, each with what it starts from, as plain values of a step's file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from netlathe import zoo
+from netlathe.arch.document import to_json
+from netlathe.arch.network import Network
+from netlathe.choose.budget import Budget, Candidate
+from netlathe.choose.place import MCU, Place
+from netlathe.choose.run import Bench
+from netlathe.cost.totals import totals
+from netlathe.errors import Infeasible, NetlatheError
+from netlathe.fit.rungs import SEARCH
+from netlathe.fit.space import Images, fitting, member_of, nearest_budgets, smallest, spread
+from netlathe.fit.wish import Wish
+from netlathe.load import load
+from netlathe.lower.torch import to_torch
+from netlathe.lower.twins import twin_named
+from netlathe.train import precision
+from netlathe.train.images import Splits
+
+FEWEST_EPOCHS = 15  # that the final training must be able to afford
+FINETUNE = "finetune"  # the recipe of candidates that start from given weights
+Say = Callable[[str], None]
+
+
+def shortlist(wish: Wish, limits: Budget, splits: Splits, place: Place, say: Say) -> dict[str, Any]:
+    """The candidates that are raced, measured where the device is this machine.
+
+    `limits` are the wish's with those of the device. Raises Infeasible where no network keeps them.
+    """
+    height, width, channels = splits.train.pixels.shape[1:]
+    images = Images(len(splits.train.classes), channels, min(height, width))
+    most = most_macs(wish, len(splits.train), channels)
+    found = fitting(place, limits, images, most)
+    given = started(wish, limits, place, images)
+    if not found and not given:
+        raise impossible(limits, place, images)
+    chosen = [*(c for c, *_ in given), *spread(found, max(1, racers(wish) - len(given)))]
+    sources = {c.setting: {"given": said, "weights": source} for c, said, source in given}
+    none = {"given": None, "weights": None}
+    if place.here and place.card.class_ != MCU:
+        say(f"measuring {len(chosen)} networks")
+        chosen = [c for c in Bench(place, 0.5, False, None).measure(chosen) if not limits.broken(c)]
+        if not chosen:
+            raise impossible(limits, place, images)
+    rows = [described(c) | sources.get(c.setting, none) for c in chosen]
+    return {"candidates": rows, "considered": len(found) + len(given), "most_macs": most}
+
+
+def racers(wish: Wish) -> int:
+    """How many networks are raced: no more than the time can tell apart."""
+    if wish.seconds is None:
+        return 4 if (wish.epochs or 0) >= 3 else 2
+    return 2 if wish.seconds < 180 else 4 if wish.seconds < 600 else 6
+
+
+def most_macs(wish: Wish, count: int, channels: int) -> float:
+    """MACs of an image with which the final training affords its fewest epochs, at the speed measured here."""
+    if wish.seconds is None:
+        return float("inf")
+    network = replace(zoo.get("resnet18", width=24), input=(channels, 64, 64))
+    speed = max(precision.probe(to_torch(network), (32, *network.input)).images_per_s.values())
+    rate = speed * totals(network.body, *network.inputs).macs
+    return rate * (1 - SEARCH) * wish.seconds / (FEWEST_EPOCHS * count)
+
+
+def started(wish: Wish, limits: Budget, place: Place, images: Images) -> list[tuple[Candidate, str, str]]:
+    """For each source of weights its network at the finest resolution that keeps the budget, what was said, the source.
+
+    Raises NetlatheError for weights of an unknown network, and where no resolution of it keeps the budget.
+    """
+    found = []
+    for said in wish.weights:
+        network, source = network_of(said)
+        tries = (
+            member_of(place, images, network, resolution, runtime, kind)
+            for resolution in reversed(images.resolutions)
+            for runtime, kind in place.settings
+        )
+        fits = next((c for c in tries if c is not None and limits.possible(c)), None)
+        if fits is None:
+            raise NetlatheError(
+                f"the network of these weights, {network.name}, keeps the budget at no resolution",
+                code="fit.weights",
+                path=said,
+                hint="weights of a smaller network, or a wider budget",
+            )
+        found.append((fits, said, source))
+    return found
+
+
+def network_of(said: str) -> tuple[Network, str]:
+    """The network of timm:NAME, torchvision:NAME or NET=FILE, and the source as `train.start` takes it."""
+    library, sign, name = said.partition(":")
+    if sign and library in ("timm", "torchvision") and "=" not in name:
+        twin = twin_named(library, name.partition(".")[0])
+        assert twin is not None  # it is asked to be known
+        return twin.made(), said
+    net, sign, file = said.rpartition("=")
+    if not sign or not Path(file).is_file():
+        raise NetlatheError(
+            f"{said!r} is no source of weights for a network",
+            code="fit.weights",
+            hint="legal: timm:NAME, torchvision:NAME, NET=FILE such as resnet18=weights.safetensors",
+        )
+    return load(net)[0], file
+
+
+def impossible(limits: Budget, place: Place, images: Images) -> Infeasible:
+    """Which limit binds, what the smallest networks need, and budgets that would work."""
+    least = smallest(place, images)
+    budgets = nearest_budgets(limits, least)
+    small = min(least, key=lambda c: c.macs)
+    need = ", ".join(f"--{name} {value}" for name, value in budgets.items())
+    return Infeasible(
+        f"no network keeps this budget: {' and '.join(budgets) or 'its limits together'} cannot be met; the smallest "
+        f"is {small.name} with {small.macs:,} MACs, {small.size_bytes:,} bytes, {small.latency_ms:.3g} ms",
+        code="budget.infeasible",
+        hint=f"nearest that works: {need}" if need else "each limit alone can be met: raise one of them",
+    )
+
+
+def described(c: Candidate) -> dict[str, Any]:
+    """A candidate as JSON."""
+    low, middle, high = c.interval
+    return {
+        "name": c.name,
+        "arch": to_json(c.network),
+        "key": c.network.key,
+        "macs": c.macs,
+        "size_bytes": c.size_bytes,
+        "memory_bytes": c.memory_bytes,
+        "runtime": c.runtime,
+        "precision": c.precision,
+        "forecast": c.forecast._asdict() if c.forecast else None,
+        "latency_ms": [low, middle, high],
+        "measured": c.known,
+    }
