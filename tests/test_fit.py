@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -13,13 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save_file
 
 from netlathe.choose.budget import Budget
 from netlathe.choose.place import card_place
+from netlathe.deploy.package import load_package
 from netlathe.errors import NetlatheError
+from netlathe.fit.clock import Clock
 from netlathe.fit.rungs import Entry, standard_error, survivors, tied
 from netlathe.fit.space import Images, fitting, nearest_budgets, smallest, spread
 from netlathe.fit.steps import done, refuse_other
+from netlathe.fit.wish import Wish, read_wish
+from netlathe.lower.initial import initial_weights
+from netlathe.train.recipefile import load as load_recipe
+from netlathe.zoo import get
 
 CLI = [sys.executable, "-m", "netlathe"]
 PHOTOS = Images(classes=6, channels=3, side=128)
@@ -44,38 +51,45 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
     words = ["--macs", "3M", "--size", "2MB", "--latency", "50ms", "--epochs", "2", "--resolution", "32"]
-    quick = ["--set", "optimiser.lr_per=16", "--set", "batch=16", "--threads", "1", "--precision", "fp32", *more]
-    return [*CLI, "fit", str(data), *words, *quick, "-o", str(out)]
+    quick = ["--set", "optimiser.lr_per=16", "--set", "batch=16", "--threads", "1", "--precision", "fp32"]
+    form = ["--runtime", "onnxruntime", "--form", "fp32"]
+    return [*CLI, "fit", str(data), *words, *quick, *(more or form), "-o", str(out)]
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=280)
 
 
-def test_a_fit_that_is_killed_again_and_again_ends_as_one_that_was_not(
+def killed_after(step: str, words: list[str], out: Path) -> bool:
+    """Start a fit and kill it at a random moment soon after a step is done; False where it ended before."""
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (out / "steps" / f"{step}.json").exists():
+        time.sleep(0.02)
+    time.sleep(random.Random().uniform(0, 1.5))
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+def test_a_fit_that_is_killed_in_every_step_ends_as_one_that_was_not(
     stripes: Path, tmp_path: Path, calibrated: None
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    first = run(command(stripes, whole, "--json"))
+    first = run([*command(stripes, whole), "--json"])
     assert first.returncode == 0, first.stderr
     # Latencies are measured anew, so the two start from the same candidates.
     (broken / "steps").mkdir(parents=True)
     for name in ("candidates", "wish"):
         (broken / "steps" / f"{name}.json").write_text((whole / "steps" / f"{name}.json").read_text())
-    dice, kills = random.Random(), 0
-    for _ in range(2):
-        process = subprocess.Popen(command(stripes, broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(dice.uniform(4, 9))
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += process.wait() == -signal.SIGKILL
-    assert kills
+    steps = ("candidates", "times", "rung0", "final", "form")
+    assert all((whole / "steps" / f"{step}.json").exists() for step in steps)
+    assert sum(killed_after(step, command(stripes, broken), broken) for step in steps) >= 3
     again = run(command(stripes, broken))
     assert again.returncode == 0, again.stderr
     cards = [json.loads((folder / "card.json").read_text()) for folder in (whole, broken)]
     assert cards[0]["network"] == cards[1]["network"]
     assert cards[0]["files"] == cards[1]["files"]  # the same bytes
     assert cards[0]["accuracy"] == cards[1]["accuracy"]
+    assert any("not on the test images" in line for line in cards[0]["limits"])
 
     checked = run([*CLI, "check", str(whole), "--data", str(stripes), "--json"])
     assert checked.returncode == 0, checked.stdout
@@ -83,9 +97,94 @@ def test_a_fit_that_is_killed_again_and_again_ends_as_one_that_was_not(
     tight = tmp_path / "tight.toml"
     tight.write_text('size = "1kB"\n')
     assert run([*CLI, "check", str(whole), str(tight)]).returncode == 4
-    other = run(command(stripes, whole, "--seed", "5"))
+    other = run([*command(stripes, whole), "--seed", "5"])
     assert other.returncode == 2
     assert "another fit: other seed (0 there, 5 now)" in other.stderr
+
+    narrow = run([*CLI, "quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
+                  "-o", str(tmp_path / "narrow"), "--json"])  # fmt: skip
+    assert narrow.returncode == 0, narrow.stderr
+    made = json.loads(narrow.stdout)["data"]
+    assert (made["precision"], made["model"]) == ("int8+fp32", "model.int8.onnx")
+    small, large = load_package(tmp_path / "narrow"), load_package(whole)
+    assert small.bytes < 0.6 * large.bytes
+    assert run([*CLI, "predict", str(small.folder), str(photo(tmp_path))]).returncode == 0
+    few = run([*CLI, "quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
+               "--calibration", "7", "-o", str(tmp_path / "few")])  # fmt: skip
+    assert few.returncode == 2
+    assert "7 calibration images are too few" in few.stderr
+
+
+def photo(folder: Path) -> Path:
+    path = folder / "photo.png"
+    Image.new("RGB", (40, 30), (200, 100, 0)).save(path)
+    return path
+
+
+def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_a_card_that_says_predicted(
+    stripes: Path, tmp_path: Path
+) -> None:
+    network = get("mobilenetv1", alpha=0.25)
+    weights = tmp_path / "weights.safetensors"
+    save_file(initial_weights(network, "he", 0), weights)
+    words = ["--device", "stm32h743", "--epochs", "1", "--resolution", "32", "--threads", "1", "--precision", "fp32",
+             "--weights", f"mobilenetv1:alpha=0.25={weights}"]  # fmt: skip
+    out = tmp_path / "out"
+    done = run([*CLI, "fit", str(stripes), *words, "-o", str(out)])
+    assert done.returncode == 0, done.stderr
+    card = json.loads((out / "card.json").read_text())
+    assert card["latency"]["measured"] is None
+    assert "nothing was measured on stm32h743" in card["warnings"][0]
+    assert load_package(out).precision == "int8+fp32"
+    assert "TensorFlow Lite" in " ".join(card["limits"])
+    raced = json.loads((out / "steps" / "candidates.json").read_text())["result"]["candidates"]
+    assert raced[0]["weights"] == str(weights)
+    again = read_wish(out / "run.toml")
+    assert (again.device, again.weights, again.epochs) == ("stm32h743", (f"mobilenetv1:alpha=0.25={weights}",), 1)
+    beside = run([*CLI, "fit", str(out / "run.toml"), "--seed", "3", "-o", str(tmp_path / "again")])
+    assert beside.returncode == 2
+    assert "run.toml says everything" in beside.stderr
+
+
+def test_a_dry_run_says_what_would_be_raced_and_writes_nothing(stripes: Path, tmp_path: Path, calibrated: None) -> None:
+    before = set(tmp_path.iterdir())
+    done = run([*CLI, "fit", str(stripes), "--device", "rpi-5", "--macs", "3M", "--time", "10m", "--dry-run", "--json"])
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["data"]
+    assert 2 <= len(found["candidates"]) <= 6
+    assert "s of racing" in found["plan"]
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(stripes: Path, calibrated: None) -> None:
+    done = run([*CLI, "fit", str(stripes), "--macs", "3M", "--epochs", "1", "--device", "rpi-5", "-o", "/proc/nowhere"])
+    assert done.returncode == 2
+    assert "/proc/nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("sede = 3", "did you mean seed"), ('seed = "x"', "seed: Input should be a valid integer"),
+     ("[budget]\nlatenzy = \"3ms\"", "did you mean latency")],
+)  # fmt: skip
+def test_a_run_toml_with_a_mistake_is_refused_with_its_field(tmp_path: Path, line: str, said: str) -> None:
+    wish = Wish(data="digits", budget={} if "budget" in line else {"macs": "5M"}, recipe=load_recipe("small"))
+    wish.write(tmp_path)
+    text = (tmp_path / "run.toml").read_text()
+    text = text.replace("[budget]" if "budget" in line else "seed = 0", line)
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(NetlatheError, match=r"run\.toml") as error:
+        read_wish(tmp_path / "run.toml")
+    assert said in str(error.value)
+
+
+def test_the_clock_of_a_fit_goes_on_after_a_kill(tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    first = Clock(tmp_path, time.monotonic() - 100)
+    first.written -= 10
+    first.keep()
+    second = Clock(tmp_path, time.monotonic())
+    assert 100 <= second.spent() < 102
 
 
 def test_an_impossible_budget_exits_with_3_before_any_training(stripes: Path, tmp_path: Path, calibrated: None) -> None:

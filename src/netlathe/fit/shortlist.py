@@ -11,7 +11,7 @@ from netlathe import zoo
 from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget, Candidate
-from netlathe.choose.place import MCU, Place
+from netlathe.choose.place import Place
 from netlathe.choose.run import Bench
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
@@ -25,6 +25,7 @@ from netlathe.train import precision
 from netlathe.train.images import Splits
 
 FEWEST_EPOCHS = 15  # that the final training must be able to afford
+PATIENCE = 4  # times as many are measured, at most, as are raced
 FINETUNE = "finetune"  # the recipe of candidates that start from given weights
 Say = Callable[[str], None]
 
@@ -41,16 +42,25 @@ def shortlist(wish: Wish, limits: Budget, splits: Splits, place: Place, say: Say
     given = started(wish, limits, place, images)
     if not found and not given:
         raise impossible(limits, place, images)
-    chosen = [*(c for c, *_ in given), *spread(found, max(1, racers(wish) - len(given)))]
+    order = [*(c for c, *_ in given), *spread(found, len(found))]
     sources = {c.setting: {"given": said, "weights": source} for c, said, source in given}
     none = {"given": None, "weights": None}
-    if place.here and place.card.class_ != MCU:
-        say(f"measuring {len(chosen)} networks")
-        chosen = [c for c in Bench(place, 0.5, False, None).measure(chosen) if not limits.broken(c)]
-        if not chosen:
-            raise impossible(limits, place, images)
+    chosen = measured(order, limits, place, racers(wish), say) if place.here else order[: racers(wish)]
+    if not chosen:
+        raise impossible(limits, place, images)
     rows = [described(c) | sources.get(c.setting, none) for c in chosen]
     return {"candidates": rows, "considered": len(found) + len(given), "most_macs": most}
+
+
+def measured(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
+    """The first `count` that keep the limits when they are measured; what does not is replaced by the next in order."""
+    bench, kept, at = Bench(place, 0.5, False, None), list[Candidate](), 0
+    while len(kept) < count and at < min(len(order), PATIENCE * count):
+        some = order[at : at + count - len(kept)]
+        say(f"measuring {', '.join(c.name for c in some)}")
+        kept += [c for c in bench.measure(some) if not limits.broken(c)]
+        at += len(some)
+    return kept
 
 
 def racers(wish: Wish) -> int:
