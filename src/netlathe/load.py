@@ -133,8 +133,8 @@ def number(text: str) -> int | float | bool | str:
     return text
 
 
-def from_python(file: Path, function: str, inputs: tuple[Input, ...] = ()) -> Net:
-    """What a function of a Python file returns: a Network, or an expression or a torch module for 3x224x224 images."""
+def function_of(file: Path, function: str) -> Callable[..., Any]:
+    """A function of a Python file, which is run for that. Raises NetlatheError where it does not run or lacks it."""
     read(file)  # the error for an unreadable file, before Python's own
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
@@ -145,17 +145,28 @@ def from_python(file: Path, function: str, inputs: tuple[Input, ...] = ()) -> Ne
     except Exception as error:
         message = f"this file does not run: {type(error).__name__}: {error}"
         raise NetlatheError(message, code="load.broken_file", path=str(file)) from error
-    functions: dict[str, Callable[[], Any]] = {name: f for name, f in vars(module).items() if callable(f)}
+    functions: dict[str, Callable[..., Any]] = {name: f for name, f in vars(module).items() if callable(f)}
     if function not in functions:
         local = [name for name, f in functions.items() if getattr(f, "__module__", "") == file.stem]
         raise unknown("function", function, local, code="load.unknown_function", path=str(file))
+    return functions[function]
+
+
+def made_by(file: Path, function: str) -> Any:
+    """What a function of a Python file returns. Raises NetlatheError where it fails."""
+    make = function_of(file, function)
     try:
-        made = functions[function]()
+        return make()
     except NetlatheError as error:
         raise NetlatheError(f"{function}() fails: {error}", code="load.broken_function", path=str(file)) from error
     except Exception as error:
         message = f"{function}() fails: {type(error).__name__}: {error}"
         raise NetlatheError(message, code="load.broken_function", path=str(file)) from error
+
+
+def from_python(file: Path, function: str, inputs: tuple[Input, ...] = ()) -> Net:
+    """What a function of a Python file returns: a Network, or an expression or a torch module for 3x224x224 images."""
+    made = made_by(file, function)
     if isinstance(made, Node):
         return Network(function, made)
     if "torch" in sys.modules and isinstance(made, sys.modules["torch"].nn.Module):

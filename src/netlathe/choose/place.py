@@ -145,12 +145,20 @@ def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data
 
 def candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
     """A network with its exact costs and its forecast on the card; MACs are of one image, the rest of the batch."""
+    rule, graph = RULES.get(runtime, runtime), network.graph()
+    p = predict(graph, place.card, runtime=rule, threads=place.threads, precision=precision, batch=place.batch)
+    forecast = Forecast(p.total_ms, p.low_ms, p.high_ms, p.basis)
+    return counted(network, figure, runtime, precision, batch=place.batch, forecast=forecast)
+
+
+def counted(
+    network: Network, figure: Figure, runtime: str, precision: str, *, batch: int = 1, forecast: Forecast | None = None
+) -> Candidate:
+    """A network with the costs that no device decides."""
     graph = network.graph()
     cost, width = count(graph), BYTES[precision]
     elements = cost.params + cost.buffers
-    arena = max(held for _, held in timeline(graph, "arena", width, place.batch))
-    rule = RULES.get(runtime, runtime)
-    p = predict(graph, place.card, runtime=rule, threads=place.threads, precision=precision, batch=place.batch)
+    arena = max(held for _, held in timeline(graph, "arena", width, batch))
     return Candidate(
         network=network,
         figure=figure,
@@ -159,7 +167,7 @@ def candidate(place: Place, network: Network, figure: Figure, runtime: str, prec
         memory_bytes=elements * width + arena,
         runtime=runtime,
         precision=precision,
-        forecast=Forecast(p.total_ms, p.low_ms, p.high_ms, p.basis),
+        forecast=forecast,
     )
 
 

@@ -23,7 +23,7 @@ VERBS = {
     "pretrain": "a network that learns from images alone, by SimCLR or MoCo v2",
     "recipe": "how networks are trained, as data with sources",
     "experiment": "networks x recipes x seeds: which of them made the difference",
-    "search": "networks of a space: compare strategies honestly",
+    "search": "the best network of a space under limits, by a search strategy, resumable",
     "export": "an ONNX file with random or real weights, verified",
     "quantise": "a deployed network in int8 or bf16, where that is measurably faster",
     "quantize": "the same",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from netlathe.train.augment.pipeline import normalised, prepared
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
 
+Right = NDArray[np.bool_]
 BATCH = 128
 
 
@@ -77,3 +80,15 @@ def confusion(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: i
 def accuracy(module: nn.Module, images: ImageSet, prepare: Ready, *, device: str | torch.device = "cpu") -> float:
     """Share of the images that the module in evaluation mode gets right."""
     return hits(outputs(module.eval(), images, prepare, device=device), images.labels) / max(1, len(images.labels))
+
+
+def right_of(folder: Path, images: ImageSet, recipe: Recipe, normal: Normal) -> Right:
+    """Which images the exported file of a run gets right."""
+    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    [x] = session.get_inputs()
+
+    def run(some: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {x.name: some.contiguous().numpy()})[0])
+
+    found: Right = outputs(run, images, ready(recipe, normal)).argmax(1) == images.labels
+    return found

@@ -1,0 +1,230 @@
+"""netlathe search run SPACE --strategy evolution --evaluations 40 -o out/: search, resumable, and honest about it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netlathe.cli.common import emit, json_option
+from netlathe.cli.training import Span, folder_of, needs_torch, px_option, recipe_of, set_option
+from netlathe.errors import NetlatheError
+from netlathe.load import number, pairs
+
+if TYPE_CHECKING:
+    from netlathe.search.driver import Driver
+    from netlathe.search.trial import Trial
+    from netlathe.search.wish import Wish
+
+LIMITS = ("latency", "memory", "size", "macs")
+QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
+
+
+@click.command()
+@click.argument("space", required=False)
+@click.option("--strategy", default="evolution", show_default=True, help="`netlathe search strategies` lists them.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the strategy.")
+@click.option("--evaluations", type=click.IntRange(1), help="Whole evaluations to pay for.  [default: 40]")
+@click.option(
+    "--objective", "goal", default="train", show_default=True, metavar="WHAT",
+    help="train, table:FILE, proxy:NAME, or file.py:function.",
+)  # fmt: skip
+@click.option("--data", default="digits", show_default=True, metavar="SOURCE", help="Images to train on.")
+@click.option("--recipe", "recipe_name", help="A name or a file.  [default: fast; digits for the digits]")
+@set_option
+@px_option
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of a whole evaluation.  [the recipe's]")
+@click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the training images.")
+@click.option("--precision", default="fp32", show_default=True, help="Of training: one policy for all trials.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each training.")
+@click.option("--latency", metavar="TIME", help="Of one image, such as 5ms: forecast, then measured, then trained.")
+@click.option("--memory", metavar="SIZE", help="Weights and peak activations, such as 4MB.")
+@click.option("--size", metavar="SIZE", help="Of the file, such as 1MB.")
+@click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 20M.")
+@click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
+@click.option("--runtime", default="onnxruntime", show_default=True, metavar="NAME", help="That runs the network.")
+@click.option("--run-threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--bill-repeats", is_flag=True, help="A proposal of a known network counts as an evaluation.")
+@click.option("--final-seeds", type=click.IntRange(0), help="Fresh seeds for the winner.  [default: 3]")
+@click.option("--final-top", type=click.IntRange(1), help="Networks that get them.  [default: 1]")
+@click.option("--time", "limit", type=Span(), help="A wall, such as 30m: what would not end by then does not begin.")
+@click.option("--workers", type=click.IntRange(0), help="Processes; 0: this one.  [1 for training, else 0]")
+@click.option("--ray", is_flag=False, flag_value="", default=None, metavar="ADDRESS", help="Workers on a Ray cluster.")
+@click.option("--resume", is_flag=True, help="Go on with what is in the folder; SPACE and the rest are read there.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder of the search.")
+@json_option
+def command(
+    space: str | None,
+    output: Path,
+    resume: bool,
+    limit: float | None,
+    workers: int | None,
+    ray: str | None,
+    as_json: bool,
+    evaluations: int | None,
+    final_seeds: int | None,
+    final_top: int | None,
+    **asked: Any,
+) -> None:
+    """Search SPACE for the network of the best score that keeps the limits; the winner is trained on fresh seeds.
+
+    SPACE is a name (`netlathe search spaces`), around:NET for the knobs of a network, or file.py:function. The same
+    command on a folder goes on where it was stopped; nothing that was paid for is paid for twice.
+
+    \b
+      netlathe search macro --data fashion/ --resolution 28 --epochs 2 --latency 2ms -o out/
+      netlathe search around:resnet20 --strategy random --macs 20M --evaluations 30 --workers 2 -o out/
+      netlathe search run --resume -o out/
+
+    Exit code 3: no network keeps the limits; the binding limit and the smallest member are named.
+    """
+    started, folder = time.monotonic(), folder_of(output)
+    from netlathe.search.run import changed, require_best, search, stored
+
+    if resume:
+        refuse_more(space)
+        wish = changed(stored(folder), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top)
+    elif space is None:
+        hint = "for example: netlathe search around:resnet20 --macs 20M -o out/, or --resume -o out/"
+        raise NetlatheError("SPACE is missing", code="usage", hint=hint)
+    else:
+        wish = wish_of(space, evaluations or 40, 3 if final_seeds is None else final_seeds, final_top or 1, asked)
+    if wish.objective["kind"] == "train":
+        needs_torch()
+    crew = workers if workers is not None else int(wish.objective["kind"] == "train")
+    lines = Lines(wish)
+    try:
+        found = search(
+            wish, folder, workers=crew, ray=ray, seconds=limit, started=started, tell=lines.tell, say=lines.say
+        )
+    except KeyboardInterrupt:
+        click.echo(lines.best(), err=True)
+        click.echo(f"everything is stored; this goes on: {again(folder, workers, ray)}", err=True)
+        raise
+    from netlathe.cli.search_show import document, show
+
+    require_best(found)
+    emit("search.run", document(folder)) if as_json else show(folder)
+
+
+def refuse_more(space: str | None) -> None:
+    """With --resume, what is searched is in the folder."""
+    if space is not None:
+        hint = "netlathe search run --resume -o FOLDER"
+        raise NetlatheError("--resume reads the space from the folder: leave SPACE out", code="usage", hint=hint)
+
+
+def again(folder: Path, workers: int | None, ray: str | None) -> str:
+    """The command that resumes."""
+    words = ["netlathe", "search", "run", "--resume", "-o", str(folder)]
+    words += ["--workers", str(workers)] if workers is not None else []
+    words += ["--ray", *([ray] if ray else [])] if ray is not None else []
+    return shlex.join(words)
+
+
+def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, asked: dict[str, Any]) -> Wish:
+    """What was asked for, as data with absolute paths."""
+    from netlathe.search.costing import Where
+    from netlathe.search.objective import to_data
+    from netlathe.search.wish import Wish, space_of
+
+    text = absolute(space)
+    where = Where(asked["device"], asked["runtime"], None, asked["run_threads"])
+    return Wish(
+        space=text,
+        strategy=asked["strategy"],
+        options={name: value for text in asked["options"] for name, value in option(text)},
+        objective=to_data(described(asked, space_of(text))),
+        limits={name: asked[name] for name in LIMITS if asked[name] is not None},
+        where=asdict(where),
+        evaluations=evaluations,
+        seed=asked["seed"],
+        bill_repeats=asked["bill_repeats"],
+        final_seeds=final_seeds,
+        final_top=final_top,
+    )
+
+
+def option(text: str) -> list[tuple[str, Any]]:
+    """population=10 as a name and a number."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        hint = "write --option population=10"
+        raise NetlatheError(f"{text!r} is no option of a strategy", code="search.option", hint=hint)
+    return [(name, number(value))]
+
+
+def described(asked: dict[str, Any], space: Any) -> Any:
+    """The objective that --objective names."""
+    from netlathe.search import objective
+
+    kind, _, rest = asked["goal"].partition(":")
+    if kind.endswith(".py") and rest:
+        return objective.Called(absolute(asked["goal"]))
+    if kind == "table" and rest:
+        file, _, choices = rest.partition(",")
+        more = pairs(choices, asked["goal"])
+        if "latencies" in more:
+            more["latencies"] = absolute(str(more["latencies"]))
+        return objective.from_data({"kind": kind, "path": absolute(file), "seed": asked["seed"], **more})
+    if kind == "proxy" and rest:
+        return objective.Proxy(rest)
+    if asked["goal"] != "train":
+        hint = "legal: train, table:FILE, proxy:NAME, file.py:function"
+        raise NetlatheError(f"{asked['goal']!r} is no objective", code="search.objective", hint=hint)
+    needs_torch()
+    from netlathe.search.trained import training
+
+    recipe = asked["recipe_name"] or ("digits" if asked["data"] == "digits" else "fast")
+    return training(
+        asked["data"] if asked["data"] == "digits" else absolute(asked["data"]),
+        recipe_of(recipe, asked["changes"], asked["resolution"]),
+        space,
+        epochs=asked["epochs"],
+        fraction=asked["fraction"],
+        precision=asked["precision"],
+        threads=asked["threads"],
+    )
+
+
+def absolute(text: str) -> str:
+    """A path, or file.py:function, that means the same in every folder and process."""
+    file, sign, function = text.rpartition(":")
+    if sign and file.endswith(".py"):
+        return f"{Path(file).absolute()}:{function}"
+    return str(Path(text).absolute()) if Path(text).exists() else text
+
+
+class Lines:
+    """Progress on stderr: a line a trial where somebody watches, else one every ten seconds."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish, self.last = wish, 0.0
+        self.trials: list[Trial] = []
+
+    def tell(self, line: str) -> None:
+        click.echo(line, err=True)
+
+    def say(self, driver: Driver, trial: Trial) -> None:
+        """A trial has ended."""
+        from netlathe.search.trial import State
+
+        self.trials = driver.trials
+        watched = trial.evaluated and trial.seconds > 1 and sys.stderr.isatty()
+        if watched or time.monotonic() - self.last > QUIET_S:
+            self.last = time.monotonic()
+            said = f"{trial.score:.2f}" if trial.state is State.DONE else f"{trial.state.value} {trial.error}".strip()
+            self.tell(f"{driver.spent:.4g} of {self.wish.evaluations}: trial {trial.number} {said}; {self.best()}")
+
+    def best(self) -> str:
+        """The best so far."""
+        from netlathe.search.summary import best
+
+        top = best(self.trials)
+        return "nothing finished so far" if top is None else f"best so far {top.score:.2f} (trial {top.number})"

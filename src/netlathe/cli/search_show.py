@@ -1,0 +1,165 @@
+"""netlathe search show out/: what a search has found so far. It may be looked at while it runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netlathe.cli.common import emit, json_option, print_table
+from netlathe.errors import NetlatheError
+from netlathe.units import show_bytes, show_count, show_ms, show_span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netlathe.search.summary import Final
+    from netlathe.search.trial import Trial
+    from netlathe.search.wish import Wish
+
+SHOWN = 10  # rows of the front that fit on a screen
+SHOW = {"macs": show_count, "params": show_count, "size": show_bytes, "memory": show_bytes, "latency": show_ms}
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--csv", "as_csv", is_flag=True, help="Every trial as a row, on stdout.")
+@click.option("--all", "whole", is_flag=True, help="The whole front.")
+@json_option
+def command(folder: Path, as_csv: bool, whole: bool, as_json: bool) -> None:
+    """The best network, the front of score and costs, what failed and why, and how much was infeasible or known.
+
+    \b
+      netlathe search show out/
+      netlathe search show out/ --csv > trials.csv
+    """
+    if as_csv:
+        rows(folder)
+    elif as_json:
+        emit("search.show", document(folder))
+    else:
+        show(folder, whole)
+
+
+def read(folder: Path) -> tuple[Wish, dict[str, Any], list[Trial], list[dict[str, Any]]]:
+    """What the store says now. Raises NetlatheError where no search was begun."""
+    from netlathe.search.store import Store
+    from netlathe.search.wish import from_document
+
+    with Store(folder, write=False) as store:
+        facts = store.facts()
+        if "wish" not in facts:
+            hint = "no network kept its limits, or it was ended at once: search again"
+            raise NetlatheError("this search was never begun", code="store.empty", path=str(folder), hint=hint)
+        return from_document(facts["wish"]), facts, store.trials(), store.finals()
+
+
+def document(folder: Path) -> dict[str, Any]:
+    """A search as JSON values."""
+    from netlathe.search.summary import best, counts, failures, front, winner
+    from netlathe.search.trial import document as plain
+
+    wish, facts, trials, finals = read(folder)
+    top, won = best(trials), winner(trials, finals)
+    final = curse(trials, finals, won)
+    return {
+        "folder": str(folder),
+        "space": wish.space,
+        "strategy": wish.strategy,
+        "seed": wish.seed,
+        "evaluations": wish.evaluations,
+        "ended": facts.get("ended"),
+        "counts": counts(trials),
+        "feasible_share": facts.get("feasible_share"),
+        "failures": failures(trials),
+        "best": plain(top) if top else None,
+        "winner": plain(won) if won else None,
+        "final": final and final._asdict() | {"score": final.score, "gap": final.gap, "half": final.half(),
+                                              "test": final.test},
+        "front": [plain(trial) for trial in front(trials)],
+        "trials": [plain(trial) for trial in trials],
+    }  # fmt: skip
+
+
+def curse(trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial | None) -> Final | None:
+    """The winner on fresh seeds."""
+    from netlathe.search.summary import final_of
+
+    return final_of(won.number, trials, finals) if won else None
+
+
+def show(folder: Path, whole: bool = False) -> None:
+    """The findings on stdout."""
+    from netlathe.search.summary import best, counts, failures, front, winner
+
+    wish, facts, trials, finals = read(folder)
+    top, won = best(trials), winner(trials, finals)
+    found = front(trials)
+    if found:
+        names = [name for name in SHOW if all(name in trial.costs for trial in found)]
+        print_table(
+            f"front of {wish.space}",
+            ["trial", "score", *names, "network"],
+            [
+                (str(t.number), f"{t.score:.2f}", *(SHOW[name](t.costs[name]) for name in names), text(t))
+                for t in (found if whole else found[:SHOWN])
+            ],
+            caption="" if whole or len(found) <= SHOWN else f"{len(found) - SHOWN} more: --all",
+        )
+    limits = " ".join(f"--{name} {value}" for name, value in wish.limits.items())
+    click.echo(f"{wish.strategy} in {wish.space}, seed {wish.seed}{', ' * bool(limits)}{limits}")
+    click.echo(f"  ended        {facts.get('ended') or 'not yet'}")
+    how = counts(trials)
+    click.echo(f"  trials       {', '.join(f'{count} {state}' for state, count in how.items()) or 'none yet'}")
+    share = facts.get("feasible_share")
+    if wish.limits and share is not None:
+        click.echo(f"  feasible     about {100 * share:.0f} % of the space, by forecast, before the search")
+    spent = sum(trial.seconds for trial in trials)
+    if spent >= 1:
+        click.echo(f"  paid         {show_span(spent)} of evaluation")
+    for error, count in list(failures(trials).items())[:5]:
+        click.echo(f"  failed       {count} x {error}")
+    if top is not None:
+        tried = how.get("done", 0)
+        click.echo(f"  search       {top.score:.2f} (trial {top.number}, the best of {tried})")
+    if won is not None:
+        told(won, curse(trials, finals, won))
+        click.echo(f"  files        {folder}: best.json, search.db" if (folder / "best.json").exists() else "")
+
+
+def told(won: Trial, final: Final | None) -> None:
+    """The winner, and what it is worth on seeds that the search has not seen."""
+    click.echo(f"  winner       trial {won.number}: {text(won)}")
+    if final is None:
+        return
+    half = final.half()
+    interval = f", 95 % interval {final.score - half:.2f} to {final.score + half:.2f}" if half is not None else ""
+    click.echo(f"  fresh seeds  {final.score:.2f}, the mean of {len(final.scores)}{interval}")
+    click.echo(f"  the curse    the search said {final.searched:.2f}: {final.gap:+.2f} beyond the fresh seeds")
+    if final.test is not None:
+        click.echo(f"  test         {final.test:.2f}, the same trainings on the test images")
+
+
+def text(trial: Trial) -> str:
+    """The genotype in a few letters."""
+    joint = "" if max(trial.genotype, default=0) < 10 else "-"
+    return joint.join(map(str, trial.genotype))
+
+
+def rows(folder: Path) -> None:
+    """All trials as CSV."""
+    from netlathe.search.trial import document as plain
+
+    _, _, trials, _ = read(folder)
+    out = csv.writer(sys.stdout)
+    documents = [plain(trial) for trial in trials]
+    costs = list(dict.fromkeys(name for found in documents for name in found["costs"]))
+    plainly = [name for name in (documents[0] if documents else {}) if name not in ("costs", "curve", "genotype")]
+    out.writerow([*plainly, "genotype", *costs, "curve"])
+    for found, trial in zip(documents, trials, strict=True):
+        figures = [found["costs"].get(name) for name in costs]
+        out.writerow([*(found[name] for name in plainly), text(trial), *figures, json.dumps(found["curve"])])

@@ -1,0 +1,203 @@
+"""What a trial is scored by. The description of an objective is data, so that any process can build it again.
+
+table   a tabular benchmark: the score of a network that somebody has trained
+train   the validation accuracy after a whole, short schedule of a recipe (`trained.py`)
+proxy   a zero-cost proxy of the untrained network
+call    a function of a Python file: score(network), with `seed`, `fraction` and `folder` where it takes them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from netlathe.errors import NetlatheError, unknown
+from netlathe.search.costing import Costing
+from netlathe.search.genotype import to_text
+from netlathe.search.trial import Costs, Genotype, Job, Measured
+
+if TYPE_CHECKING:
+    from netlathe.arch.network import Network
+    from netlathe.search.space import Space
+    from netlathe.search.tables import Table
+
+FRESH = 1_000_000_000  # fresh seeds begin here, above those of all trials
+MANY = 1000  # as many fresh seeds as anyone wants
+
+
+class Objective(Protocol):
+    """What the driver asks (costs, cheap) and what a worker does (evaluate)."""
+
+    hopeful: bool  # whether a latency is a forecast that measuring may still contradict
+    fresh: int  # how many seeds a winner can be evaluated on that the search did not see; 0 where none has an effect
+
+    def costs(self, genotype: Genotype) -> Costs:
+        """What a network costs, in milliseconds. Raises NetlatheError for one that cannot be built."""
+
+    def evaluate(self, job: Job) -> Measured:
+        """Pay for a trial. Whatever it raises is recorded, and the search goes on."""
+
+
+class Description(Protocol):
+    """The data of an objective: a frozen dataclass of JSON values."""
+
+    kind: ClassVar[str]
+
+    def objective(self, space: Space, costing: Costing) -> Objective:
+        """The objective itself, with whatever it needs to load."""
+
+
+KINDS = {
+    "table": "netlathe.search.objective:Tabular",
+    "train": "netlathe.search.trained:Training",
+    "proxy": "netlathe.search.objective:Proxy",
+    "call": "netlathe.search.objective:Called",
+}
+
+
+def to_data(description: Description) -> dict[str, Any]:
+    """A description as JSON values."""
+    return {"kind": description.kind} | asdict(cast(Any, description))
+
+
+def from_data(data: Mapping[str, Any]) -> Description:
+    """The description again. Raises NetlatheError for an unknown kind or field."""
+    values = dict(data)
+    kind = str(values.pop("kind", ""))
+    if kind not in KINDS:
+        raise unknown("kind of objective", kind, KINDS, code="search.objective")
+    module, name = KINDS[kind].split(":")
+    made = getattr(import_module(module), name)
+    known = [field.name for field in fields(made)]
+    for field in values:
+        if field not in known:
+            raise unknown(f"field of the objective {kind}", field, known, code="search.objective")
+    return cast(Description, made(**values))
+
+
+def drawn(seed: int, key: str, count: int) -> int:
+    """One of `count`, the same for this key in every process."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8]) % count
+
+
+@dataclass(frozen=True)
+class Called:
+    """`file.py:function` gives the score of a network, higher is better; or (score, costs by name)."""
+
+    kind: ClassVar[str] = "call"
+    function: str
+
+    def objective(self, space: Space, costing: Costing) -> Objective:
+        """Runs the file."""
+        from netlathe.load import function_of
+
+        file, _, name = self.function.rpartition(":")
+        return Calling(function_of(Path(file), name), space, costing)
+
+
+class Calling:
+    """Calls a function for every trial."""
+
+    def __init__(self, function: Any, space: Space, costing: Costing) -> None:
+        self.function, self.space, self.costing, self.hopeful = function, space, costing, costing.measures
+        parameters = inspect.signature(function).parameters
+        self.takes = {name for name in ("seed", "fraction", "folder") if name in parameters}
+        self.fresh = MANY if "seed" in self.takes else 0
+
+    def costs(self, genotype: Genotype) -> Costs:
+        """Of the network as the space has it."""
+        return self.costing.costs(self.space.decode(genotype))
+
+    def evaluate(self, job: Job) -> Measured:
+        """What the function returns."""
+        network = self.space.decode(job.genotype)
+        extra = timing(self.costing, network)
+        if extra.broken:
+            return extra
+        given = {"seed": job.seed, "fraction": job.fraction, "folder": job.folder}
+        found = self.function(network, **{name: given[name] for name in self.takes})
+        score, costs = found if isinstance(found, tuple) else (found, {})
+        return extra._replace(score=float(score), costs={**extra.costs, **costs})
+
+
+def timing(costing: Costing, network: Network) -> Measured:
+    """The measured latency of a network, where one is asked for; `broken` where it ends the trial."""
+    if not costing.measures:
+        return Measured(0.0, arch=network.key)
+    from netlathe.search.costing import breaks, broken
+
+    costs, failure = costing.measured(network)
+    if failure:
+        raise NetlatheError(f"its latency cannot be measured: {failure}", code="search.latency")
+    limits = broken(costs, costing.budget, hopeful=False)
+    return Measured(0.0, costs, network.key, broken=breaks(costs, limits, costing.budget, hopeful=False))
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """The scores of a file of trained networks, see `tables.py`; the space says which kind of file it is.
+
+    `noisy`: a network shows the score of one training, drawn by `seed`, and the fresh seeds of the winner are its
+    other ones; else every score is the mean. `latencies` is a file of measured latencies and `device` one of its
+    columns, for a limit on latency.
+    """
+
+    kind: ClassVar[str] = "table"
+    path: str
+    noisy: bool = False
+    seed: int = 0
+    dataset: str = "c10"
+    latencies: str = ""
+    device: str = ""
+
+    def objective(self, space: Space, costing: Costing) -> Objective:
+        """Reads the file. Raises NetlatheError for a space without tables."""
+        from netlathe.search import tables
+
+        if space.name not in ("macro", "nb201"):
+            raise unknown("space with a table", space.name, ("macro", "nb201"), code="search.table")
+        table = tables.macro(self.path) if space.name == "macro" else tables.nb201(self.path, self.dataset)
+        if self.device:
+            table = tables.with_latency(table, self.latencies, self.device)
+        return Looking(self, table)
+
+
+class Looking:
+    """Looks scores up."""
+
+    hopeful = False
+
+    def __init__(self, what: Tabular, table: Table) -> None:
+        self.what, self.table = what, table
+        self.space = replace(table.space, merge=to_text)  # equal networks were trained apart, and have their own rows
+        self.fresh = table.seeds - 1 if what.noisy else 0
+
+    def costs(self, genotype: Genotype) -> Costs:
+        """Those of the table; the latency is that of the device."""
+        found = self.table.costs(genotype)
+        return found | ({"latency": found[self.what.device]} if self.what.device else {})
+
+    def evaluate(self, job: Job) -> Measured:
+        """One training or the mean."""
+        if not self.what.noisy:
+            return Measured(self.table.score(job.genotype))
+        shown = drawn(self.what.seed, str(job.genotype), self.table.seeds)
+        unseen = [seed for seed in range(self.table.seeds) if seed != shown]
+        column = unseen[job.seed % FRESH % 1000] if job.seed >= FRESH else shown
+        return Measured(self.table.score(job.genotype, column))
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A zero-cost proxy of the untrained network, by its name."""
+
+    kind: ClassVar[str] = "proxy"
+    name: str
+
+    def objective(self, space: Space, costing: Costing) -> Objective:
+        raise NotImplementedError

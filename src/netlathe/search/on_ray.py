@@ -1,0 +1,78 @@
+"""The crew on Ray (`cluster` extra): the same jobs on actors of a cluster, or of one that is started here.
+
+All machines need the data, the files that are named and the folder of the search under the same paths (a shared file
+system). https://docs.ray.io/en/latest/ray-core/actors.html
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.search.trial import Job, Report
+from netlathe.search.worker import Evaluator
+
+
+class OnRay:
+    """Actors, one a worker. `address` empty: a cluster of this machine that lives as long as the search."""
+
+    inline = False
+
+    def __init__(self, size: int, spec: Mapping[str, Any], *, threads: int = 1, address: str = "") -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtra("ray", "cluster") from error
+        self.ray, self.size, self.spec = ray, size, dict(spec)
+        self.started = not ray.is_initialized()
+        if self.started:
+            quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+            try:
+                if address:
+                    ray.init(address=address, **quiet)
+                else:
+                    ray.init(num_cpus=size * threads, **quiet)
+            except ConnectionError as error:
+                hint = "`ray start --head` prints the address of a cluster; without one, --ray starts it here"
+                raise NetlatheError(f"no Ray cluster answers at {address!r}", code="search.ray", hint=hint) from error
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
+        self.make = ray.remote(num_cpus=threads, max_restarts=0, runtime_env=environment)(Evaluator)
+        self.actors: list[Any] = [None] * size
+        self.jobs: dict[int, tuple[Any, Job]] = {}  # by actor: the reference to its report, and what it is at
+
+    @property
+    def free(self) -> int:
+        return self.size - len(self.jobs)
+
+    def begin(self, job: Job) -> None:
+        i = next(i for i in range(self.size) if i not in self.jobs)
+        if self.actors[i] is None:
+            self.actors[i] = self.make.remote(self.spec)
+        self.jobs[i] = self.actors[i].evaluate.remote(job), job
+
+    def wait(self, seconds: float | None = None) -> list[Report]:
+        places = {reference: i for i, (reference, _) in self.jobs.items()}
+        ready, _ = self.ray.wait(list(places), num_returns=1, timeout=seconds)
+        found = []
+        for reference in ready:
+            i = places[reference]
+            _, job = self.jobs.pop(i)
+            try:
+                found.append(self.ray.get(reference))
+            except self.ray.exceptions.RayError as error:
+                found.append(Report(job.number, died=f"the Ray worker died: {type(error).__name__}"))
+                with suppress(Exception):
+                    self.ray.kill(self.actors[i])
+                self.actors[i] = None
+        return found
+
+    def close(self) -> None:
+        for actor in filter(None, self.actors):
+            with suppress(Exception):
+                self.ray.kill(actor)
+        self.actors, self.jobs = [None] * self.size, {}
+        if self.started:
+            self.ray.shutdown()

@@ -1,0 +1,220 @@
+"""The store of a search: one SQLite file in its folder, where every trial lies with its seed, costs and curve.
+
+What is committed survives a kill of any process (the write-ahead log is complete or absent); after an expensive trial
+the log also reaches the disk, for a power cut. One driver at a time writes: it holds a lock of the operating system,
+which a killed process gives back by itself. Anyone may read meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import inf, isnan
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from netlathe.errors import NetlatheError
+from netlathe.search.trial import State, Trial
+
+FILE, LOCK = "search.db", "search.lock"
+VERSION = 1
+APPLICATION = 0x4E4C5345  # "NLSE": what SQLite files of searches say they are
+EXPENSIVE_S = 1.0  # a trial of this length is worth waiting for the disk
+
+SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE trials (
+  number INTEGER PRIMARY KEY, genotype TEXT NOT NULL, rung INTEGER, tag INTEGER NOT NULL, key TEXT NOT NULL,
+  seed INTEGER NOT NULL, asked INTEGER NOT NULL, state TEXT NOT NULL, told INTEGER, same_as INTEGER,
+  attempts INTEGER NOT NULL, score REAL, costs TEXT NOT NULL, arch TEXT NOT NULL, curve TEXT NOT NULL,
+  error TEXT NOT NULL, host TEXT NOT NULL, worker TEXT NOT NULL, lease TEXT NOT NULL, started REAL,
+  seconds REAL NOT NULL);
+CREATE TABLE waits (asked INTEGER PRIMARY KEY);
+CREATE TABLE finals (
+  number INTEGER NOT NULL, seed INTEGER NOT NULL, score REAL, test REAL, error TEXT NOT NULL, seconds REAL NOT NULL,
+  PRIMARY KEY (number, seed));
+"""
+COLUMNS = (
+    *("number", "genotype", "rung", "tag", "key", "seed", "asked", "state", "told", "same_as", "attempts", "score"),
+    *("costs", "arch", "curve", "error", "host", "worker", "lease", "started", "seconds"),
+)
+WRITE = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * len(COLUMNS))})"
+
+
+class Store:
+    """The trials of a folder. Opened to write, it holds the lock of the folder until it is closed."""
+
+    def __init__(self, folder: Path, *, write: bool) -> None:
+        """Raises NetlatheError for a folder without a search, a foreign file, another version, a second driver."""
+        self.folder, self.path = folder, folder / FILE
+        self.lock: IO[str] | None = None
+        if write:
+            make_folder(folder)
+            self.lock = locked(folder / LOCK)
+        elif not self.path.exists():
+            hint = "netlathe search run SPACE -o FOLDER starts one"
+            raise NetlatheError("there is no search in this folder", code="store.missing", path=str(folder), hint=hint)
+        try:
+            self.db = opened(self.path, write)
+        except BaseException:
+            self.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file and the lock back."""
+        self.db.close()
+        self.release()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
+
+    def facts(self) -> dict[str, Any]:
+        """What the search is: its description, and how it ended."""
+        return {name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM facts")}
+
+    def note(self, **facts: Any) -> None:
+        """Write facts."""
+        rows = [(name, json.dumps(value)) for name, value in facts.items()]
+        self.db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+
+    def trials(self) -> list[Trial]:
+        """All trials in the order in which they were proposed."""
+        return [trial_of(row) for row in self.db.execute("SELECT * FROM trials ORDER BY number")]
+
+    def waits(self) -> list[int]:
+        """The places, among asks and tells, of asks that a strategy did not answer: it wanted a tell first."""
+        return [asked for (asked,) in self.db.execute("SELECT asked FROM waits ORDER BY asked")]
+
+    def write(self, *trials: Trial, waits: Sequence[int] = ()) -> None:
+        """Write trials as they are now: all of them or, if this process dies, none."""
+        with self.together():
+            self.db.executemany(WRITE, [row_of(trial) for trial in trials])
+            if waits:
+                self.db.executemany("INSERT INTO waits VALUES (?)", [(wait,) for wait in waits])
+        if any(trial.told is not None and trial.seconds >= EXPENSIVE_S for trial in trials):
+            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # syncs the log, then the file
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def finals(self) -> list[dict[str, Any]]:
+        """The trainings of winners on fresh seeds: trial number, seed, score, test, error, seconds."""
+        names = ("number", "seed", "score", "test", "error", "seconds")
+        rows = self.db.execute("SELECT * FROM finals ORDER BY number, seed")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def keep_final(
+        self, number: int, seed: int, score: float | None, test: float | None, error: str, seconds: float
+    ) -> None:
+        """Write one of them."""
+        row = (number, seed, score, test, error, seconds)
+        self.db.execute("INSERT OR REPLACE INTO finals VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def make_folder(folder: Path) -> None:
+    """Raises NetlatheError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
+
+
+def locked(path: Path) -> IO[str]:
+    """The lock of a folder. Raises NetlatheError, naming the owner, where another driver has it."""
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise NetlatheError(
+            f"{owner} is searching in this folder",
+            code="store.locked",
+            path=str(path.parent),
+            hint="wait for it or end it; `netlathe search show` may look meanwhile",
+        ) from None
+    file.truncate(0)  # whoever was here before has ended, or was killed
+    file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},")
+    file.flush()
+    return file
+
+
+def opened(path: Path, write: bool) -> sqlite3.Connection:
+    """The file, checked; made where it is to be written and is absent."""
+    try:
+        target = path.absolute().as_uri() + ("" if write else "?mode=ro")
+        db = sqlite3.connect(target, uri=True, isolation_level=None, timeout=10)
+        application, version, tables = (
+            db.execute(query).fetchone()[0]
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
+        )
+    except sqlite3.DatabaseError as error:
+        raise foreign(path, str(error)) from None
+    if write and tables == 0 and application == 0:
+        db.executescript(
+            f"PRAGMA journal_mode=WAL; BEGIN; PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};"
+            f"{SCHEMA} COMMIT;"
+        )
+    elif application != APPLICATION:
+        db.close()
+        raise foreign(path, "another program made it")
+    elif version != VERSION:
+        db.close()
+        raise NetlatheError(
+            f"this search was stored as version {version}, and this Netlathe reads version {VERSION}",
+            code="store.version",
+            path=str(path),
+            hint=f"use the Netlathe that made it{' (a newer one)' * (version > VERSION)}, or another folder with -o",
+        )
+    db.execute("PRAGMA synchronous=NORMAL")
+    return db
+
+
+def foreign(path: Path, why: str) -> NetlatheError:
+    """An error for a file that is no store."""
+    hint = "give another folder with -o"
+    return NetlatheError(f"this file is no search of Netlathe: {why}", code="store.foreign", path=str(path), hint=hint)
+
+
+def row_of(t: Trial) -> tuple[Any, ...]:
+    """The columns of a trial. SQLite has no infinity that every reader knows, so no score is NULL."""
+    score = None if t.score == -inf or isnan(t.score) else t.score
+    return (
+        *(t.number, json.dumps(t.genotype), t.rung, t.tag, t.key, t.seed, t.asked, t.state.value, t.told, t.same_as),
+        *(t.attempts, score, json.dumps(t.costs), t.arch, json.dumps(t.curve), t.error, t.host, t.worker, t.lease),
+        *(t.started, t.seconds),
+    )
+
+
+def trial_of(row: tuple[Any, ...]) -> Trial:
+    """A row as a trial."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    for name in ("genotype", "costs", "curve"):
+        values[name] = json.loads(values[name])
+    score = -inf if values["score"] is None else values["score"]
+    return Trial(**values | {"genotype": tuple(values["genotype"]), "state": State(values["state"]), "score": score})

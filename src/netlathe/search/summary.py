@@ -1,0 +1,110 @@
+"""What the trials of a search say: the best, the front, what failed and why, how much was infeasible or known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import inf, sqrt
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from netlathe.search.trial import State, Trial
+
+COSTS = ("latency", "macs", "size", "memory")  # what the front is about, where it is known
+
+
+class Final(NamedTuple):
+    """A winner on fresh seeds. `gap` is the winner's curse: what the search said beyond what unseen seeds say."""
+
+    number: int
+    scores: tuple[float, ...]
+    tests: tuple[float, ...]
+    searched: float
+
+    @property
+    def score(self) -> float:
+        return mean(self.scores)
+
+    @property
+    def test(self) -> float | None:
+        return mean(self.tests) if self.tests else None
+
+    @property
+    def gap(self) -> float:
+        return self.searched - self.score
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the seeds."""
+        return stdev(self.scores) if len(self.scores) > 1 else None
+
+    def half(self) -> float | None:
+        """Half the 95 % interval of the mean over seeds (Student's t); None for one seed."""
+        if self.spread is None:
+            return None
+        return T975[min(len(self.scores) - 1, len(T975)) - 1] * self.spread / sqrt(len(self.scores))
+
+
+# Student's t, 97.5 %, for 1, 2, ... degrees of freedom; the last one for more.
+T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+
+
+def whole(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that finished on the highest rung that any reached, best first; of equals the earlier one."""
+    done = [trial for trial in trials if trial.state is State.DONE and trial.score > -inf]
+    top = max((rung(trial) for trial in done), default=0.0)
+    return sorted((trial for trial in done if rung(trial) == top), key=lambda trial: (-trial.score, trial.number))
+
+
+def rung(trial: Trial) -> float:
+    """How high; the whole evaluation is the highest."""
+    return inf if trial.rung is None else trial.rung
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The best whole evaluation."""
+    return next(iter(whole(trials)), None)
+
+
+def front(trials: Sequence[Trial], costs: Sequence[str] = COSTS) -> list[Trial]:
+    """The trials that no other beats in score and all costs that are known of all; best first."""
+    found = whole(trials)
+    names = [name for name in costs if found and all(name in trial.costs for trial in found)]
+
+    def place(trial: Trial) -> tuple[float, ...]:
+        return (-trial.score, *(trial.costs[name] for name in names))
+
+    def beaten(trial: Trial) -> bool:
+        here = place(trial)
+        return any(
+            (there := place(other)) != here and all(x <= y for x, y in zip(there, here, strict=True)) for other in found
+        )
+
+    return [trial for trial in found if not beaten(trial)] if names else found[:1]
+
+
+def counts(trials: Sequence[Trial]) -> dict[str, int]:
+    """How many trials ended how."""
+    found = Counter(trial.state.value for trial in trials)
+    return {state.value: found[state.value] for state in State if found[state.value]}
+
+
+def failures(trials: Sequence[Trial]) -> dict[str, int]:
+    """Why trials failed, the most frequent reason first."""
+    return dict(Counter(trial.error for trial in trials if trial.state is State.FAILED).most_common())
+
+
+def final_of(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> Final | None:
+    """The finished trainings of a winner on fresh seeds."""
+    rows = [row for row in finals if row["number"] == number and row["score"] is not None]
+    if not rows:
+        return None
+    tests = tuple(row["test"] for row in rows if row["test"] is not None)
+    return Final(number, tuple(row["score"] for row in rows), tests, trials[number].score)
+
+
+def winner(trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> Trial | None:
+    """The trial with the best mean over fresh seeds; without any, the best of the search."""
+    found = [one for row in finals if (one := final_of(row["number"], trials, finals)) is not None]
+    tested = [one for one in found if one.tests] or found
+    return trials[max(tested, key=lambda one: one.score).number] if tested else best(trials)

@@ -1,0 +1,203 @@
+"""The accuracy of a network after a short, whole schedule of a recipe, on the validation images.
+
+A fraction of the whole evaluation is a schedule of its own, as long as that fraction and annealed to its end: on a
+higher rung the learning rate comes up again, from the weights of the rung below. The search never sees the test images:
+an objective does not hold them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from netlathe.arch.network import Network
+from netlathe.errors import NetlatheError
+from netlathe.reshape.classes import for_images
+from netlathe.search.costing import Costing
+from netlathe.search.objective import MANY, Objective, timing
+from netlathe.search.trial import Costs, Genotype, Job, Measured
+
+if TYPE_CHECKING:
+    from netlathe.search.space import Space
+    from netlathe.train.images import ImageSet, Splits
+    from netlathe.train.recipe import Recipe
+
+SUBSET = 0  # the seed of the part of the training images: the same images for every trial
+
+
+@dataclass(frozen=True)
+class Training:
+    """The data of the objective. `images` is the key of the training images, which a resumed search finds again."""
+
+    kind: ClassVar[str] = "train"
+    data: str
+    recipe: dict[str, Any] = field(hash=False)  # resolved: every field
+    epochs: float
+    classes: int
+    channels: int
+    images: str
+    fraction: float = 1.0  # of the training images
+    precision: str = "fp32"  # a policy that is fixed: measuring for the fastest one would make trials differ by chance
+    threads: int = 1
+
+    def objective(self, space: Space, costing: Costing) -> Objective:
+        """Loads images only when the first trial is trained."""
+        return Trained(self, space, costing)
+
+
+def training(
+    data: str,
+    recipe: Recipe,
+    space: Space,
+    *,
+    epochs: float | None = None,
+    fraction: float = 1.0,
+    precision: str = "fp32",
+    threads: int = 1,
+) -> Training:
+    """The description for a source of images, decoded and counted now. `epochs` None is the recipe's."""
+    from netlathe.train.recipefile import resolved
+
+    document = resolved(recipe)
+    splits = images_of(data, side(document, space))
+    channels = splits.train.pixels.shape[-1]
+    return Training(
+        data=data,
+        recipe=document,
+        epochs=recipe.epochs if epochs is None else epochs,
+        classes=len(splits.train.classes),
+        channels=channels,
+        images=splits.train.key,
+        fraction=fraction,
+        precision=precision,
+        threads=threads,
+    )
+
+
+def side(recipe: Mapping[str, Any], space: Space) -> int:
+    """The pixels that the images need: of the finest resolution that is trained or tested."""
+    tested, crop = int(recipe["evaluate"]["resolution"]), float(recipe["evaluate"]["crop"])
+    if space.resolutions:
+        return ceil(max(space.resolutions) / crop)
+    return max(int(recipe["resolution"]), ceil(tested / crop))
+
+
+def images_of(data: str, size: int) -> Splits:
+    """The images of a source."""
+    from netlathe.train.images import load
+
+    return load(data, size=size)
+
+
+class Trained:
+    """Trains every trial in a folder of its own, which goes on where a kill stopped it."""
+
+    fresh = MANY
+
+    def __init__(self, what: Training, space: Space, costing: Costing) -> None:
+        self.what, self.space, self.costing, self.hopeful = what, space, costing, costing.measures
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The images to learn from and to decide on; the test images are not among them."""
+        from netlathe.train.study.subset import part
+
+        what = self.what
+        found = images_of(what.data, side(what.recipe, self.space))
+        if found.train.key != what.images:
+            hint = "give back the images that the search began with, or search in another folder"
+            raise NetlatheError("these are other images than before", code="search.data", path=what.data, hint=hint)
+        return part(replace(found, test=None), what.fraction, SUBSET)
+
+    def network(self, genotype: Genotype) -> Network:
+        """The network for the images: at its own resolution where the space decides it, else at the recipe's."""
+        found, what = self.space.decode(genotype), self.what
+        resolution = found.input[-1] if self.space.resolutions else int(what.recipe["evaluate"]["resolution"])
+        return for_images(found, classes=what.classes, channels=what.channels, resolution=resolution)
+
+    def recipe(self, genotype: Genotype) -> Recipe:
+        """The recipe at the resolution of the network."""
+        from netlathe.train.recipecheck import from_dict
+        from netlathe.train.recipefile import set_fields
+
+        recipe = from_dict(self.what.recipe)
+        if not self.space.resolutions:
+            return recipe
+        px = self.network(genotype).input[-1]
+        return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}"])
+
+    def costs(self, genotype: Genotype) -> Costs:
+        """Of the network for these images."""
+        return self.costing.costs(self.network(genotype))
+
+    def evaluate(self, job: Job) -> Measured:
+        """Measure its latency where one is asked for, then train it."""
+        from netlathe.train.export import read_weights
+        from netlathe.train.metrics import read
+        from netlathe.train.run import train
+
+        network, folder = self.network(job.genotype), Path(job.folder)
+        found = timing(self.costing, network)
+        if found.broken:
+            return found
+        result = train(
+            network,
+            self.splits,
+            self.recipe(job.genotype),
+            folder,
+            seed=job.seed,
+            epochs=self.what.epochs * job.fraction,
+            weights=read_weights(Path(job.before)) if job.before else None,
+            precision=self.what.precision,
+            threads=self.what.threads,
+        )
+        assert result.validation is not None
+        events = [event for event in read(folder) if event["event"] == "evaluation"]
+        curve = tuple({name: event[name] for name in ("epoch", "accuracy", "loss")} for event in events)
+        tidy(folder)
+        return found._replace(score=100 * result.validation, costs=found.costs, curve=curve)
+
+    def remeasured(self, genotype: Genotype) -> Costs:
+        """Costs with a latency that a claim can rest on: of several fresh processes."""
+        from netlathe.bench.measure import HEADLINE
+
+        return self.costing.measured(self.network(genotype), HEADLINE)[0]
+
+    def tested(self, genotype: Genotype, folder: Path) -> float:
+        """The accuracy of a finished training on the test images, %: asked once, of the winner's final trainings."""
+        return 100 * float(self.right(genotype, folder, test_images(self.what, self.space)).mean())
+
+    def right(self, genotype: Genotype, folder: Path, images: ImageSet) -> Any:
+        """Which images a finished training gets right."""
+        from netlathe.train.evaluate import normal_of, right_of
+
+        return right_of(folder, images, self.recipe(genotype), normal_of(self.splits.train))
+
+
+def test_images(what: Training, space: Space) -> ImageSet:
+    """The held-out images. Raises NetlatheError where the source has none."""
+    found = images_of(what.data, side(what.recipe, space)).test
+    if found is None or not len(found):
+        raise NetlatheError("there are no test images", code="search.data", path=what.data)
+    return found
+
+
+def tidy(folder: Path) -> None:
+    """Without the checkpoints of a finished training."""
+    from netlathe.train.checkpoint import SLOTS
+
+    for slot in SLOTS:
+        with suppress(OSError):
+            (folder / slot).unlink()
+
+
+def drop(folders: Sequence[Path]) -> None:
+    """Remove trainings that nobody starts from any more."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""What a search is: JSON values that any process can make the space, the strategy and the objective of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from netlathe.errors import NetlatheError
+from netlathe.search.costing import Costing, Where, budget_of
+from netlathe.search.objective import Objective, from_data
+
+if TYPE_CHECKING:
+    from netlathe.choose.budget import Budget
+    from netlathe.search.space import Space
+
+FREE = ("evaluations", "final_seeds", "final_top")  # what a search may go on with changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked for.
+
+    `space` is a name with choices (`macro`, `around:resnet20`) or `file.py:function`; `objective` the data of a
+    description (`objective.to_data`); `limits` as written (latency = "5ms"). `evaluations` counts whole evaluations: a
+    lower rung counts its fraction, what is infeasible nothing, and a repeat nothing unless `bill_repeats`.
+    """
+
+    space: str
+    strategy: str
+    objective: dict[str, Any]
+    evaluations: int
+    options: dict[str, Any] = field(default_factory=dict)  # of the strategy
+    limits: dict[str, str] = field(default_factory=dict)
+    where: dict[str, Any] = field(default_factory=lambda: asdict(Where()))
+    seed: int = 0
+    bill_repeats: bool = False
+    final_seeds: int = 3
+    final_top: int = 1
+
+
+class Built(NamedTuple):
+    """What a wish stands for."""
+
+    space: Space
+    objective: Objective
+    budget: Budget
+
+
+def built(wish: Wish, folder: Path) -> Built:
+    """Raises NetlatheError for names and units that are wrong."""
+    space = space_of(wish.space)
+    costing = Costing(budget_of(wish.limits), Where(**wish.where), folder / "bench.lock")
+    objective = from_data(wish.objective).objective(space, costing)
+    return Built(getattr(objective, "space", space), objective, costing.budget)
+
+
+def space_of(text: str) -> Space:
+    """The space that a text names: a name with choices, or file.py:function, which returns a Space or a Network.
+
+    Raises NetlatheError for anything else.
+    """
+    from netlathe.arch.network import Network
+    from netlathe.arch.node import Node
+    from netlathe.load import made_by, pairs
+    from netlathe.search import spaces
+    from netlathe.search.space import Space
+
+    file, _, function = text.rpartition(":")
+    if file.endswith(".py"):
+        made = made_by(Path(file), function)
+        if isinstance(made, Node):
+            made = Network(function, made)
+        found = Space(made.name, made) if isinstance(made, Network) else made
+        if not isinstance(found, Space):
+            raise NetlatheError(
+                f"{function}() returned {type(made).__name__}, not a Space, a Network or an expression",
+                code="search.space",
+                path=file,
+            )
+        return found
+    name, sign, choices = text.partition(":")
+    if name == "around" and sign:
+        net, _, choices = choices.partition(":")
+        return spaces.get(f"around:{net}", **pairs(choices, text))
+    return spaces.get(name, **pairs(choices, text))
+
+
+def from_document(document: Mapping[str, Any]) -> Wish:
+    """A wish from its JSON values."""
+    return Wish(**document)
+
+
+def refuse_other(old: Mapping[str, Any], wish: Wish, folder: Path) -> None:
+    """Raise NetlatheError where a folder holds a search of something else, saying what differs."""
+    new = asdict(wish)
+    differing = [name for name in new if name not in FREE and old.get(name) != new[name]]
+    if differing:
+        said = ", ".join(f"{name} ({difference(old.get(name), new[name])})" for name in differing)
+        raise NetlatheError(
+            f"this folder holds another search: other {said}",
+            code="search.other_run",
+            path=str(folder),
+            hint="give another folder with -o; `netlathe search run --resume -o FOLDER` goes on with what is there",
+        )
+
+
+def difference(old: Any, new: Any) -> str:
+    """Where two settings differ; of tables only the fields that do."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        return "; ".join(f"{name}: {difference(old.get(name), new.get(name))}" for name in names)
+    return f"{old} there, {new} now"
