@@ -1,0 +1,326 @@
+"""A search survives whatever ends it, records whatever goes wrong, and pays for nothing twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import searchable
+from searchable import FILE, wish
+
+from netlathe.errors import Infeasible, NetlatheError
+from netlathe.search.objective import Called, from_data, to_data
+from netlathe.search.run import Found, require_best, search
+from netlathe.search.store import Store
+from netlathe.search.summary import best, front, whole
+from netlathe.search.trial import State, Trial
+from netlathe.search.wish import built, space_of
+
+CLI = [sys.executable, "-m", "netlathe", "search", "run"]
+
+
+def command(out: Path, function: str = "slow", *more: str) -> list[str]:
+    goal = ["--objective", f"{FILE}:{function}", "--option", "population=6", "--option", "sample=3"]
+    return [*CLI, f"{FILE}:space", *goal, "--evaluations", "20", "--final-seeds", "0", *more, "-o", str(out)]
+
+
+def history(folder: Path) -> list[tuple[Any, ...]]:
+    """What a search did, in which order, without times and processes."""
+    with Store(folder, write=False) as store:
+        return [
+            (t.number, t.genotype, t.key, t.seed, t.state, t.score, t.same_as, t.costs, t.error, t.asked, t.told)
+            for t in store.trials()
+        ]
+
+
+def paid(folder: Path) -> list[str]:
+    """A line for every evaluation that was begun."""
+    return (folder / "evaluated.txt").read_text().splitlines()
+
+
+def killed_at_random(words: list[str], folder: Path, kills: int, longest_s: float) -> int:
+    """Start a search and kill its driver, again and again; how often it was alive to be killed."""
+    dice, done = random.Random(), 0
+    for _ in range(kills):
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (folder / "search.db").exists():
+            time.sleep(0.02)
+        time.sleep(dice.uniform(0.0, longest_s))
+        process.send_signal(signal.SIGKILL)
+        done += process.wait() == -signal.SIGKILL
+    return done
+
+
+def test_a_search_that_is_killed_again_and_again_has_the_history_of_one_that_was_not(tmp_path: Path) -> None:
+    whole_, broken = tmp_path / "whole", tmp_path / "broken"
+    search(wish("slow"), whole_)
+    assert killed_at_random(command(broken, "slow", "--workers", "0"), broken, 3, 0.5)
+    search(wish("slow"), broken)
+    assert history(broken) == history(whole_)
+    assert (broken / "best.json").read_bytes() == (whole_ / "best.json").read_bytes()
+    assert len(set(paid(whole_))) == len(paid(whole_)) == 20
+    assert len(paid(broken)) <= 20 + 3  # only what was open when it was killed is evaluated again
+
+
+def test_with_several_workers_a_killed_search_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+    words = [*command(tmp_path, "slow", "--workers", "3"), "--strategy", "local"]  # it often waits for what is open
+    words = [word for word in words if word not in ("--option", "population=6", "sample=3")]
+    kills = killed_at_random(words, tmp_path, 2, 1.5)
+    before = history(tmp_path)
+    found = search(wish("slow", strategy="local", options={}), tmp_path, workers=3)
+    done = [t for t in found.trials if t.state is State.DONE]
+    assert len(done) == 20
+    assert len({t.key for t in done}) == 20
+    assert len(paid(tmp_path)) <= 20 + 3 * kills
+    after = history(tmp_path)
+    told = {row[0]: row for row in before if row[-1] is not None}
+    assert all(after[number] == row for number, row in told.items())
+    assert len({row[-1] for row in after} | {row[-2] for row in after}) == 2 * len(after)  # one order of all
+
+
+def test_nothing_of_a_finished_search_is_done_again_and_a_longer_one_goes_on_from_it(tmp_path: Path) -> None:
+    search(wish("slow", evaluations=10), tmp_path)
+    first = history(tmp_path)
+    again = search(wish("slow", evaluations=10), tmp_path)
+    assert again.ended == "10 evaluations are used up"
+    assert history(tmp_path) == first
+    search(wish("slow", evaluations=12), tmp_path)
+    assert history(tmp_path)[: len(first)] == first
+    assert len(paid(tmp_path)) == 12
+    search(wish("slow", evaluations=12), tmp_path / "at-once")
+    assert history(tmp_path / "at-once") == history(tmp_path)
+
+
+def test_trials_that_crash_are_not_a_number_or_find_no_memory_are_recorded_and_the_search_goes_on(
+    tmp_path: Path,
+) -> None:
+    found = search(wish("moody", strategy="random", options={}, evaluations=100), tmp_path)
+    assert found.ended == "all 64 networks of the space were proposed"
+    by_error: dict[str, int] = {}
+    for trial in found.trials:
+        if trial.state is State.FAILED:
+            by_error[trial.error] = by_error.get(trial.error, 0) + 1
+            assert trial.score == -np.inf
+    assert by_error == {
+        "the score is not a number": 16,
+        "ZeroDivisionError: a crash on purpose": 16,
+        "out of memory: no room on purpose": 8,
+    }
+    assert sum(t.state is State.DONE for t in found.trials) == 24
+    assert found.best is not None
+    assert searchable.widths(space_of(f"{FILE}:space").decode(found.best.genotype)) == (16, 8, 32)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_tried_once_more(tmp_path: Path) -> None:
+    found = search(wish("deadly", strategy="random", options={}, evaluations=8), tmp_path, workers=2)
+    paid_for = paid(tmp_path)
+    space = space_of(f"{FILE}:space")
+    for trial in found.trials:
+        first, _, third = searchable.widths(space.decode(trial.genotype))
+        tries = paid_for.count(str(searchable.widths(space.decode(trial.genotype))))
+        if first == 4:
+            assert (trial.state, tries) == (State.FAILED, 2)
+            assert trial.error == "the worker was killed by SIGKILL (out of memory?)"
+        else:
+            assert (trial.state, tries) == (State.DONE, 2 if third > 8 else 1)
+    assert {trial.attempts for trial in found.trials} >= {1, 2}
+
+
+def test_a_mistake_that_fails_every_trial_ends_the_search_at_once(tmp_path: Path) -> None:
+    with pytest.raises(NetlatheError, match="the first 5 trials all failed: OSError: the disk is on fire"):
+        search(wish("broken"), tmp_path)
+
+
+def test_the_winner_is_evaluated_on_fresh_seeds_and_the_curse_is_told(tmp_path: Path) -> None:
+    found = search(wish("seeded", final_seeds=5, evaluations=30), tmp_path)
+    assert found.final is not None
+    assert found.best is not None
+    assert len(found.final.scores) == 5
+    assert found.final.searched == max(t.score for t in found.trials)
+    clean = searchable.score(space_of(f"{FILE}:space").decode(found.best.genotype))
+    assert clean <= found.final.score <= clean + 2
+    assert found.final.gap == pytest.approx(found.final.searched - np.mean(found.final.scores))
+    again = search(wish("seeded", final_seeds=5, evaluations=30), tmp_path)
+    assert again.final == found.final
+
+
+def test_the_best_few_may_get_fresh_seeds_and_their_mean_decides(tmp_path: Path) -> None:
+    found = search(wish("seeded", final_seeds=3, final_top=4, evaluations=30), tmp_path)
+    with Store(tmp_path, write=False) as store:
+        rows = store.finals()
+    means = {n: np.mean([row["score"] for row in rows if row["number"] == n]) for n in {r["number"] for r in rows}}
+    assert len(means) == 4
+    assert found.best is not None
+    assert means[found.best.number] == max(means.values())
+
+
+def test_limits_are_kept_and_what_breaks_them_is_never_evaluated(tmp_path: Path) -> None:
+    found = search(wish("slow", limits={"macs": "100k"}), tmp_path)
+    states = {state: [t for t in found.trials if t.state is state] for state in State}
+    assert states[State.DONE]
+    assert states[State.INFEASIBLE]
+    assert all(t.costs["macs"] <= 100_000 for t in states[State.DONE])
+    assert all("macs" in t.error for t in states[State.INFEASIBLE])
+    assert len(paid(tmp_path)) == len(states[State.DONE])
+
+
+def test_limits_that_no_network_keeps_are_refused_with_the_smallest_one_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(Infeasible, match=r"macs cannot be met; the smallest is \[0, 0, 0\] with macs") as raised:
+        search(wish("slow", limits={"macs": "1k", "size": "1MB"}), tmp_path)
+    assert raised.value.exit == 3
+    needed = raised.value.hint.rpartition(" ")[2]
+    assert not (tmp_path / "evaluated.txt").exists()
+    found = search(wish("slow", limits={"macs": needed, "size": "1MB"}), tmp_path)  # what it says really works
+    assert require_best(found).genotype == (0, 0, 0)
+
+
+def test_a_space_without_a_choice_is_no_search(tmp_path: Path) -> None:
+    with pytest.raises(NetlatheError, match="has one network: nothing to search"):
+        search(wish(space=f"{FILE}:single"), tmp_path)
+
+
+def test_a_folder_of_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
+    search(wish(evaluations=3), tmp_path)
+    with pytest.raises(NetlatheError, match=r"other seed \(0 there, 1 now\)"):
+        search(wish(evaluations=3, seed=1), tmp_path)
+    with pytest.raises(NetlatheError, match="unknown strategy"):
+        search(wish(strategy="evolutoin"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_strategy_that_would_propose_something_else_is_noticed(tmp_path: Path) -> None:
+    search(wish(evaluations=5), tmp_path)
+    with Store(tmp_path, write=True) as store:
+        first = store.trials()[0]
+        store.write(replace(first, genotype=tuple((g + 1) % 4 for g in first.genotype)))
+    with pytest.raises(NetlatheError, match="does not propose again what it proposed as trial 0"):
+        search(wish(evaluations=6), tmp_path)
+
+
+def test_the_time_is_kept_and_the_rest_is_done_later(tmp_path: Path) -> None:
+    start = time.monotonic()
+    found = search(wish("slow", strategy="random", options={}, evaluations=60), tmp_path, seconds=0.8)
+    assert time.monotonic() - start < 2.5
+    assert found.ended == "the time is up"
+    assert 0 < len(paid(tmp_path)) < 60
+    whole_ = search(wish("slow", strategy="random", options={}, evaluations=60), tmp_path)
+    assert whole_.ended == "60 evaluations are used up"
+    assert len(paid(tmp_path)) == 60
+
+
+@pytest.mark.parametrize("strategy", ["local", "asha", "halving", "pareto", "reinforce"])
+def test_every_kind_of_strategy_is_replayed_after_it_was_interrupted(strategy: str, tmp_path: Path) -> None:
+    asked = wish("slow", strategy=strategy, options={}, evaluations=9)
+    for seconds in (0.3, 0.3, None):
+        found = search(asked, tmp_path / "parts", seconds=seconds)
+    search(asked, tmp_path / "at-once")
+    assert history(tmp_path / "parts") == history(tmp_path / "at-once")
+    assert found.best is not None
+
+
+def test_rungs_cost_their_fraction_and_start_from_the_rung_below(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from netlathe.search.trained import training
+    from netlathe.train.recipefile import load
+
+    space = space_of(f"{FILE}:space")
+    recipe = load("digits", ["resolution=8", "evaluate.resolution=8", "schedule.warmup=0"])
+    objective = to_data(training("digits", recipe, space, epochs=2, fraction=0.2))
+    asked = wish(strategy="halving", options={"eta": 2, "rungs": 2, "networks": 2}, objective=objective, evaluations=2)
+    found = search(replace(asked, final_seeds=1), tmp_path)
+    low, high = ([t for t in found.trials if t.rung == rung] for rung in (0, 1))
+    assert (len(low), len(high)) == (2, 1)
+    assert high[0].genotype == max(low, key=lambda t: t.score).genotype
+    result = (tmp_path / "trials" / f"{high[0].number:05d}" / "result.json").read_text()
+    assert '"start": "given weights"' in result
+    assert [round(t.curve[-1]["epoch"]) for t in (low[0], high[0])] == [1, 2]
+    assert found.final is not None
+    assert len(found.final.tests) == 1  # the test images were looked at for the winner alone
+    assert '"test": null' in result
+    assert found.network is not None
+    assert found.network.input == (1, 8, 8)
+
+
+def test_objectives_are_data_that_makes_them_again() -> None:
+    description = Called(f"{FILE}:score")
+    assert from_data(to_data(description)) == description
+    with pytest.raises(NetlatheError, match="unknown kind of objective 'trian'"):
+        from_data({"kind": "trian"})
+    with pytest.raises(NetlatheError, match="unknown field of the objective call 'funtion'"):
+        from_data({"kind": "call", "funtion": "x.py:f"})
+
+
+def test_costs_are_those_of_the_network_itself(tmp_path: Path) -> None:
+    what = built(wish(), tmp_path)
+    graph = what.space.decode((1, 2, 3)).graph()
+    assert what.objective.costs((1, 2, 3))["macs"] == sum(op.macs for op in graph.ops)
+
+
+def trial(number: int, score: float, state: State = State.DONE, rung: int | None = None, **costs: float) -> Trial:
+    return Trial(number, (number,), rung, 0, str(number), 0, 0, state, score=score, costs=costs)
+
+
+def test_the_best_is_of_the_highest_rung_and_the_front_is_of_those_that_nothing_beats() -> None:
+    some = [trial(0, 9.0, rung=0), trial(1, 5.0, rung=1), trial(2, 6.0, rung=1), trial(3, 7.0, State.FAILED, 1)]
+    assert [t.number for t in whole(some)] == [2, 1]
+    top = best(some)
+    assert top is not None
+    assert top.number == 2
+    costly = [trial(0, 9.0, macs=5), trial(1, 8.0, macs=5), trial(2, 7.0, macs=3), trial(3, 6.0, macs=4)]
+    assert [t.number for t in front(costly)] == [0, 2]
+
+
+def test_ctrl_c_keeps_everything_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path, "slow", "--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "evaluated.txt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"netlathe search run --resume -o {tmp_path} --workers 1" in said
+    done = subprocess.run([*CLI, "--resume", "-o", str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "20 done" in done.stdout
+
+
+def ray_search(tmp_path: Path, function: str, evaluations: int) -> Found:
+    return search(wish(function, strategy="random", options={}, evaluations=evaluations), tmp_path, workers=2, ray="")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_the_same_search_on_ray_with_workers_that_are_killed(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    found = ray_search(tmp_path, "deadly", 8)
+    space = space_of(f"{FILE}:space")
+    for t in found.trials:
+        first = searchable.widths(space.decode(t.genotype))[0]
+        assert t.state is (State.FAILED if first == 4 else State.DONE)
+    assert {t.attempts for t in found.trials} >= {1, 2}
+    assert len({t.worker for t in found.trials if t.state is State.DONE}) >= 2
+
+
+@pytest.mark.slow
+def test_a_driver_on_ray_that_is_killed_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    words = command(tmp_path, "slow", "--workers", "2", "--ray")
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "evaluated.txt").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = subprocess.run([*CLI, "--resume", "-o", str(tmp_path), "--workers", "2", "--ray"], timeout=200, check=True)
+    assert done.returncode == 0
+    with Store(tmp_path, write=False) as store:
+        keys = [t.key for t in store.trials() if t.state is State.DONE]
+    assert len(keys) == len(set(keys)) == 20
