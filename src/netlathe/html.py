@@ -29,7 +29,8 @@ p{margin:.4rem 0}.dim{color:var(--dim)}.small{font-size:.875rem}a{color:var(--li
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9375rem}
 th,td{padding:.35rem .65rem;text-align:right;border-bottom:1px solid var(--line);overflow-wrap:normal}
 tr:last-child>*{border-bottom:0}th{font-weight:600;text-align:right}
-td{white-space:nowrap}th:first-child,td:first-child{text-align:left}td.text{text-align:left}
+td{white-space:nowrap}th:first-child,td:first-child,.text{text-align:left}tbody th{font-weight:500}
+.wide thead th{position:sticky;top:0;background:var(--paper);z-index:1}
 .matrix{width:auto;min-width:100%}.matrix td{text-align:center;min-width:3rem}
 .matrix th:first-child{position:sticky;left:0;background:var(--paper);max-width:9rem}
 .matrix thead th{vertical-align:bottom;text-align:center;max-width:7rem}
@@ -102,21 +103,38 @@ def paragraph(*parts: object, class_: str | None = None) -> Html:
 def pairs(rows: Iterable[tuple[str, object]]) -> Html:
     """Names and values; those without a value are left out."""
     kept = [(name, value) for name, value in rows if value not in (None, "", ())]
-    return tag("dl", *(tag("dt", name) + tag("dd", value) for name, value in kept)) if kept else Html("")
+    return (
+        tag("dl", *(part for name, value in kept for part in (tag("dt", name), tag("dd", value)))) if kept else Html("")
+    )
 
 
 def table(heads: Sequence[object], rows: Iterable[Sequence[object]], kind: str | None = None, said: str = "") -> Html:
     """A table that scrolls on its own; the first cell of a row names it. A cell that is a <td> keeps its attributes."""
-    top = join((tag("th", name, scope="col") for name in heads), "")
-    body = join((tag("tr", tag("th", first, scope="row"), *map(cell, rest)) for first, *rest in rows), "")
+    lines = [list(row) for row in rows]
+    kinds = [alignment(column) for column in zip(*lines, strict=True)] or [None] * len(heads)
+    top = join((tag("th", name, scope="col", class_=kind) for name, kind in zip(heads, kinds, strict=True)), "")
+    body = join(
+        (
+            tag("tr", tag("th", row[0], scope="row"), *(cell(c, k) for c, k in zip(row[1:], kinds[1:], strict=True)))
+            for row in lines
+        ),
+        "",
+    )
     inner = tag("table", tag("thead", tag("tr", top)), tag("tbody", body), class_=kind)
     return tag("div", inner, class_="wide", tabindex="0", role="group", aria_label=said or "table")
 
 
-def cell(value: object) -> Html:
+def cell(value: object, kind: str | None) -> Html:
     """A cell of a table."""
     found = text(value)
-    return found if isinstance(value, Html) and found.startswith("<td") else tag("td", found)
+    return found if isinstance(value, Html) and found.startswith("<td") else tag("td", found, class_=kind)
+
+
+def alignment(column: Iterable[object]) -> str | None:
+    """The class of a column: figures stand right, words left."""
+    said = [str(value) for value in column if value and str(value) != "-" and not isinstance(value, Html)]
+    figures = sum(value[0] in "0123456789+-~.<" or value.startswith("x ") for value in said)
+    return "text" if said and 2 * figures < len(said) else None
 
 
 def bullets(items: Iterable[object]) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from netlathe.choose.place import candidates, card_place, this_place, within_car
 from netlathe.choose.run import choose
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.choose_show import busy, data, infeasible, show
-from netlathe.cli.common import batch_option, emit, json_option, progress_bar, warn
+from netlathe.cli.common import batch_option, emit, html_option, json_option, progress_bar, warn, write_page
 from netlathe.errors import NetlatheError
 from netlathe.units import byte_count, mac_count, milliseconds
 
@@ -35,6 +36,7 @@ from netlathe.units import byte_count, mac_count, milliseconds
 @seconds_option
 @click.option("--all", "whole", is_flag=True, help="Print the whole front, not its upper end.")
 @click.option("--fresh", is_flag=True, help="Measure again what was measured here in the last day.")
+@html_option
 @json_option
 def command(
     latency: str | None,
@@ -53,6 +55,7 @@ def command(
     seconds: float,
     whole: bool,
     fresh: bool,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """The most accurate network that fits a budget, with runtime and precision; measured if it is for this machine.
@@ -62,6 +65,7 @@ def command(
       netlathe choose --latency 5ms --runtime onnxruntime --runtime openvino
       netlathe choose --batch 8 --latency 60ms
       netlathe choose --device stm32f746
+      netlathe choose --latency 15ms --html choice.html
       netlathe choose --device phone-a76-core --latency 60ms --top1 70
 
     Exit code 3: nothing fits; the binding limit and the nearest budgets are named.
@@ -104,6 +108,10 @@ def command(
     words |= {"batch": batch if batch > 1 else None}
     again = repeat(words, place.settings if place.here else (), extra_data)
     warnings = [*place.notes, *busy(outcome.decision)]
+    if html is not None:
+        from netlathe.report.pages.choose import page
+
+        write_page(html, page(data(outcome, again), warnings))
     if as_json:
         emit("choose", data(outcome, again), warnings)
         return

@@ -83,6 +83,7 @@ def data(outcome: Outcome, again: str) -> dict[str, Any]:
         "fitting": len(decision.fitting),
         "device": {"id": place.card.id, "name": place.card.name, "here": place.here, "threads": place.threads},
         "batch": place.batch,
+        "reasons": reasons(outcome) if decision.pick else [],
         "command": again,
     }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +18,15 @@ from netlathe.errors import NetlatheError
 from netlathe.load import Input, Net, expression, load_any
 from netlathe.read.found import Found
 
+if TYPE_CHECKING:
+    from netlathe.report.page import Page
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 resolution_option = click.option("--resolution", type=int, metavar="PX", help="Square images of this size instead.")
 batch_option = click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at a time.")
+html_option = click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also as a page with charts that opens offline."
+)
 nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
 
 
@@ -69,6 +77,20 @@ def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:
     """The result of a verb as its JSON document."""
     document = {"schema": f"netlathe.{verb}/1", "ok": True, "data": data, "warnings": list(warnings)}
     click.echo(json.dumps(document, indent=1))
+
+
+def again() -> str:
+    """The command that is running, as it would be typed."""
+    return shlex.join(["netlathe", *sys.argv[1:]])
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write a page, complete or not at all, and say where it is on stderr."""
+    from netlathe.files import write_text
+    from netlathe.report.page import render
+
+    write_text(path, render(page))
+    click.echo(f"wrote {path}", err=True)
 
 
 def single_or_many(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,9 +25,11 @@ from netlathe.cli.bench import (
     threads_option,
 )
 from netlathe.cli.common import (
+    again,
     any_networks,
     batch_option,
     emit,
+    html_option,
     input_option,
     json_option,
     nets_argument,
@@ -35,6 +38,7 @@ from netlathe.cli.common import (
     reading_notes,
     resolution_option,
     warn,
+    write_page,
 )
 from netlathe.cost.count import count
 from netlathe.cost.memory import memory
@@ -59,6 +63,7 @@ FP32 = 4
 @precision_option
 @click.option("--no-latency", is_flag=True, help="Costs alone: nothing is measured.")
 @click.option("--diff", "with_diff", is_flag=True, help="What turns the first network into each of the others.")
+@html_option
 @json_option
 def command(
     nets: tuple[str, ...],
@@ -72,6 +77,7 @@ def command(
     precision: str | None,
     no_latency: bool,
     with_diff: bool,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Compare networks with the first one: exact costs, and latencies measured in turns on this machine.
@@ -105,6 +111,10 @@ def command(
     diffs = [diff(found[0].graph(), network.graph()) for network in found[1:]] if with_diff else []
     for entry, changed in zip(rows[1:], diffs, strict=False):
         entry["changes"] = [change._asdict() for change in changed.changes]
+    if html is not None:
+        from netlathe.report.pages.compare import page
+
+        write_page(html, page({"networks": rows}, warnings, command=again()))
     if as_json:
         emit("compare", {"networks": rows}, warnings)
         return

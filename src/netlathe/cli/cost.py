@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from netlathe.cli.common import (
+    again,
     any_networks,
     batch_option,
     emit,
+    html_option,
     input_option,
     json_option,
     nets_argument,
@@ -19,6 +22,7 @@ from netlathe.cli.common import (
     resolution_option,
     single_or_many,
     warn,
+    write_page,
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, printed
 from netlathe.cost.count import BYTES, count
@@ -28,6 +32,9 @@ from netlathe.units import show_bytes, show_count
 
 if TYPE_CHECKING:
     from netlathe.load import Input, Net
+    from netlathe.report.page import Page
+
+STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and this machine has no card
 
 
 @click.command()
@@ -38,6 +45,8 @@ if TYPE_CHECKING:
 @batch_option
 @click.option("--precision", type=click.Choice(list(BYTES)), default="fp32", show_default=True, help="Of all tensors.")
 @click.option("--convention", "tool", type=click.Choice(TOOLS), help="What another tool prints for the net, and why.")
+@html_option
+@click.option("--device", metavar="CARD", help="Of the roofline in the page.  [default: this machine, else rpi-5]")
 @json_option
 def command(
     nets: tuple[str, ...],
@@ -47,6 +56,8 @@ def command(
     batch: int,
     precision: str,
     tool: str | None,
+    html: Path | None,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Exact costs of networks, without weights and, for expressions, without torch.
@@ -58,10 +69,17 @@ def command(
       netlathe cost resnet50 --by block
       netlathe cost mobilenetv2:alpha=0.5 --resolution 160 --precision int8
       netlathe cost resnet50 --convention fvcore
+      netlathe cost resnet50 --html resnet50.html --device rpi-5
       netlathe cost my_file.py:make_model --input 3x224x224
     """
     found = any_networks(nets, resolution, inputs)
     notes = reading_notes(found)
+    if html is not None and tool:
+        raise click.UsageError("--html shows our own counts: leave --convention out")
+    if device is not None and html is None:
+        raise click.UsageError("--device is for the page: give --html FILE, or see netlathe device roofline")
+    if html is not None:
+        write_page(html, page(found, by, batch, precision, device))
     if tool:
         shown = [(network, c) for network in found for c in conventions(network, tool)]
         if as_json:
@@ -106,6 +124,20 @@ def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
         "by": by,
         "rows": [row_data(row) for row in rows(graph, by, bytes_per_element=size, batch=batch)],
     }
+
+
+def page(found: list[Net], by: str, batch: int, precision: str, device: str | None) -> Page:
+    """One network on a device, or several side by side."""
+    from netlathe.bench.own_card import read_own_card
+    from netlathe.cli.device_operators import named
+    from netlathe.report.pages import cost
+
+    if len(found) > 1:
+        return cost.many([data(network, by, batch, precision) for network in found], command=again())
+    own = read_own_card() if device is None else None
+    usable = own is not None and precision in own.precisions and own.find("bandwidth", "dram")
+    card = own if usable else named(device or STAND_IN)
+    return cost.page(data(found[0], by, batch, precision), found[0].graph(), card, command=again())
 
 
 def row_data(row: Row) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from netlathe.cli.common import (
+    again,
     batch_option,
     emit,
+    html_option,
     json_option,
     nets_argument,
     networks,
@@ -18,6 +21,7 @@ from netlathe.cli.common import (
     print_table,
     resolution_option,
     warn,
+    write_page,
 )
 from netlathe.cli.device_fit import fit, probe_set
 from netlathe.cli.lazy import Lazy
@@ -138,6 +142,7 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--attained", is_flag=True, help="Measured figures of the card, where it has them, instead of its roofs.")
 @click.option("--eager", is_flag=True, help="Every operator moves its own bytes: nothing is fused.")
+@html_option
 @json_option
 def roofline(
     net: str,
@@ -148,6 +153,7 @@ def roofline(
     by: str,
     attained: bool,
     eager: bool,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Least times: operator by operator the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs."""
@@ -156,9 +162,14 @@ def roofline(
 
     network, card = one_network(net, resolution), load(name)
     roof = read(network.graph(), card, precision=pick(card, precision), batch=batch, fused=not eager, attained=attained)
+    facts = {key: getattr(roof, key) for key in ("ms", "ridge", "intensity", "waiting", "efficiency")}
+    data = {"network": network.name} | asdict(roof) | facts
+    if html is not None:
+        from netlathe.report.pages import device
+
+        write_page(html, device.roofline(data, roof.warnings, command=again()))
     if as_json:
-        facts = {key: getattr(roof, key) for key in ("ms", "ridge", "intensity", "waiting", "efficiency")}
-        emit("device", {"network": network.name} | asdict(roof) | facts, roof.warnings)
+        emit("device", data, roof.warnings)
         return
     groups: dict[str, list[Any]] = {}
     for line in roof.lines:
@@ -191,6 +202,7 @@ def roofline(
 @resolution_option
 @click.option("--runtime", metavar="NAME", help="Predict under it instead of the roofline; a model of the card if any.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of that model.")
+@html_option
 @json_option
 def why(
     net: str,
@@ -200,6 +212,7 @@ def why(
     resolution: int | None,
     runtime: str | None,
     threads: int,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
@@ -215,9 +228,15 @@ def why(
     timing = answer.timing
     model = choose(card, runtime, threads, precision, batch)[0] if runtime else None
     near = ceilings(network.graph(), timing, model, batch) if model else []
+    facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
+    timed = timing._asdict() | {"parts": [part._asdict() for part in timing.parts]}
+    data = facts | asdict(answer) | {"timing": timed}
+    if html is not None:
+        from netlathe.report.pages import device
+
+        write_page(html, device.why(data, timing.warnings, command=again()))
     if as_json:
-        facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
-        emit("device", facts | asdict(answer), timing.warnings)
+        emit("device", data, timing.warnings)
         return
     click.echo(f"{network.name} on {card.id}, {precision}, batch {batch}: {show_ms(timing.ms)} ({timing.basis})")
     for what, times in (("bound", answer.by_bound), ("kind", answer.by_kind)):

@@ -34,6 +34,7 @@ VERBS = {
     "modernise": "the ConvNeXt roadmap on a ResNet, step by step",
     "modernize": "the same",
     "regnets": "samples of the RegNet design space and their distributions",
+    "report": "the page of a fit, a search or any --json document, as one HTML file",
     "arch": "the expression of a network, as text or JSON",
     "zoo": "the networks that come with Netlathe",
 }

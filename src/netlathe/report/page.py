@@ -24,7 +24,7 @@ from netlathe.report.theme import style
 
 Part = Chart | Html
 LOOK = """
-figure{margin:.8rem 0 1.4rem}figure h3{margin-top:.4rem}.chart{min-height:12rem;width:100%;position:relative}
+figure{margin:.8rem 0 1.4rem}figure h3{margin-top:.4rem}.chart{width:100%;position:relative}
 .copy{display:flex;gap:.5rem;align-items:start}.copy pre{flex:1;min-width:0;margin:.3rem 0;white-space:pre-wrap}
 button{font:inherit;font-size:.875rem;padding:.35rem .7rem;margin-top:.3rem;border:1px solid var(--dim);
 border-radius:.4rem;background:var(--card);color:var(--ink);cursor:pointer}
@@ -44,6 +44,7 @@ class Page:
     notes: Sequence[str] = ()
     sections: Sequence[tuple[str, Sequence[Part]]] = ()
     command: str = ""
+    body: Sequence[Html] = ()  # sections that stand already, below the others
 
 
 def render(page: Page) -> str:
@@ -64,6 +65,7 @@ def render(page: Page) -> str:
         ),
         tiles(page.tiles) if page.tiles else "",
         *(section(title, *map(shown, parts)) for title, parts in page.sections),
+        *page.body,
         section("Reproduce", command(page.command)) if page.command else "",
         tag("footer", paragraph(f"Netlathe {__version__}, {made()}. This file asks for nothing from any network.",
                                 class_="dim small")),
@@ -79,12 +81,13 @@ def shown(part: Part) -> Html:
 def figure(chart: Chart) -> Html:
     """The place of a chart, and the same as a table."""
     name = f"title-{chart.id}"
+    height = f"height:{chart.figure['layout']['height']}px"
     twin = table(chart.heads, chart.rows, said=f"{chart.title}, as a table")
     return tag(
         "figure",
         tag("h3", chart.title, id=name),
         paragraph(chart.description, class_="dim small"),
-        tag("div", id=f"chart-{chart.id}", class_="chart", role="img", aria_labelledby=name),
+        tag("div", id=f"chart-{chart.id}", class_="chart", style=height, role="img", aria_labelledby=name),
         tag("details", tag("summary", "Show as table"), twin),
     )
 

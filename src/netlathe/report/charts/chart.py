@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from netlathe.report.theme import DIM, INK, LINE, PAPER
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "xanchor": "left", "x": 0}
+DIGITS = ((1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1,))  # of a decade
 Figure = dict[str, Any]
 
 
@@ -46,14 +48,14 @@ def axis(title: str, *, log: Sequence[float] = (), **more: Any) -> dict[str, Any
     }
     if log:
         values = decades(min(log), max(log))
-        found |= {"type": "log", "tickvals": values, "ticktext": [f"{value:,.10g}" for value in values]}
+        found |= {"type": "log", "tickvals": values, "ticktext": [f"{value:,.6g}" for value in values]}
     return found | more
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Round numbers from one end to the other and one step beyond: 1, 2, 5, 10 or, over a wide span, 1, 10, 100."""
+    """Round numbers from one end to beyond the other: 1, 10, 100 over a wide span, else 1, 2, 5 or more of them."""
     first, last = floor(log10(low)), ceil(log10(high))
-    digits = (1, 2, 5) if last - first <= 2 or log10(high / low) < 2.2 else (1,)
+    digits = DIGITS[0] if high < 4 * low else DIGITS[1] if high < 200 * low else DIGITS[2]
     return [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
 
 
@@ -68,7 +70,7 @@ def figure(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], **m
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hoverlabel": {"bgcolor": PAPER, "bordercolor": DIM, "font": {"color": INK, "family": FONT}, "align": "left"},
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.01, "xanchor": "left", "x": 0},
+        "legend": LEGEND,
         "hovermode": "closest",
         "showlegend": True,
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf, log
 from typing import Any, NamedTuple
 
-from netlathe.report.charts.chart import Chart, axis, figure, hover, label, limit, side
+from netlathe.report.charts.chart import LEGEND, Chart, axis, figure, hover, label, limit, side
 from netlathe.report.theme import DIM, SERIES
 from netlathe.units import show_bytes, show_ms
 
@@ -15,11 +15,13 @@ MARKS = {
     "pick": ("pick", "star", SERIES[1]),
     "tied": ("tied with it", "diamond", SERIES[3]),
     "front": ("front", "circle", SERIES[0]),
-    "fits": ("fits, dominated", "circle-open", DIM),
+    "fits": ("fits", "circle-open", DIM),
     "over": ("over budget", "x-thin", DIM),
 }
 
-ROOM = (0.3, 0.09)  # of the frame, that a name takes
+ROOM = (0.34, 0.1)  # of the frame, that a name takes
+NAMED = 5  # at most
+WIDE = 1.6  # high / low, beyond which a whisker is drawn for the pick and its ties alone
 
 
 class Point(NamedTuple):
@@ -43,7 +45,7 @@ def chart(
     most = max((p.memory for p in seen), default=1)
     names = named(seen)
     data = [line([p for p in seen if p.mark in ("front", "pick")])]
-    for mark in MARKS:
+    for mark in reversed(MARKS):  # the pick last, above the others
         data += traces([p for p in seen if p.mark == mark], mark, most, word, names)
     heights, times = [p.accuracy for p in seen], [p.ms for p in seen]
     if seen and latency_ms:
@@ -63,6 +65,7 @@ def chart(
             axis("latency, ms", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),
             axis(f"{word} accuracy, %"),
             height=440,
+            legend=LEGEND | {"traceorder": "reversed"},
         ),
         heads=("network", "is", f"{word} %", "latency", "interval", "memory", "known by"),
         rows=tuple(row(p) for p in sorted(seen, key=lambda p: (-p.accuracy, p.ms))),
@@ -97,7 +100,7 @@ def named(points: Sequence[Point]) -> dict[Point, str]:
     places: dict[Point, tuple[float, float]] = {}
     for p in sorted(wanted, key=lambda p: (p.mark != "pick", p.mark != "tied", -p.accuracy)):
         x, y = log(p.ms / left) / (log(wide) or 1.0), (p.accuracy - low) / ((high - low) or 1.0)
-        if all(abs(x - a) > ROOM[0] or abs(y - b) > ROOM[1] for a, b in places.values()):
+        if len(places) < NAMED and all(abs(x - a) > ROOM[0] or abs(y - b) > ROOM[1] for a, b in places.values()):
             places[p] = x, y
     return {p: f"bottom {'left' if x > 0.5 else 'right'}" for p, (x, _) in places.items()}
 
@@ -132,20 +135,25 @@ def traces(
             "marker": {
                 "symbol": symbol,
                 "color": colour,
-                "size": [side(p.memory, most) for p in points],
+                "size": [side(p.memory, most, least_px=13 if p.mark == "pick" else 7) for p in points],
                 "line": {"width": 1.5, "color": colour if symbol.endswith(("open", "thin")) else "@paper"},
             },
             "error_x": {
                 "type": "data",
                 "symmetric": False,
-                "array": [max(p.high_ms - p.ms, 0.0) if p.high_ms < inf else 0.0 for p in points],
-                "arrayminus": [max(p.ms - p.low_ms, 0.0) for p in points],
+                "array": [max(p.high_ms - p.ms, 0.0) if whisker(p) and p.high_ms < inf else 0.0 for p in points],
+                "arrayminus": [max(p.ms - p.low_ms, 0.0) if whisker(p) else 0.0 for p in points],
                 "color": colour,
                 "thickness": 1,
                 "width": 3,
             },
         }
     ]
+
+
+def whisker(p: Point) -> bool:
+    """Whether the interval is drawn: wide ones of a whole front hide it, and the table has them."""
+    return p.mark in ("pick", "tied") or (p.low_ms > 0 and p.high_ms / p.low_ms < WIDE)
 
 
 def row(p: Point) -> tuple[str, ...]:

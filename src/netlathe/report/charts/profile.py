@@ -14,7 +14,7 @@ from netlathe.report.charts.chart import Chart, axis, figure, hover, label
 from netlathe.report.picture import COLOURS, Band, Group, groups
 from netlathe.report.theme import PAPER, SIGNS
 
-GAP = 0.45  # between blocks, in bands
+GAP = 0.7  # between blocks, in bands
 TALLEST = 1100  # pixels
 
 

@@ -12,15 +12,16 @@ from netlathe.units import show_bytes, show_count
 
 
 class Part(NamedTuple):
-    """A part of a network and what it costs: MACs of an image, params, bytes moved by a batch, fused."""
+    """A part of a network and what it costs: MACs of an image, params, and bytes: moved by a batch, fused."""
 
     path: str
     macs: int
     params: int
-    moved: int
+    bytes: int
 
 
-QUANTITIES = (("MACs", "macs", show_count), ("params", "params", show_count), ("moved bytes", "moved", show_bytes))
+MOVED = "moved bytes"
+QUANTITIES = (("MACs", "macs", show_count), ("params", "params", show_count), (MOVED, "bytes", show_bytes))
 
 
 def parts(rows: Iterable[Row]) -> list[Part]:
@@ -31,24 +32,47 @@ def parts(rows: Iterable[Row]) -> list[Part]:
 def chart(found: Sequence[Part], by: str = "stage") -> Chart:
     """Three bars a part; `by` is what a part is."""
     whole = {field: sum(getattr(part, field) for part in found) or 1 for _, field, _ in QUANTITIES}
-    data = [bars(found, i, whole) for i in range(len(QUANTITIES))]
     most = max(found, key=lambda part: part.macs, default=None)
     said = f" {most.path} has {100 * most.macs / whole['macs']:.0f} % of the MACs." if most and most.path else ""
-    x = axis("share of the network, %", rangemode="tozero")
+    said = f"MACs, params and moved bytes seldom sit in the same place.{said}"
+    return drawn(found, by, whole, "stages", f"Cost by {by}", said, "share of the network, %")
+
+
+def between(found: Sequence[Part], bytes: str = MOVED) -> Chart:
+    """Three bars a network, against the one with most of it; `bytes` says which bytes are given."""
+    whole = {field: max((getattr(part, field) for part in found), default=1) or 1 for _, field, _ in QUANTITIES}
+    said = "Each quantity as a share of the largest among these networks."
+    return drawn(found, "network", whole, "between", "Costs side by side", said, "of the largest, %", bytes)
+
+
+def drawn(
+    found: Sequence[Part],
+    by: str,
+    whole: dict[str, int],
+    id: str,
+    title: str,
+    said: str,
+    label_x: str,
+    third: str = MOVED,
+) -> Chart:
+    """The bars and their table."""
+    data = [bars(found, i, whole, third) for i in range(len(QUANTITIES))]
+    x = axis(label_x, rangemode="tozero")
     y = axis("", autorange="reversed", showgrid=False, type="category")
     return Chart(
-        id="stages",
-        title=f"Cost by {by}",
-        description=f"MACs, params and moved bytes seldom sit in the same place.{said}",
+        id=id,
+        title=title,
+        description=said,
         figure=figure(data, x, y, barmode="group", bargap=0.25, height=110 + 56 * min(len(found), 24)),
-        heads=(by, "MACs", "share", "params", "share", "moved bytes", "share"),
+        heads=(by, "MACs", "share", "params", "share", third, "share"),
         rows=tuple((part.path, *cells(part, whole)) for part in found),
     )
 
 
-def bars(found: Sequence[Part], i: int, whole: dict[str, int]) -> dict[str, Any]:
+def bars(found: Sequence[Part], i: int, whole: dict[str, int], third: str) -> dict[str, Any]:
     """One quantity of all parts."""
     name, field, show = QUANTITIES[i]
+    name = third if name == MOVED else name
     shares = [100 * getattr(part, field) / whole[field] for part in found]
     return {
         "type": "bar",
@@ -57,7 +81,7 @@ def bars(found: Sequence[Part], i: int, whole: dict[str, int]) -> dict[str, Any]
         "y": [label(part.path) for part in found],
         "x": shares,
         "hovertext": [
-            hover(part.path, f"{name} {show(getattr(part, field))}", f"{s:.1f} % of the network")
+            hover(part.path, f"{name} {show(getattr(part, field))}", f"{s:.1f} %")
             for part, s in zip(found, shares, strict=True)
         ],
         "hoverinfo": "text",

@@ -1,0 +1,87 @@
+"""page_of(): the page of anything that Netlathe wrote: a document of --json, a card, the folder of a fit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from netlathe.deploy.card import JSON, SCHEMA
+from netlathe.errors import NetlatheError
+from netlathe.report.page import Page
+from netlathe.report.pages import anything, choose, compare, cost, device, fit
+
+Data = Mapping[str, Any]
+Maker = Callable[[Data, Sequence[str]], Page]
+STDIN = "-"
+
+
+def page_of(path: str) -> Page:
+    """The page of a file or folder; `-` reads a document from the standard input. Raises NetlatheError for others."""
+    if Path(path).is_dir():
+        return page_of_folder(Path(path))
+    document = read(path)
+    schema, data = document.get("schema"), document.get("data")
+    if schema == SCHEMA:
+        return fit.page(Path(path).parent)
+    if schema == "netlathe.error/1":
+        error = document.get("error", {})
+        raise NetlatheError(f"this document is an error, {error.get('message', '')!r}", code="report.error", path=path)
+    if not isinstance(schema, str) or not isinstance(data, Mapping):
+        hint = "a document of --json, the folder of a fit, or a card.json"
+        raise NetlatheError("this is nothing that a page can be made of", code="report.kind", path=path, hint=hint)
+    warnings = [str(said) for said in document.get("warnings", ())]
+    try:
+        return PAGES[schema](data, warnings) if schema in PAGES else anything.page(schema, data, warnings)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        message = f"this document is not what {schema} holds: {type(error).__name__} {error}"
+        raise NetlatheError(message, code="report.document", path=path) from error
+
+
+def page_of_folder(folder: Path) -> Page:
+    """The page of a folder, by what lies in it."""
+    if (folder / JSON).exists():
+        return fit.page(folder)
+    hint = f"it has no {JSON}, so no fit ended in it"
+    raise NetlatheError("there is nothing in this folder to report", code="report.folder", path=str(folder), hint=hint)
+
+
+def read(path: str) -> dict[str, Any]:
+    """A JSON document. Raises NetlatheError for what is none."""
+    try:
+        text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except OSError as error:
+        raise NetlatheError(f"cannot read this: {error.strerror}", code="file.unreadable", path=path) from None
+    except (ValueError, RecursionError) as error:
+        raise NetlatheError(f"this is not JSON: {error}", code="report.syntax", path=path) from None
+    return found if isinstance(found, dict) else {}
+
+
+def of_cost(data: Data, warnings: Sequence[str]) -> Page:
+    """One network, several, or another tool's total."""
+    if "rows" in data:
+        return cost.page(data)
+    if "networks" in data and all("rows" in one for one in data["networks"]):
+        return cost.many(data["networks"])
+    return anything.page("netlathe.cost/1", data, warnings)
+
+
+def of_device(data: Data, warnings: Sequence[str]) -> Page:
+    """A roofline, a why, or what else `netlathe device` prints."""
+    if "ridge" in data and "lines" in data:
+        return device.roofline(data, warnings)
+    if "by_bound" in data:
+        return device.why(data, warnings)
+    return anything.page("netlathe.device/1", data, warnings)
+
+
+PAGES: dict[str, Maker] = {
+    "netlathe.bench/1": compare.bench,
+    "netlathe.choose/1": choose.page,
+    "netlathe.compare/1": compare.page,
+    "netlathe.cost/1": of_cost,
+    "netlathe.device/1": of_device,
+}

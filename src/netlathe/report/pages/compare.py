@@ -1,0 +1,136 @@
+"""The pages of `netlathe compare` and `netlathe bench`: networks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netlathe.html import Html, join, pairs, paragraph, table, tag
+from netlathe.report.charts import front, intervals, stages
+from netlathe.report.page import Page, Part
+from netlathe.units import show_bytes, show_count, show_ms
+
+Data = Mapping[str, Any]
+
+
+def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
+    """`data` is that of `netlathe compare --json`."""
+    rows = data["networks"]
+    timed = [row["latency"] for row in rows if row["latency"]]
+    done = [row for row in rows if row["latency"] and not row["latency"]["failure"]]
+    sections: list[tuple[str, Sequence[Part]]] = []
+    if done:
+        sections.append(("Latency", [latencies([row["latency"] for row in done])]))
+    placed = [point(row) for row in done if row["top1"]]
+    if len(placed) > 1:
+        sections.append(("Accuracy", [front.chart(placed)]))
+    sections.append(("Cost", [bars(rows), costs(rows)]))
+    changed = [row for row in rows if row.get("changes")]
+    if changed:
+        sections.append(("Differences", [changes(rows[0]["name"], row) for row in changed]))
+    return Page(
+        title=" and ".join((", ".join(row["name"] for row in rows[:-1]), rows[-1]["name"])),
+        lead=f"{len(rows)} networks side by side; ratios are to {rows[0]['name']}.",
+        basis=conditions(timed[0]) if timed else "Costs alone: nothing was measured.",
+        notes=warnings,
+        sections=sections,
+        command=command,
+    )
+
+
+def bench(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
+    """`data` is that of `netlathe bench --json`: one measurement, or several under `networks`."""
+    found = data.get("networks", [data])
+    done = [m for m in found if not m["failure"]]
+    return Page(
+        title=", ".join(m["network"] for m in found) + ": measured latency",
+        lead="Median and 95 % interval of the median.",
+        basis=conditions(found[0]),
+        notes=[*warnings, *(f"{m['network']} failed: {m['failure']}" for m in found if m["failure"])],
+        sections=[
+            ("Latency", [latencies(done)] if done else []),
+            *((m["network"], [measurement(m)]) for m in done),
+        ],
+        command=command or f"netlathe bench --from {found[0]['id']}",
+    )
+
+
+def conditions(m: Data) -> str:
+    """Device, runtime, threads, precision and batch in a line."""
+    threads = f"{m['threads']} thread{'s' * (m['threads'] > 1)}"
+    how = f"{m['runtime']} {m['runtime_version']}, {threads}, {m['precision']}, batch {m['batch']}"
+    return f"{m['cpu']} ({m['device']}), {how}"
+
+
+def latencies(done: Sequence[Data]) -> Part:
+    """The latencies as marks with whiskers."""
+    values = [
+        intervals.Value(m["network"], m["low_ms"], m["median_ms"], m["high_ms"], f"{m['runs']:,} runs, id {m['id']}")
+        for m in done
+    ]
+    quick = min(done, key=lambda m: m["median_ms"])
+    said = f"Median and 95 % interval. {quick['network']} is the fastest with {show_ms(quick['median_ms'])}."
+    return intervals.chart("latency", "Measured latency", said, values, x="ms", show=show_ms)
+
+
+def measurement(m: Data) -> Html:
+    """Everything that a reader needs to repeat and judge a latency."""
+    memory = show_bytes(m["rss_bytes"]) if m["rss_bytes"] is not None else None
+    return pairs(
+        [
+            ("median", f"{show_ms(m['median_ms'])} ({m['low_ms']:.3g} to {m['high_ms']:.3g} ms)"),
+            ("least, 90th percentile", f"{show_ms(m['min_ms'])}, {show_ms(m['p90_ms'])}"),
+            (
+                "runs",
+                f"{m['runs']:,} in {m['blocks']} blocks, {m['processes']} processes, after {m['warmups']} warm-ups",
+            ),
+            ("resident memory", memory),
+            ("others on the machine", f"{m['foreign_load']:.2f} cores" + ", contended" * m["contended"]),
+            ("date", m["date"]),
+            ("id", m["id"]),
+        ]
+    )
+
+
+def point(row: Data) -> front.Point:
+    """A network in the plane of accuracy and latency; the area is the peak of activations."""
+    m = row["latency"]
+    ends = (m["median_ms"], m["low_ms"], m["high_ms"])
+    return front.Point(row["name"], row["top1"], *ends, row["peak_bytes"], "front", "measured")
+
+
+def bars(rows: Sequence[Data]) -> Part:
+    """MACs, params and activations against the largest."""
+    return stages.between([stages.Part(row["name"], row["macs"], row["params"], row["peak_bytes"]) for row in rows],
+                          "peak memory")  # fmt: skip
+
+
+def costs(rows: Sequence[Data]) -> Html:
+    """Every figure."""
+    heads = ("network", "input", "params", "MACs", "ratio", "acts", "FLOP/B", "peak", "top-1", "recipe")
+    first = rows[0]["macs"]
+    cells = [
+        (
+            row["name"],
+            "x".join(map(str, row["input"])),
+            show_count(row["params"]),
+            show_count(row["macs"]),
+            f"{row['macs'] / first:.3f}" if first else "-",
+            show_count(row["acts"]),
+            f"{row['intensity']:.1f}",
+            show_bytes(row["peak_bytes"]),
+            f"{row['top1']:.1f} %" if row["top1"] else "-",
+            row["recipe"] or "",
+        )
+        for row in rows
+    ]
+    return table(heads, cells, said="Costs")
+
+
+def changes(first: str, row: Data) -> Html:
+    """What turns the first network into this one."""
+    found = row["changes"]
+    heads = tuple(found[0])
+    cells = [[f"{v:+,}" if k in ("params", "macs") else str(v) for k, v in change.items()] for change in found]
+    title = f"{first} to {row['name']}: {len(found)} changes"
+    return join([paragraph(tag("b", title)), table(heads, cells, said=title)])

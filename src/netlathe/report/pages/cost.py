@@ -1,0 +1,150 @@
+"""The page of `netlathe cost`: what a network costs, where, and what that means on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netlathe.arch.graph import Graph
+from netlathe.cost.count import BYTES
+from netlathe.cost.memory import timeline
+from netlathe.device.card import Card
+from netlathe.device.latency import Prediction, predict
+from netlathe.device.roofline import roofline
+from netlathe.errors import NetlatheError
+from netlathe.html import Html, bullets, pairs, table
+from netlathe.report.charts import memory, profile, stages
+from netlathe.report.charts import roofline as roof
+from netlathe.report.page import Page, Part
+from netlathe.units import show_bytes, show_count, show_ms
+
+Data = Mapping[str, Any]
+VARIANTS = {
+    "eager": "eager: every operator its own tensor",
+    "folded": "folded: norm and activation ride, add in place",
+    "best": "best: the same, in the best order",
+    "arena": "arena: one block with fixed offsets",
+    "max_in_out": "the largest step's input and output",
+    "total": "all activations together",
+}
+
+
+def page(data: Data, graph: Graph | None = None, card: Card | None = None, *, command: str = "") -> Page:
+    """`data` is that of `netlathe cost --json`; its graph and a card give the shape, the timeline and the roofline.
+
+    Raises NetlatheError where the card has no roof for that precision.
+    """
+    precision, batch = data["precision"], data["batch"]
+    tiles, notes = figures(data), list[str]()
+    sections: list[tuple[str, Sequence[Part]]] = [("Where the cost is", [stages.chart(parts(data), data["by"])])]
+    if graph is not None:
+        sections.append(("Shape", [profile.chart(graph)]))
+        lines = {name: timeline(graph, name, BYTES[precision], batch) for name in ("folded", "eager")}
+        sram = card.bytes("sram") if card is not None and card.find("sram") else None
+        sections.append(("Memory", [memory.chart(lines, most_bytes=sram), peaks(data)]))
+    else:
+        sections.append(("Memory", [peaks(data)]))
+    if graph is not None and card is not None:
+        found = roofline(graph, card, precision=precision, batch=batch)
+        notes += found.warnings
+        known = forecast(graph, card, precision, batch)
+        if isinstance(known, str):
+            notes.append(known)
+        else:
+            tiles.append(latency_tile(known, card))
+            notes += [said for said in known.warnings if said not in notes]
+        times = None if isinstance(known, str) else {row.path: row.ms for row in known.rows}
+        least = f"{show_ms(found.ms)} at least: operator by operator the longer of FLOPs / peak and bytes / bandwidth."
+        said = [least, *([f"Predicted by: {known.basis}."] if not isinstance(known, str) else [])]
+        sections.append((f"On {card.name}", [roof.chart(found, times), bullets(said)]))
+    sections.append(("Totals", [totals(data)]))
+    shape = "x".join(map(str, data["input"]))
+    return Page(
+        title=f"{data['name']}: what it costs",
+        lead=f"{shape}, batch {batch}, {precision}. Counts are exact; FLOPs = 2 x MACs; bytes are of the batch.",
+        tiles=tiles,
+        notes=notes,
+        sections=sections,
+        command=command,
+    )
+
+
+def figures(data: Data) -> list[tuple[str, str, str]]:
+    """The tiles."""
+    peak = data["memory_bytes"]
+    return [
+        ("params", show_count(data["params"]), f"{show_bytes(data['weight_bytes'])} of weights"),
+        ("MACs", show_count(data["macs"]), "of one image"),
+        ("moved", show_bytes(data["moved_bytes"]["fused"]), f"{data['intensity']['fused']:.1f} FLOP/byte, fused"),
+        ("peak memory", show_bytes(peak["arena"]), f"of activations, in one arena; eager {show_bytes(peak['eager'])}"),
+    ]
+
+
+def parts(data: Data) -> list[stages.Part]:
+    """The rows of the document."""
+    return [
+        stages.Part(row["path"] or data["name"], row["macs"], row["params"], row["moved_bytes"]["fused"])
+        for row in data["rows"]
+    ]
+
+
+def peaks(data: Data) -> Html:
+    """The peak in every sense that people mean."""
+    found, at = data["memory_bytes"], data["memory_bytes"]["at"]
+    rows = [(said, show_bytes(found[name]), at.get(name, "")) for name, said in VARIANTS.items()]
+    return table(("activations", "peak", "at"), rows, said="Peak memory")
+
+
+def forecast(graph: Graph, card: Card, precision: str, batch: int) -> Prediction | str:
+    """The predicted latency under the first runtime that the card has a model of; or why there is none."""
+    runtime = next((m.runtime for m in card.models if m.precision == precision), "onnxruntime")
+    try:
+        return predict(graph, card, runtime=runtime, precision=precision, batch=batch)
+    except NetlatheError as error:
+        return f"no latency is predicted: {error.message}"
+
+
+def latency_tile(found: Prediction, card: Card) -> tuple[str, str, str]:
+    """Predicted latency, marked as such."""
+    interval = f"{found.low_ms:.3g} to {found.high_ms:.3g} ms"
+    where = "this machine" if card.id.startswith("this-") else card.id
+    return (f"latency on {where}", f"~{show_ms(found.total_ms)}", f"predicted, {interval}")
+
+
+def totals(data: Data) -> Html:
+    """Every figure exactly."""
+    return pairs(
+        [
+            ("params", f"{data['params']:,} trainable, {data['buffers']:,} in buffers"),
+            ("MACs", f"{data['macs']:,} an image; FLOPs {data['flops']:,}"),
+            ("activations", f"{data['acts']:,} ({data['acts_pycls']:,} as pycls counts)"),
+            ("weights", f"{data['weight_bytes']:,} bytes"),
+            ("moved", f"{data['moved_bytes']['eager']:,} bytes eager, {data['moved_bytes']['fused']:,} fused"),
+            ("FLOP/byte", f"{data['intensity']['eager']:.2f} eager, {data['intensity']['fused']:.2f} fused"),
+        ]
+    )
+
+
+def many(found: Sequence[Data], *, command: str = "") -> Page:
+    """Several networks: a row each."""
+    rows = [
+        (
+            data["name"],
+            "x".join(map(str, data["input"])),
+            show_count(data["params"]),
+            show_count(data["macs"]),
+            show_count(data["acts"]),
+            show_bytes(data["weight_bytes"]),
+            show_bytes(data["memory_bytes"]["arena"]),
+            f"{data['intensity']['fused']:.1f}",
+        )
+        for data in found
+    ]
+    heads = ("network", "input", "params", "MACs", "acts", "weights", "peak arena", "FLOP/B fused")
+    cost = [stages.Part(d["name"], d["macs"], d["params"], d["moved_bytes"]["fused"]) for d in found]
+    return Page(
+        title=f"{len(found)} networks: what they cost",
+        lead=f"Batch {found[0]['batch']}, {found[0]['precision']}. Counts are exact.",
+        sections=[("Side by side", [stages.between(cost), table(heads, rows, said="Costs")])],
+        command=command,
+    )

@@ -1,0 +1,99 @@
+"""The pages of `netlathe device roofline` and `netlathe device why`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netlathe.device.roofline import Line, Roofline
+from netlathe.html import Html, table
+from netlathe.report.charts import intervals
+from netlathe.report.charts import roofline as roof
+from netlathe.report.page import Page, Part
+from netlathe.units import show_count, show_ms
+
+Data = Mapping[str, Any]
+
+
+def roofline(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
+    """`data` is that of `netlathe device roofline --json`."""
+    fields = {name: data[name] for name in ("card", "precision", "batch", "peak", "bandwidth")}
+    found = Roofline(**fields, lines=tuple(Line(**line) for line in data["lines"]), warnings=tuple(data["warnings"]))
+    kinds: dict[str, float] = {}
+    for line in found.lines:
+        kinds[line.kind] = kinds.get(line.kind, 0.0) + line.ms
+    return Page(
+        title=f"{data['network']} under the roof of {found.card}",
+        lead="The least time of an operator is the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs.",
+        basis=f"{found.card}, {found.precision}, batch {found.batch}; nothing was measured.",
+        tiles=[
+            ("least time", show_ms(found.ms), f"{show_ms(found.ms / found.batch)} an image"),
+            ("waits for memory", f"{100 * found.waiting:.0f} %", "of that time"),
+            ("of the peak", f"{100 * found.efficiency:.1f} %", "at most"),
+            ("intensity", f"{found.intensity:.1f}", f"FLOP/byte; the ridge is at {found.ridge:.1f}"),
+        ],
+        notes=warnings,
+        sections=[("Roofline", [roof.chart(found)]), ("Where the time goes", [shares("kind", kinds, found.ms)])],
+        command=command,
+    )
+
+
+def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
+    """`data` is that of `netlathe device why --json`."""
+    timing, ms = data["timing"], data["ms"]
+    slow = sorted(timing["parts"], key=lambda part: -part["ms"])[:20]
+    sections: list[tuple[str, Sequence[Part]]] = [
+        ("Where the time goes", [shares(by, data[f"by_{by}"], ms) for by in ("bound", "kind")]),
+        ("What would help", [changes(data["changes"])]),
+        ("The slowest operators", [slowest(slow, ms)]),
+    ]
+    if data["ceilings"]:
+        sections.append(("How near to the best", [ceilings(data["ceilings"])]))
+    best = data["changes"][0] if data["changes"] else None
+    gain = (f"-{100 * best['gain']:.0f} %", best["name"]) if best else ("none", "no known change gains 1 %")
+    return Page(
+        title=f"Why {data['network']} takes {show_ms(ms)} on {data['card']}",
+        lead="Every change is made, and the changed network timed again; none is judged for accuracy.",
+        basis=timing["basis"] + ".",
+        tiles=[("time", show_ms(ms), data["card"]), ("best change", *gain)],
+        notes=warnings,
+        sections=sections,
+        command=command,
+    )
+
+
+def shares(by: str, times: Mapping[str, float], whole: float) -> Part:
+    """Time by bound or by kind as bars."""
+    values = [
+        intervals.Value(name, ms, ms, ms, f"{100 * ms / whole:.1f} %" if whole else "") for name, ms in times.items()
+    ]
+    most = max(times, key=lambda name: times[name], default="")
+    said = f"Most of it: {most}, {100 * times[most] / whole:.0f} %." if most and whole else ""
+    return intervals.chart(f"by-{by}", f"Time by {by}", said, values, x="ms", show=show_ms, bars=True)
+
+
+def changes(found: Sequence[Data]) -> Html:
+    """The changes that gain, the best first."""
+    rows = [
+        (
+            *(c["name"], f"{100 * c['gain']:.0f} %", show_ms(c["ms"]), f"x {c['macs']:.2f}", f"x {c['params']:.2f}"),
+            "yes" if c["retrain"] else "no",
+        )
+        for c in found
+    ]
+    return table(("change", "gain", "an image", "MACs", "params", "train again"), rows, said="Changes")
+
+
+def slowest(parts: Sequence[Data], whole: float) -> Html:
+    """Operators by time."""
+    rows = [(p["path"], p["kind"], p["bound"], show_ms(p["ms"]), f"{100 * p['ms'] / whole:.1f} %") for p in parts]
+    return table(("operator", "kind", "bound", "time", "share"), rows, said="The slowest operators")
+
+
+def ceilings(found: Sequence[Data]) -> Html:
+    """What a class of operators attains here, and at best alone."""
+    rows = [
+        (c["kind"], *(f"{show_count(c[name])} {c['unit']}" for name in ("here", "warm", "cold")),
+         f"{c['here'] / c['warm']:.0%}") for c in found
+    ]  # fmt: skip
+    return table(("kind", "here", "best alone, warm", "best alone, cold", "of warm"), rows, said="Ceilings")

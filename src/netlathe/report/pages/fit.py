@@ -1,0 +1,110 @@
+"""The page of a fit: its model card, and how the network was found, what it looks like and where its memory goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from netlathe.arch.document import from_json
+from netlathe.cost.memory import timeline
+from netlathe.cost.table import rows
+from netlathe.deploy import cardpage
+from netlathe.deploy.card import read_card
+from netlathe.errors import NetlatheError
+from netlathe.html import table
+from netlathe.report.charts import front, intervals, memory, predicted, profile, stages
+from netlathe.report.page import Page, Part
+from netlathe.report.pages.compare import conditions
+from netlathe.units import show_bytes, show_ms
+
+Data = Mapping[str, Any]
+
+
+def page(folder: Path) -> Page:
+    """The page of a folder that `netlathe fit` or `netlathe export` filled. Raises NetlatheError without a card."""
+    card = read_card(folder)
+    steps = {path.stem: json.loads(path.read_text(encoding="utf-8"))["result"] for path in folder.glob("steps/*.json")}
+    m = card["latency"]["measured"]
+    return Page(
+        title=f"{card['name']}: how it was found, and what it reaches",
+        lead=f"One of {len(card['classes'])} classes for an image. Made {card['made'][:10]}.",
+        basis=conditions(m),
+        tiles=cardpage.figures(card),
+        notes=card["warnings"],
+        sections=[*race(steps), *shape(card), *classes(card)],
+        body=cardpage.sections(card),
+    )
+
+
+def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
+    """The candidates: validation accuracy of the last rung that each ran in, latency, memory; and who went on."""
+    if "candidates" not in steps:
+        return []
+    found = steps["candidates"]["candidates"]
+    rungs = [steps[name] for name in sorted(name for name in steps if name.startswith("rung"))]
+    score = {name: share for rung in rungs for name, share in rung["validation"].items()}
+    kept = rungs[-1]["kept"] if rungs else [c["name"] for c in found]
+    points = [
+        front.Point(
+            *(c["name"], 100 * score[c["name"]], c["latency_ms"][1], c["latency_ms"][0], c["latency_ms"][2]),
+            *(c["memory_bytes"], "pick" if c["name"] in kept else "fits"),
+            "measured" if c["measured"] else "predicted",
+        )
+        for c in found
+        if c["name"] in score
+    ]
+    parts: list[Part] = [front.chart(points, word="validation")] if points else []
+    pairs = [
+        predicted.Pair(c["name"], ends(c["forecast"]), (c["latency_ms"][0], c["latency_ms"][1], c["latency_ms"][2]))
+        for c in found
+        if c["measured"] and c["forecast"]
+    ]
+    if pairs:
+        parts.append(predicted.chart(pairs))
+    cells = [
+        (
+            c["name"],
+            f"{100 * score[c['name']]:.1f} %" if c["name"] in score else "-",
+            str(sum(c["name"] in rung["validation"] for rung in rungs)),
+            show_ms(c["latency_ms"][1]),
+            show_bytes(c["memory_bytes"]),
+            show_bytes(c["size_bytes"]),
+            "trained to the end" if c["name"] in kept else "left behind",
+        )
+        for c in found
+    ]
+    heads = ("network", "validation", "rungs", "latency", "memory", "size", "in the end")
+    return [("The race", [*parts, table(heads, cells, said="Candidates")])]
+
+
+def ends(forecast: Data) -> predicted.Ends:
+    """A forecast as low, middle, high."""
+    return forecast["low_ms"], forecast["ms"], forecast["high_ms"]
+
+
+def shape(card: Data) -> list[tuple[str, Sequence[Part]]]:
+    """The network itself, where the card holds its expression."""
+    try:
+        graph = from_json(json.dumps(card["network"]["arch"]), source=card["name"]).graph()
+    except (NetlatheError, TypeError, KeyError):
+        return []
+    lines = {name: timeline(graph, name) for name in ("folded", "eager")}
+    return [("The network", [stages.chart(stages.parts(rows(graph))), profile.chart(graph), memory.chart(lines)])]
+
+
+def classes(card: Data) -> list[tuple[str, Sequence[Part]]]:
+    """Recall by class with intervals."""
+    found = card["accuracy"]
+    if not found:
+        return []
+    values = [
+        intervals.Value(name, 100 * r["low"], 100 * r["share"], 100 * r["high"], f"{r['images']:,} images")
+        for name, r in zip(card["classes"], found["recall"], strict=True)
+        if r["images"]
+    ]
+    values.sort(key=lambda value: value.middle)
+    said = f"Share of the {found['split']} images of a class that are recognised, with 95 % intervals; worst first."
+    chart = intervals.chart("recall", "Recall by class", said, values[:40], x="recall, %", show="{:.1f} %".format)
+    return [("Classes", [chart])]
