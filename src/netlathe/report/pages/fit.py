@@ -30,7 +30,7 @@ def page(folder: Path) -> Page:
     return Page(
         title=f"{card['name']}: how it was found, and what it reaches",
         lead=f"One of {len(card['classes'])} classes for an image. Made {card['made'][:10]}.",
-        basis=conditions(m),
+        basis=conditions(m) if m else "Its latency is a forecast: it was not measured on its device.",
         tiles=cardpage.figures(card),
         notes=card["warnings"],
         sections=[*race(steps), *shape(card), *classes(card)],
