@@ -3,10 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench lint clean
+.PHONY: demo fit test bench lint clean
 
 demo: .venv/core
 	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G
+
+# Images and a budget in, a verified network out: make fit DATA=photos/ BUDGET="--latency 10ms" TIME=20m OUT=out
+DATA ?= digits
+BUDGET ?= --macs 5M --recipe digits
+TIME ?= 3m
+OUT ?= out
+fit: .venv/train
+	$(BIN)/netlathe fit $(DATA) $(BUDGET) --time $(TIME) -o $(OUT)
 
 test: .venv/dev lint
 	$(BIN)/python -m pytest -n 2
@@ -26,10 +34,15 @@ bench: .venv/dev
 	$(PIP) -e .
 	touch $@
 
+.venv/train: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[train]'
+	touch $@ .venv/core
+
 .venv/dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch -e '.[dev]'
-	touch $@ .venv/core
+	touch $@ .venv/core .venv/train
 
 clean:
 	rm -rf .venv

@@ -20,6 +20,7 @@ from statistics import mean, stdev
 
 from netlathe import zoo
 from netlathe.bench.measure import HEADLINE, measure
+from netlathe.deploy.package import load_package
 from netlathe.deploy.runtime import subject
 from netlathe.reshape.classes import for_images
 from netlathe.train.study.student import t_quantile
@@ -81,21 +82,26 @@ def main() -> None:
                 waiting.pop().wait()
         for process in waiting:
             process.wait()
-    rows, ratios = [], []
-    print(f"{'seed':>4}  {'fit':>24}  {'fit %':>6}  {'resnet18 %':>10}  {'points':>6}  {'latency ratio':>13}")
+    rows, ratios, deployed = [], [], []
+    print(f"{'seed':>4}  {'fit':>26}  {'fit %':>6}  {'resnet18 %':>10}  {'points':>6}  {'fp32':>6}  deployed")
     for seed in range(args.seeds):
         fit_, fixed = args.work / f"fit-{seed}", args.work / f"resnet18-{seed}"
         (a, n), (b, _) = accuracy(fit_), accuracy(fixed)
         ours, theirs = measure([subject(fit_ / "model.onnx"), subject(fixed / "model.onnx")], processes=HEADLINE)
+        package = load_package(fit_)
+        [best] = measure([subject(package)], processes=HEADLINE, runtime=package.runtime, precision=package.precision)
         rows.append(100 * (a - b))
         ratios.append(theirs.median_ms / ours.median_ms)
-        name = json.loads((fit_ / "card.json").read_text())["name"]
-        print(f"{seed:>4}  {name:>24}  {100 * a:>6.1f}  {100 * b:>10.1f}  {rows[-1]:>+6.1f}  {ratios[-1]:>12.2f}x")
+        deployed.append(theirs.median_ms / best.median_ms)
+        name = package.network.name
+        print(f"{seed:>4}  {name:>26}  {100 * a:>6.1f}  {100 * b:>10.1f}  {rows[-1]:>+6.1f}  {ratios[-1]:>5.2f}x  "
+              f"{deployed[-1]:.2f}x ({package.runtime} {package.precision})")  # fmt: skip
     if len(rows) > 1:
         half = t_quantile(0.975, len(rows) - 1) * stdev(rows) / sqrt(len(rows))
         low, high = mean(rows) - half, mean(rows) + half
         print(f"difference of accuracy: {mean(rows):+.1f} points ({low:+.1f} to {high:+.1f}, 95 %, {len(rows)} seeds, "
-              f"{n} test images); latency: {min(ratios):.2f} to {max(ratios):.2f} times as fast")  # fmt: skip
+              f"{n} test images); as fast: {min(ratios):.2f} to {max(ratios):.2f} times in fp32, "
+              f"{min(deployed):.2f} to {max(deployed):.2f} times as deployed")  # fmt: skip
 
 
 if __name__ == "__main__":

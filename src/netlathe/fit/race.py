@@ -26,6 +26,8 @@ from netlathe.train.recipefile import set_fields
 from netlathe.train.run import Result, train
 from netlathe.train.start import Start, started_from
 
+LONGEST = 4  # times the recipe's epochs: what a training may become where the time allows it
+
 Say = Callable[[str], None]
 Progress = Callable[[str], Callable[[Tick], None] | None]
 Row = Mapping[str, Any]  # of a candidate, as shortlist.py describes it
@@ -84,7 +86,7 @@ def trained_further(
         recipe,
         folder,
         seed=seed,
-        epochs=epochs,
+        epochs=epochs if seconds is None else LONGEST * recipe.epochs,
         time=seconds,
         weights=read_weights(before) if before else start.tensors,
         normal=start.normal,
