@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from netlathe import zoo
 from netlathe.arch.network import Network
@@ -13,7 +14,7 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import own_card_path, read_own_card
 from netlathe.bench.runtimes import CUDA, RUNTIMES, precision_of, runtime_version
 from netlathe.choose.budget import Budget, Candidate, Forecast
-from netlathe.cost.count import BYTES, count
+from netlathe.cost.count import BYTES, Cost, count
 from netlathe.cost.memory import timeline
 from netlathe.device import micro
 from netlathe.device.card import Card, load, save
@@ -117,12 +118,8 @@ def card_place(name: str, runtimes: Iterable[str], precision: str | None, thread
     return Place(card, tuple(settings), threads, False, tuple(extrapolated(card, settings, threads, batch)), batch)
 
 
-def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data: bool = False) -> list[Candidate]:
-    """Every network with a published top-1 at a resolution, under every setting of a place, with costs and forecast.
-
-    The best figure that qualifies counts: single crop, ImageNet-1k alone unless `extra_data`, a recipe with the word.
-    Raises NetlatheError where nothing qualifies.
-    """
+def qualifying(pattern: str = "*", *, recipe: str = "", extra_data: bool = False) -> dict[tuple[str, int], Figure]:
+    """By (network, resolution): the best figure that counts, see `candidates`. Raises NetlatheError where none does."""
     best: dict[tuple[str, int], Figure] = {}
     for name in zoo.names(pattern):
         for figure in sorted(figures(name), key=lambda f: f.top1 or 0.0):
@@ -134,6 +131,16 @@ def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data
             recipe
         )
         raise NetlatheError(message, code="choose.no_candidates", hint="`netlathe zoo` lists names and recipes")
+    return best
+
+
+def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data: bool = False) -> list[Candidate]:
+    """Every network with a published top-1 at a resolution, under every setting of a place, with costs and forecast.
+
+    The best figure that qualifies counts: single crop, ImageNet-1k alone unless `extra_data`, a recipe with the word.
+    Raises NetlatheError where nothing qualifies.
+    """
+    best = qualifying(pattern, recipe=recipe, extra_data=extra_data)
     networks = {(name, resolution): zoo.get(name, resolution=resolution) for name, resolution in best}
     make = micro_candidate if place.card.class_ == MCU else candidate
     return [
@@ -141,6 +148,20 @@ def candidates(place: Place, pattern: str = "*", *, recipe: str = "", extra_data
         for at, figure in best.items()
         for runtime, precision in place.settings
     ]
+
+
+class Costs(NamedTuple):
+    """The fields of a `Candidate` that are counted: MACs of an image, bytes of the file, bytes in memory."""
+
+    macs: int
+    size_bytes: int
+    memory_bytes: int
+
+
+def costs(cost: Cost, arena: int, precision: str) -> Costs:
+    """Of a counted network whose activations need `arena` bytes."""
+    elements = cost.params + cost.buffers
+    return Costs(cost.macs, elements * FILE_BYTES, elements * BYTES[precision] + arena)
 
 
 def candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
@@ -156,15 +177,11 @@ def counted(
 ) -> Candidate:
     """A network with the costs that no device decides."""
     graph = network.graph()
-    cost, width = count(graph), BYTES[precision]
-    elements = cost.params + cost.buffers
-    arena = max(held for _, held in timeline(graph, "arena", width, batch))
+    arena = max(held for _, held in timeline(graph, "arena", BYTES[precision], batch))
     return Candidate(
         network=network,
         figure=figure,
-        macs=cost.macs,
-        size_bytes=elements * FILE_BYTES,
-        memory_bytes=elements * width + arena,
+        **costs(count(graph), arena, precision)._asdict(),
         runtime=runtime,
         precision=precision,
         forecast=forecast,

@@ -35,6 +35,7 @@ VERBS = {
     "modernize": "the same",
     "regnets": "samples of the RegNet design space and their distributions",
     "report": "the page of a fit, a search or any --json document, as one HTML file",
+    "lab": "a live page: turn knobs, and cost, latency and budget follow",
     "arch": "the expression of a network, as text or JSON",
     "zoo": "the networks that come with Netlathe",
 }

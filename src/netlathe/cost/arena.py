@@ -38,10 +38,14 @@ def arena(plan: Plan) -> list[Place]:
         first.setdefault(owner[made], moment.step)
         end[owner[made]] = last.get(made, moment.step)
     places: list[Place] = []
+    taken: list[list[Place]] = [[] for _ in range(len(plan.steps) + 1)]  # by step
     for buffer in sorted(first, key=lambda buffer: (-plan.sizes[buffer], first[buffer])):
         span = first[buffer], end[buffer]
-        size = plan.sizes[buffer]
-        places.append(Place(gap(size, sorted(p for p in places if p.meets(*span))), size, *span))
+        size, steps = plan.sizes[buffer], taken[span[0] : span[1] + 1]
+        place = Place(gap(size, sorted({other for step in steps for other in step})), size, *span)
+        places.append(place)
+        for step in steps:
+            step.append(place)
     return places
 
 

@@ -86,11 +86,11 @@ def live(steps: Plan, order: tuple[int, ...] | None = None) -> list[tuple[str, i
 
 def held(steps: Plan) -> list[tuple[str, int]]:
     """(path, the end of the highest place in use) at every step."""
-    places = arena(steps)
-    return [
-        (step.path, max(place.offset + place.size for place in places if place.meets(i, i)))
-        for i, step in enumerate(steps.steps)
-    ]
+    tops = [0] * len(steps.steps)
+    for place in arena(steps):
+        for i in range(place.first, min(place.last + 1, len(tops))):  # an output is held to the end
+            tops[i] = max(tops[i], place.offset + place.size)
+    return [(step.path, top) for step, top in zip(steps.steps, tops, strict=True)]
 
 
 def working(steps: Plan, in_place: str = "") -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ A knob gives a new network. x1 is the identity, and the cost a knob names never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -20,7 +20,7 @@ from math import gcd, log2
 from typing import NamedTuple
 
 from netlathe.arch.combinators import Stage
-from netlathe.arch.graph import Op
+from netlathe.arch.graph import Graph, Op
 from netlathe.arch.layers import Conv
 from netlathe.arch.leaf import pair
 from netlathe.arch.network import Network
@@ -71,7 +71,11 @@ def resolution(network: Network, pixels: float) -> Network:
 @lru_cache(maxsize=64)
 def cardinal(network: Network) -> tuple[Op, ...]:
     """The convolutions whose groups are a free choice: larger than 1x1, between two 1x1 of its block, not depthwise."""
-    graph = network.graph()
+    return spatial(network.graph())
+
+
+def spatial(graph: Graph) -> tuple[Op, ...]:
+    """Those of a graph."""
     near = Neighbours(graph)
 
     def point(op: Op, other: Op) -> bool:
@@ -124,7 +128,12 @@ def groups(network: Network, count: float) -> Network:
 
 def cardinalities(network: Network) -> list[int]:
     """Every legal value of `groups`, ascending; empty where the knob has no meaning."""
-    widths = [c for op in cardinal(network) for c in (op.in_shapes[0][0], op.out_shape[0])]
+    return divisors(cardinal(network))
+
+
+def divisors(found: Iterable[Op]) -> list[int]:
+    """The numbers of groups that all these convolutions can have, ascending."""
+    widths = [c for op in found for c in (op.in_shapes[0][0], op.out_shape[0])]
     return [g for g in range(1, min(widths) + 1) if gcd(*widths) % g == 0] if widths else []
 
 

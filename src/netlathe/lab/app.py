@@ -1,0 +1,188 @@
+"""The application: one small function a question of the page. Everything that it knows is the shelf."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from netlathe import zoo
+from netlathe.errors import Exit, NetlatheError
+from netlathe.html import STYLE
+from netlathe.lab import child, exports, help
+from netlathe.lab.charts import charts
+from netlathe.lab.facts import Facts, facts
+from netlathe.lab.front import front
+from netlathe.lab.guard import Guard
+from netlathe.lab.road import road
+from netlathe.lab.running import runs
+from netlathe.lab.shelf import Shelf
+from netlathe.lab.state import State, read_state
+from netlathe.lab.view import answer
+from netlathe.report.page import asset
+from netlathe.report.theme import style
+
+PAGE = Path(__file__).parent / "page"
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+UPLOAD = 256 * 10**6  # bytes
+QUERY = 8192  # characters of a state
+STATUS = {Exit.USAGE: 422, Exit.INFEASIBLE: 422, Exit.MISSING: 501}
+
+
+def make_app(
+    token: str, shelf: Shelf | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
+) -> ASGIApp:
+    """The page for one token. `upload` bounds a file in bytes, `seconds` the time to read it."""
+    shelf = shelf or Shelf()
+
+    @lru_cache(maxsize=128)
+    def seen(state: State) -> tuple[Facts, dict[str, Any]]:
+        net = shelf.net(state.net)
+        found = facts(state, net, shelf.card(state.device))
+        return found, answer(state, found, net)
+
+    async def page(request: Request) -> Response:
+        name = request.path_params.get("name") or "index.html"
+        file = PAGE / name
+        if file.parent != PAGE or not file.is_file():
+            return Response(status_code=404)
+        return FileResponse(file, media_type=TYPES[file.suffix], headers={"Cache-Control": "no-cache"})
+
+    async def plotly(request: Request) -> Response:
+        return FileResponse(plotly_file(), media_type=TYPES[".js"], headers={"Cache-Control": "max-age=86400"})
+
+    async def menu(request: Request) -> Response:
+        cards = [
+            {"name": name, "title": title, "class": kind, "runs": [[r.name, r.said] for r in runs(shelf.card(name))]}
+            for name, title, kind in shelf.devices()
+        ]
+        return JSONResponse({"networks": zoo.names(), "uploads": shelf.networks(), "devices": cards})
+
+    async def show(request: Request) -> Response:
+        found, said = seen(read_state(await query(request)))
+        names = filter(None, request.query_params.get("charts", "").split(","))
+        return JSONResponse(said | {"charts": charts(found, names, tables="tables" in request.query_params)})
+
+    async def advise(request: Request) -> Response:
+        state = read_state(await query(request))
+        found = await run_in_threadpool(help.advice, state, shelf.net(state.net), shelf.card(state.device))
+        return JSONResponse(found)
+
+    async def fronts(request: Request) -> Response:
+        state = read_state(await query(request))
+        return JSONResponse(await front(state, shelf.card(state.device)))
+
+    async def roads(request: Request) -> Response:
+        state = read_state(await query(request))
+        return JSONResponse(await run_in_threadpool(road, shelf.net(state.net)))
+
+    async def upload_file(request: Request) -> Response:
+        name = Path(request.query_params.get("name", "")).name[:120] or "unnamed"
+        with tempfile.NamedTemporaryFile(prefix="netlathe-lab-") as file:
+            content, size = hashlib.sha256(), 0
+            async for piece in request.stream():
+                size += len(piece)
+                if size > upload:
+                    raise NetlatheError(
+                        f"{name} is larger than {upload / 1e6:g} MB",
+                        code="lab.size",
+                        hint="netlathe cost FILE reads it from the command line",
+                    )
+                content.update(piece)
+                file.write(piece)
+            file.flush()
+            parsed = await child.parse(Path(file.name), name, seconds=seconds)
+        mark = shelf.put(content.hexdigest()[:12], parsed)
+        return JSONResponse({"name": mark, "title": parsed.name, "kind": child.KINDS[Path(name).suffix.lower()]})
+
+    async def export(request: Request) -> Response:
+        state = read_state(request.url.query)
+        net, card = shelf.net(state.net), shelf.card(state.device)
+        folder = tempfile.TemporaryDirectory(prefix="netlathe-lab-")
+        try:
+            what = request.path_params["what"]
+            file = await run_in_threadpool(exports.export, what, state, net, card, Path(folder.name))
+        except BaseException:
+            folder.cleanup()
+            raise
+        return FileResponse(file, filename=file.name, background=BackgroundTask(folder.cleanup))
+
+    async def claims(request: Request) -> Response:
+        return JSONResponse({"claims": await run_in_threadpool(known_claims)})
+
+    async def alive(request: Request) -> Response:
+        return Response(status_code=204)
+
+    async def theme(request: Request) -> Response:
+        return Response(STYLE + style(), media_type=TYPES[".css"])
+
+    async def paint(request: Request) -> Response:
+        return Response(asset("paint.js"), media_type=TYPES[".js"])
+
+    routes = [
+        Route("/theme.css", theme),
+        Route("/paint.js", paint),
+        Route("/", page),
+        Route("/page/{name}", page),
+        Route("/plotly.js", plotly),
+        Route("/menu", menu),
+        Route("/claims", claims),
+        Route("/alive", alive),
+        Route("/view", show, methods=["POST"]),
+        Route("/advice", advise, methods=["POST"]),
+        Route("/front", fronts, methods=["POST"]),
+        Route("/road", roads, methods=["POST"]),
+        Route("/upload", upload_file, methods=["POST"]),
+        Route("/export/{what}", export),
+    ]
+    app = Starlette(routes=routes, exception_handlers={NetlatheError: refused, ClientDisconnect: gone})
+    return Guard(app, token)
+
+
+def known_claims() -> list[dict[str, Any]]:
+    """The claims of the audit."""
+    return []
+
+
+async def query(request: Request) -> str:
+    """The state that a request asks about. Raises NetlatheError for one that no page sends."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > QUERY:
+            raise NetlatheError("this address is too long", code="lab.field")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise NetlatheError("this address is not text", code="lab.field") from None
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """A mistake of the user, as the page shows it."""
+    assert isinstance(error, NetlatheError)
+    told = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
+    return JSONResponse({"error": told}, status_code=STATUS.get(error.exit, 422))
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """The reader left."""
+    return Response(status_code=499)
+
+
+def plotly_file() -> Path:
+    """The bundle that comes with the installed plotly."""
+    spec = importlib.util.find_spec("plotly")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"

@@ -1,0 +1,139 @@
+"""Uploads are parsed in a process of their own, with a limit on its memory, its time and its open files.
+
+`parse` starts it and waits; `python -m netlathe.lab.child KIND FILE NAME` is the process, which prints one JSON
+document. What it says is checked again here: of an arch.json or a card the canonical text comes back, of an ONNX file
+the operators as plain numbers (`wire`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from netlathe.arch.network import Network
+from netlathe.device.card import Card, to_toml
+from netlathe.device.card import parse as parse_card
+from netlathe.errors import NetlatheError
+from netlathe.lab.wire import from_wire, to_wire
+from netlathe.read.found import Found
+
+Parsed: TypeAlias = Network | Found | Card
+KINDS = {".onnx": "onnx", ".json": "arch", ".toml": "card"}
+MEMORY = 2 << 30  # bytes of address space
+SECONDS = 20.0  # of processor time
+PATIENCE = 3  # times as long on a clock: a busy machine is no fault of a file
+OPERATORS = 5000  # more would not answer a move of a knob in time
+
+
+async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float = SECONDS) -> Parsed:
+    """What a file holds; `name` is what the user calls it, and its ending says the kind.
+
+    Raises NetlatheError for another ending, a file with faults, and one that takes too much memory or time.
+    """
+    kind = KINDS.get(Path(name).suffix.lower())
+    if kind is None:
+        raise NetlatheError(
+            f"{name} is none of the files that the lab reads",
+            code="lab.kind",
+            hint="drop a model.onnx, an arch.json (netlathe arch NET --json), or a device card (.toml)",
+        )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "netlathe.lab.child", kind, str(file), name, str(memory), str(max(1, round(seconds)))),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={key: value for key, value in os.environ.items() if key in ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")}
+        | {"OMP_NUM_THREADS": "1"},
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE * seconds)
+    except TimeoutError:
+        raise too_much(name, f"reading it takes more than {PATIENCE * seconds:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return received(said, kind, name)
+
+
+def too_much(name: str, why: str) -> NetlatheError:
+    return NetlatheError(
+        f"{name} is too much for the lab: {why}", code="lab.limits", hint="netlathe cost FILE has no such limit"
+    )
+
+
+def received(said: bytes, kind: str, name: str) -> Parsed:
+    """What the process said, made a network or a card. Raises the NetlatheError that it met."""
+    try:
+        document = json.loads(said)
+        if "error" in document:
+            raise NetlatheError(**{str(key): str(value) for key, value in document["error"].items()})
+        if kind == "onnx":
+            return Found(name, from_wire(document["graph"]), file=name)
+        if kind == "card":
+            return parse_card(document["card"], name)
+        from netlathe.arch.document import from_json
+
+        return from_json(document["arch"], source=name)
+    except NetlatheError:
+        raise
+    except (ValueError, KeyError, TypeError):  # it died before it could say why
+        raise too_much(name, "the process that reads it used up its memory or its time") from None
+
+
+def read(kind: str, file: Path, name: str) -> dict[str, Any]:
+    """In the process: the document of a file. Raises NetlatheError."""
+    if kind == "onnx":
+        from netlathe.read.onnx import read_onnx
+
+        graph = read_onnx(file)
+        refuse_large(name, len(graph.ops))
+        return {"graph": to_wire(graph)}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise NetlatheError("this is not text", code="file.unreadable", path=name) from None
+    if kind == "card":
+        return {"card": to_toml(parse_card(text, name))}
+    from netlathe.arch.document import from_json, to_json
+
+    network = from_json(text, source=name)
+    refuse_large(name, len(network.graph().ops))
+    return {"arch": to_json(network, indent=None)}
+
+
+def refuse_large(name: str, count: int) -> None:
+    """Refuse what could not be drawn while a knob moves."""
+    if count > OPERATORS:
+        raise too_much(name, f"it has {count} operators, and the page follows a knob up to {OPERATORS}")
+
+
+def said(kind: str, file: Path, name: str) -> dict[str, Any]:
+    """What the process says of a file: the document, or the mistake with no path of this machine in it."""
+    try:
+        return read(kind, file, name)
+    except NetlatheError as error:
+        told = {"message": error.message, "code": error.code, "path": error.path, "hint": error.hint}
+        return {"error": {key: value.replace(str(file), name) for key, value in told.items()}}
+    except (MemoryError, RecursionError) as error:
+        what = "memory" if isinstance(error, MemoryError) else "nesting"
+        refused = too_much(name, f"it needs more {what} than is granted")
+        return {"error": {"message": refused.message, "code": refused.code, "hint": refused.hint}}
+
+
+def main(kind: str, file: str, name: str, memory: str, seconds: str) -> None:
+    """The process: limits first, then the file."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
+    sys.stdout.write(json.dumps(said(kind, Path(file), name)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

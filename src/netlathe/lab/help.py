@@ -1,0 +1,92 @@
+"""Advice, asked for when the page rests: how far every knob may be turned within the budget, and what would help.
+
+A limit is met by bisection over a knob's values; a change is made and the network timed again (`device.why`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from netlathe.arch.network import Network
+from netlathe.choose.budget import Budget
+from netlathe.choose.place import MCU, within_card
+from netlathe.device.card import Card
+from netlathe.device.why import model_clock, why
+from netlathe.errors import NetlatheError
+from netlathe.lab.dials import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, known, settled
+from netlathe.lab.facts import kept, stepped
+from netlathe.lab.running import run_of
+from netlathe.lab.state import State
+from netlathe.load import Net
+from netlathe.read.found import Found
+from netlathe.reshape.knobs import KNOBS, cardinalities
+from netlathe.units import show_ms
+
+SHOWN = 6  # changes
+
+
+def advice(state: State, net: Net, card: Card) -> dict[str, Any]:
+    """`most`: by knob, the costliest value that keeps every limit; `changes`: what gains, the best first."""
+    net = stepped(net, state.step)
+    if isinstance(net, Found):
+        return {"most": [], "changes": []}
+    return {"most": most(state, net, card), "changes": changes(state, net, card)}
+
+
+def most(state: State, network: Network, card: Card) -> list[dict[str, Any]]:
+    """For every knob, the others as they are: the value next to the limits; None where no value keeps them."""
+    limits = within_card(state.budget, card)
+    if limits == Budget():
+        return []
+    now, found = dict(state.knobs), []
+    for knob in known(network):
+
+        def fits(value: float, knob: str = knob) -> bool:
+            try:
+                turned = settled(network, tuple({**now, knob: value}.items()))
+                return turned.values.get(knob, at_rest(network, knob)) == value and kept(state, turned.network, card)
+            except NetlatheError:
+                return False
+
+        value = last(ladder(network, knob), fits)
+        found.append(
+            {"knob": knob, "title": TITLES[knob][0], "value": value, "now": now.get(knob, at_rest(network, knob))}
+        )
+    return found
+
+
+def ladder(network: Network, knob: str) -> Sequence[float]:
+    """Values of a knob from the cheapest, in steps that a hand would take."""
+    match KNOBS[knob].unit:
+        case "count":
+            return cardinalities(network)[::-1]
+        case "pixels":
+            return range(8, min(PIXELS[1], 2 * network.input[-1]) + 1, 8)
+    return [round(LOWEST * i, 2) for i in range(1, round(HIGHEST / LOWEST) + 1)]
+
+
+def last(values: Sequence[float], fits: Any) -> float | None:
+    """The last value that fits, where smaller ones do too; None where the first does not."""
+    low, high = -1, len(values) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(values[middle]):
+            low = middle
+        else:
+            high = middle - 1
+    return values[low] if low >= 0 else None
+
+
+def changes(state: State, network: Network, card: Card) -> list[dict[str, Any]]:
+    """The changes of `netlathe device why` under the predicted latency; none where the card allows no prediction."""
+    network, run = settled(network, state.knobs).network, run_of(card, state.run)
+    if card.class_ == MCU:  # one precision and one image at a time: no change of those
+        return []
+    clock = model_clock(card, run.runtime, run.threads)
+    try:
+        found = why(network, card, clock, precision=run.precision, batch=state.batch)
+    except NetlatheError:
+        return []
+    return [asdict(change) | {"text": show_ms(change.ms)} for change in found.changes[:SHOWN]]

@@ -1,0 +1,109 @@
+// Device, budget and knobs: what a person turns. Every range has a number field as its twin.
+import { KNOBS, state } from "./address.js";
+import { get, make } from "./make.js";
+
+const BUDGETS = {
+  latency: ["Latency", "15ms"], memory: ["Memory", "64MB"], size: ["File", "20MB"], macs: ["MACs", "300M"],
+};
+let menu = { devices: [] };
+let changed = () => {}; // (done) after a control moved
+
+export function setUp(found, onChange) {
+  menu = found;
+  changed = onChange;
+  const names = [...found.uploads.map(([name, title]) => make("option", { value: name, label: title })),
+    ...found.networks.map((name) => make("option", { value: name }))];
+  get("nets").replaceChildren(...names);
+  const groups = Object.groupBy ? Object.groupBy(found.devices, (d) => d.class) : { Devices: found.devices };
+  get("device").replaceChildren(...Object.entries(groups).map(([kind, devices]) =>
+    make("optgroup", { label: kind }, ...devices.map((d) => make("option", { value: d.name }, d.title)))));
+  if (!get("budget").children.length) get("budget").append(...Object.keys(BUDGETS).map(limit));
+}
+
+function limit(name) {
+  const [title, example] = BUDGETS[name];
+  const field = make("input", { id: `limit-${name}`, placeholder: `such as ${example}`, autocomplete: "off",
+    "aria-describedby": `use-${name}`, onchange: () => {
+      state.shared[name] = field.value.trim();
+      changed(true);
+    } });
+  return make("div", { class: "limit" }, make("label", { for: field.id }, title), field,
+    make("meter", { id: `meter-${name}`, min: 0, max: 1, "aria-label": `${title}, used of the limit` }),
+    make("span", { id: `use-${name}`, class: "small" }));
+}
+
+export function setDevice() {
+  const { device, run, batch } = state.shared, known = menu.devices.find((d) => d.name === device);
+  get("device").value = device;
+  get("run").replaceChildren(...(known?.runs || []).map(([value, text]) => make("option", { value }, text)));
+  if (run && known?.runs.some(([value]) => value === run)) get("run").value = run;
+  get("batch").value = batch || 1;
+}
+
+export function setLimits(uses) {
+  for (const use of uses) {
+    const field = get(`limit-${use.name}`), meter = get(`meter-${use.name}`), said = get(`use-${use.name}`);
+    if (document.activeElement !== field) field.value = state.shared[use.name] || "";
+    const share = use.share ?? 0;
+    meter.value = Math.min(share, 1);
+    meter.hidden = use.bound === null;
+    meter.dataset.state = use.kept ? "kept" : "over";
+    meter.setAttribute("aria-valuetext", `${use.text} of ${use.bound_text}`);
+    const over = use.kept ? "" : "over: ";
+    said.textContent = use.bound === null ? `uses ${use.text}` : `${over}${use.text} of ${use.bound_text}`;
+    said.className = `used small ${use.bound === null ? "dim" : use.kept ? "kept" : "over"}`;
+  }
+}
+
+// Ranges of counts run over the list of legal values, so every stop is one.
+export function setKnobs(answer) {
+  const root = get("knobs"), names = answer.dials.map((d) => d.name).join();
+  if (root.dataset.names !== names) {
+    root.dataset.names = names;
+    root.replaceChildren(...answer.dials.map(knob));
+  }
+  for (const dial of answer.dials) setKnob(dial);
+  get("fixed").textContent = answer.fixed || (answer.dials.length ? "" : "This network has no knobs.");
+  get("rest").hidden = !answer.dials.length;
+}
+
+function knob(dial) {
+  const id = `knob-${dial.name}`;
+  const range = make("input", { type: "range", id, "aria-describedby": `what-${dial.name}` });
+  const number = make("input", { type: "number", id: `${id}-number`, "aria-label": `${dial.title}, as a number`, step: "any" });
+  range.addEventListener("input", () => turn(dial.name, valueOf(range), false));
+  range.addEventListener("change", () => turn(dial.name, valueOf(range), true));
+  number.addEventListener("change", () => turn(dial.name, number.value, true));
+  const what = make("span", { id: `what-${dial.name}`, class: "dim small" }, dial.what);
+  return make("div", { class: "knob" }, make("div", {}, make("label", { for: id }, dial.title), " ", what), number, range);
+}
+
+const valueOf = (range) => (range.legal ? range.legal[range.value] : Number(range.value));
+
+function setKnob(dial) {
+  const range = get(`knob-${dial.name}`), number = get(`knob-${dial.name}-number`);
+  range.legal = dial.legal.length ? dial.legal : null;
+  range.rest = dial.rest;
+  const [min, max, step] = range.legal ? [0, dial.legal.length - 1, 1] : [dial.low, dial.high, dial.step];
+  Object.assign(range, { min, max, step });
+  const asked = Number(state[state.at][dial.name] ?? dial.value);
+  if (!range.matches(":active")) range.value = range.legal ? dial.legal.indexOf(dial.value) : dial.value;
+  const shown = String(Math.round(dial.value * 1000) / 1000);
+  if (document.activeElement !== number || Number(number.value) === asked) number.value = shown;
+  const text = dial.unit === "times" ? `times ${shown}` : `${shown} ${dial.unit}`;
+  range.setAttribute("aria-valuetext", text);
+}
+
+export function turn(name, value, done) {
+  const range = get(`knob-${name}`), own = state[state.at];
+  if (value === "" || Number(value) === range?.rest) delete own[name];
+  else own[name] = String(value);
+  const number = get(`knob-${name}-number`);
+  if (number && value !== "") number.value = value;
+  changed(done);
+}
+
+export function allBack() {
+  for (const name of KNOBS) delete state[state.at][name];
+  changed(true);
+}

@@ -1,0 +1,31 @@
+// Beside the front: the verdict, three sentences, and, when the page rests, how far the knobs go and what would help.
+import { ask } from "./ask.js";
+import { query, state } from "./address.js";
+import { turn } from "./controls.js";
+import { get, make } from "./make.js";
+
+export function showWhy(answer) {
+  const verdict = get("verdict");
+  if (verdict.textContent !== answer.verdict.text) verdict.textContent = answer.verdict.text;
+  verdict.dataset.state = answer.verdict.state;
+  get("sentences").replaceChildren(...answer.why.map((said) => make("p", {}, said)));
+  get("commands").textContent = answer.commands.join("\n");
+}
+
+export async function showAdvice() {
+  const asked = query(state.at);
+  const found = await ask("advice", asked);
+  if (asked !== query(state.at)) return; // a knob has moved since
+  const { most, changes } = found;
+  get("advice").hidden = !most.length && !changes.length;
+  const open = most.filter((m) => m.value !== null && m.value !== m.now);
+  const never = most.filter((m) => m.value === null).map((m) => m.title);
+  get("most").replaceChildren(...open.map(({ knob, title, value }) =>
+    make("button", { type: "button", onclick: () => turn(knob, value, true) }, `${title} ${value}`)));
+  if (!most.length) get("most").append(make("span", { class: "dim small" }, "Set a limit, and this says how far each knob goes."));
+  if (never.length) get("most").append(make("span", { class: "dim small" }, `Not enough alone: ${never.join(", ")}.`));
+  const share = (x) => `${Math.round(100 * x)} %`;
+  get("changes").replaceChildren(...changes.map((c) =>
+    make("li", {}, `${c.name}: ${share(c.gain)} less time, ${c.text} an image${c.retrain ? ", train again" : ""}`)));
+  if (!changes.length) get("changes").append(make("li", { class: "dim" }, "No known change gains 1 %."));
+}

@@ -1,0 +1,39 @@
+"""The road of a ResNet to a ConvNeXt, step by step, as `netlathe modernise` prints it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from netlathe.cost.totals import totals
+from netlathe.errors import NetlatheError
+from netlathe.load import Net
+from netlathe.read.found import Found
+from netlathe.reshape.modernise import ladder
+from netlathe.units import show_count
+
+
+@lru_cache(maxsize=64)
+def road(net: Net) -> dict[str, Any]:
+    """The steps with their cost and, where the paper printed it, its accuracy; `why` says why there are none."""
+    if isinstance(net, Found):
+        return {"steps": [], "why": f"{net.name} has no expression to rewrite."}
+    try:
+        rungs = ladder(net)
+    except NetlatheError as error:
+        return {"steps": [], "why": f"{error.message}. {error.hint}".strip()}
+    steps = []
+    for rung in rungs:
+        cost, told = totals(rung.network.body, rung.network.input), rung.published
+        top1 = f"{told.top1:.2f}" + (f" ± {told.deviation:.2f}" if told.deviation else "") if told else ""
+        steps.append(
+            {
+                "step": rung.step,
+                "what": rung.what,
+                "params": show_count(cost.params),
+                "macs": show_count(cost.macs),
+                "top1": top1,
+                "note": told.note if told else "",
+            }
+        )
+    return {"steps": steps, "why": ""}

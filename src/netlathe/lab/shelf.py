@@ -1,0 +1,95 @@
+"""The shelf: the networks and cards that the page can name. The zoo, and what was uploaded since the server started.
+
+A page names no path of a file system: a network is a name of the zoo with its choices, or the mark of an upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from functools import lru_cache
+
+from netlathe import zoo
+from netlathe.bench.own_card import read_own_card
+from netlathe.device import card as cards
+from netlathe.device.card import Card
+from netlathe.errors import NetlatheError, unknown
+from netlathe.lab.child import Parsed
+from netlathe.load import Net, pairs
+
+MARK = "upload/"
+KEPT = 32  # uploads; the oldest goes
+THIS = "this"
+
+
+def mark_of(content: bytes) -> str:
+    """The mark of an upload: equal files have equal ones."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+class Shelf:
+    """Uploads by mark; one shelf a server, shared by its tabs, for a mark says the content."""
+
+    def __init__(self) -> None:
+        self.uploads: OrderedDict[str, Parsed] = OrderedDict()
+
+    def put(self, mark: str, parsed: Parsed) -> str:
+        """Keep an upload; returns the name that the page uses."""
+        self.uploads[MARK + mark] = parsed
+        while len(self.uploads) > KEPT:
+            self.uploads.popitem(last=False)
+        return MARK + mark
+
+    def find(self, name: str) -> Parsed:
+        """An upload. Raises NetlatheError where this server has not seen it."""
+        if name not in self.uploads:
+            raise NetlatheError(
+                "this server does not have that file: it was dropped on an earlier one, or long ago",
+                code="lab.gone",
+                hint="drop the file again; the address then fits",
+            )
+        return self.uploads[name]
+
+    def net(self, name: str) -> Net:
+        """A network by its name of the zoo, or by the mark of an upload. Raises NetlatheError."""
+        if not name.startswith(MARK):
+            return from_zoo(name)
+        found = self.find(name)
+        if isinstance(found, Card):
+            raise NetlatheError(f"{found.id} is a device, not a network", code="lab.not_a_network")
+        return found
+
+    def card(self, name: str) -> Card:
+        """A card by its name, `this` for that of this machine, or by the mark of an upload. Raises NetlatheError."""
+        if name == THIS:
+            own = read_own_card()
+            if own is None:
+                hint = "netlathe device calibrate, half a minute"
+                raise NetlatheError("this machine has no card yet", code="lab.no_own_card", hint=hint)
+            return own
+        if not name.startswith(MARK):
+            if name not in cards.names():  # a path stays outside
+                raise unknown("device", name, cards.names(), code="device.unknown")
+            return cards.load(name)
+        found = self.find(name)
+        if not isinstance(found, Card):
+            raise NetlatheError("that file is a network, not a device", code="lab.not_a_card")
+        return found
+
+    def networks(self) -> list[tuple[str, str]]:
+        """(name, what it is called) of the uploaded networks."""
+        return [(mark, net.name) for mark, net in self.uploads.items() if not isinstance(net, Card)]
+
+    def devices(self) -> list[tuple[str, str, str]]:
+        """(name, what it is called, class): this machine where it was calibrated, uploads, the shipped cards."""
+        own = read_own_card()
+        found = [(THIS, f"This machine: {own.name}", own.class_)] if own else []
+        found += [(mark, card.name, card.class_) for mark, card in self.uploads.items() if isinstance(card, Card)]
+        return found + [(name, cards.load(name).name, cards.load(name).class_) for name in cards.names()]
+
+
+@lru_cache(maxsize=256)
+def from_zoo(name: str) -> Net:
+    """A name of the zoo, with choices: mobilenetv1:alpha=0.5. Raises NetlatheError with the nearest names."""
+    base, _, choices = name.partition(":")
+    return zoo.get(base, **pairs(choices, name))

@@ -1,0 +1,70 @@
+"""State: what the page is asked to show, written as its address writes it: net=resnet50&width=0.75&device=rpi-5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import parse_qsl
+
+from netlathe.choose.budget import Budget
+from netlathe.errors import NetlatheError, unknown
+from netlathe.reshape.knobs import KNOBS
+from netlathe.units import byte_count, mac_count, milliseconds
+
+BUDGETS = {"latency": milliseconds, "memory": byte_count, "size": byte_count, "macs": mac_count}
+NO_LIMITS = Budget()
+MOST = 1024  # images at a time
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A network, how far it is modernised (a step of the roadmap), its knobs, the device, and the limits."""
+
+    net: str = "mobilenetv2"
+    step: int | None = None
+    knobs: tuple[tuple[str, float], ...] = ()
+    device: str = "rpi-5"
+    run: str = ""  # runtime/precision/threads; empty is the first that the device has
+    batch: int = 1
+    budget: Budget = NO_LIMITS
+
+
+START = State()
+KEYS = (*(f.name for f in fields(State) if f.name not in ("knobs", "budget")), *KNOBS, *BUDGETS)
+
+
+def read_state(query: str) -> State:
+    """The state of an address. Raises NetlatheError for an unknown field, a wrong number and a limit without unit."""
+    words = dict(parse_qsl(query, keep_blank_values=False, max_num_fields=64))
+    for key in words:
+        if key not in KEYS:
+            raise unknown("field of the address", key, KEYS, code="lab.field")
+    limits: dict[str, Any] = {name: read(words[name]) for name, read in BUDGETS.items() if name in words}
+    return State(
+        net=words.get("net", START.net),
+        step=whole("step", words["step"], 0, 99) if "step" in words else None,
+        knobs=tuple((knob, number(knob, words[knob])) for knob in KNOBS if knob in words),
+        device=words.get("device", START.device),
+        run=words.get("run", ""),
+        batch=whole("batch", words["batch"], 1, MOST) if "batch" in words else 1,
+        budget=Budget(**limits),
+    )
+
+
+def number(name: str, text: str) -> float:
+    """A finite positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise NetlatheError(f"{name} must be a positive number, not {text[:40]!r}", code="lab.number")
+    return value
+
+
+def whole(name: str, text: str, low: int, high: int) -> int:
+    """A whole number between two."""
+    if not text.isdecimal() or not low <= int(text[:9]) <= high:
+        message = f"{name} must be a whole number from {low} to {high}, not {text[:40]!r}"
+        raise NetlatheError(message, code="lab.number")
+    return int(text)

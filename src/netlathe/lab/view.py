@@ -1,0 +1,131 @@
+"""view(): what was read of a network, as the page shows it, and as JSON values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netlathe.choose.place import MCU
+from netlathe.cost.count import BYTES
+from netlathe.cost.table import stage_of
+from netlathe.device.card import Card
+from netlathe.lab.charts import charts, here
+from netlathe.lab.dials import dials
+from netlathe.lab.facts import Facts, facts, highest, share, stepped
+from netlathe.lab.state import State
+from netlathe.lab.why import sentences, upper
+from netlathe.load import Net
+from netlathe.read.found import Found
+from netlathe.units import show_bytes, show_count, show_ms
+
+
+def view(state: State, net: Net, card: Card) -> dict[str, Any]:
+    """The answer, as JSON values, with all charts. Raises NetlatheError as `facts` does."""
+    found = facts(state, net, card)
+    return answer(state, found, net) | {"charts": charts(found)}
+
+
+def answer(state: State, f: Facts, start: Net) -> dict[str, Any]:
+    """What was read, as the page wants it, without charts."""
+    base = stepped(start, state.step)
+    knobs = dials(base, f.turned, f.graph) if f.turned and not isinstance(base, Found) else []
+    return {
+        "name": f.net.name,
+        "input": "x".join(map(str, f.net.input)),
+        "device": f.card.name,
+        "run": f.run.name,
+        "totals": totals(f),
+        "stages": stages(f),
+        "uses": [u._asdict() | {"share": None if u.used is None or not u.bound else u.used / u.bound} for u in f.uses],
+        "verdict": verdict(f),
+        "dials": [dial._asdict() for dial in knobs],
+        "fixed": "" if f.turned else f"{start.name} was read from an ONNX file: operators without knobs.",
+        "notes": list(f.turned.notes) if f.turned else [],
+        "why": sentences(f),
+        "warnings": list(f.prediction.warnings if f.prediction else ()) + list(f.missing),
+        "here": here(f, start),
+        "commands": commands(state, f, start),
+    }
+
+
+def totals(f: Facts) -> list[dict[str, Any]]:
+    """The figures of the head line: what it is, the number, how it is printed, and what else to say of it."""
+    size = BYTES[f.run.precision]
+    p, weights, peak = f.prediction, f.cost.weight_bytes(size), highest(f.arena)
+    found: list[tuple[str, str, float, str, str]] = []
+    if p:
+        found.append(("latency_ms", "Latency", p.total_ms, show_ms(p.total_ms), f"{p.low_ms:.3g} to {p.high_ms:.3g}"))
+    found += [
+        ("macs", "MACs", f.cost.macs, show_count(f.cost.macs), "an image"),
+        ("params", "Params", f.cost.params, show_count(f.cost.params), show_bytes(weights)),
+        ("peak_bytes", "Peak memory", peak, show_bytes(peak), "of activations"),
+        ("acts", "Activations", f.cost.acts, show_count(f.cost.acts), "an image"),
+        ("moved_bytes", "Moved", moved(f), show_bytes(moved(f)), "fused"),
+        ("intensity", "Intensity", intensity(f), f"{intensity(f):.1f}", "FLOPs a byte"),
+    ]
+    return [dict(zip(("key", "label", "value", "text", "more"), row, strict=True)) for row in found]
+
+
+def moved(f: Facts) -> int:
+    """Bytes that a batch moves."""
+    return f.cost.bytes(BYTES[f.run.precision], f.batch, fused=True)
+
+
+def intensity(f: Facts) -> float:
+    """FLOPs a byte of a batch, fused."""
+    return f.cost.intensity(BYTES[f.run.precision], f.batch, fused=True)
+
+
+def stages(f: Facts) -> dict[str, Any]:
+    """The table of `netlathe cost`, and the predicted time of every stage."""
+    times: dict[str, float] = {}
+    for group in f.prediction.rows if f.prediction else ():
+        times[stage_of(group.path)] = times.get(stage_of(group.path), 0.0) + group.ms
+    heads = ["stage", "out", "params", "MACs", "share", "moved", "FLOP/B"] + ["latency"] * bool(f.prediction)
+    cells = []
+    for row in f.stages:
+        out = "x".join(map(str, row.out_shape))
+        line = [row.path, out, show_count(row.cost.params), show_count(row.cost.macs), f"{100 * row.share:.1f} %"]
+        line += [show_bytes(row.bytes_fused), f"{row.intensity_fused:.1f}"]
+        cells.append(line + ([show_ms(times.get(row.path, 0.0))] if f.prediction else []))
+    return {"heads": heads, "rows": cells}
+
+
+def verdict(f: Facts) -> dict[str, Any]:
+    """Whether the limits are kept, and which binds."""
+    limited = [u for u in f.uses if u.bound is not None]
+    if not limited:
+        return {"state": "none", "text": "No limit is set."}
+    if f.over:
+        said = "; ".join(f"{u.title} {u.text} of {u.bound_text}" for u in f.over)
+        return {"state": "over", "text": f"Over budget: {said}."}
+    b = f.binding
+    assert b is not None
+    kind = f", {f.fit.verdict}" if f.fit and f.fit.verdict != "fits" else ""
+    return {
+        "state": "fits",
+        "text": f"Fits{kind}. {upper(b.title)} binds: {b.text} of {b.bound_text}, {100 * share(b):.0f} %.",
+    }
+
+
+def commands(state: State, f: Facts, start: Net) -> list[str]:
+    """Lines for a shell that print the same."""
+    if isinstance(start, Found) or state.net.startswith("upload/"):
+        file = start.name if isinstance(start, Found) else "arch.json"
+    else:
+        file = state.net
+    lines = []
+    if state.step is not None:
+        lines.append(f"netlathe modernise {file} -o steps/")
+        file = f"steps/{state.step:02}-*.json"
+    if f.turned and f.turned.values:
+        knobs = " ".join(f"--{knob} {value:g}" for knob, value in f.turned.values.items())
+        lines.append(f"netlathe reshape {file} {knobs} -o net.json")
+        file = "net.json"
+    batch = f" --batch {f.batch}" if f.batch > 1 else ""
+    lines.append(f"netlathe cost {file} --precision {f.run.precision}{batch}")
+    if f.card.class_ == MCU:
+        lines.append(f"netlathe device micro {file} --device {state.device} --runtime {f.run.runtime}")
+    else:
+        options = f"--device {state.device} --runtime {f.run.runtime} --threads {f.run.threads}"
+        lines.append(f"netlathe device why {file} {options} --precision {f.run.precision}{batch}")
+    return lines

@@ -1,0 +1,78 @@
+"""Why: the three sentences beside the charts, with the figures of this moment."""
+
+from __future__ import annotations
+
+from netlathe.cost.table import stage_of
+from netlathe.lab.facts import Facts, Use
+from netlathe.units import show_ms
+
+
+def sentences(f: Facts) -> list[str]:
+    """Where the time goes, what holds it back, and what the budget says."""
+    return [said for said in (time(f), bound(f), budget(f)) if said]
+
+
+def time(f: Facts) -> str:
+    """The latency, its interval, and the stage and the operator that take most of it."""
+    p = f.prediction
+    if p is None or not p.rows or not p.total_ms:
+        return ""
+    stages: dict[str, float] = {}
+    for row in p.rows:
+        stages[stage_of(row.path)] = stages.get(stage_of(row.path), 0.0) + row.ms
+    stage, slowest = max(stages, key=lambda s: stages[s]), max(p.rows, key=lambda row: row.ms)
+    what = "An image takes" if f.batch == 1 else f"A batch of {f.batch} takes"
+    device = f.card.name.partition(" (")[0]
+    return (
+        f"{what} {show_ms(p.total_ms)} on {device} ({p.low_ms:.3g} to {p.high_ms:.3g} for "
+        f"nine of ten networks): {100 * stages[stage] / p.total_ms:.0f} % of it in {stage}, and the slowest operator "
+        f"is {slowest.path} with {show_ms(slowest.ms)}."
+    )
+
+
+def bound(f: Facts) -> str:
+    """Compute or memory, by the roofline."""
+    if f.roof is None or not f.roof.ms:
+        return ""
+    waits = 100 * f.roof.waiting
+    what = "memory holds it back more than compute" if waits > 50 else "compute holds it back more than memory"
+    return (
+        f"By its roofline {what}: {waits:.0f} % of the least time waits for memory, for the network does "
+        f"{f.roof.intensity:.3g} FLOPs a byte and the ridge of the device is at {f.roof.ridge:.3g}."
+    )
+
+
+def budget(f: Facts) -> str:
+    """The limit that binds, or the one that is broken most, and what is left of the others."""
+    if f.fit is not None and f.fit.patched:
+        p = f.fit.patched
+        return (
+            f"It fits in {p.splits} x {p.splits} patches up to {p.path}, for {100 * p.extra:.1f} % more MACs; whole it "
+            f"would need {f.fit.sram.mid / 1024:.0f} KiB of SRAM."
+        )
+    if f.over:
+        worst = f.over[0]
+        if worst.used is None or worst.bound is None:
+            return f"Whether it keeps the limit of {worst.title} is not known on this device."
+        times = worst.used / worst.bound
+        end = " at the upper end of the interval" if worst.name == "latency" else ""
+        said = f"{worst.title} is {worst.text}{end}, {times:.2g} times the limit of {worst.bound_text}"
+        return f"It is over budget: {said}."
+    b = f.binding
+    if b is None or b.used is None or b.bound is None:
+        return "Set a limit, and this says which of them binds first."
+    left = [spare(u) for u in f.uses if u.bound is not None and u is not b]
+    others = f"; {', '.join(left)}" if left else ""
+    return f"{upper(b.title)} binds: {b.text} of {b.bound_text} is used{others}."
+
+
+def spare(use: Use) -> str:
+    """What is left of a limit."""
+    assert use.used is not None
+    assert use.bound is not None
+    return f"{use.title} has {100 * (1 - use.used / use.bound):.0f} % to spare"
+
+
+def upper(text: str) -> str:
+    """With a capital letter."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,51 @@
+"""A Graph as JSON values and back: what the process that parses an upload may say to the one that serves the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netlathe.arch.graph import Graph, Op
+from netlathe.arch.node import Shape
+
+
+def to_wire(graph: Graph) -> dict[str, Any]:
+    """Plain lists and numbers; the leaf of an operator, which only expressions have, is left out."""
+    return {
+        "ops": [op._replace(leaf=None)._asdict() for op in graph.ops],
+        "input_shapes": graph.input_shapes,
+        "outputs": graph.outputs,
+        "shapes": graph.shapes,
+    }
+
+
+def from_wire(document: Mapping[str, Any]) -> Graph:
+    """The graph of `to_wire`. Raises KeyError, TypeError or ValueError for anything else."""
+    return Graph(
+        tuple(map(operator, document["ops"])),
+        tuple(map(sizes, document["input_shapes"])),
+        sizes(document["outputs"]),
+        tuple(map(sizes, document["shapes"])),
+    )
+
+
+def operator(row: Mapping[str, Any]) -> Op:
+    """One operator; every field is made what it must be."""
+    return Op(
+        kind=str(row["kind"]),
+        form=str(row["form"]),
+        path=str(row["path"]),
+        inputs=sizes(row["inputs"]),
+        output=int(row["output"]),
+        in_shapes=tuple(map(sizes, row["in_shapes"])),
+        out_shape=sizes(row["out_shape"]),
+        weights={str(name): sizes(shape) for name, shape in row["weights"].items()},
+        buffers={str(name): sizes(shape) for name, shape in row["buffers"].items()},
+        macs=int(row["macs"]),
+        view=bool(row["view"]),
+    )
+
+
+def sizes(values: Any) -> Shape:
+    """Whole numbers."""
+    return tuple(int(n) for n in values)
