@@ -37,6 +37,7 @@ WANTED = ("auto", "fp32", "bf16", "int8")  # as deploy.forms has them, which is 
               help="Of the deployed network; auto takes bf16 or int8 where they are measurably faster.")  # fmt: skip
 @click.option("--weights", "weights", multiple=True, metavar="SOURCE",
               help="A candidate from given weights: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
+@click.option("--search", "space", metavar="SPACE", help="A candidate found by a search, such as around:resnet20.")
 @click.option("--time", "limit", type=Span(), help="A wall for everything, such as 20m.  [default: 15m]")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of the final training, instead of a time.")
 @click.option("--resolution", type=click.IntRange(32), default=160, show_default=True, help="The finest that is tried.")
@@ -61,6 +62,7 @@ def command(
     run_threads: int,
     form: str,
     weights: tuple[str, ...],
+    space: str | None,
     limit: float | None,
     epochs: float | None,
     resolution: int,
@@ -113,6 +115,7 @@ def command(
             form=form,
             resolution=resolution,
             weights=weights,
+            search=space,
         )
     run(wish, folder, started, as_json)
 

@@ -130,5 +130,6 @@ def again(wish: Wish) -> str:
     words += [f"--device {quote(wish.device)}"] if wish.device else []
     words += [f"--runtime {name}" for name in wish.runtimes]
     words += [f"--weights {quote(source)}" for source in wish.weights]
+    words += [f"--search {quote(wish.search)}"] if wish.search else []
     words += [f"--form {wish.form}"] if wish.form != "auto" else []
     return " ".join(["netlathe fit", quote(wish.data), *words, f"--seed {wish.seed}", "-o again/"])

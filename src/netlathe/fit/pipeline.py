@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from netlathe.arch.document import from_json
 from netlathe.choose.budget import Budget
 from netlathe.choose.place import MCU, Place, within_card
 from netlathe.deploy.check import Checked
@@ -24,6 +25,7 @@ from netlathe.fit.clock import Clock
 from netlathe.fit.evidence import exported, formed, verified
 from netlathe.fit.race import Progress, Row, Say, raced, trained_further
 from netlathe.fit.rungs import SEARCH
+from netlathe.fit.searched import searched
 from netlathe.fit.shortlist import shortlist
 from netlathe.fit.steps import done, refuse_other
 from netlathe.fit.wish import Wish
@@ -57,7 +59,11 @@ def fit(
     wish.write(out)
     clock = Clock(out, clock_.monotonic() if started is None else started)
     limits = within(wish, place)
-    found = done(out, "candidates", lambda: shortlist(wish, limits, splits, place, say))
+    first = []
+    if wish.search is not None:
+        arch = done(out, "searched", lambda: searched(wish, place, out, say))["arch"]
+        first = [from_json(arch, source=wish.search)] if arch else []
+    found = done(out, "candidates", lambda: shortlist(wish, limits, splits, place, say, first))
     pool: dict[str, Row] = {row["name"]: row for row in found["candidates"]}
     say(f"{len(pool)} candidates that keep the budget: {', '.join(pool)}")
     times = done(out, "times", lambda: shares(wish, clock.spent()))

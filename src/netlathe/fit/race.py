@@ -12,11 +12,13 @@ from typing import Any
 
 from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
+from netlathe.deploy.bake import trained
 from netlathe.fit.clock import Clock
-from netlathe.fit.rungs import Entry, right_of, rung_seconds, survivors, tied
+from netlathe.fit.rungs import Entry, rung_seconds, survivors, tied
 from netlathe.fit.shortlist import FINETUNE, network_of
 from netlathe.fit.steps import done
 from netlathe.fit.wish import Wish
+from netlathe.train.evaluate import Normal, right_of
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
 from netlathe.train.loop import Tick
@@ -145,7 +147,8 @@ def run_rung(
             clock=clock,
             progress=progress(f"rung {rung + 1}: {name}"),
         )  # fmt: skip
-        right = right_of(folder, splits.validation, recipe_for(wish, pool[name]))
+        steps = trained(folder).preprocessing
+        right = right_of(folder, splits.validation, recipe_for(wish, pool[name]), Normal(steps.mean, steps.std))
         entries.append(Entry(name, right, pool[name]["latency_ms"][1]))
         say(f"rung {rung + 1}: {name} {100 * right.mean():.1f} % of {len(right)} validation images")
     found = judged(entries)

@@ -9,18 +9,10 @@ is within one standard error of the best, paired image by image, the fastest is 
 from __future__ import annotations
 
 from math import ceil, sqrt
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime as ort
-import torch
 from numpy.typing import NDArray
-
-from netlathe.deploy.bake import trained
-from netlathe.train.evaluate import Normal, outputs, ready
-from netlathe.train.images import ImageSet
-from netlathe.train.recipe import Recipe
 
 Right = NDArray[np.bool_]
 RUNGS = 2
@@ -43,19 +35,6 @@ def survivors(count: int) -> int:
 def rung_seconds(search_s: float, count: int) -> float:
     """Seconds of one training in a rung of `count` networks: every rung gets as much."""
     return search_s / RUNGS / count
-
-
-def right_of(folder: Path, images: ImageSet, recipe: Recipe) -> Right:
-    """Which images the file of a run gets right."""
-    steps = trained(folder).preprocessing
-    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    [x] = session.get_inputs()
-
-    def run(some: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(session.run(None, {x.name: some.contiguous().numpy()})[0])
-
-    found: Right = outputs(run, images, ready(recipe, Normal(steps.mean, steps.std))).argmax(1) == images.labels
-    return found
 
 
 def standard_error(a: Right, b: Right) -> float:

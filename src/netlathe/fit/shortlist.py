@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ FINETUNE = "finetune"  # the recipe of candidates that start from given weights
 Say = Callable[[str], None]
 
 
-def shortlist(wish: Wish, limits: Budget, splits: Splits, place: Place, say: Say) -> dict[str, Any]:
-    """The candidates that are raced, measured where the device is this machine.
+def shortlist(
+    wish: Wish, limits: Budget, splits: Splits, place: Place, say: Say, first: Sequence[Network] = ()
+) -> dict[str, Any]:
+    """The candidates that are raced, measured where the device is this machine; `first` are raced where they fit.
 
     `limits` are the wish's with those of the device. Raises Infeasible where no network keeps them.
     """
@@ -40,9 +42,10 @@ def shortlist(wish: Wish, limits: Budget, splits: Splits, place: Place, say: Say
     most = most_macs(wish, len(splits.train), channels)
     found = fitting(place, limits, images, most)
     given = started(wish, limits, place, images)
-    if not found and not given:
+    own = [member_of(place, images, network, network.input[-1], *place.settings[0]) for network in first]
+    order = [*(c for c in own if c), *(c for c, *_ in given), *spread(found, len(found))]
+    if not order:
         raise impossible(limits, place, images)
-    order = [*(c for c, *_ in given), *spread(found, len(found))]
     sources = {c.setting: {"given": said, "weights": source} for c, said, source in given}
     none = {"given": None, "weights": None}
     chosen = measured(order, limits, place, racers(wish), say) if place.here else order[: racers(wish)]
