@@ -12,10 +12,10 @@ EVERY = 1.0  # seconds between two writes: what a kill can lose
 
 
 class Clock:
-    """Runs from `started` (of time.monotonic) on top of what steps/clock.json says of earlier starts."""
+    """Runs from `started` (of time.monotonic) on top of what clock.json says of earlier starts."""
 
     def __init__(self, folder: Path, started: float) -> None:
-        self.path = folder / "steps" / "clock.json"
+        self.path = folder / "clock.json"
         self.started, self.written = started, started
         try:
             self.before = float(json.loads(self.path.read_text(encoding="utf-8"))["seconds"])

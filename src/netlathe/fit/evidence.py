@@ -100,27 +100,25 @@ def verified(
         checked = check(package, wanted, images, split=split, keep=ledger.append)
     else:
         checked = findings_of(package, wanted, forecast, score(package, images, split))
-    training = Training(resolved(recipe_for(wish, winner)), (wish.seed, wish.seed + 1, wish.seed + 1000), final)
+    seeds, figures = (wish.seed, wish.seed + 1, wish.seed + 1000), {**picked(found, last), **final}
+    training = Training(resolved(recipe_for(wish, winner)), seeds, figures)
     card = describe(
         package, checked, data=splits.report, training=training, forecast=forecast, forms=forms,
-        limits=[*picked(found, last), *([ONNX_ON_MCU] if place.card.class_ == MCU else [])],
+        limits=[ONNX_ON_MCU] if place.card.class_ == MCU else [],
         reproduce=[again(wish)],
     )  # fmt: skip
     write_card(package.folder, card)
     return checked
 
 
-def picked(found: Mapping[str, Any], last: Mapping[str, Any] | None) -> list[str]:
-    """How the network was picked, and what it is tied with."""
-    count = len(found["candidates"])
+def picked(found: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, str]:
+    """How the network was picked, and what it is tied with, beside the figures of its training."""
     if last is None:
-        return ["It was the only candidate: no other network was trained."]
-    said = [f"It was picked among {count} networks on {last['images']:,} validation images, not on the test images."]
+        return {"picked": "as the only candidate"}
+    said = f"among {len(found['candidates'])} networks, on {last['images']:,} validation images, not on the test images"
     others = [name for name in last["tied"] if name not in last["kept"]]
-    if others:
-        said.append(f"Whether it is more accurate than {', '.join(others)}: within one standard error they are tied, "
-                    "and it was taken because it is the fastest of them.")  # fmt: skip
-    return said
+    tied = f"{', '.join(others)}, within one standard error; it is the fastest of them"
+    return {"picked": said} | ({"tied with": tied} if others else {})
 
 
 def again(wish: Wish) -> str:

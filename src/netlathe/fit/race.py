@@ -6,6 +6,7 @@ Selection is on the validation images alone; the test images are looked at once,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def trained_further(
 
     return train(
         network_in(row),
-        splits,
+        replace(splits, test=None),  # looked at once, by the file that is deployed
         recipe,
         folder,
         seed=seed,
