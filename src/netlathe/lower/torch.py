@@ -25,7 +25,7 @@ try:
     from torch import fx, nn
 
     from netlathe.lower.torch_modules import DropPath
-    from netlathe.lower.torch_ops import RULES
+    from netlathe.lower.torch_ops import RULES, Rules
     from netlathe.lower.torch_pen import Pen, Sheet
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
@@ -67,11 +67,13 @@ def to_torch(
     return module.to(device)
 
 
-def written(graph: Graph, drops: Mapping[str, float], last: str, drop_rate: float) -> fx.GraphModule:
+def written(
+    graph: Graph, drops: Mapping[str, float], last: str, drop_rate: float, *, rules: Rules = RULES
+) -> fx.GraphModule:
     """The module without its weights; `drops` by the path of a residual sum, dropout before the linear at `last`."""
     sheet = Sheet(graph)
     for op in graph.ops:
-        rule = RULES.get(type(op.leaf)) if op.leaf is not None else None
+        rule = rules.get(type(op.leaf)) if op.leaf is not None else None
         if rule is None:
             kind = type(op.leaf).__name__
             raise NetlatheError(f"no torch rule for the operator {kind}", code="torch.rule", path=op.path)

@@ -6,8 +6,9 @@ Tensors carry the batch axis first: maps (N, C, H, W), tokens (N, T, C), grids (
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import fx, nn
@@ -213,6 +214,8 @@ def window_attention(leaf: tokens.WindowAttention, op: Op, pen: Pen) -> fx.Node:
     _, high, wide, _ = op.in_shapes[0]
     return pen.module(torch_modules.WindowAttention((high, wide), leaf.heads, *leaf.window(op.in_shapes[0])), pen.xs[0])
 
+
+Rules: TypeAlias = Mapping[type[Leaf], Callable[..., fx.Node]]
 
 RULES: dict[type[Leaf], Callable[..., fx.Node]] = {
     layers.Conv: conv,

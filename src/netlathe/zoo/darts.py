@@ -7,6 +7,8 @@ double the width. On ImageNet three strided convolutions come first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netlathe.arch.build import conv, head, relu, seq
 from netlathe.arch.combinators import Dag, Side, Vertex
 from netlathe.arch.joins import Flatten
@@ -16,6 +18,7 @@ from netlathe.arch.pools import Pool
 from netlathe.zoo.cells import Cell, Style, cell, halve, point
 from netlathe.zoo.registry import Variant, variant
 
+Prepare = tuple[tuple[int, Node], ...]  # how states 0 and 1 are brought to the width of a cell
 style = Style(Norm("batch"))
 NODES = (2, 3, 4, 5)
 
@@ -88,6 +91,17 @@ def auxiliary(stride: int, classes: Size) -> Node:
 def darts(genotype: tuple[Cell, Cell], width: Size, depth: int, imagenet: bool = False, classes: Size = 10) -> Node:
     """`depth` cells, of which two reduce; `width` channels in a node of the first cells."""
     normal, reduction = genotype
+
+    def make(reduces: bool, width: Size, prepare: Prepare) -> Node:
+        return cell(reduction if reduces else normal, width, 2 if reduces else 1, style, prepare)
+
+    return stacked(make, width, depth, imagenet, classes)
+
+
+def stacked(
+    make: Callable[[bool, Size, Prepare], Node], width: Size, depth: int, imagenet: bool = False, classes: Size = 10
+) -> Node:
+    """The network around the cells; `make` gives one, by whether it reduces, its width and how its states are prepared."""
     reductions = (depth // 3, 2 * depth // 3)
     if imagenet:
         stem1 = seq(first=conv(width // 2, 3, 2), second=conv(width, 3, 2, act=None))
@@ -102,8 +116,7 @@ def darts(genotype: tuple[Cell, Cell], width: Size, depth: int, imagenet: bool =
         reduces = i in reductions
         width = 2 * width if reduces else width
         prepare = ((0, (halve if halved else point)(width, style)), (1, point(width, style)))
-        body = cell(reduction if reduces else normal, width, 2 if reduces else 1, style, prepare)
-        vertices.append(Vertex(f"cell{i + 1}", body, (before, last)))
+        vertices.append(Vertex(f"cell{i + 1}", make(reduces, width, prepare), (before, last)))
         before, last, halved = last, f"cell{i + 1}", reduces
         if i == reductions[1]:
             vertices.append(Vertex("aux", auxiliary(2 if imagenet else 3, classes), (last,)))

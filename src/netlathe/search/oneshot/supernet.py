@@ -1,0 +1,191 @@
+"""An expression with open choices as one torch module whose weights all its networks share.
+
+The nodes are those of the ordinary lowering, with one rule more for `Mix`; the forward runs only the nodes that a
+setting of the decisions needs. A setting gives each decision its weights (mixed), the number of its option (one path),
+or None (nothing passes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from netlathe.arch.graph import Op
+from netlathe.arch.network import Network
+from netlathe.errors import MissingExtra, unknown
+from netlathe.lower.initial import initial_weights
+from netlathe.lower.weights import Array, checked_weights
+from netlathe.search.oneshot.mixture import Mix, Zero, decisions, inherited, mixed
+
+try:
+    import torch
+    from torch import Tensor, fx, nn
+
+    from netlathe.lower.torch import fill, written
+    from netlathe.lower.torch_ops import RULES
+    from netlathe.lower.torch_pen import Pen
+except ImportError as error:
+    raise MissingExtra("torch", "train") from error
+
+Setting: TypeAlias = Mapping[str, "Tensor | int | None"]
+Plan: TypeAlias = "list[tuple[fx.Node, tuple[fx.Node, ...]]]"  # nodes to run, each with the values that end there
+
+
+class Supernet(nn.Module):
+    """All networks of a space in one: (images (N, C, H, W), setting) -> what the networks give, in training mode.
+
+    Weights start by the recipe `init` (`lower.initial`). `affine` says by the path of a batch norm whether it keeps its
+    factors and shifts. `decisions` are the options by decision. Raises NetlatheError for an expression without a
+    choice, ShapeError for options of different shapes.
+    """
+
+    def __init__(
+        self, network: Network, *, init: str = "he", seed: int = 0, affine: Callable[[str], bool] = lambda path: True
+    ) -> None:
+        super().__init__()
+        self.network = replace(network, body=mixed(network.body))
+        self.decisions = decisions(self.network.body)
+        graph = self.network.graph()
+        with torch.device("meta"):
+            self.net = written(graph, {}, "", 0.0, rules=RULES | {Mix: mix, Zero: zero})
+        fill(self.net, checked_weights(graph, initial_weights(self.network, init, seed)))
+        for path, norm in list(self.net.named_modules()):
+            if isinstance(norm, nn.BatchNorm2d) and not affine(path):
+                norm.affine, norm.weight, norm.bias = False, None, None  # type: ignore[assignment]
+        self._plans: dict[tuple[tuple[str, int | None], ...], Plan] = {}
+
+    def forward(self, x: Tensor, setting: Setting) -> Tensor:
+        """The networks' outputs under a setting of the decisions: (N, classes)."""
+        values: dict[fx.Node, Tensor] = {}
+        for node, ended in self.plan(setting):
+            values[node] = self.value(node, values, x, setting)
+            for old in ended:
+                del values[old]
+        [y] = values.values()
+        return y
+
+    def value(self, node: fx.Node, values: dict[fx.Node, Tensor], x: Tensor, setting: Setting) -> Tensor:
+        """What one node gives."""
+        if node.op == "placeholder":
+            return x
+        if node.target is mix:
+            return joined(setting[str(node.args[0])], node, values, x)
+        if node.target is zero:
+            return nothing(node, x)
+        args: Any = fx.node.map_arg(node.args, values.__getitem__)
+        kwargs: Any = fx.node.map_arg(node.kwargs, values.__getitem__)
+        if node.op == "call_module":
+            made: Tensor = self.net.get_submodule(str(node.target))(*args, **kwargs)
+        elif node.op == "call_method":
+            made = getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        else:
+            made = node.target(*args, **kwargs)  # type: ignore[operator]
+        return made
+
+    def plan(self, setting: Setting) -> Plan:
+        """The nodes that a setting needs, in order."""
+        paths = tuple((name, s) for name in self.decisions if not isinstance(s := setting[name], Tensor))
+        if (found := self._plans.get(paths)) is not None:
+            return found
+        order = {node: i for i, node in enumerate(self.net.graph.nodes)}
+        *_, end = order
+        result = end.args[0]
+        assert isinstance(result, fx.Node)
+        needed, waiting = {result}, [result]
+        while waiting:
+            new = set(sources(waiting.pop(), setting)) - needed
+            needed |= new
+            waiting += new
+        nodes = sorted(needed, key=order.__getitem__)
+        last = {source: node for node in nodes for source in sources(node, setting)}
+        ending: dict[fx.Node, list[fx.Node]] = {}
+        for source, node in last.items():
+            ending.setdefault(node, []).append(source)
+        made = [(node, tuple(ending.get(node, ()))) for node in nodes]
+        if len(self._plans) >= KEPT:
+            self._plans.pop(next(iter(self._plans)))
+        self._plans[paths] = made
+        return made
+
+    def option(self, decision: str, name: str) -> int:
+        """The number of an option. Raises NetlatheError for an unknown decision or option."""
+        if decision not in self.decisions:
+            raise unknown("decision", decision, self.decisions, code="search.decision")
+        if name not in self.decisions[decision]:
+            raise unknown("option", name, self.decisions[decision], code="search.option", path=decision)
+        return self.decisions[decision].index(name)
+
+    def inherit(self, picks: Mapping[str, str]) -> dict[str, Array]:
+        """The weights of the network with these options, by its own paths, as `to_torch` takes them."""
+        state = self.net.state_dict()
+        shapes = {f"{path}.{name}" for path, norm in self.net.named_modules() for name in lost(norm)}
+        names = [name for name in [*state, *shapes] if not name.endswith("num_batches_tracked")]
+        found = inherited(self.network.body, dict(picks), names)
+
+        def tensor(name: str) -> Array:
+            if name in state:
+                return np.array(state[name].cpu())
+            where, _, kind = name.rpartition(".")
+            return np.full(self.net.get_submodule(where).num_features, float(kind == "weight"), np.float32)
+
+        return {own: tensor(name) for own, name in found.items()}
+
+
+KEPT = 64  # plans of settings
+
+
+def lost(norm: nn.Module) -> tuple[str, ...]:
+    """The tensors that a batch norm of a network has and one without factors and shifts has not."""
+    return ("weight", "bias") if isinstance(norm, nn.BatchNorm2d) and not norm.affine else ()
+
+
+def sources(node: fx.Node, setting: Setting) -> tuple[fx.Node, ...]:
+    """The nodes whose values a node reads under a setting."""
+    if node.target is not mix:
+        return tuple(node.all_input_nodes)
+    decision, *options = node.args
+    picked = setting[str(decision)]
+    read = [] if picked is None else [options[picked]] if isinstance(picked, int) else options
+    return tuple(dict.fromkeys(o for o in read if isinstance(o, fx.Node) and o.target is not zero))
+
+
+def joined(picked: Tensor | int | None, node: fx.Node, values: Mapping[fx.Node, Tensor], x: Tensor) -> Tensor:
+    """The value of a `Mix`; options that are zero are never computed."""
+    _, *options = node.args
+    if isinstance(picked, int):
+        options = [options[picked]]
+    elif picked is None:
+        options = []
+    parts = [
+        values[option] if not isinstance(picked, Tensor) else values[option] * picked[i]
+        for i, option in enumerate(options)
+        if isinstance(option, fx.Node) and option.target is not zero
+    ]
+    if not parts:
+        return nothing(node, x)
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def nothing(node: fx.Node, x: Tensor) -> Tensor:
+    """Zeros in the shape of a node's value."""
+    return x.new_zeros((len(x), *node.meta["shape"]))
+
+
+def mix(leaf: Mix, op: Op, pen: Pen) -> fx.Node:
+    """The rule of `Mix`, and the mark by which its nodes are known."""
+    made = pen(mix, leaf.decision, *pen.xs)
+    made.meta["shape"] = op.out_shape
+    return made
+
+
+def zero(leaf: Zero, op: Op, pen: Pen) -> fx.Node:
+    """The rule of `Zero`, and the mark by which its nodes are known."""
+    made = pen(zero, *pen.xs)
+    made.meta["shape"] = op.out_shape
+    return made

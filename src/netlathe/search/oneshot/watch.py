@@ -1,0 +1,114 @@
+"""The signs of a collapse while a DARTS search runs: skips, entropy, curvature, and what discretisation costs.
+
+The accuracy of the supernet is not among them: it looks fine in a search that ends in skip connections alone
+(Zela et al. 2020). `search.collapse` turns the log into a diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import log
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netlathe.search.collapse import COLLAPSED, DIVERGED, RULES, Diagnosis, Reading, Rules, diagnose, skips
+from netlathe.search.oneshot.curvature import dominant_eigenvalue
+from netlathe.search.oneshot.family import Family
+from netlathe.search.oneshot.genotypes import Weights
+from netlathe.search.oneshot.gradient import quiet
+from netlathe.search.oneshot.halves import Halves
+from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.state import State, loss_of
+from netlathe.search.oneshot.supernet import Setting, Supernet
+
+PATHS = 4  # networks at random that an epoch of weight sharing tests
+CAVEAT = "the supernet's validation accuracy does not reveal a collapse: judge by skips, eigenvalue and gap"
+
+
+@torch.no_grad()
+def accuracy(supernet: Supernet, setting: Setting, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Share of images that a setting gets right. Norms use the batch's own statistics: the running ones mix all paths."""
+    right = count = 0
+    with quiet(supernet):
+        for x, y in batches:
+            right += int((supernet(x, setting).argmax(1) == y).sum())
+            count += len(y)
+    return right / max(count, 1)
+
+
+def entropy(shares: Weights) -> float:
+    """The mean entropy of the decisions, as a share of the largest: 1 is undecided, 0 decided."""
+    parts = [-(w * np.log(np.maximum(w, 1e-300))).sum() / log(len(w)) for w in shares.values() if len(w) > 1]
+    return float(np.mean(parts)) if parts else 0.0
+
+
+def darts_line(state: State, halves: Halves, options: Options, family: Family, epoch: int) -> dict[str, Any]:
+    """The signs after an epoch (from 0) of DARTS."""
+    shares = state.shares()
+    genotype = family.derive(shares)
+    operators = family.operators(genotype)
+    images = list(halves.plain("valid", options.watch_images))
+    mixed = accuracy(state.supernet, state.mixture(), images)
+    discrete = accuracy(state.supernet, family.setting(genotype), images)
+    line: dict[str, Any] = {
+        "epoch": epoch,
+        "skips": skips(operators),
+        "edges": len(operators),
+        "entropy": entropy(shares),
+        "validation": mixed,
+        "discrete": discrete,
+        "gap": mixed - discrete,
+        "eigenvalue": None,
+        "genotype": family.data(genotype),
+    }
+    if options.eigenvalue_every and epoch % options.eigenvalue_every == 0:
+        with quiet(state.supernet):
+            line["eigenvalue"] = dominant_eigenvalue(
+                lambda: loss_of(state, state.mixture(), images[0]), list(state.alphas.values()), seed=options.seed
+            )
+    return line
+
+
+def rsws_line(state: State, halves: Halves, options: Options, family: Family, epoch: int) -> dict[str, Any]:
+    """A few networks at random after an epoch (from 0) of weight sharing: the best of them is what an interrupt keeps."""
+    images = list(halves.plain("valid", options.watch_images))
+    rng = np.random.default_rng((options.seed, epoch, PATHS))
+    drawn = [family.draw(rng) for _ in range(PATHS)]
+    scores = [accuracy(state.supernet, family.setting(genotype), images) for genotype in drawn]
+    best = drawn[int(np.argmax(scores))]
+    return {
+        "epoch": epoch,
+        "validation": float(np.mean(scores)),
+        "best": max(scores),
+        "skips": skips(family.operators(best)),
+        "edges": len(family.operators(best)),
+        "genotype": family.data(best),
+    }
+
+
+def readings(log: Iterable[Mapping[str, Any]]) -> list[Reading]:
+    """The lines of a DARTS log as `search.collapse` reads them."""
+    return [
+        Reading(line["epoch"], line["skips"], line["edges"], line.get("eigenvalue"), line.get("validation"))
+        for line in log
+    ]
+
+
+def rules_for(epochs: float) -> Rules:
+    """The detector's rules for a search of so many epochs: the 10 epochs of its first phase are a fifth of 50."""
+    return RULES._replace(start=min(RULES.start, round(epochs / 5)))
+
+
+def diagnosis(state: State, epochs: float) -> Diagnosis:
+    """The state of a search of so many epochs."""
+    [group] = state.optimiser.param_groups
+    lines = state.log[state.counted_from :]
+    return diagnose(readings(lines), weight_decay=group["weight_decay"], rules=rules_for(epochs))
+
+
+def verdict(found: Diagnosis) -> str:
+    """In one word or two."""
+    return "collapsed" if found.state in (COLLAPSED, DIVERGED) else "not collapsed"
