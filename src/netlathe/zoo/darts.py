@@ -88,20 +88,30 @@ def auxiliary(stride: int, classes: Size) -> Node:
     )
 
 
-def darts(genotype: tuple[Cell, Cell], width: Size, depth: int, imagenet: bool = False, classes: Size = 10) -> Node:
-    """`depth` cells, of which two reduce; `width` channels in a node of the first cells."""
+def darts(
+    genotype: tuple[Cell, Cell], width: Size, depth: int, imagenet: bool = False, classes: Size = 10, aux: bool = True
+) -> Node:
+    """`depth` cells, of which two reduce; `width` channels in a node of the first cells.
+
+    The auxiliary classifier does not fit on images below 29 px: leave it out there.
+    """
     normal, reduction = genotype
 
     def make(reduces: bool, width: Size, prepare: Prepare) -> Node:
         return cell(reduction if reduces else normal, width, 2 if reduces else 1, style, prepare)
 
-    return stacked(make, width, depth, imagenet, classes)
+    return stacked(make, width, depth, imagenet, classes, aux)
 
 
 def stacked(
-    make: Callable[[bool, Size, Prepare], Node], width: Size, depth: int, imagenet: bool = False, classes: Size = 10
+    make: Callable[[bool, Size, Prepare], Node],
+    width: Size,
+    depth: int,
+    imagenet: bool = False,
+    classes: Size = 10,
+    aux: bool = True,
 ) -> Node:
-    """The network around the cells; `make` gives one, by whether it reduces, its width and how its states are prepared."""
+    """The network around the cells; `make` gives one: whether it reduces, its width, how its states are prepared."""
     reductions = (depth // 3, 2 * depth // 3)
     if imagenet:
         stem1 = seq(first=conv(width // 2, 3, 2), second=conv(width, 3, 2, act=None))
@@ -118,7 +128,7 @@ def stacked(
         prepare = ((0, (halve if halved else point)(width, style)), (1, point(width, style)))
         vertices.append(Vertex(f"cell{i + 1}", make(reduces, width, prepare), (before, last)))
         before, last, halved = last, f"cell{i + 1}", reduces
-        if i == reductions[1]:
+        if aux and i == reductions[1]:
             vertices.append(Vertex("aux", auxiliary(2 if imagenet else 3, classes), (last,)))
     return Dag(1, (*vertices, Vertex("head", head(classes), (last,))))
 

@@ -4,6 +4,7 @@ mixture.py   a choice that is trained         supernet.py  the torch module, run
 cells.py     DARTS cells with all edges       genotypes.py draw, derive, print a genotype
 gradient.py  first and second order           curvature.py the Hessian's dominant eigenvalue
 options.py   what a search is                 state.py     what changes, and its checkpoint
-darts.py, rsws.py                             the two methods' steps
-watch.py     signs of collapse                run.py       the loop, the folder, the result
+steps.py     one step of each method          halves.py    the images
+watch.py     signs of collapse                task.py, run.py, found.py  the run, the loop, the result
+select.py    how weight sharing picks
 """

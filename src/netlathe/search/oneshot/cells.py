@@ -47,7 +47,9 @@ class Cells:
         if not self.real:
             raise NetlatheError("only 'none' is left to choose", code="search.operation")
         if self.steps < 1 or self.partial < 1:
-            raise NetlatheError(f"{self.steps} steps on 1/{self.partial} of the channels cannot be", code="search.cells")
+            raise NetlatheError(
+                f"{self.steps} steps on 1/{self.partial} of the channels cannot be", code="search.cells"
+            )
 
     @property
     def real(self) -> tuple[str, ...]:
@@ -88,7 +90,7 @@ def supernet_of(cells: Cells, width: Size, depth: int, image: tuple[int, int, in
     def make(reduces: bool, width: Size, prepare: Prepare) -> Node:
         return mixed_cell(cells, KINDS[reduces], width, 2 if reduces else 1, prepare)
 
-    return Network("darts_supernet", stacked(make, width, depth, classes=classes), image)
+    return Network("darts_supernet", stacked(make, width, depth, classes=classes, aux=False), image)
 
 
 def mixed_cell(cells: Cells, kind: str, width: Size, stride: int, prepare: Prepare) -> Node:

@@ -22,7 +22,7 @@ def dominant_eigenvalue(
     slopes = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
 
     def product(vector: Tensor) -> Tensor:
-        parts = vector.split([p.numel() for p in parameters])
+        parts = torch.split(vector, [p.numel() for p in parameters])
         dot = sum(((g * v.view_as(g)).sum() for g, v in zip(slopes, parts, strict=True)), vector.new_zeros(()))
         if not dot.requires_grad:
             return torch.zeros_like(vector)

@@ -1,22 +1,21 @@
-"""What a one-shot search searches: how its supernet looks, and how a genotype is drawn, derived, set, built and told."""
+"""What a one-shot search searches: how its supernet looks, how a genotype is drawn, derived, set, built and told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
-from netlathe.arch.rewrite import resolve, walk
+from netlathe.errors import NetlatheError
 from netlathe.reshape.classes import for_images
-from netlathe.search.oneshot import cells as darts_cells
+from netlathe.search.genotype import Genotype
 from netlathe.search.oneshot import genotypes
 from netlathe.search.oneshot.cells import Cells, supernet_of
 from netlathe.search.oneshot.genotypes import Weights
-from netlathe.search.oneshot.mixture import decisions, mixed
+from netlathe.search.oneshot.mixture import mixed
+from netlathe.search.space import Space
 
 Image = tuple[int, int, int]
 
@@ -102,61 +101,49 @@ class DartsFamily:
         return repr((self.cells, self.channels, self.depth))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChoiceFamily:
-    """Any network with open choices whose options fit together; a genotype is the option of every decision, in order.
+@dataclass(frozen=True)
+class SpaceFamily:
+    """Any space whose options fit together; derived by the largest weight of each decision, at the supernet's size."""
 
-    It is derived by the largest weight of each decision, and built at the size of the supernet.
-    """
+    space: Space
 
-    open_network: Network
-
-    @property
-    def options(self) -> dict[str, tuple[str, ...]]:
-        """By decision."""
-        return decisions(mixed(self.open_network.body))
+    def __post_init__(self) -> None:
+        if self.space.resolutions:
+            raise NetlatheError(
+                f"{self.space.name} decides on the resolution, which a supernet cannot mix", code="search.resolution"
+            )
 
     def supernet(self, image: Image, classes: int) -> Network:
-        return for_images(self.open_network, classes=classes, channels=image[0], resolution=image[1])
+        network = replace(self.space.network, body=mixed(self.space.network.body))
+        return for_images(network, classes=classes, channels=image[0], resolution=image[1])
 
     def affine(self, path: str) -> bool:
         return True
 
-    def draw(self, rng: np.random.Generator) -> tuple[str, ...]:
-        return tuple(names[rng.integers(len(names))] for names in self.options.values())
+    def draw(self, rng: np.random.Generator) -> Genotype:
+        return self.space.sample(rng)
 
-    def derive(self, weights: Weights, skips: int | None = None) -> tuple[str, ...]:
-        return tuple(names[int(np.argmax(weights[decision]))] for decision, names in self.options.items())
+    def derive(self, weights: Weights, skips: int | None = None) -> Genotype:
+        return self.space.normal([int(np.argmax(weights[d.name])) for d in self.space.decisions])
 
-    def picks(self, genotype: tuple[str, ...]) -> dict[str, str]:
-        """The option by decision."""
-        return dict(zip(self.options, genotype, strict=True))
+    def setting(self, genotype: Genotype) -> dict[str, int | None]:
+        return {d.name: option for d, option in zip(self.space.decisions, genotype, strict=True)}
 
-    def setting(self, genotype: tuple[str, ...]) -> dict[str, int | None]:
-        options = self.options
-        return {decision: options[decision].index(name) for decision, name in self.picks(genotype).items()}
+    def network(self, genotype: Genotype, image: Image, classes: int, name: str) -> Network:
+        found = for_images(self.space.decode(genotype), classes=classes, channels=image[0], resolution=image[1])
+        return replace(found, name=name)
 
-    def network(self, genotype: tuple[str, ...], image: Image, classes: int, name: str) -> Network:
-        picks, body = self.picks(genotype), self.open_network.body
-        while found := {p: picks[c.id or p] for p, c in walk(body) if isinstance(c, Choice)}:
-            body = resolve(body, found)
-        closed = replace(self.open_network, name=name, body=body)
-        return for_images(closed, classes=classes, channels=image[0], resolution=image[1])
+    def operators(self, genotype: Genotype) -> list[str]:
+        return list(self.space.options(genotype).values())
 
-    def operators(self, genotype: tuple[str, ...]) -> list[str]:
+    def text(self, genotype: Genotype) -> str:
+        return ", ".join(f"{decision}={name}" for decision, name in self.space.options(genotype).items())
+
+    def data(self, genotype: Genotype) -> Any:
         return list(genotype)
 
-    def text(self, genotype: tuple[str, ...]) -> str:
-        return ", ".join(f"{decision}={name}" for decision, name in self.picks(genotype).items())
-
-    def data(self, genotype: tuple[str, ...]) -> Any:
-        return self.picks(genotype)
-
-    def of_data(self, data: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(data.values())
+    def of_data(self, data: list[int]) -> Genotype:
+        return tuple(data)
 
     def key(self) -> str:
-        return self.open_network.key
-
-
-__all__ = ["ChoiceFamily", "DartsFamily", "Family", "Image", "darts_cells"]
+        return self.space.network.key

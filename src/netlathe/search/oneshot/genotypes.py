@@ -1,4 +1,4 @@
-"""Genotypes of DARTS cells, in the zoo's own form: drawn at random, derived from weights, set in a supernet, printed."""
+"""Genotypes of DARTS cells, in the zoo's own form: drawn, derived from weights, set in a supernet, printed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.arch.network import Network
-from netlathe.search.oneshot.cells import KINDS, NONE, Cells, edge_id, node_id
+from netlathe.search.oneshot.cells import KINDS, Cells, edge_id, node_id
 from netlathe.zoo.cells import Cell, Operation
 from netlathe.zoo.darts import darts
 
+LEAST_AUX = 29  # px
 Genotype: TypeAlias = tuple[Cell, Cell]  # normal, reduction
 Weights: TypeAlias = Mapping[str, NDArray[np.float64]]  # of the options, by decision; each sums to 1
 
@@ -86,9 +87,11 @@ def setting_of(cells: Cells, genotype: Genotype) -> dict[str, int | None]:
     return setting
 
 
-def network_of(genotype: Genotype, width: int, depth: int, image: tuple[int, int, int], classes: int, name: str) -> Network:
-    """The network of a genotype, as in the zoo."""
-    return Network(name, darts(genotype, width, depth, classes=classes), image)
+def network_of(
+    genotype: Genotype, width: int, depth: int, image: tuple[int, int, int], classes: int, name: str
+) -> Network:
+    """The network of a genotype, as in the zoo; the auxiliary classifier only where the images are large enough."""
+    return Network(name, darts(genotype, width, depth, classes=classes, aux=min(image[1:]) >= LEAST_AUX), image)
 
 
 def text(genotype: Genotype) -> str:
@@ -105,18 +108,20 @@ def text(genotype: Genotype) -> str:
 
 def data(genotype: Genotype) -> dict[str, list[list[list[object]]]]:
     """As plain lists, for JSON."""
-    return {kind: [[[name, j] for name, j in pair] for pair in cell.steps] for kind, cell in zip(KINDS, genotype, strict=True)}
+    return {
+        kind: [[[name, j] for name, j in pair] for pair in cell.steps]
+        for kind, cell in zip(KINDS, genotype, strict=True)
+    }
 
 
 def from_data(cells: Cells, found: Mapping[str, list[list[list[object]]]]) -> Genotype:
     """The genotype of `data`."""
-    normal, reduction = ([tuple((str(name), int(str(j))) for name, j in pair) for pair in found[kind]] for kind in KINDS)
+    normal, reduction = (
+        [tuple((str(name), int(str(j))) for name, j in pair) for pair in found[kind]] for kind in KINDS
+    )
     return cell_of(cells, normal), cell_of(cells, reduction)  # type: ignore[arg-type]
 
 
 def operators(cell: Cell) -> list[str]:
     """The operations of a cell."""
     return [name for pair in cell.steps for name, _ in pair]
-
-
-__all__ = ["NONE", "Genotype", "Weights", "data", "derived", "drawn", "from_data", "network_of", "setting_of", "text"]

@@ -58,7 +58,12 @@ def second_order(
 
 
 def side(
-    train: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], start: Sequence[Tensor], v: Sequence[Tensor], r: float
+    train: Loss,
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    start: Sequence[Tensor],
+    v: Sequence[Tensor],
+    r: float,
 ) -> tuple[Tensor, ...]:
     """The gradient of the training loss with respect to the architecture parameters at w + r v."""
     move(weights, [w + r * x for w, x in zip(start, v, strict=True)])

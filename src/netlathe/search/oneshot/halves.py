@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -19,12 +19,12 @@ from torch import Tensor
 from netlathe.errors import NetlatheError
 from netlathe.train.augment.pipeline import augmented, erased, normalised
 from netlathe.train.draws import Draws, order
-from netlathe.train.evaluate import normal_of, ready
+from netlathe.train.evaluate import Normal, normal_of, ready
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
 
 Half = Literal["train", "valid"]
-SPLIT = -1  # the "epoch" whose order splits the images
+SPLIT, SOME = -1, -2  # the "epochs" whose orders split the images, and pick some of them
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Halves:
         return len(self.rows["train"]) // self.batch
 
     @cached_property
-    def normal(self):  # type: ignore[no-untyped-def]  # Normal
+    def normal(self) -> Normal:
+        """Mean and standard deviation of the images."""
         return normal_of(self.images)
 
     @cached_property
@@ -86,6 +87,21 @@ class Halves:
         for i in range(math.ceil(len(rows) / self.batch)):
             chosen = rows[i * self.batch : (i + 1) * self.batch]
             if len(chosen) > 1 or i == 0:  # batch norm needs two
-                yield prepare(torch.from_numpy(np.array(self.images.pixels[chosen]))), torch.from_numpy(
-                    self.images.labels[chosen]
+                yield (
+                    prepare(torch.from_numpy(np.array(self.images.pixels[chosen]))),
+                    torch.from_numpy(self.images.labels[chosen]),
                 )
+
+
+def some(images: ImageSet, count: int) -> ImageSet:
+    """So many of the images, always the same ones, from anywhere in the set."""
+    if count >= len(images):
+        return images
+    rows = np.sort(order(0, SOME, len(images))[:count])
+    return replace(
+        images,
+        pixels=images.pixels[rows],
+        labels=images.labels[rows],
+        names=tuple(images.names[i] for i in rows),
+        key=f"{images.key}, {count} of them",
+    )

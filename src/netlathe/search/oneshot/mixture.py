@@ -1,6 +1,6 @@
 """An open choice as something that runs: all its options side by side, and one operator that joins their results.
 
-`mixed` is a rewrite; the outcome has no choice left, so every reading but ONNX takes it: shapes, weights by path, torch.
+`mixed` is a rewrite; the outcome has no choice left, so it can be read: shapes, weights by path, a torch module.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from netlathe.arch.combinators import Choice, Combinator, Named
 from netlathe.arch.leaf import Leaf, need, positive
 from netlathe.arch.node import Node, Run, Shape, Size, V, node
-from netlathe.arch.rewrite import join, rewrite
+from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.errors import NetlatheError, ShapeError
 
 
@@ -85,12 +85,14 @@ class Mixture(Named):
 def mixed(expression: Node) -> Node:
     """The expression with every choice as a `Mixture`; choices without an id are named by their path.
 
-    Raises NetlatheError for an expression without a choice.
+    One that is mixed already stays as it is. Raises NetlatheError for an expression without a choice.
     """
 
     def open_up(path: str, node: Node) -> Node | None:
         return Mixture(node.names, node.items, node.id or path) if isinstance(node, Choice) else None
 
+    if mixtures(expression) and not any(isinstance(node, Choice) for _, node in walk(expression)):
+        return expression
     return rewrite(expression, open_up, name="mixed: an expression without a choice")
 
 
@@ -136,4 +138,3 @@ def inherited(expression: Node, picks: dict[str, str], names: list[str]) -> dict
         if own is not None:
             taken[own] = name
     return taken
-

@@ -1,12 +1,11 @@
-"""What a one-shot search is, as data: a method, a supernet, how weights and architecture parameters move, remedies."""
+"""What a one-shot search is, as data: the method, how weights and architecture parameters move, the remedy."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from netlathe.errors import NetlatheError, unknown
-from netlathe.search.oneshot.cells import Cells
 
 Method = Literal["darts", "rsws"]
 Remedy = Literal["none", "early-stop", "decay", "skips"]
@@ -24,9 +23,6 @@ class Options:
 
     method: Method = "darts"
     order: int = 1  # darts: 1, or 2 with the step of the weights unrolled
-    cells: Cells = field(default_factory=Cells)
-    channels: int = 16
-    depth: int = 8  # cells
     epochs: float | None = 50.0  # of the half that trains weights; None: as many as the time allows
     batch: int = 64
     lr: float = 0.025
@@ -52,7 +48,7 @@ class Options:
             raise unknown("method", self.method, get_args(Method), code="search.method")
         if self.order not in (1, 2):
             raise NetlatheError(f"DARTS has a first and a second order, no order {self.order}", code="search.order")
-        least = {"batch": 2, "channels": 1, "candidates": 1, "finalists": 1, "watch_images": 2, "eigenvalue_every": 0}
+        least = {"batch": 2, "candidates": 1, "finalists": 1, "watch_images": 2, "eigenvalue_every": 0}
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise NetlatheError(f"{name} must be at least {low}, not {getattr(self, name)}", code="search.options")

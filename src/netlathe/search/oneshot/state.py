@@ -29,6 +29,7 @@ class State:
     step: int = 0  # of the weights
     elapsed: float = 0.0  # seconds before this process
     log: list[dict[str, Any]] = field(default_factory=list)  # the lines of the watch
+    losses: list[float] = field(default_factory=list)  # since the last line
     counted_from: int = 0  # lines before this one are from before the weight decay was raised
     generation: int = 0
 
@@ -83,6 +84,7 @@ def snapshot(state: State, elapsed: float) -> dict[str, Any]:
         "step": state.step,
         "elapsed": elapsed,
         "log": state.log,
+        "losses": state.losses,
         "counted_from": state.counted_from,
     }
 
@@ -96,5 +98,5 @@ def restore(state: State, old: Mapping[str, Any]) -> None:
     state.optimiser.load_state_dict(old["optimiser"])
     state.alpha_optimiser.load_state_dict(old["alpha_optimiser"])
     state.step, state.elapsed = old["step"], old["elapsed"]
-    state.log, state.counted_from = list(old["log"]), old["counted_from"]
+    state.log, state.losses, state.counted_from = list(old["log"]), list(old["losses"]), old["counted_from"]
     state.generation = old["generation"]

@@ -1,4 +1,4 @@
-"""One step of each method: DARTS moves the architecture parameters and then the weights, RSWS the weights of one path."""
+"""One step of each method: DARTS moves the architecture and then the weights, RSWS the weights of one path."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ def darts_step(state: State, halves: Halves, options: Options) -> float:
     return weight_step(state, setting, batch, options)
 
 
-def move_alphas(
-    state: State, batch: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], options: Options
-) -> None:
-    """The step of the architecture parameters. Running statistics of batch norms stay those of the weights' own steps."""
+def move_alphas(state: State, batch: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], options: Options) -> None:
+    """The step of the architecture parameters; the running statistics of batch norms stay as they are."""
     alphas, weights = list(state.alphas.values()), state.weights
 
     def train() -> Tensor:

@@ -127,9 +127,11 @@ class Supernet(nn.Module):
 
         def tensor(name: str) -> Array:
             if name in state:
-                return np.array(state[name].cpu())
+                return np.array(state[name].cpu().numpy())
             where, _, kind = name.rpartition(".")
-            return np.full(self.net.get_submodule(where).num_features, float(kind == "weight"), np.float32)
+            norm = self.net.get_submodule(where)
+            assert isinstance(norm, nn.BatchNorm2d)
+            return np.full(norm.num_features, float(kind == "weight"), np.float32)
 
         return {own: tensor(name) for own, name in found.items()}
 

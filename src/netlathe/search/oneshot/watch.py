@@ -30,7 +30,7 @@ CAVEAT = "the supernet's validation accuracy does not reveal a collapse: judge b
 
 @torch.no_grad()
 def accuracy(supernet: Supernet, setting: Setting, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Share of images that a setting gets right. Norms use the batch's own statistics: the running ones mix all paths."""
+    """Share of images that a setting gets right, norms with the batch's own statistics: the running ones mix paths."""
     right = count = 0
     with quiet(supernet):
         for x, y in batches:
@@ -73,7 +73,7 @@ def darts_line(state: State, halves: Halves, options: Options, family: Family, e
 
 
 def rsws_line(state: State, halves: Halves, options: Options, family: Family, epoch: int) -> dict[str, Any]:
-    """A few networks at random after an epoch (from 0) of weight sharing: the best of them is what an interrupt keeps."""
+    """A few networks at random after an epoch (from 0) of weight sharing; the best is what an interrupt keeps."""
     images = list(halves.plain("valid", options.watch_images))
     rng = np.random.default_rng((options.seed, epoch, PATHS))
     drawn = [family.draw(rng) for _ in range(PATHS)]

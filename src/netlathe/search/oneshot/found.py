@@ -1,0 +1,113 @@
+"""What a search ended with: the genotype by the method's own rule, the verdict, and the file that keeps both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from netlathe.errors import NetlatheError
+from netlathe.files import write_text
+from netlathe.search.collapse import HEALTHY
+from netlathe.search.oneshot.select import select
+from netlathe.search.oneshot.task import EARLY, STOPPED, Search, line_of
+from netlathe.search.oneshot.watch import diagnosis, verdict
+from netlathe.train.folder import refuse_other
+
+SCHEMA = "netlathe.oneshot/1"
+CAPPED = 2  # skips that the remedy `skips` leaves in the normal cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search ended with."""
+
+    method: str
+    space: str
+    genotype: Any
+    text: str
+    verdict: str  # collapsed, not collapsed; of random search with weight sharing: not asked
+    state: str  # of `search.collapse`
+    alarms: tuple[str, ...]
+    remedies: tuple[str, ...]
+    said: str  # how the genotype was picked
+    epochs: float
+    steps: int
+    seconds: float
+    ended: str
+    last: dict[str, Any] | None  # the last line of the log
+    folder: str
+
+
+def result(task: Search, space: str, ended: str, deadline: float | None, stop: Callable[[], bool]) -> Found:
+    """The genotype by the method's own rule, and the verdict on the search."""
+    state, options, family = task.state, task.options, task.family
+    last = state.log[-1] if state.log else None
+    state_name, word = HEALTHY, "not asked"
+    alarms: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    if options.method == "darts":
+        found = diagnosis(state, task.epochs())
+        state_name, word = found.state, verdict(found)
+        alarms, remedies = tuple(alarm.said for alarm in found.alarms), tuple(found.remedies)
+        skips = CAPPED if options.remedy == "skips" else None
+        genotype, said = family.derive(state.shares(), skips), "the strongest operations of the last epoch"
+        if skips is not None:
+            said += f", at most {skips} skips in the normal cell"
+        back = found.roll_back
+        if options.remedy == "early-stop" and ended == EARLY and back is not None:
+            genotype = family.of_data(next(line["genotype"] for line in state.log if line["epoch"] == back))
+            said = f"rolled back to epoch {back}, before the eigenvalue rose"
+    else:
+        picked = select(state, task.halves, options, family, deadline=deadline, stop=stop)
+        if picked is not None:
+            genotype, said = picked.genotype, picked.said()
+            last = (last or {}) | {"selected": picked.accuracy, "candidates": picked.candidates}
+        else:
+            last = last or line_of(task)
+            genotype, said = (
+                family.of_data(last["genotype"]),
+                "the best of a few at random: there was no time to select",
+            )
+    task.keep(genotype)
+    return Found(
+        method=f"{options.method}-{options.order}" if options.method == "darts" else options.method,
+        space=space,
+        genotype=family.data(genotype),
+        text=family.text(genotype),
+        verdict=word,
+        state=state_name,
+        alarms=alarms,
+        remedies=remedies,
+        said=said,
+        epochs=task.epoch(),
+        steps=state.step,
+        seconds=task.spent(),
+        ended=ended,
+        last=last,
+        folder=str(task.folder),
+    )
+
+
+def written(task: Search, found: Found) -> None:
+    """result.json."""
+    document = {"schema": SCHEMA, "who": task.who(), "options": task.options.as_dict()} | asdict(found)
+    write_text(task.folder / "result.json", json.dumps(document, indent=1))
+
+
+def finished(folder: Path, who: dict[str, Any]) -> Found | None:
+    """The result of a search that ended, None where there is none yet. Raises NetlatheError for another search's."""
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if document.get("schema") != SCHEMA:
+        raise NetlatheError("this folder holds the result of something else", code="search.other_run", path=str(path))
+    refuse_other(document["who"], who, folder)
+    if document["ended"] == STOPPED:
+        return None
+    for name in ("alarms", "remedies"):
+        document[name] = tuple(document[name])
+    return Found(**{field.name: document[field.name] for field in fields(Found)})

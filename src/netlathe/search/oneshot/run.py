@@ -1,0 +1,144 @@
+"""The loop of a one-shot search, and its folder: checkpoints, metrics.jsonl, best.json, result.json.
+
+A killed search goes on from its last checkpoint, the same bit for bit: batches are pure functions of the seed and the
+step. With a wall of time the schedule follows the clock instead, and two runs differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netlathe.errors import NetlatheError
+from netlathe.search.oneshot.family import Family
+from netlathe.search.oneshot.found import Found, finished, result, written
+from netlathe.search.oneshot.halves import Halves
+from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.state import begun, restore
+from netlathe.search.oneshot.steps import darts_step, rsws_step, set_lr
+from netlathe.search.oneshot.supernet import Supernet
+from netlathe.search.oneshot.task import DEADLINE, EARLY, STOPPED, WHOLE, Search, alarmed, identity, watch
+from netlathe.train import checkpoint
+from netlathe.train.folder import refuse_other
+from netlathe.train.host import kept_memory
+from netlathe.train.images import ImageSet
+from netlathe.train.metrics import Metrics
+from netlathe.train.recipe import Recipe
+from netlathe.train.run import interruptible
+
+SELECTION = 0.2  # of a wall of time: what random search with weight sharing keeps for picking its network
+SAVE_S = 60.0
+
+
+class Tick(NamedTuple):
+    """Where a search stands."""
+
+    step: int
+    steps: int  # of an epoch
+    progress: float
+    loss: float
+    line: dict[str, Any] | None  # of the log, after an epoch
+
+
+@kept_memory()
+def search(
+    images: ImageSet,
+    recipe: Recipe,
+    options: Options,
+    family: Family,
+    out: str | Path,
+    *,
+    space: str = "darts",
+    time_s: float | None = None,
+    started: float | None = None,
+    progress: Callable[[Tick], None] | None = None,
+) -> Found:
+    """Search on the training images in the folder `out`; a folder with a checkpoint goes on.
+
+    `recipe` gives resolution and augmentation alone. `time_s` is a wall in seconds from `started` (of time.monotonic;
+    now). Ctrl-C writes the best genotype so far, and a later call goes on. Raises NetlatheError for a folder of another
+    search, for too few images, and where the loss is not a number.
+    """
+    begin = time.monotonic() if started is None else started
+    folder = Path(out)
+    if options.epochs is None and time_s is None:
+        raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
+    halves = Halves(images, recipe, options.seed, options.batch)
+    who = identity(options, family, halves, time_s is not None)
+    old = checkpoint.newest(folder) if folder.exists() else None
+    if old is not None:
+        refuse_other(old["who"], who, folder)
+    if (done := finished(folder, who)) is not None:
+        return done
+    make_folder(folder)
+    image = (images.pixels.shape[-1], recipe.resolution, recipe.resolution)
+    classes = len(images.classes)
+    supernet = Supernet(family.supernet(image, classes), seed=options.seed, affine=family.affine)
+    state = begun(supernet, options)
+    if old is not None:
+        restore(state, old)
+    metrics = Metrics(folder, lines=old["lines"] if old else 0)
+    share = 1 - SELECTION if options.method == "rsws" else 1.0
+    limit = None if time_s is None else share * time_s
+    task = Search(options, family, halves, state, folder, metrics, image, classes, begin, limit)
+    with interruptible() as stop:
+        ended = loop(task, progress, stop)
+        task.save()
+        found = result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
+        if stop():
+            found = replace(found, ended=STOPPED)
+    metrics.close()
+    written(task, found)
+    if found.ended == STOPPED:
+        raise KeyboardInterrupt
+    return found
+
+
+def loop(task: Search, progress: Callable[[Tick], None] | None, stop: Callable[[], bool]) -> str:
+    """Steps until the schedule, the time or somebody's patience ends; a line of the log after every epoch."""
+    state, options, halves = task.state, task.options, task.halves
+    saved, cost = time.monotonic(), 0.0  # cost: seconds of the last line of the log
+    while task.progress() + (cost / task.limit if task.limit else 0.0) < 1:
+        if stop():
+            return STOPPED
+        set_lr(state, options, task.progress())
+        loss = (
+            darts_step(state, halves, options)
+            if options.method == "darts"
+            else rsws_step(state, halves, options, task.family)
+        )
+        if not loss < inf:
+            raise NetlatheError(
+                f"the loss is {loss} at step {state.step}",
+                code="search.not_a_number",
+                path=str(task.folder),
+                hint="a lower --lr or --weight-decay usually helps; the last checkpoint is kept",
+            )
+        state.losses.append(loss)
+        line = None
+        if state.step % halves.steps == 0:
+            start = time.monotonic()
+            line = watch(task)
+            cost = time.monotonic() - start
+            if alarmed(task) == EARLY:
+                return EARLY
+        if progress is not None:
+            progress(Tick(state.step, halves.steps, min(task.progress(), 1.0), loss, line))
+        if line is not None or time.monotonic() - saved > SAVE_S:
+            task.save()
+            saved = time.monotonic()
+    if state.losses or not state.log:
+        watch(task)
+    return WHOLE if options.epochs and task.epoch() >= options.epochs else DEADLINE
+
+
+def make_folder(folder: Path) -> None:
+    """Raises NetlatheError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None

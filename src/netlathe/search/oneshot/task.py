@@ -1,0 +1,124 @@
+"""A search that runs: how far it is, its log, its checkpoint, and what a remedy does about an alarm."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from netlathe.arch.document import to_json
+from netlathe.files import write_text
+from netlathe.search.collapse import MOST_DECAY
+from netlathe.search.oneshot.family import Family
+from netlathe.search.oneshot.halves import Halves
+from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.state import State, snapshot
+from netlathe.search.oneshot.watch import darts_line, diagnosis, rsws_line
+from netlathe.train import checkpoint
+from netlathe.train.metrics import Metrics
+from netlathe.train.recipefile import key
+
+WHOLE, DEADLINE, STOPPED, EARLY = "whole schedule", "out of time", "interrupted", "stopped early"
+
+
+@dataclass
+class Search:
+    """A search that runs: what does not change, and the state."""
+
+    options: Options
+    family: Family
+    halves: Halves
+    state: State
+    folder: Path
+    metrics: Metrics
+    image: tuple[int, int, int]
+    classes: int
+    began: float  # of time.monotonic
+    limit: float | None  # seconds of training, in all processes
+
+    def spent(self) -> float:
+        """Seconds of this search, in all processes."""
+        return self.state.elapsed + time.monotonic() - self.began
+
+    def epoch(self) -> float:
+        """Epochs of the training half so far."""
+        return self.state.step / self.halves.steps
+
+    def progress(self) -> float:
+        """The share that is done, by epochs and by time, whichever is more."""
+        by_epochs = 0.0 if self.options.epochs is None else self.epoch() / self.options.epochs
+        return max(by_epochs, 0.0 if self.limit is None else self.spent() / self.limit)
+
+    def epochs(self) -> float:
+        """How many epochs it will have been, as far as one knows."""
+        return self.epoch() / max(self.progress(), 1e-9) if self.limit is not None else self.options.epochs or inf
+
+    def save(self) -> None:
+        """A checkpoint."""
+        self.state.generation += 1
+        document = snapshot(self.state, self.spent()) | {"who": self.who(), "lines": self.metrics.lines}
+        checkpoint.save(self.folder, document, self.state.generation)
+
+    def who(self) -> dict[str, Any]:
+        """What makes a search this search."""
+        return identity(self.options, self.family, self.halves, self.limit is not None)
+
+    def keep(self, genotype: Any) -> None:
+        """The network of the best genotype so far."""
+        name = f"{self.options.method}_found"
+        network = self.family.network(genotype, self.image, self.classes, name)
+        write_text(self.folder / "best.json", to_json(network))
+
+
+def identity(options: Options, family: Family, halves: Halves, timed: bool) -> dict[str, Any]:
+    """As plain values that a checkpoint can hold."""
+    return {
+        "options": json.dumps(options.as_dict(), sort_keys=True),
+        "space": family.key(),
+        "images": halves.images.key,
+        "recipe": key(halves.recipe),
+        "timed": timed,
+    }
+
+
+def watch(task: Search) -> dict[str, Any]:
+    """A line of the log, and the network of the genotype there."""
+    state = task.state
+    line = line_of(task)
+    [group] = state.optimiser.param_groups
+    mean = sum(state.losses) / len(state.losses) if state.losses else None
+    line |= {"loss": mean, "lr": group["lr"], "weight_decay": group["weight_decay"], "seconds": task.spent()}
+    state.losses.clear()
+    state.log.append(line)
+    task.metrics.write("epoch", state.step * task.options.batch, **line)
+    task.keep(task.family.of_data(line["genotype"]))
+    return line
+
+
+def line_of(task: Search) -> dict[str, Any]:
+    """What the method's watch sees now."""
+    epoch = max(0, -(-task.state.step // task.halves.steps) - 1)
+    make = darts_line if task.options.method == "darts" else rsws_line
+    return make(task.state, task.halves, task.options, task.family, epoch)
+
+
+def alarmed(task: Search) -> str | None:
+    """What a remedy does about the newest line: stop (early-stop), or raise the weight decay and go on (decay)."""
+    remedy, state = task.options.remedy, task.state
+    if task.options.method != "darts" or remedy not in ("early-stop", "decay"):
+        return None
+    found = diagnosis(state, task.epochs())
+    if not any(alarm.sign == "eigenvalue" for alarm in found.alarms):
+        return None
+    if remedy == "early-stop":
+        return EARLY
+    for group in state.optimiser.param_groups:
+        raised = 3 * group["weight_decay"]
+        if raised <= MOST_DECAY * 1.001:
+            group["weight_decay"] = raised
+            state.counted_from = len(state.log)
+            task.metrics.write("decay", state.step * task.options.batch, weight_decay=raised)
+    return None

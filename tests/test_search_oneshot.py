@@ -1,0 +1,479 @@
+"""One-shot search: what a supernet computes, the gradients of DARTS, the signs of collapse, searches as users run them."""
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.nn import functional as F
+
+from netlathe.arch.build import conv, head, relu, seq
+from netlathe.arch.combinators import Choice, Identity
+from netlathe.arch.layers import Conv
+from netlathe.arch.network import Network
+from netlathe.cli.main import run as netlathe
+from netlathe.errors import NetlatheError, ShapeError
+from netlathe.lower.torch import to_torch
+from netlathe.search.collapse import COLLAPSED
+from netlathe.search.oneshot import genotypes
+from netlathe.search.oneshot.cells import Cells, edge_id, supernet_of
+from netlathe.search.oneshot.curvature import dominant_eigenvalue
+from netlathe.search.oneshot.family import DartsFamily, SpaceFamily
+from netlathe.search.oneshot.found import result
+from netlathe.search.oneshot.gradient import first_order, second_order
+from netlathe.search.oneshot.halves import Halves, some
+from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.run import search
+from netlathe.search.oneshot.state import begun
+from netlathe.search.oneshot.supernet import Supernet
+from netlathe.search.oneshot.task import EARLY, Search, alarmed
+from netlathe.search.oneshot.watch import darts_line, diagnosis, entropy, verdict
+from netlathe.search.space import Space
+from netlathe.search.spaces import get
+from netlathe.train.images import ImageSet, load
+from netlathe.train.recipefile import load as recipe_of
+from netlathe.zoo.darts import V1, V2
+
+SMALL = Cells(steps=2, operations=("none", "max3", "skip", "sep3"))
+FAMILY = DartsFamily(cells=SMALL, channels=4, depth=3, final_channels=4, final_depth=3)
+RECIPE = recipe_of("digits", ["resolution=8", "evaluate.resolution=8", "augment.pad=1"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return some(load("digits", size=8).train, 256)
+
+
+def network(*parts, side=6, **known):
+    return Network("open", seq(stem=conv(4, 3), **known, head=head(3)), (1, side, side))
+
+
+def nested():
+    """A choice of a choice, with a decision that occurs twice."""
+    inner = Choice(("a", "b"), (conv(4, 3), conv(4, 1)), "kernel")
+    outer = Choice(("deep", "skip"), (seq(first=inner, second=inner), Identity()), "depth")
+    return network(body=outer, last=Choice(("relu", "conv"), (relu, conv(4, 1))))
+
+
+# What a supernet computes
+
+
+@pytest.mark.parametrize(
+    "space", [Space("nested", nested()), get("macro", width=4)], ids=["nested and tied", "nas-bench-macro"]
+)
+def test_a_one_hot_mixture_is_the_resolved_network_with_the_same_weights(space):
+    supernet = Supernet(space.network, seed=3).eval()
+    x = torch.randn(2, *space.network.input, generator=torch.Generator().manual_seed(0))
+    rng = np.random.default_rng(1)
+    for genotype in {space.sample(rng) for _ in range(4)}:
+        picks = dict(zip((d.name for d in space.decisions), genotype, strict=True))
+        path = supernet(x, picks)
+        mixed = supernet(x, {d.name: F.one_hot(torch.tensor(picks[d.name]), len(d.options)) for d in space.decisions})
+        weights = supernet.inherit({d.name: d.options[picks[d.name]] for d in space.decisions})
+        alone = to_torch(space.decode(genotype), weights).eval()(x)
+        torch.testing.assert_close(path, alone, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(mixed, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_mixture_is_the_weighted_sum_of_its_options():
+    choice = Choice(("three", "one"), (Conv(3, 3), Conv(3)), "kernel")
+    supernet = Supernet(Network("sum", seq(pick=choice), (2, 5, 5)), seed=1)
+    x = torch.randn(2, 2, 5, 5)
+    three, one = (supernet(x, {"kernel": i}) for i in (0, 1))
+    mixed = supernet(x, {"kernel": torch.tensor([0.3, 0.7])})
+    torch.testing.assert_close(mixed, 0.3 * three + 0.7 * one)
+    assert not supernet(x, {"kernel": None}).any()
+    assert supernet(x, {"kernel": None}).shape == three.shape
+
+
+def test_options_of_different_shapes_are_refused_with_the_name_of_the_choice():
+    wrong = network(body=Choice(("wide", "narrow"), (conv(8), conv(4)), "width"))
+    with pytest.raises(ShapeError, match=r"'width' give different shapes: wide .8, 6, 6., narrow .4, 6, 6."):
+        Supernet(wrong)
+
+
+def test_an_expression_without_a_choice_has_no_supernet():
+    with pytest.raises(NetlatheError, match="without a choice"):
+        Supernet(network(body=conv(4)))
+
+
+def test_a_path_of_the_darts_supernet_is_the_zoo_network_of_its_genotype():
+    """Operations without pools, which the search norms and the final network does not."""
+    cells = Cells(operations=("none", "skip", "sep3", "sep5", "dil3", "dil5"))
+    family = DartsFamily(cells=cells, channels=4, depth=4, final_channels=4, final_depth=4)
+    genotype = family.draw(np.random.default_rng(5))
+    supernet = Supernet(family.supernet((1, 12, 12), 3), seed=2).eval()
+    state = supernet.net.state_dict()
+    module = to_torch(family.network(genotype, (1, 12, 12), 3, "found")).eval()
+    weights = {}
+    for name in module.state_dict():
+        cell, step, side, *rest = [*name.split("."), "", ""]
+        if step.startswith("step"):
+            number = int(step[4:])
+            kind = "normal" if cell in ("cell1", "cell4") else "reduce"
+            operation, j = genotype[kind == "reduce"].steps[number - 1][side == "right"]
+            theirs = ".".join(filter(None, (cell, f"edge{j}-{number + 1}", operation, *rest)))
+        else:
+            theirs = name
+        weights[name] = state[theirs]
+    module.load_state_dict(weights)
+    x = torch.randn(2, 1, 12, 12)
+    torch.testing.assert_close(supernet(x, family.setting(genotype)), module(x), rtol=1e-4, atol=1e-5)
+
+
+def test_partial_channels_mix_a_part_and_shuffle_the_rest():
+    cells = Cells(steps=2, operations=("skip", "sep3"), partial=4)
+    supernet = Supernet(supernet_of(cells, 8, 3, (1, 8, 8), 3))
+    assert supernet.decisions["normal:in3"] == ("from0", "from1", "from2")
+    even = {name: torch.full((len(options),), 1 / len(options)) for name, options in supernet.decisions.items()}
+    assert supernet(torch.randn(2, 1, 8, 8), even).shape == (2, 3)
+    full = Supernet(supernet_of(Cells(steps=2, operations=("skip", "sep3")), 8, 3, (1, 8, 8), 3))
+    assert sum(w.numel() for w in supernet.parameters()) < sum(w.numel() for w in full.parameters()) / 2
+    with pytest.raises(NetlatheError, match="a multiple of 8"):
+        supernet_of(cells, 12, 3, (1, 8, 8), 3)
+
+
+def test_norms_of_the_cells_have_no_factors_and_those_of_the_stem_have():
+    supernet = Supernet(FAMILY.supernet((1, 8, 8), 3), affine=FAMILY.affine)
+    norms = [name for name in supernet.net.state_dict() if name.endswith("norm.weight")]
+    assert norms == ["stem.norm.weight"]
+
+
+# The gradient
+
+
+def tiny():
+    """Losses of two weights and two architecture parameters, smooth and far from quadratic."""
+    torch.manual_seed(0)
+    weights = [torch.randn(3, 2, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    alphas = [torch.randn(2, dtype=torch.float64, requires_grad=True)]
+    data = [(torch.randn(8, 3, dtype=torch.float64), torch.randn(8, 2, dtype=torch.float64)) for _ in range(2)]
+
+    def loss(which, ws):
+        x, y = data[which]
+        mix = alphas[0].softmax(0)
+        return ((mix[0] * torch.tanh(x @ ws[0]) + mix[1] * torch.sin(x @ ws[1]) - y) ** 2).mean()
+
+    return weights, alphas, loss
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.9, 0.1)])
+def test_the_second_order_is_the_gradient_through_the_unrolled_step(momentum, decay):
+    weights, alphas, loss = tiny()
+    lr, velocity = 0.3, [torch.randn_like(w) for w in weights]
+    slopes = torch.autograd.grad(loss(0, weights), weights, create_graph=True)
+    unrolled = [w - lr * (momentum * v + g + decay * w) for w, v, g in zip(weights, velocity, slopes, strict=True)]
+    [exact] = torch.autograd.grad(loss(1, unrolled), alphas)
+    before = [w.detach().clone() for w in weights]
+    [found] = second_order(
+        lambda: loss(0, weights),
+        lambda: loss(1, weights),
+        weights,
+        alphas,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=decay,
+        velocity=velocity,
+    )
+    [first] = first_order(lambda: loss(1, weights), alphas)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-7)
+    assert (first - exact).norm() > 0.05 * exact.norm()  # so the second order is not the first
+    for w, old in zip(weights, before, strict=True):
+        assert torch.equal(w, old)
+
+
+def test_the_dominant_eigenvalue_is_that_of_the_whole_hessian():
+    weights, _, loss = tiny()
+    hessian = torch.autograd.functional.hessian(lambda *ws: loss(0, ws), tuple(weights))
+    rows = [
+        torch.cat([block.reshape(w.numel(), -1) for block in row], 1) for row, w in zip(hessian, weights, strict=True)
+    ]
+    exact = float(torch.linalg.eigvalsh(torch.cat(rows))[-1])
+    found = dominant_eigenvalue(lambda: loss(0, weights), weights, steps=12)
+    assert found == pytest.approx(exact, rel=1e-4)
+
+
+# Genotypes
+
+
+def shares(cells, genotype, level=0.6):
+    """Weights of the options that stand for a genotype, with `none` the strongest on every edge."""
+    found = {}
+    for kind, cell in zip(("normal", "reduce"), genotype, strict=True):
+        for j, i in cells.edges:
+            weights = np.full(len(cells.operations), 0.01)
+            weights[cells.operations.index("none")] = 0.9
+            for name, state in cell.steps[i - 2]:
+                if state == j:
+                    weights[cells.operations.index(name)] = level
+            found[edge_id(kind, j, i)] = weights / weights.sum()
+    return found
+
+
+def as_sets(genotype):
+    return [[frozenset(pair) for pair in cell.steps] for cell in genotype]
+
+
+@pytest.mark.parametrize("genotype", [V1, V2])
+def test_the_derivation_finds_a_genotype_again_and_never_takes_none(genotype):
+    cells = Cells()
+    assert as_sets(genotypes.derived(cells, shares(cells, genotype))) == as_sets(genotype)
+
+
+def test_a_genotype_is_printed_as_the_zoo_writes_it():
+    from netlathe.zoo.cells import Cell
+
+    assert eval(genotypes.text(V2), {"Cell": Cell}) == V2
+    assert genotypes.from_data(Cells(), json.loads(json.dumps(genotypes.data(V2)))) == V2
+
+
+def test_the_cap_keeps_the_two_strongest_skips():
+    cells = Cells(operations=("none", "skip", "sep3"))
+    weights = {
+        edge_id(k, j, i): np.array([0.1, 0.8 + 0.01 * (i + j), 0.1])
+        for k in ("normal", "reduce")
+        for j, i in cells.edges
+    }
+    free, capped = genotypes.derived(cells, weights), genotypes.derived(cells, weights, skips=2)
+    assert genotypes.operators(free[0]).count("skip") == 8
+    assert genotypes.skip_edges(capped[0]) == [(4, 5), (3, 5)]
+    assert capped[1] == free[1]  # the reduction cell keeps its own
+
+
+def test_random_genotypes_read_two_different_states_and_cover_all():
+    rng = np.random.default_rng(0)
+    drawn = [genotypes.drawn(SMALL, rng) for _ in range(300)]
+    assert all(a[1] != b[1] for g in drawn for cell in g for a, b in cell.steps)
+    assert {name for g in drawn for cell in g for name in genotypes.operators(cell)} == set(SMALL.real)
+    assert len({g[0] for g in drawn}) > 100
+
+
+# The watch
+
+
+def state_of(digits, options, family=FAMILY):
+    halves = Halves(digits, RECIPE, options.seed, options.batch)
+    supernet = Supernet(family.supernet((1, 8, 8), 10), seed=0, affine=family.affine)
+    return begun(supernet, options), halves
+
+
+def test_a_search_full_of_skips_is_called_collapsed_whatever_its_accuracy(digits):
+    options = Options(eigenvalue_every=0, watch_images=64)
+    state, halves = state_of(digits, options)
+    healthy = darts_line(state, halves, options, FAMILY, 0)
+    with torch.no_grad():
+        for alpha in state.alphas.values():
+            alpha[SMALL.operations.index("skip")] += 4.0
+    for epoch in range(12):
+        state.log.append(darts_line(state, halves, options, FAMILY, epoch) | {"validation": 0.9 + epoch / 1000})
+    found = diagnosis(state, 12)
+    assert healthy["skips"] < 4
+    assert state.log[-1]["skips"] == 4
+    assert found.state == COLLAPSED
+    assert verdict(found) == "collapsed"
+    assert "4 of 4 edges" in found.alarms[0].said
+
+
+def test_the_entropy_is_one_where_nothing_is_decided_and_falls():
+    assert entropy({"a": np.full(4, 0.25), "b": np.full(2, 0.5)}) == pytest.approx(1)
+    assert entropy({"a": np.array([1.0, 0.0]), "b": np.array([0.5, 0.5])}) == pytest.approx(0.5)
+
+
+def searching(digits, options, tmp_path):
+    from netlathe.train.metrics import Metrics
+
+    state, halves = state_of(digits, options)
+    return Search(options, FAMILY, halves, state, tmp_path, Metrics(tmp_path), (1, 8, 8), 10, time.monotonic(), None)
+
+
+def rising(task, epochs=24):
+    """A log whose eigenvalue rises after epoch 12."""
+    rng = np.random.default_rng(0)
+    for epoch in range(epochs):
+        genotype = FAMILY.draw(rng)
+        task.state.log.append(
+            {
+                "epoch": epoch,
+                "skips": 0,
+                "edges": 4,
+                "eigenvalue": 0.1 if epoch < 13 else 0.1 * (epoch - 11),
+                "validation": 0.5 + epoch / 100,
+                "genotype": FAMILY.data(genotype),
+            }
+        )
+    task.state.step = epochs * task.halves.steps
+
+
+def test_early_stopping_rolls_back_to_before_the_rise(digits, tmp_path):
+    task = searching(digits, Options(epochs=50, remedy="early-stop"), tmp_path)
+    rising(task)
+    assert alarmed(task) == EARLY
+    found = result(task, "darts", EARLY, None, lambda: False)
+    back = int(found.said.split("epoch ")[1].split(",")[0])
+    assert 9 < back < 14
+    assert found.genotype == task.state.log[back]["genotype"]
+
+
+@pytest.mark.parametrize(("now", "then"), [(3e-4, 9e-4), (8.1e-3, 2.43e-2), (2.43e-2, 2.43e-2)])
+def test_decay_triples_the_weight_decay_up_to_a_limit(now, then, digits, tmp_path):
+    task = searching(digits, Options(epochs=50, remedy="decay", weight_decay=now), tmp_path)
+    rising(task)
+    assert alarmed(task) is None
+    assert task.state.optimiser.param_groups[0]["weight_decay"] == pytest.approx(then)
+    if then > now:
+        assert alarmed(task) is None  # the readings under the old decay do not count again
+        assert task.state.optimiser.param_groups[0]["weight_decay"] == pytest.approx(then)
+
+
+# Searches
+
+
+def stripes(count=256, side=8, seed=0):
+    """Two classes, upright and level stripes: every pixel and every mean is the same in both."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    lines = (np.arange(side)[None] + rng.integers(2, size=count)[:, None]) % 2
+    images = np.repeat(lines[:, :, None], side, 2)
+    images = np.where(labels[:, None, None] == 1, images.transpose(0, 2, 1), images)
+    pixels = (images * 200 + rng.integers(40, size=images.shape)).astype(np.uint8)[..., None]
+    return ImageSet(pixels, labels, tuple(map(str, range(count))), ("level", "upright"), f"stripes {seed}")
+
+
+def toy():
+    """Two decisions between a window of 3 and one of 1, which sees no stripes."""
+    layers = {f"layer{i}": Choice(("one", "three"), (conv(4, 1), conv(4, 3)), f"layer{i}") for i in (1, 2)}
+    return SpaceFamily(Space("toy", Network("toy", seq(stem=conv(4, 1), **layers, head=head(2)), (1, 8, 8))))
+
+
+STRIPES = recipe_of("digits", ["resolution=8", "evaluate.resolution=8", 'augment.crop="none"'])
+
+
+@pytest.mark.parametrize(("method", "order"), [("darts", 1), ("darts", 2), ("rsws", 1)])
+def test_a_search_finds_the_operation_that_sees(method, order, tmp_path):
+    options = Options(
+        method=method, order=order, epochs=12, batch=16, lr=0.05, alpha_lr=0.05, eigenvalue_every=6, candidates=8
+    )
+    found = search(stripes(), STRIPES, options, toy(), tmp_path, space="toy")
+    assert "three" in found.text, found.text
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["input"] == [1, 8, 8]
+    assert "choice" not in json.dumps(best)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert len(log) == 12
+    if method == "darts":
+        assert log[0]["eigenvalue"] is not None
+        assert log[1]["eigenvalue"] is None
+        assert log[-1]["entropy"] < log[0]["entropy"]
+    else:
+        assert found.verdict == "not asked"
+        assert "8 networks scored" in found.said
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["darts", "rsws"])
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_path):
+    options = Options(method=method, epochs=3, batch=32, eigenvalue_every=2, watch_images=64, candidates=4, finalists=2)
+
+    def kill(tick):
+        if tick.step == 2 * tick.steps - 1:  # after the checkpoint of the first epoch, in the second
+            raise Killed
+
+    with pytest.raises(Killed):
+        search(digits, RECIPE, options, FAMILY, tmp_path / "killed", progress=kill)
+    again = search(digits, RECIPE, options, FAMILY, tmp_path / "killed")
+    whole = search(digits, RECIPE, options, FAMILY, tmp_path / "whole")
+    assert again.genotype == whole.genotype
+    logs = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
+        for path in (tmp_path / "killed" / "metrics.jsonl", tmp_path / "whole" / "metrics.jsonl")
+    ]
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 3
+    assert search(digits, RECIPE, options, FAMILY, tmp_path / "whole") == whole  # done: nothing is run again
+    with pytest.raises(NetlatheError, match="another training"):
+        search(digits, RECIPE, Options(method=method, epochs=4, batch=32), FAMILY, tmp_path / "whole")
+
+
+def test_an_interrupt_keeps_the_best_genotype_so_far_and_the_search_goes_on(digits, tmp_path):
+    options = Options(epochs=2, batch=32, eigenvalue_every=0, watch_images=64)
+
+    def interrupt(tick):
+        if tick.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(digits, RECIPE, options, FAMILY, tmp_path, progress=interrupt)
+    assert json.loads((tmp_path / "result.json").read_text())["ended"] == "interrupted"
+    assert (tmp_path / "best.json").exists()
+    found = search(digits, RECIPE, options, FAMILY, tmp_path)
+    assert found.ended == "whole schedule"
+    assert found.steps == 8
+    assert found.last["epoch"] == 1
+
+
+@pytest.mark.parametrize("method", ["darts", "rsws"])
+def test_a_search_ends_within_its_time(method, digits, tmp_path):
+    start = time.monotonic()
+    options = Options(method=method, epochs=None, batch=32, eigenvalue_every=0, watch_images=32)
+    found = search(digits, RECIPE, options, FAMILY, tmp_path, time_s=2.0)
+    assert found.ended == "out of time"
+    assert time.monotonic() - start < 4
+    assert found.last["lr"] < 0.025
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"remedy": "early"}, "did you mean early-stop"),
+        ({"order": 3}, "first and a second order"),
+        ({"remedy": "decay", "eigenvalue_every": 0}, "never computed"),
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"batch": 1}, "batch must be at least 2"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(change, said):
+    with pytest.raises(NetlatheError) as caught:
+        Options(**change)
+    assert said in str(caught.value)
+
+
+def test_a_search_needs_enough_images_and_operations(digits, tmp_path):
+    with pytest.raises(NetlatheError, match="two halves of 128"):
+        search(digits, RECIPE, Options(batch=200), FAMILY, tmp_path)
+    with pytest.raises(NetlatheError, match="two or more"):
+        Cells(operations=("skip",))
+    with pytest.raises(NetlatheError, match="unknown operation 'sep4'"):
+        Cells(operations=("skip", "sep4"))
+
+
+def test_the_command_finds_a_network_that_trains(tmp_path, capfd):
+    from netlathe.cli.search_darts import command
+
+    words = "--data digits --recipe digits --images 256 --batch 32 --epochs 1 --channels 4 --cells 3 --steps 1"
+    words += f" --operations skip,sep3 --final-channels 4 --final-cells 3 --threads 1 -o {tmp_path / 'found'}"
+    done = CliRunner().invoke(command, words.split(), catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "darts-1 on darts, whole schedule: not collapsed" in done.output
+    assert 'genotype  (Cell(((("' in done.output
+    assert "netlathe search rsws" in done.output
+    assert "does not reveal a collapse" in done.output + done.stderr
+    best, trained = tmp_path / "found" / "best.json", tmp_path / "trained"
+    assert (
+        netlathe(f"train {best} --data digits --recipe digits --epochs 1 --threads 1 -o {trained} --json".split()) == 0
+    )
+    assert json.loads(capfd.readouterr().out)["data"]["params"] > 100
