@@ -14,6 +14,8 @@ QUESTIONS = {
     "spaces": ("netlathe.cli.search_spaces", "The spaces by name, their sizes and sources."),
     "strategies": ("netlathe.cli.search_strategies", "The strategies and their options."),
     "compare": ("netlathe.cli.search_compare", "Strategies against each other at equal budget, with power."),
+    "darts": ("netlathe.cli.search_darts", "A cell by gradients on a supernet, with a watch on collapse."),
+    "rsws": ("netlathe.cli.search_rsws", "Random search with weight sharing on a supernet: the baseline of darts."),
 }
 
 

@@ -12,12 +12,12 @@ from itertools import chain
 
 from netlathe.arch.build import concat, seq
 from netlathe.arch.combinators import Choice, Dag, Vertex
-from netlathe.arch.joins import Add, Cat, Select
+from netlathe.arch.joins import Add, Cat, Select, Zero
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import Pool
 from netlathe.errors import NetlatheError, unknown
-from netlathe.search.oneshot.mixture import Take, Zero
+from netlathe.search.oneshot.mixture import Take
 from netlathe.zoo.cells import Style, operation
 from netlathe.zoo.darts import Prepare, stacked, style
 
@@ -133,7 +133,7 @@ def edge(cells: Cells, decision: str, width: Size, stride: int) -> Node:
 def searched(name: str, width: Size, stride: int, style: Style) -> Node:
     """An operation as the search runs it: pools are normed, and `none` gives zeros."""
     if name == NONE:
-        return Zero(stride, width)
+        return Zero() if stride == 1 else seq(pool=Pool("max", 1, stride), zero=Zero())
     body = operation(name, width, stride, style)
     return seq(pool=body, norm=style.norm) if isinstance(body, Pool) else body
 

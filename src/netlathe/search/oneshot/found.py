@@ -61,7 +61,7 @@ def result(task: Search, space: str, ended: str, deadline: float | None, stop: C
             genotype = family.of_data(next(line["genotype"] for line in state.log if line["epoch"] == back))
             said = f"rolled back to epoch {back}, before the eigenvalue rose"
     else:
-        picked = select(state, task.halves, options, family, deadline=deadline, stop=stop)
+        picked = select(state, task.halves, options, family, deadline=deadline, stop=stop, clock=task.clock)
         if picked is not None:
             genotype, said = picked.genotype, picked.said()
             last = (last or {}) | {"selected": picked.accuracy, "candidates": picked.candidates}

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from netlathe.arch.combinators import Choice, Combinator, Named
-from netlathe.arch.leaf import Leaf, need, positive
-from netlathe.arch.node import Node, Run, Shape, Size, V, node
+from netlathe.arch.leaf import Leaf, need
+from netlathe.arch.node import Node, Run, V, node
 from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.errors import NetlatheError, ShapeError
 
@@ -23,26 +23,6 @@ class Mix(Leaf):
 
     def __str__(self) -> str:
         return f"mix {self.decision}"
-
-
-@node
-class Zero(Leaf):
-    """y = 0, in the shape that a window of that stride would give: DARTS' operation `none`."""
-
-    stride: int = 1
-    width: Size | None = None
-
-    kind = "zero"
-
-    def __post_init__(self) -> None:
-        positive(stride=self.stride)
-
-    def out(self, *xs: Shape) -> Shape:
-        channels, high, wide = xs[0]
-        return (self.width or channels, -(-high // self.stride), -(-wide // self.stride))
-
-    def __str__(self) -> str:
-        return "zero"
 
 
 @node

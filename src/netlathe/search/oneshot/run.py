@@ -55,15 +55,16 @@ def search(
     space: str = "darts",
     time_s: float | None = None,
     started: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
     progress: Callable[[Tick], None] | None = None,
 ) -> Found:
     """Search on the training images in the folder `out`; a folder with a checkpoint goes on.
 
-    `recipe` gives resolution and augmentation alone. `time_s` is a wall in seconds from `started` (of time.monotonic;
-    now). Ctrl-C writes the best genotype so far, and a later call goes on. Raises NetlatheError for a folder of another
-    search, for too few images, and where the loss is not a number.
+    `recipe` gives resolution and augmentation alone. `time_s` is a wall in seconds from `started` (of the clock; now);
+    with `clock` time.process_time it is processor time. Ctrl-C writes the best genotype so far, and a later call goes
+    on. Raises NetlatheError for a folder of another search, for too few images, and where the loss is not a number.
     """
-    begin = time.monotonic() if started is None else started
+    begin = clock() if started is None else started
     folder = Path(out)
     if options.epochs is None and time_s is None:
         raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
@@ -84,7 +85,7 @@ def search(
     metrics = Metrics(folder, lines=old["lines"] if old else 0)
     share = 1 - SELECTION if options.method == "rsws" else 1.0
     limit = None if time_s is None else share * time_s
-    task = Search(options, family, halves, state, folder, metrics, image, classes, begin, limit)
+    task = Search(options, family, halves, state, folder, metrics, image, classes, begin, limit, clock)
     with interruptible() as stop:
         ended = loop(task, progress, stop)
         task.save()
@@ -101,7 +102,7 @@ def search(
 def loop(task: Search, progress: Callable[[Tick], None] | None, stop: Callable[[], bool]) -> str:
     """Steps until the schedule, the time or somebody's patience ends; a line of the log after every epoch."""
     state, options, halves = task.state, task.options, task.halves
-    saved, cost = time.monotonic(), 0.0  # cost: seconds of the last line of the log
+    saved, cost = task.clock(), 0.0  # cost: seconds of the last line of the log
     while task.progress() + (cost / task.limit if task.limit else 0.0) < 1:
         if stop():
             return STOPPED
@@ -121,16 +122,16 @@ def loop(task: Search, progress: Callable[[Tick], None] | None, stop: Callable[[
         state.losses.append(loss)
         line = None
         if state.step % halves.steps == 0:
-            start = time.monotonic()
+            start = task.clock()
             line = watch(task)
-            cost = time.monotonic() - start
+            cost = task.clock() - start
             if alarmed(task) == EARLY:
                 return EARLY
         if progress is not None:
             progress(Tick(state.step, halves.steps, min(task.progress(), 1.0), loss, line))
-        if line is not None or time.monotonic() - saved > SAVE_S:
+        if line is not None or task.clock() - saved > SAVE_S:
             task.save()
-            saved = time.monotonic()
+            saved = task.clock()
     if state.losses or not state.log:
         watch(task)
     return WHOLE if options.epochs and task.epoch() >= options.epochs else DEADLINE

@@ -7,7 +7,6 @@ of training, at least one. Where time is short fewer are scored; the result says
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, NamedTuple
@@ -42,27 +41,34 @@ class Selection(NamedTuple):
 
 
 def select(
-    state: State, halves: Halves, options: Options, family: Family, *, deadline: float | None, stop: Callable[[], bool]
+    state: State,
+    halves: Halves,
+    options: Options,
+    family: Family,
+    *,
+    deadline: float | None,
+    stop: Callable[[], bool],
+    clock: Callable[[], float],
 ) -> Selection | None:
     """The best network of the released protocol; None where not one was tested in time."""
     rounds = max(1, state.step // STEPS_A_ROUND)
     best: tuple[float, Any] | None = None
     scored = tested = done = 0
     for turn in range(rounds):
-        now = time.monotonic()
+        now = clock()
         end = None if deadline is None else now + (deadline - now) / (rounds - turn)
         rng = np.random.default_rng((options.seed, state.step, turn))
         batch = list(islice(halves.plain("valid", options.batch, turn * options.batch), 1))
         first: list[tuple[float, int, Any]] = []
         middle = None if end is None else now + FIRST * (end - now)
         for i in range(options.candidates):
-            if stop() or (middle is not None and i >= options.finalists and time.monotonic() > middle):
+            if stop() or (middle is not None and i >= options.finalists and clock() > middle):
                 break
             genotype = family.draw(rng)
             first.append((accuracy(state.supernet, family.setting(genotype), batch), -i, genotype))
         scored += len(first)
         for _, _, genotype in sorted(first, key=lambda found: found[:2], reverse=True)[: options.finalists]:
-            if stop() or (end is not None and best is not None and time.monotonic() > end):
+            if stop() or (end is not None and best is not None and clock() > end):
                 break
             found = accuracy(state.supernet, family.setting(genotype), halves.plain("valid"))
             tested += 1

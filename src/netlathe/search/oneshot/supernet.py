@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from netlathe.arch.graph import Op
+from netlathe.arch.joins import Zero
 from netlathe.arch.network import Network
 from netlathe.errors import MissingExtra, unknown
 from netlathe.lower.initial import initial_weights
 from netlathe.lower.weights import Array, checked_weights
-from netlathe.search.oneshot.mixture import Mix, Zero, decisions, inherited, mixed
+from netlathe.search.oneshot.mixture import Mix, decisions, inherited, mixed
 
 try:
     import torch

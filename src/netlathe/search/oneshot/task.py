@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -36,12 +37,13 @@ class Search:
     metrics: Metrics
     image: tuple[int, int, int]
     classes: int
-    began: float  # of time.monotonic
+    began: float  # of the clock
     limit: float | None  # seconds of training, in all processes
+    clock: Callable[[], float] = time.monotonic
 
     def spent(self) -> float:
         """Seconds of this search, in all processes."""
-        return self.state.elapsed + time.monotonic() - self.began
+        return self.state.elapsed + self.clock() - self.began
 
     def epoch(self) -> float:
         """Epochs of the training half so far."""
