@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from netlathe.search.oneshot.run import Tick
 
 F = TypeVar("F", bound=Callable[..., Any])
-SPACE, RECIPE = "darts", "fashion"
+SPACE, DIGITS = "darts", "digits"
 TELL_S = 10.0
 
 
@@ -34,7 +34,7 @@ class Asked:
     steps: int
     channels: int
     cells: int
-    recipe_name: str
+    recipe_name: str | None
     changes: tuple[str, ...]
     images: int | None
     epochs: float | None
@@ -78,7 +78,9 @@ space_options = together(
     click.option("--cells", type=click.IntRange(3), default=8, show_default=True, help="darts: of the supernet."),
 )
 run_options = together(
-    click.option("--recipe", "recipe_name", default=RECIPE, show_default=True, help="Its pixels and augmentation."),
+    click.option(
+        "--recipe", "recipe_name", help="Its pixels and augmentation. [default: digits for digits, else fashion]"
+    ),
     set_option,
     click.option("--images", type=click.IntRange(4), help="Only so many training images."),
     click.option("--epochs", type=click.FloatRange(0, min_open=True), help="[default: 50, or what --time allows]"),
@@ -120,6 +122,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     needs_torch()
     folder = folder_of(asked.output)
     family = family_of(asked)
+    asked.recipe_name = asked.recipe_name or (DIGITS if asked.data == DIGITS else "fashion")
     recipe = recipe_of(asked.recipe_name, asked.changes, None)
     from netlathe.search.oneshot.halves import some
     from netlathe.search.oneshot.options import Options
