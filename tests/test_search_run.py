@@ -17,9 +17,13 @@ import searchable
 from searchable import FILE, wish
 
 from netlathe.errors import Infeasible, NetlatheError
+from netlathe.search.crew import Inline
+from netlathe.search.driver import Driver
 from netlathe.search.objective import Called, from_data, to_data
 from netlathe.search.run import Found, require_best, search
+from netlathe.search.space import Space
 from netlathe.search.store import Store
+from netlathe.search.strategy import Outcome, Proposal
 from netlathe.search.summary import best, front, whole
 from netlathe.search.trial import State, Trial
 from netlathe.search.wish import built, space_of
@@ -324,3 +328,44 @@ def test_a_driver_on_ray_that_is_killed_goes_on(tmp_path: Path) -> None:
     with Store(tmp_path, write=False) as store:
         keys = [t.key for t in store.trials() if t.state is State.DONE]
     assert len(keys) == len(set(keys)) == 20
+
+
+class Shy:
+    """Proposes only while fewer than two proposals are open, and moves its dice whenever it is asked."""
+
+    def __init__(self, space: Space) -> None:
+        self.space, self.rng, self.open = space, np.random.default_rng(0), 0
+
+    def ask(self) -> Proposal | None:
+        drawn = self.space.sample(self.rng)
+        if self.open == 2:
+            return None
+        self.open += 1
+        return Proposal(drawn)
+
+    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+        self.open -= 1
+
+
+class Three(Inline):
+    """Takes three jobs, and ends the last one first."""
+
+    size = 3
+
+    @property
+    def free(self) -> int:
+        return 3 - len(self.job)
+
+
+def test_asks_that_a_strategy_did_not_answer_are_replayed_too(tmp_path: Path) -> None:
+    asked = wish(evaluations=8)
+    what = built(asked, tmp_path)
+    with Store(tmp_path, write=True) as store:
+        driver = Driver(asked, what, Shy(what.space), store, Three(what.objective))
+        driver.run()
+        assert len(store.waits()) >= 5
+        again = Driver(asked, what, Shy(what.space), store, Three(what.objective))
+        again.replay(store.trials(), store.waits())
+        store.db.execute("DELETE FROM waits")
+        with pytest.raises(NetlatheError, match="does not propose again"):
+            Driver(asked, what, Shy(what.space), store, Three(what.objective)).replay(store.trials(), [])
