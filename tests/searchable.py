@@ -54,6 +54,12 @@ def slow(network: Network, folder: str) -> float:
     return score(network)
 
 
+def sleepy(network: Network, seed: int) -> float:
+    """A second or so a network."""
+    time.sleep(0.8)
+    return seeded(network, seed)
+
+
 def counted(folder: str, what: object) -> int:
     """Append a line to evaluated.txt of the search; how often it is there now."""
     log = Path(folder).parent.parent / "evaluated.txt"

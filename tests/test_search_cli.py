@@ -84,7 +84,7 @@ def test_mistakes_get_one_screen(searched: Path, tmp_path: Path) -> None:
         (["search", "run", "-o", new], "SPACE is missing"),
         (["search", "run", "macroo", "-o", new], "unknown space 'macroo'"),
         (["search", "shwo", "-o", new], "did you mean show?"),
-        (["search", space, *goal, "--strategy", "evolutoin", "-o", new], "did you mean evolution?"),
+        (["search", space, *goal, "--strategy", "evolutoin", "-o", new], "did you mean evolution or"),
         (["search", space, *goal, "--option", "population", "-o", new], "--option population=10"),
         (["search", space, *goal, "--option", "population=1", "-o", new], "population=1 is not legal"),
         (["search", space, *goal, "--macs", "20", "-o", new], "has no unit"),

@@ -369,3 +369,16 @@ def test_asks_that_a_strategy_did_not_answer_are_replayed_too(tmp_path: Path) ->
         store.db.execute("DELETE FROM waits")
         with pytest.raises(NetlatheError, match="does not propose again"):
             Driver(asked, what, Shy(what.space), store, Three(what.objective)).replay(store.trials(), [])
+
+
+def test_at_the_wall_open_trials_are_left_for_the_next_call(tmp_path: Path) -> None:
+    asked = wish("sleepy", strategy="random", options={}, evaluations=6, final_seeds=2)
+    start = time.monotonic()
+    first = search(asked, tmp_path, workers=2, seconds=3.0)
+    assert time.monotonic() - start < 10
+    assert first.ended == "the time is up"
+    assert sum(t.state is State.RUNNING for t in first.trials) <= 2
+    found = search(asked, tmp_path, workers=2)
+    assert sum(t.state is State.DONE for t in found.trials) == 6
+    assert found.final is not None
+    assert len(found.final.scores) == 2

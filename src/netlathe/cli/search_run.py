@@ -40,6 +40,7 @@ QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
 @px_option
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of a whole evaluation.  [the recipe's]")
 @click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the training images.")
+@click.option("--judges", type=click.IntRange(10), help="Validation images, about.  [default: all]")
 @click.option("--precision", default="fp32", show_default=True, help="Of training: one policy for all trials.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each training.")
 @click.option("--latency", metavar="TIME", help="Of one image, such as 5ms: forecast, then measured, then trained.")
@@ -188,6 +189,7 @@ def described(asked: dict[str, Any], space: Any) -> Any:
         space,
         epochs=asked["epochs"],
         fraction=asked["fraction"],
+        judges=asked["judges"] or 0,
         precision=asked["precision"],
         threads=asked["threads"],
     )

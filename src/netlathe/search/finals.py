@@ -9,6 +9,7 @@ the budget, the next best takes its place.
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,11 +68,19 @@ def distinct(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def finals(
-    wish: Wish, what: Built, store: Store, crew: Crew, trials: Sequence[Trial], tell: Tell = lambda line: None
+    wish: Wish,
+    what: Built,
+    store: Store,
+    crew: Crew,
+    trials: Sequence[Trial],
+    *,
+    deadline: float | None = None,
+    tell: Tell = lambda line: None,
 ) -> Trial | None:
     """Train what the search claims on fresh seeds, and test the one that wins; None where nothing keeps the budget.
 
-    What was trained before an interruption is kept. Raises NetlatheError where no seed could be trained.
+    What was trained before an interruption is kept; at the `deadline` (of time.monotonic) what is not done is left for
+    the next call. Raises NetlatheError where no seed could be trained.
     """
     tops = claimed(wish, what, store, trials, tell)
     seeds = final_seeds(wish, what)
@@ -85,9 +94,12 @@ def finals(
         if (trial.number, seed) not in done
     ]
     tell(f"training {len(tops)} x {len(seeds)} seeds that the search has not seen") if todo else None
-    trained(todo, store, crew)
+    if not trained(todo, store, crew, deadline):
+        tell("the time is up before all fresh seeds were trained: the same command goes on")
     rows = [row for row in store.finals() if row["seed"] in seeds]
     found = [one for trial in tops if (one := final_of(trial.number, trials, rows)) is not None]
+    if not found and all(row["error"] == "" for row in rows):
+        return tops[0]
     if not found:
         why = next((row["error"] for row in rows), "")
         raise NetlatheError(f"the winner cannot be trained again: {why}", code="search.final", path=str(store.folder))
@@ -96,23 +108,33 @@ def finals(
     return trials[best.number]
 
 
-def trained(todo: list[Job], store: Store, crew: Crew) -> None:
-    """Have jobs done that are told apart by (number, seed), and write each down; a worker's death is tried again."""
+def trained(todo: list[Job], store: Store, crew: Crew, deadline: float | None) -> bool:
+    """Have jobs done that are told apart by (number, seed), and write each down; a worker's death is tried again.
+
+    Whether all of them ended in time.
+    """
     # The crew knows jobs by number: these get numbers of their own.
     numbered = dict(enumerate(todo))
     waiting, tries, open_ = list(numbered), dict.fromkeys(numbered, 0), set[int]()
     while waiting or open_:
+        if not open_ and deadline is not None and clock.monotonic() > deadline:
+            return False
         while waiting and crew.free:
             i = waiting.pop(0)
             crew.begin(numbered[i]._replace(number=i))
             open_.add(i)
-        for report in crew.wait():
+        wall = None if deadline is None else max(0.0, deadline - clock.monotonic())
+        reports = crew.wait(wall)
+        if not reports:
+            return False
+        for report in reports:
             open_.discard(report.number)
             tries[report.number] += 1
             if report.died and tries[report.number] < TRIES:
                 waiting.insert(0, report.number)
             else:
                 keep(store, numbered[report.number], report)
+    return True
 
 
 def keep(store: Store, job: Job, report: Report) -> None:

@@ -27,6 +27,7 @@ from netlathe.search.finals import cursed, final_seeds, finals
 from netlathe.search.store import Store
 from netlathe.search.strategy import strategy
 from netlathe.search.summary import Final, whole
+from netlathe.search.summary import best as best_of
 from netlathe.search.trial import Trial
 from netlathe.search.wish import FREE, Built, Wish, built, from_document, refuse_other
 
@@ -65,7 +66,8 @@ def search(
 
     `workers`: 0 evaluates in this process, more in as many processes; with `ray` (the address of a cluster, or "" for
     one that is started here) on as many actors. `seconds` is a wall from `started` (of time.monotonic; now): no trial
-    begins that would not end in time, with what the winner's final trainings need kept free. `tell` gets lines for
+    begins that would not end in time, with what the winner's final trainings need kept free; what is open at the
+    wall, in other processes than this one, is left for the next call. `tell` gets lines for
     people, `say` the driver and every trial that has ended. Ctrl-C interrupts; everything is stored.
 
     Raises NetlatheError for names, options and units that are wrong, a folder of another search, a second driver, and
@@ -86,7 +88,11 @@ def search(
             driver.replay(store.trials(), store.waits())
             ended = driver.run()
             store.note(ended=ended)
-            best = finals(wish, what, store, crew, driver.trials, tell)
+            if driver.open:  # the wall: no time is left for fresh seeds, and the crew is still at these
+                best = best_of(driver.trials)
+                tell("the time is up: the same command goes on with what was open")
+            else:
+                best = finals(wish, what, store, crew, driver.trials, deadline=deadline, tell=tell)
         final = cursed(best, driver.trials, store, final_seeds(wish, what)) if best else None
         network = network_of(what, best) if best else None
         if network is not None:

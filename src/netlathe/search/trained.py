@@ -43,6 +43,7 @@ class Training:
     channels: int
     images: str
     fraction: float = 1.0  # of the training images
+    judges: int = 0  # validation images, about; 0: all
     precision: str = "fp32"  # a policy that is fixed: measuring for the fastest one would make trials differ by chance
     threads: int = 1
 
@@ -58,6 +59,7 @@ def training(
     *,
     epochs: float | None = None,
     fraction: float = 1.0,
+    judges: int = 0,
     precision: str = "fp32",
     threads: int = 1,
 ) -> Training:
@@ -75,6 +77,7 @@ def training(
         channels=channels,
         images=splits.train.key,
         fraction=fraction,
+        judges=judges,
         precision=precision,
         threads=threads,
     )
@@ -106,14 +109,17 @@ class Trained:
     @cached_property
     def splits(self) -> Splits:
         """The images to learn from and to decide on; the test images are not among them."""
-        from netlathe.train.study.subset import part
+        from netlathe.train.study.subset import chosen, part, subset
 
         what = self.what
         found = images_of(what.data, side(what.recipe, self.space))
         if found.train.key != what.images:
             hint = "give back the images that the search began with, or search in another folder"
             raise NetlatheError("these are other images than before", code="search.data", path=what.data, hint=hint)
-        return part(replace(found, test=None), what.fraction, SUBSET)
+        judges = found.validation
+        if 0 < what.judges < len(judges):
+            judges = subset(judges, chosen(judges.labels, what.judges / len(judges), SUBSET))
+        return part(replace(found, validation=judges, test=None), what.fraction, SUBSET)
 
     def network(self, genotype: Genotype) -> Network:
         """The network for the images: at its own resolution where the space decides it, else at the recipe's."""
