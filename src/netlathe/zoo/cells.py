@@ -2,7 +2,7 @@
 
 A cell reads two values, states 0 and 1; every step adds two operations on earlier states and is the next state; the
 states in `concat` leave. As data:  ((("sep3", 0), ("skip", 1)), ...).  Operations are named as the papers do: sep, dil
-(convolutions), max, avg (pools) with their kernel, and skip.
+(separable), conv, line (1xk then kx1) with their kernel, max, avg (pools), and skip.
 """
 
 from __future__ import annotations
@@ -55,14 +55,26 @@ def separable(width: Size, kernel: int, stride: int, style: Style, dilation: int
 
 
 @block
+def dense(width: Size, kernel: Pair, stride: Pair, style: Style) -> Node:
+    """norm(conv(relu(x)))."""
+    return seq(act=relu, conv=Conv(width, kernel, stride, padding=style.padding), norm=style.norm)
+
+
+@block
 def operation(name: str, width: Size, stride: int, style: Style) -> Node:
-    """The operation of that name, `width` channels out of a separable convolution."""
+    """The operation of that name, `width` channels out of a convolution."""
     kind, kernel = name.rstrip("0123456789"), int(name.lstrip("abcdefghijklmnopqrstuvwxyz") or 1)
-    need(kind in ("sep", "dil", "max", "avg", "skip"), f"an operation is sep, dil, max, avg or skip, not {name!r}")
+    kinds = ("sep", "dil", "conv", "line", "max", "avg", "skip")
+    need(kind in kinds, f"an operation is one of {', '.join(kinds)}, not {name!r}")
     if kind == "sep":
         return seq(first=separable(width, kernel, stride, style), second=separable(width, kernel, 1, style))
     if kind == "dil":
         return separable(width, kernel, stride, style, 2)
+    if kind == "conv":
+        return dense(width, kernel, stride, style)
+    if kind == "line":
+        along, across = dense(width, (1, kernel), (1, stride), style), dense(width, (kernel, 1), (stride, 1), style)
+        return seq(along=along, across=across)
     if kind == "skip":
         return Identity() if stride == 1 else halve(width, style)
     padding: Pair | Literal["same"] = kernel // 2 if style.padding is None else "same"
@@ -97,3 +109,29 @@ def cell(found: Cell, width: Size, stride: int, style: Style, prepare: tuple[tup
         vertices.append(Vertex(f"step{i}", step(left, right), tuple(names[state] for _, state in pair)))
         names.append(f"step{i}")
     return Dag(2, (*vertices, Vertex("cat", Cat(), tuple(names[state] for state in found.concat))))
+
+
+def wiring(dag: Node, width: Size, stride: int, style: Style, names: tuple[str, ...]) -> Cell | None:
+    """The cell that a Dag of `cell` was built from, with operations of these names; None if it is none."""
+    if not isinstance(dag, Dag):
+        return None
+    prepared = {vertex.name for vertex in dag.vertices}
+    states = [f"state{i}" if f"state{i}" in prepared else f"in{i}" for i in (0, 1)]
+    steps: list[tuple[Operation, Operation]] = []
+    for vertex in dag.vertices:
+        if vertex.name.startswith("step") and isinstance(vertex.body, Dag) and set(vertex.reads) <= set(states):
+            sides = dict(vertex.body.children())
+            read = [states.index(name) for name in vertex.reads]
+            said = [
+                next((name for name in names if operation(name, width, stride if i < 2 else 1, style) == body), "")
+                for i, body in zip(read, (sides.get(side, Identity()) for side in ("left", "right")), strict=True)
+            ]
+            if not all(said):
+                return None
+            left, right = zip(said, read, strict=True)
+            steps.append((left, right))
+            states.append(vertex.name)
+    last = dag.vertices[-1]
+    if not set(last.reads) <= set(states):
+        return None
+    return Cell(tuple(steps), tuple(states.index(name) for name in last.reads))

@@ -61,11 +61,20 @@ def auxiliary(side: int, classes: Size) -> Node:
     )
 
 
-def nasnet(width: Size, depth: int, stem: Size, skip: bool, aux: int, classes: Size = 1000) -> Node:
+def nasnet(
+    width: Size,
+    depth: int,
+    stem: Size,
+    skip: bool,
+    aux: int,
+    classes: Size = 1000,
+    genotype: tuple[Cell, Cell] = (NORMAL, REDUCTION),
+) -> Node:
     """Stem convolution, two reductions, then three stages of `depth` normal cells with reductions between.
 
     `width` is that of a cell in the first stage; `skip` reads one cell further back after a reduction.
     """
+    normal, reduce = genotype
     first = seq(conv=Conv(stem, 3, 2, padding=0), norm=style.norm)
     vertices = [Vertex("stem", first, ("in0",))]
 
@@ -77,10 +86,12 @@ def nasnet(width: Size, depth: int, stem: Size, skip: bool, aux: int, classes: S
         return cell(found, width, stride, style, ((1, old), (0, point(width, style))))
 
     def reduction(width: Size) -> Node:
-        return both(REDUCTION, width, 2, point(width, style))
+        return both(reduce, width, 2, point(width, style))
 
-    down1 = cell(REDUCTION, width // 4, 2, style, ((0, point(width // 4, style)),))
-    down2 = cell(REDUCTION, width // 2, 2, style, ((0, point(width // 2, style)), (1, halve(width // 2, style))))
+    # State 1 of the first cell is the stem itself: brought to the width of the cell only where a pool reads it.
+    pooled = any(state == 1 and name.startswith(("max", "avg")) for pair in reduce.steps for name, state in pair)
+    down1 = cell(reduce, width // 4, 2, style, tuple((i, point(width // 4, style)) for i in range(1 + pooled)))
+    down2 = cell(reduce, width // 2, 2, style, ((0, point(width // 2, style)), (1, halve(width // 2, style))))
     add("down1", down1, "stem", "stem")
     before, last = "down1", add("down2", down2, "down1", "stem")
     for number in (1, 2, 3):
@@ -90,7 +101,7 @@ def nasnet(width: Size, depth: int, stem: Size, skip: bool, aux: int, classes: S
             before = older if skip else before
         for i in range(1, depth + 1):
             old = halve(wide, style) if i == 1 else point(wide, style)
-            name = add(f"stage{number}_cell{i}", both(NORMAL, wide, 1, old), last, before)
+            name = add(f"stage{number}_cell{i}", both(normal, wide, 1, old), last, before)
             before, last = last, name
         if number == 2:
             vertices.append(Vertex("aux", auxiliary(aux, classes), (last,)))

@@ -12,8 +12,12 @@ from netlathe.search.space import Space
 
 # name -> the file here that has a function of the file's name; in order of publication
 SPACES = {
+    "nasnet": "nasnet",
+    "darts": "darts",
     "nb201": "nb201",
     "macro": "macro",
+    "regnet": "regnet",
+    "ofa": "ofa",
 }
 
 
@@ -25,7 +29,7 @@ def names() -> list[str]:
 def maker(name: str) -> Callable[..., Space]:
     """The function that makes the space of that name. Raises NetlatheError with the nearest names."""
     if name not in SPACES:
-        raise unknown("space", name, SPACES, code="search.unknown_space")
+        raise unknown("space", name, (*SPACES, "around:NET"), code="search.unknown_space")
     return getattr(import_module(f"netlathe.search.spaces.{SPACES[name]}"), SPACES[name])  # type: ignore[no-any-return]
 
 
@@ -34,6 +38,10 @@ def get(name: str, **options: Any) -> Space:
 
     Raises NetlatheError with the nearest names, or with the legal options.
     """
+    if name.startswith("around:"):
+        from netlathe.search.spaces.around import around
+
+        return around(name.removeprefix("around:"), **options)
     make = maker(name)
     legal = inspect.signature(make).parameters
     for key in options:

@@ -1,0 +1,60 @@
+"""Grid: a space whose networks come from a function of its decisions, not from one expression with open choices.
+
+RegNet's widths follow from four numbers, a searched cell is data that a zoo function stacks, a knob rewrites a network:
+here the decisions are named options, and a function gives the network of each combination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from netlathe.arch.network import Network
+from netlathe.errors import NetlatheError
+from netlathe.search.genotype import Decision, Open, Point
+from netlathe.search.space import Space
+
+Options = Mapping[str, str]  # the option by decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Space):
+    """All combinations of options; `network` is one member.
+
+    `make` gives the network of a combination and raises NetlatheError where there is none; `options_of` says the
+    combination of a network, and None for one that is no member.
+    """
+
+    axes: tuple[Decision, ...]
+    make: Callable[[Options], Network] = field(compare=False)
+    options_of: Callable[[Network], Options | None] = field(compare=False)
+
+    @cached_property
+    def points(self) -> Open:
+        return tuple(Point(axis, ((),) * len(axis.options)) for axis in self.axes)
+
+    def build(self, picks: dict[str, int]) -> Network:
+        said = {axis.name: axis.options[picks[axis.name]] for axis in self.axes}
+        try:
+            return self.make(said)
+        except NetlatheError as error:
+            told = ", ".join(f"{name}={option}" for name, option in said.items())
+            raise NetlatheError(
+                f"{self.name} has no network for {told}: {error.message}", code="search.no_network", hint=error.hint
+            ) from None
+
+    def find(self, network: Network) -> dict[str, int]:
+        said = self.options_of(network)
+        if said is not None:
+            picks = {axis.name: axis.options.index(said[axis.name]) for axis in self.axes}
+            found = self.build(picks)
+            if replace(found, name="") == replace(network, name="") or self.same(found, network):
+                return picks
+        raise self.stranger(network, "no combination of its decisions gives it")
+
+    def same(self, ours: Network, theirs: Network) -> bool:
+        """Whether two networks of different expressions are one, as two orders of summands are."""
+        from netlathe.search.canonical import form
+
+        return ours.inputs == theirs.inputs and form(ours) == form(theirs)

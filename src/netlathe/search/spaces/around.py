@@ -1,0 +1,180 @@
+"""The space around a network of the zoo: its own knobs on a grid, with the network itself at x1.
+
+Width, depth and inner width are factors, groups a count, resolution pixels (`netlathe.reshape.knobs`). A knob that the
+network does not have is left out, and so are values that give the same network as another or that not every width and
+inner width allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+from netlathe import zoo
+from netlathe.arch.combinators import Stage
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node
+from netlathe.arch.rewrite import walk
+from netlathe.cost.totals import totals
+from netlathe.errors import NetlatheError
+from netlathe.reshape.knobs import KNOBS, cardinalities, depth, turned
+from netlathe.reshape.visit import everywhere
+from netlathe.search.genotype import Decision
+from netlathe.search.grid import Grid, Options
+
+AS_IS = "as is"
+FACTORS: dict[str, tuple[float, ...]] = {
+    "depth": (1, 0.5, 0.75, 1.25, 1.5, 2),  # x1 first: of two that round to one network, that is kept
+    "inner": (1, 0.5, 0.75, 1.25, 1.5, 2),
+    "width": (1, 0.25, 0.35, 0.5, 0.75, 1.25, 1.5, 2),
+}
+SIDES = (1, 0.5, 0.625, 0.75, 0.875, 1.125, 1.25)  # of the network's own resolution, to multiples of 8 pixels
+Values = tuple[tuple[str, float], ...]  # by knob
+
+
+def around(name: str, **options: Any) -> Grid:
+    """The space around the network of that name; `width=(0.5, 1)` gives the values of a knob, () leaves it out.
+
+    Other options are the free choices of the network (classes=10). Raises NetlatheError for an unknown name, for values
+    that the network cannot have, and where nothing is left to turn.
+    """
+    wished = {knob: numbers(knob, options.pop(knob)) for knob in KNOBS if knob in options}
+    lathe = Lathe(zoo.get(name, **options))
+    grids = {knob: grid(lathe, knob, wished.get(knob)) for knob in KNOBS}
+    if len(grids["groups"]) > 1:
+        inner, width = grids["inner"] or {"": 1}, grids["width"] or {"": 1}
+        legal = [set(lathe.cardinalities(i, w)) for i, w in product(inner.values(), width.values())]
+        kept = {said: count for said, count in grids["groups"].items() if not count or all(count in g for g in legal)}
+        grids["groups"] = kept
+    grids = {knob: found for knob, found in grids.items() if len(found) > 1 or (found and knob in wished)}
+    if not grids:
+        raise NetlatheError(
+            f"{name} has no knob with two values to turn", code="search.no_knob", hint=f"knobs: {', '.join(KNOBS)}"
+        )
+    axes = tuple(Decision(knob, tuple(found)) for knob, found in grids.items())
+
+    def make(said: Options) -> Network:
+        return lathe.turned(tuple((knob, grids[knob][option]) for knob, option in said.items()))
+
+    def options_of(member: Network) -> Options | None:
+        return sought(member, axes, make)
+
+    return Grid(f"around-{name}", lathe.network, axes=axes, make=make, options_of=options_of)
+
+
+class Lathe:
+    """A network and its turned forms, remembered. What depends on the wiring is done where blocks repeat but once."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.depths = dict(depths(network))
+        self.shallow = stacked(network, dict.fromkeys(self.depths, 2))  # a repeated block is seen, but once
+        self.core = lru_cache(maxsize=1 << 10)(lambda values: turned(self.shallow, dict(values)))
+        self.turned = lru_cache(maxsize=1 << 12)(self._turned)
+
+    def own(self, knob: str) -> float:
+        """The value of a knob at which the network is itself."""
+        return {"resolution": self.network.input[-1], "groups": 0}.get(knob, 1)
+
+    def _turned(self, values: Values) -> Network:
+        """The network with its knobs at these values; at its own it is untouched. Raises NetlatheError."""
+        moved = tuple((knob, value) for knob, value in values if value != self.own(knob))
+        wiring = tuple((knob, value) for knob, value in moved if knob in ("inner", "width", "groups"))
+        rest = dict(pair for pair in moved if pair not in wiring)
+        found = stacked(self.core(wiring), self.depths) if wiring else self.network
+        if "depth" in rest:
+            found = depth(found, rest["depth"])
+        found = found.at(int(rest["resolution"])) if "resolution" in rest else found
+        totals(found.body, *found.inputs)
+        return replace(found, name=self.network.name)
+
+    def cardinalities(self, inner: float, width: float) -> list[int]:
+        """The legal groups at these factors."""
+        return cardinalities(self.core(tuple(p for p in (("inner", inner), ("width", width)) if p[1] != 1)))
+
+
+def stacked(network: Network, depths: dict[str, int]) -> Network:
+    """The network with the depth of every stage, by path."""
+
+    def turn(path: str, node: Node) -> Node:
+        return replace(node, depth=depths[path]) if isinstance(node, Stage) else node
+
+    return replace(network, body=everywhere(network.body, turn))
+
+
+def depths(network: Network) -> Iterator[tuple[str, int]]:
+    """The depth of every stage by its path, as `visit.everywhere` names it."""
+    found: dict[str, int] = {}
+
+    def note(path: str, node: Node) -> Node:
+        if isinstance(node, Stage):
+            found[path] = node.depth
+        return node
+
+    everywhere(network.body, note)
+    return iter(found.items())
+
+
+def numbers(knob: str, said: Any) -> tuple[float, ...]:
+    """The values of a knob as people give them: one number, several, or a text such as 0.5/0.75/1."""
+    if isinstance(said, str):
+        said = said.replace("/", " ").split()
+    try:
+        return tuple(map(float, said)) if isinstance(said, Sequence) else (float(said),)
+    except (TypeError, ValueError):
+        raise NetlatheError(
+            f"{knob} needs numbers, not {said!r}", code="search.bad_option", hint=f"for example {knob}=0.5/0.75/1"
+        ) from None
+
+
+def grid(lathe: Lathe, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
+    """The values of a knob by the name of the option, ascending, each for another network.
+
+    Raises NetlatheError for a wished value that the network cannot have.
+    """
+    kept: dict[Network, float] = {}
+    for value in usual(lathe, knob) if wished is None else wished:
+        try:
+            kept.setdefault(lathe.turned(((knob, value),)), value)
+        except NetlatheError:
+            if wished is not None:
+                raise
+    return {AS_IS if knob == "groups" and not value else f"{value:g}": value for value in sorted(kept.values())}
+
+
+def usual(lathe: Lathe, knob: str) -> Iterator[float]:
+    """The usual values of a knob, the network's own first."""
+    if knob in FACTORS:
+        yield from FACTORS[knob]
+    elif knob == "groups":
+        yield 0
+        yield from (count for count in cardinalities(lathe.shallow) if count & (count - 1) == 0)
+    elif len(lathe.network.input) == 3:
+        side = lathe.network.input[-1]
+        yield from (side if factor == 1 else max(8, round(factor * side / 8) * 8) for factor in SIDES)
+
+
+def sought(member: Network, axes: tuple[Decision, ...], make: Callable[[Options], Network]) -> Options | None:
+    """The combination that gives a network: what one look tells is read off it, the rest is tried."""
+    start = {axis.name: axis.options[0] for axis in axes}
+    looks: dict[str, Callable[[Network], Any]] = {
+        "resolution": lambda network: network.input[-1],
+        "depth": lambda network: list(depths(network)),
+        "width": lambda network: next((leaf for _, leaf in walk(network.body) if hasattr(leaf, "width")), None),
+    }
+    left: dict[str, list[str]] = {}
+    for axis in axes:
+        look = looks.get(axis.name)
+        if look is None:
+            left[axis.name] = list(axis.options)
+            continue
+        wanted = look(member)
+        left[axis.name] = [option for option in axis.options if look(make(start | {axis.name: option})) == wanted]
+    for each in product(*left.values()):
+        said = dict(zip(left, each, strict=True))
+        if make(said).body == member.body:
+            return said
+    return None
