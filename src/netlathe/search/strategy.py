@@ -176,6 +176,13 @@ ROWS = (
         {"population": _POPULATION, "sample": _SAMPLE, "unique": _UNIQUE},
     ),
     Maker(
+        "gp",
+        "gp:GaussianProcess",
+        "a Gaussian process over decisions, expected improvement near the best: ours, for up to some hundred trials",
+        "Jones et al. 1998; White et al. 2021",
+        {"first": Option(8, "random networks before the process is asked", 2, 100_000)},
+    ),
+    Maker(
         "reinforce",
         "reinforce:Reinforce",
         "a softmax a decision, moved by policy gradient (Adam)",
