@@ -178,7 +178,7 @@ ROWS = (
     Maker(
         "gp",
         "gp:GaussianProcess",
-        "a Gaussian process over decisions, expected improvement near the best: ours, for up to some hundred trials",
+        "a Gaussian process over decisions, and expected improvement near the best: for small budgets",
         "Jones et al. 1998; White et al. 2021",
         {"first": Option(8, "random networks before the process is asked", 2, 100_000)},
     ),
