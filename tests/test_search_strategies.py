@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from searching import Flat, Merged, additive, drive, made
 
 from netlathe.errors import NetlatheError
+from netlathe.search.strategies import gp
 from netlathe.search.strategies.front import crowding, hypervolume, ranks, violation
 from netlathe.search.strategies.pareto import survivors
 from netlathe.search.strategy import STRATEGIES, Outcome, strategy
@@ -70,7 +72,7 @@ def test_a_tiny_space_is_exhausted_without_an_error(name, counts):
     assert {p.genotype for p in found} == set(space.all())
 
 
-@pytest.mark.parametrize("name", ["random", "local", "pareto", "evolution"])
+@pytest.mark.parametrize("name", ["random", "local", "pareto", "gp", "evolution"])
 def test_equal_networks_are_asked_once(name):
     space = Merged(3, 3, 3)  # 27 genotypes, 10 networks
     options = {"unique": True} if name == "evolution" else {}
@@ -149,6 +151,50 @@ def test_reinforce_does_not_depend_on_the_unit_of_the_score():
     space = Flat(3, 3, 3)
     percent = drive(made("reinforce", space), 60, additive)
     assert [p for p, _ in percent] == [p for p, _ in drive(made("reinforce", space), 60, lambda g: additive(g) / 128)]
+
+
+def test_the_process_finds_a_better_network_than_local_search_in_a_few_evaluations():
+    rng = np.random.default_rng(5)
+    alone, pair = rng.normal(size=(8, 4)), rng.normal(size=(7, 4, 4)) / 2
+
+    def score(genotype):
+        return sum(alone[i, a] for i, a in enumerate(genotype)) + sum(
+            pair[i, a, b] for i, (a, b) in enumerate(pairwise(genotype))
+        )
+
+    def found(name):
+        runs = [drive(made(name, Flat(*(4,) * 8), seed), 60, score) for seed in range(6)]
+        return np.mean([max(outcome.score for _, outcome in told) for told in runs])
+
+    assert found("gp") > found("local") > found("random")
+
+
+def test_the_process_does_not_depend_on_the_unit_of_the_score():
+    space = Flat(3, 3, 3, 3)
+    told = drive(made("gp", space), 40)
+    assert [p for p, _ in told] == [p for p, _ in drive(made("gp", space), 40, lambda g: np.exp(additive(g)) / 1000)]
+
+
+def test_the_process_forgets_beyond_its_largest_size(monkeypatch):
+    monkeypatch.setattr(gp, "MOST", 20)
+    found = made("gp", Flat(5, 5, 5, 5))
+    told = drive(found, 80)
+    assert len(found.scores) <= 21
+    assert max(found.scores) == max(outcome.score for _, outcome in told)  # the best is never forgotten
+    assert len({p.genotype for p, _ in told}) == 80
+
+
+def test_the_inverse_of_a_grown_matrix_is_its_inverse():
+    points = np.random.default_rng(0).random((6, 6))
+    matrix = points @ points.T + np.eye(6)
+    grown = gp.bordered(np.linalg.inv(matrix[:5, :5]), matrix[:5, 5], matrix[5, 5])
+    assert np.allclose(grown, np.linalg.inv(matrix))
+
+
+def test_expected_improvement_is_the_mean_of_what_lies_above_the_best():
+    gain, spread = np.array([-1.0, 0.0, 0.5]), np.array([0.5, 1.0, 2.0])
+    draws = gain[:, None] + spread[:, None] * np.random.default_rng(0).standard_normal((3, 200_000))
+    assert gp.improvement(gain, spread) == pytest.approx(np.maximum(draws, 0).mean(1), abs=0.005)
 
 
 @pytest.mark.parametrize("name", ["halving", "hyperband", "asha"])
