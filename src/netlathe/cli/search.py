@@ -16,6 +16,7 @@ QUESTIONS = {
     "compare": ("netlathe.cli.search_compare", "Strategies against each other at equal budget, with power."),
     "darts": ("netlathe.cli.search_darts", "A cell by gradients on a supernet, with a watch on collapse."),
     "rsws": ("netlathe.cli.search_rsws", "Random search with weight sharing on a supernet: the baseline of darts."),
+    "critique": ("netlathe.cli.search_critique", "What public tables say of architecture search, as a report."),
 }
 
 

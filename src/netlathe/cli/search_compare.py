@@ -16,6 +16,7 @@ from netlathe.errors import NetlatheError
 if TYPE_CHECKING:
     from numpy.random import Generator
 
+    from netlathe.report.charts.chart import Chart
     from netlathe.search.compare import Comparison
     from netlathe.search.compare.ground import Ground
     from netlathe.search.compare.play import Make
@@ -113,39 +114,39 @@ def makers_of(texts: str, ground: Ground) -> dict[str, Make]:
 def draw(found: Comparison, file: Path) -> None:
     """The curves: a page, or a picture where the file is an .svg."""
     from netlathe.files import write_text
+    from netlathe.html import table
     from netlathe.report.lines import lines
+    from netlathe.report.page import Page, render
     from netlathe.search.compare import show
 
-    x = range(1, found.evaluations + 1)
     if file.suffix == ".svg":
-        curves = {arm.name: list(zip(x, arm.mean.tolist(), strict=True)) for arm in found.arms.values()}
-        write_text(file, lines(curves, "evaluations", "mean regret, points"))
+        x = range(1, found.evaluations + 1)
+        drawn = {arm.name: list(zip(x, arm.mean.tolist(), strict=True)) for arm in found.arms.values()}
+        write_text(file, lines(drawn, "evaluations", "mean regret, points"))
         return
-    from netlathe.html import table
-    from netlathe.report.charts.regret import Curve, chart
-    from netlathe.report.page import Page, render
-
-    start = found.evaluations // 20  # before it curves are so high that the rest would be flat
-    shown = [
-        Curve(
-            arm.name,
-            tuple(map(float, x[start:])),
-            *(tuple(side[start:].tolist()) for side in (arm.mean, arm.low, arm.high)),
-        )
-        for arm in found.arms.values()
-    ]
+    told = found.ground.told(found.noisy)
     page = Page(
         title=f"Search strategies on {found.ground.name}",
         lead=f"{len(found.arms)} strategies, {found.runs} runs of {found.evaluations} evaluations each",
-        basis=f"{len(found.ground.genotypes):,} networks; told: {found.ground.told(found.noisy)}; seed {found.seed}",
+        basis=f"{len(found.ground.genotypes):,} networks; told: {told}; seed {found.seed}",
         notes=show.notes(found),
         sections=[
-            (
-                "Regret",
-                [chart(shown, x="evaluations", band=f"95 % bootstrap interval of the mean of {found.runs} runs")],
-            ),
+            ("Regret", [curves(found)]),
             *((one.title, [table(one.columns, one.rows, said=one.title)]) for one in show.tables(found)),
         ],
         command=shlex.join(["netlathe", *sys.argv[1:]]),
     )
     write_text(file, render(page))
+
+
+def curves(found: Comparison) -> Chart:
+    """Mean regret with its interval; without the first evaluations, beside which the rest would be flat."""
+    from netlathe.report.charts.regret import Curve, chart
+
+    start = found.evaluations // 20
+    across = tuple(float(n + 1) for n in range(start, found.evaluations))
+    shown = [
+        Curve(arm.name, across, *(tuple(side[start:].tolist()) for side in (arm.mean, arm.low, arm.high)))
+        for arm in found.arms.values()
+    ]
+    return chart(shown, x="evaluations", band=f"95 % bootstrap interval of the mean of {found.runs} runs")

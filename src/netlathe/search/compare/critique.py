@@ -1,0 +1,193 @@
+"""The lecture's critique of architecture search, measured on public tables; each part a claim, an answer, the evidence.
+
+The claims are those of the lecture ("NAS: a critical look"). What the tables cannot say stands beside what they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netlathe.errors import NetlatheError
+from netlathe.search import tables
+from netlathe.search.compare import Comparison, compare
+from netlathe.search.compare.exhibits import (
+    Cap,
+    Figure,
+    Floor,
+    Spread,
+    Transfer,
+    agreement,
+    caps,
+    floor,
+    spread,
+    tau,
+    transfer,
+)
+from netlathe.search.compare.ground import Ground
+from netlathe.search.compare.load import TABLES, load
+from netlathe.search.compare.play import Make
+from netlathe.search.strategy import Maker, strategy
+from netlathe.search.tables import DATASETS
+from netlathe.train.study.scores import Array
+
+STRATEGIES = ("random", "local", "evolution", "reinforce")
+BASELINE = "random"
+LATENCIES = "nb201_latency_help.npz"
+FOLDERS = {"macro": "nas_bench_macro", "nb201": "nas_bench_201", LATENCIES: "hw_latency"}
+SHARES = (0.1, 0.25, 0.5)  # of the networks that a limit admits
+CAP_SHARE = 0.25
+CLASSES = {"macro": 10, "nb201 c10": 10, "nb201 c100": 100, "nb201 in16": 120}
+NONE, POOL = 0, 4  # operations of NAS-Bench-201
+Progress = Callable[[int, int, str], None]
+
+
+class Rule(NamedTuple):
+    """What a sentence a person writes down is worth, before any search: the space without what it forbids."""
+
+    words: str
+    networks: int
+    mean: float
+    best: float
+
+
+class Shares(NamedTuple):
+    """Accuracies in percent of one space: from guessing to the best there is."""
+
+    guess: float
+    space: Spread
+    rule: Rule
+    random: float  # what a random search of the budget gives, the mean of its runs
+    strategy: str  # the best of the others
+    found: float
+
+
+class Domain(NamedTuple):
+    """Cells chosen on one data set, used on another."""
+
+    chosen_on: str
+    used_on: str
+    tau: float  # between test accuracies on the two
+    loss: float  # of the best by validation there, against the best by validation here, in points of test accuracy here
+    rank: float  # share of the cells that are better here
+
+
+class Critique(NamedTuple):
+    """The measurements of all parts."""
+
+    evaluations: int
+    runs: int
+    searches: Mapping[str, Comparison]  # a
+    domains: tuple[Domain, ...]  # b
+    transfers: tuple[Transfer, ...]
+    devices: tuple[tuple[str, str, float], ...]
+    caps: tuple[Cap, ...]
+    shares: Mapping[str, Shares]  # c
+    floor: Floor  # d
+
+
+def measure(
+    folder: Path, *, evaluations: int = 100, runs: int = 100, seed: int = 0, progress: Progress | None = None
+) -> Critique:
+    """All parts, from the tables in a folder or in its sub-folders. Raises NetlatheError where one is absent."""
+    files = {name: located(folder, name) for name in FOLDERS}
+    grounds = {"macro": load("macro", files["macro"])}
+    grounds |= {f"nb201 {dataset}": load("nb201", files["nb201"], dataset) for dataset in DATASETS}
+    searches = {}
+    for i, (name, ground) in enumerate(grounds.items()):
+        if progress:
+            progress(i, len(grounds), name)
+        noisy = name == "macro"  # the one with several trainings
+        searches[name] = compare(ground, makers(ground), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy)
+    timed = tables.with_latency(tables.nb201(files["nb201"], "c100", "test"), files[LATENCIES])
+    devices = [name for name in timed.known if name not in ("macs", "params")]
+    latency = np.stack([timed.known[name].astype(np.float64) for name in devices], 1)
+    macs, accuracy = timed.known["macs"].astype(np.float64), timed.mean
+    rng = np.random.default_rng((seed, 4))
+    return Critique(
+        evaluations,
+        runs,
+        searches,
+        tuple(domains({name: grounds[f"nb201 {name}"] for name in DATASETS})),
+        tuple(transfer(accuracy, latency, share, rng=rng) for share in SHARES),
+        agreement(latency, devices),
+        caps(accuracy, macs, latency, devices, CAP_SHARE),
+        {name: shares(name, found) for name, found in searches.items()},
+        floor(grounds["macro"].trained, rng=rng),
+    )
+
+
+def located(folder: Path, name: str) -> Path:
+    """The file of a table in a folder or its sub-folder. Raises NetlatheError, saying what is needed."""
+    file = TABLES[name].file if name in TABLES else name
+    for place in (folder / FOLDERS[name] / file, folder / file):
+        if place.exists():
+            return place
+    source = TABLES[name].origin if name in TABLES else "github.com/HayeonLee/HELP (MIT), data/nasbench201/latency"
+    hint = f"needed: {file}, from {source}\nin --data, or in its sub-folder {FOLDERS[name]}"
+    raise NetlatheError(f"{folder} has no {file}", code="search.table", path=str(folder), hint=hint)
+
+
+def makers(ground: Ground) -> dict[str, Make]:
+    """The strategies of the comparison with the options they come with."""
+
+    def make(maker: Maker, rng: np.random.Generator, budget: int) -> Any:
+        return maker(ground.space, rng, evaluations=budget)
+
+    return {name: partial(make, strategy(name)) for name in STRATEGIES}
+
+
+def domains(grounds: Mapping[str, Ground]) -> Iterator[Domain]:
+    """Every ordered pair of data sets. The choice is by validation accuracy, as a search would make it."""
+    for there, other in grounds.items():
+        for here, ground in grounds.items():
+            if there != here:
+                carried, own = int(other.trained[:, 0].argmax()), int(ground.trained[:, 0].argmax())
+                loss = float(ground.values[own] - ground.values[carried])
+                rank = float(np.mean(ground.values > ground.values[carried]))
+                yield Domain(there, here, tau(other.values, ground.values), loss, rank)
+
+
+def shares(name: str, found: Comparison) -> Shares:
+    """What chance, the space, a rule by hand, random search and the best strategy give."""
+    ground = found.ground
+    worth = {arm.name: ground.best - float(arm.mean[-1]) for arm in found.arms.values()}
+    best = max((arm for arm in worth if arm != BASELINE), key=lambda arm: worth[arm])
+    digits = np.array(ground.genotypes)
+    if name == "macro":
+        words, kept = "no layer left out", (digits > 0).all(1)
+    else:
+        words, kept = "no `none` and no pooling", ((digits != NONE) & (digits != POOL)).all(1)
+    allowed: Array = ground.values[kept]
+    rule = Rule(words, len(allowed), float(allowed.mean()), float(allowed.max()))
+    return Shares(100 / CLASSES[name], spread(ground.values), rule, worth[BASELINE], best, worth[best])
+
+
+def document(found: Critique) -> dict[str, Any]:
+    """The measurements as JSON values."""
+    return {
+        "evaluations": found.evaluations,
+        "runs": found.runs,
+        "searches": {
+            name: {
+                "regret": {arm.name: Figure(*(float(v[-1]) for v in (arm.mean, arm.low, arm.high)))._asdict()
+                           for arm in one.arms.values()},
+                "pairs": [pair._asdict() | {"gain": pair.gain._asdict()} for pair in one.pairs],
+            }
+            for name, one in found.searches.items()
+        },
+        "domains": [row._asdict() for row in found.domains],
+        "transfers": [t._asdict() | {k: getattr(t, k)._asdict() for k in ("breaks", "loss")} for t in found.transfers],
+        "devices": [{"a": a, "b": b, "tau": t} for a, b, t in found.devices],
+        "caps": [cap._asdict() for cap in found.caps],
+        "shares": {
+            name: one._asdict() | {"space": one.space._asdict(), "rule": one.rule._asdict()}
+            for name, one in found.shares.items()
+        },
+        "floor": found.floor._asdict()
+        | {key: getattr(found.floor, key)._asdict() for key in ("tau", "tau_top", "tau_top_apart")},
+    }  # fmt: skip

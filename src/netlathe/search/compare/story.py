@@ -1,0 +1,325 @@
+"""The critique in words: a claim, what the tables answer, the evidence, and what they cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from netlathe.search.compare.critique import BASELINE, CAP_SHARE, Critique
+from netlathe.search.compare.exhibits import NEAR, TOP, Figure
+from netlathe.search.compare.verdict import BETTER, EQUAL, INCONCLUSIVE, WORSE, Pair
+from netlathe.train.study.table import Table, p_of
+
+TITLE = "Architecture search: what public tables say of the critique"
+
+
+class Part(NamedTuple):
+    """A claim of the lecture, or of this report, and what is known of it."""
+
+    title: str
+    claim: str
+    answer: str
+    tables: tuple[Table, ...]
+    cannot: tuple[str, ...]
+
+
+def parts(found: Critique) -> tuple[Part, ...]:
+    """The report, in the order of the lecture's claims; then the noise that all of it rests on."""
+    return (against_random(found), transfers(found), design(found), noise(found))
+
+
+def markdown(found: Critique, command: str) -> str:
+    """The report as a page of text."""
+    return "\n".join(lines(found, command)) + "\n"
+
+
+def lines(found: Critique, command: str) -> Iterator[str]:
+    """Its lines."""
+    yield f"# {TITLE}"
+    yield from ("", "Made by the command at the end from the tables named there; nothing here is typed by hand.")
+    for part in parts(found):
+        yield from ("", f"## {part.title}", "", f"*{part.claim}*", "", f"**{part.answer}**")
+        for table in part.tables:
+            yield from ("", table.title, "", f"| {' | '.join(table.columns)} |")
+            yield f"|---|{'--:|' * (len(table.columns) - 1)}"
+            yield from (f"| {' | '.join(row)} |" for row in table.rows)
+        yield from ("", "What cannot be said:", "")
+        yield from (f"- {line}" for line in part.cannot)
+    yield from ("", "## Again", "", "```sh", command, "```")
+
+
+def show(figure: Figure, digits: int = 2) -> str:
+    """0.31 [0.19, 0.42]"""
+    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+
+
+def percent(figure: Figure) -> str:
+    """61 % [52, 71]"""
+    return f"{100 * figure.value:.0f} % [{100 * figure.low:.0f}, {100 * figure.high:.0f}]"
+
+
+# Search against random
+
+
+def against_random(found: Critique) -> Part:
+    """Every strategy against random search, on every table."""
+    rows, verdicts, aheads = [], [], []
+    for name, one in found.searches.items():
+        base = one.arms[BASELINE]
+        rows.append((name, BASELINE, f"{base.mean[-1]:.3f} [{base.low[-1]:.3f}, {base.high[-1]:.3f}]", "", "", "", ""))
+        for pair in one.pairs:
+            if BASELINE not in (pair.a, pair.b):
+                continue
+            other, gain, ahead, verdict = oriented(pair)
+            arm = one.arms[other]
+            verdicts.append(verdict)
+            aheads.append(ahead)
+            rows.append(
+                (
+                    name,
+                    other,
+                    f"{arm.mean[-1]:.3f} [{arm.low[-1]:.3f}, {arm.high[-1]:.3f}]",
+                    show(gain, 3),
+                    f"{100 * ahead:.0f} %",
+                    p_of(pair.p),
+                    f"{verdict}, {pair.needed:,} runs needed" if pair.needed else verdict,
+                )
+            )
+    heads = ("table", "strategy", "regret, points", "less than random by", "ahead in", "p (Holm)", "verdict")
+    better, n = verdicts.count(BETTER), len(verdicts)
+    needed = [p.needed for one in found.searches.values() for p in one.pairs if BASELINE in (p.a, p.b) and p.needed]
+    spent = f", and it takes {min(needed):,} to {max(needed):,} runs each to show the difference" if needed else ""
+    answer = (
+        f"Partly. At {found.evaluations} evaluations a search is better than random search in {better} of {n} "
+        f"comparisons, equal in {verdicts.count(EQUAL)}, worse in {verdicts.count(WORSE)}, and "
+        f"{verdicts.count(INCONCLUSIVE)} are inconclusive; but random search is ahead in {100 - 100 * max(aheads):.0f} "
+        f"to {100 - 100 * min(aheads):.0f} % of single runs{spent}. A comparison with a handful of runs finds what "
+        "chance says."
+    )
+    return Part(
+        "Search against random in the same space",
+        "Random search inside the same search space often performs comparably (Li & Talwalkar, 2019).",
+        answer,
+        (
+            Table(
+                f"{found.runs} paired runs of {found.evaluations} evaluations; mean and 95 % interval",
+                heads,
+                tuple(rows),
+            ),
+        ),
+        (
+            "Macro has test accuracy only: a search sees one seed of it, and the other two judge.",
+            "NAS-Bench-201 is here with its 12 epochs, one seed: no licensed source has the 200 epochs.",
+            "Strategies have the settings they come with; settings differ by more than strategies do.",
+            "Tables hold small spaces of small images; spaces of 10^18 networks are not in them.",
+            "Weight sharing, DARTS included, is not compared: a table has no supernet.",
+        ),
+    )
+
+
+def oriented(pair: Pair) -> tuple[str, Figure, float, str]:
+    """The other strategy against random: its name, by how much its regret is less, how often, and the verdict on it."""
+    gain = pair.gain
+    low = gain.mean if gain.low is None else gain.low  # strategies that did the same in every run
+    high = gain.mean if gain.high is None else gain.high
+    if pair.b == BASELINE:
+        return pair.a, Figure(gain.mean, low, high), pair.ahead, pair.verdict
+    turned = {BETTER: WORSE, WORSE: BETTER}.get(pair.verdict, pair.verdict)
+    return pair.b, Figure(-gain.mean, -high, -low), 1 - pair.ahead, turned
+
+
+# Transfer
+
+
+def transfers(found: Critique) -> Part:
+    """Between data sets, between devices, and from MACs to milliseconds."""
+    sets = tuple(
+        (f"{d.chosen_on} to {d.used_on}", f"{d.tau:.2f}", f"{d.loss:+.2f}", f"{100 * d.rank:.2f} %")
+        for d in found.domains
+    )
+    devices = tuple(
+        (
+            f"{100 * t.share:.0f} %",
+            percent(t.breaks),
+            f"{100 * t.over:+.0f} %",
+            show(t.loss),
+            f"{100 * t.same:.0f} %",
+        )
+        for t in found.transfers
+    )
+    macs = tuple(
+        (
+            cap.device,
+            f"{cap.tau:.2f}",
+            f"{100 * cap.breaking:.0f} %",
+            f"{100 * cap.over:+.0f} %",
+            f"{cap.within_macs:.1f}",
+            f"{cap.within_latency:.1f}",
+        )
+        for cap in sorted(found.caps, key=lambda cap: cap.tau)
+    )
+    taus = np.array([t for *_, t in found.devices])
+    a, b, least = found.devices[0]
+    middle = next(t for t in found.transfers if t.share == CAP_SHARE)
+    broken = sum(cap.over > 0 for cap in found.caps)
+    lost = max(cap.within_latency - cap.within_macs for cap in found.caps)
+    far = max(d.loss for d in found.domains)
+    count = len(found.caps)
+    answer = (
+        f"Between data sets of small photographs cells do transfer: at most {far:.1f} points are lost. Between devices "
+        f"they do not: the best network under one device's limit breaks the other's in "
+        f"{100 * middle.breaks.value:.0f} % of the pairs, and tau between the latencies of two devices is "
+        f"{np.median(taus):.2f} in the middle and {least:.2f} at least ({a}, {b}). A limit of MACs in the place of one "
+        f"of latency picks a network that is too slow on {broken} of {count} devices, and misses up to {lost:.1f} "
+        "points."
+    )
+    accuracy = "C100 test, 12 epochs"
+    return Part(
+        "Transfer",
+        "NAS-found architectures rarely transfer outside their search domain.",
+        answer,
+        (
+            Table(
+                "NAS-Bench-201: the cell that is best by validation on one data set, on another",
+                ("from, to", "tau of test accuracies", "points lost", "cells that are better there"),
+                sets,
+            ),
+            Table(
+                f"{count} devices, all pairs: the best network ({accuracy}) under A's limit, on B with B's own",
+                ("a limit admits", "breaks B's limit", "by (median)", "points lost where not", "is B's best too"),
+                devices,
+            ),
+            Table(
+                f"A limit of MACs that admits {100 * CAP_SHARE:.0f} % of the networks, for one of latency ({accuracy})",
+                (
+                    "device",
+                    "tau(MACs, ms)",
+                    "admitted but too slow",
+                    "the best is off the limit by",
+                    "best within MACs, %",
+                    "best within ms, %",
+                ),
+                macs,
+            ),
+        ),
+        (
+            "Whether a cell found here is good for large images, other kinds of images, or other tasks.",
+            "How a network found in one space would do against those of another space.",
+            "Latencies of phones are in whole milliseconds; eyeriss and fpga are simulators, not measurements.",
+            "Intervals resample the devices at hand, which are no random sample of devices.",
+        ),
+    )
+
+
+# Design
+
+
+def design(found: Critique) -> Part:
+    """From guessing to the optimum, and who brought one there."""
+    levels, steps, beyond = [], [], []
+    for name, one in found.shares.items():
+        space, rule = one.space, one.rule
+        levels.append(
+            (
+                name,
+                f"{one.guess:.1f}",
+                f"{space.mean:.2f}",
+                f"{space.quantiles[0]:.2f}",
+                f"{space.quantiles[1]:.2f}",
+                f"{rule.mean:.2f} ({rule.words}: {rule.networks})",
+                f"{one.random:.2f}",
+                f"{one.found:.2f} ({one.strategy})",
+                f"{space.best:.2f}",
+            )
+        )
+        whole = space.best - one.guess
+        ways = [space.mean - one.guess, one.random - space.mean, one.found - one.random, space.best - one.found]
+        steps.append((name, *(f"{way:.2f} ({100 * way / whole:.1f} %)" for way in ways)))
+        beyond.append((one.found - one.random) / whole)
+    gone = [(one.space.mean - one.guess) / (one.space.best - one.guess) for one in found.shares.values()]
+    ruled = [(one.rule.mean - one.space.mean) / (one.space.best - one.space.mean) for one in found.shares.values()]
+    answer = (
+        f"Yes, here. What a strategy adds to {found.evaluations} random draws is {100 * min(beyond):.1f} to "
+        f"{100 * max(beyond):.1f} % of the way from guessing to the best there is; the mean network of the space, for "
+        f"which nobody searched, has gone {100 * min(gone):.0f} to {100 * max(gone):.0f} % of it. One sentence by hand "
+        f"brings the mean network {100 * min(ruled):.0f} to {100 * max(ruled):.0f} % of the rest."
+    )
+    return Part(
+        "Design against search",
+        'Most "NAS gains" came from the search space designers\' priors, not the search itself.',
+        answer,
+        (
+            Table(
+                "Accuracy in %: macro the mean of three trainings, NAS-Bench-201 test after 12 epochs",
+                (
+                    "table",
+                    "guessing",
+                    "mean of the space",
+                    "median",
+                    "95 %",
+                    "mean under a rule",
+                    f"random, {found.evaluations}",
+                    f"best strategy, {found.evaluations}",
+                    "best there is",
+                ),
+                tuple(levels),
+            ),
+            Table(
+                "Points, and share of the way from guessing to the best there is",
+                ("table", "the space", "random draws", "strategy beyond them", "left"),
+                tuple(steps),
+            ),
+        ),
+        (
+            "What the design of these spaces owes to earlier searches: designers had seen NASNet.",
+            "The rules were written by somebody who knows the tables; that is what a prior is, but it is hindsight.",
+            "The best strategy is the best of three in these very runs, which flatters it.",
+            "Training recipes: each table has one, and recipes move accuracy by more than either.",
+        ),
+    )
+
+
+# Noise
+
+
+def noise(found: Critique) -> Part:
+    """What one training says."""
+    floor = found.floor
+    curses = [
+        (arm.name, f"{arm.curse.mean:+.3f}", f"[{arm.curse.low:+.3f}, {arm.curse.high:+.3f}]")
+        for arm in found.searches["macro"].arms.values()
+        if arm.curse and arm.curse.low is not None
+    ]
+    rows = (
+        ("SD of a training, the whole space", f"{floor.seed_sd:.3f} points"),
+        (f"SD of a training, the best {TOP}", f"{floor.seed_sd_top:.3f} points"),
+        ("tau between two seeds, the whole space", show(floor.tau, 3)),
+        (f"tau between two seeds, the best {TOP} by the mean of all seeds", show(floor.tau_top)),
+        (f"tau between two seeds, the best {TOP} by the third seed", show(floor.tau_top_apart)),
+        (f"networks within {NEAR} points of the best", str(floor.near)),
+    )
+    answer = (
+        f"One training ranks a space (tau {floor.tau.value:.2f}) but not its top: among the best {TOP} two seeds agree "
+        f"with tau {floor.tau_top.value:.2f}, or {floor.tau_top_apart.value:.2f} where a third seed chose them, as a "
+        "search with one training does (choosing by the mean of all seeds makes the seeds of the chosen disagree). "
+        "What a search reports of its winner is too high by more than strategies differ."
+    )
+    return Part(
+        "The noise floor",
+        "Not in the lecture: what a difference of a few tenths of a point may mean.",
+        answer,
+        (
+            Table("NAS-Bench-Macro, three trainings of every network", ("what", "value"), rows),
+            Table(
+                f"Winner's curse at {found.evaluations} evaluations: what the search saw, minus what unseen seeds say",
+                ("strategy", "points", "95 % interval"),
+                tuple(curses),
+            ),
+        ),
+        (
+            "NAS-Bench-201 has one training of each cell here, so its noise is unknown.",
+            "How noise shrinks with longer training: Macro has one schedule.",
+        ),
+    )
