@@ -1,9 +1,10 @@
 # Two commands for a fresh machine with Python 3.11: `make demo` runs the main job, `make test` passes the tests.
 PYTHON ?= python3
 BIN := .venv/bin
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo fit test bench lint clean
+.PHONY: demo fit test browser bench lint clean
 
 demo: .venv/core
 	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G
@@ -16,8 +17,13 @@ OUT ?= out
 fit: .venv/train
 	$(BIN)/netlathe fit $(DATA) $(BUDGET) --time $(TIME) -o $(OUT)
 
-test: .venv/dev lint
+test: .venv/dev lint browser
 	$(BIN)/python -m pytest -n 2
+
+# The pages are tested in a real browser. Where it can be installed it is; else those tests are skipped and say so.
+browser:
+	command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y chromium >/dev/null; } \
+	|| echo "no Chromium and no right to install it: the tests in a browser are skipped"
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -29,7 +29,8 @@ p{margin:.4rem 0}.dim{color:var(--dim)}.small{font-size:.875rem}a{color:var(--li
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9375rem}
 th,td{padding:.35rem .65rem;text-align:right;border-bottom:1px solid var(--line);overflow-wrap:normal}
 tr:last-child>*{border-bottom:0}th{font-weight:600;text-align:right}
-td{white-space:nowrap}th:first-child,td:first-child,.text{text-align:left}tbody th{font-weight:500}
+td{white-space:nowrap}td.prose{white-space:normal;min-width:14rem}th:first-child,td:first-child,.text{text-align:left}
+tbody th{font-weight:500}
 .wide thead th{position:sticky;top:0;background:var(--paper);z-index:1}
 .matrix{width:auto;min-width:100%}.matrix td{text-align:center;min-width:3rem}
 .matrix th:first-child{position:sticky;left:0;background:var(--paper);max-width:9rem}

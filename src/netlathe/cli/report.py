@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from netlathe.cli.common import again, emit, json_option, write_page
+
+if TYPE_CHECKING:
+    from netlathe.report.page import Page
 
 
 @click.command()
@@ -18,8 +22,8 @@ from netlathe.cli.common import again, emit, json_option, write_page
 def command(path: str, output: Path | None, as_json: bool) -> None:
     """One HTML file with charts that opens from a disk, offline, of something that Netlathe wrote.
 
-    PATH is the folder of a fit, a card.json, or the document that a verb printed with --json; - reads that from the
-    standard input.
+    PATH is the folder of a fit or a search, a card.json, or the document that a verb printed with --json; - reads that
+    from the standard input.
 
     \b
       netlathe report out/
@@ -30,7 +34,7 @@ def command(path: str, output: Path | None, as_json: bool) -> None:
 
     from netlathe.report.documents import STDIN, page_of
 
-    page = page_of(path)
+    page = page_of_search(Path(path)) if (Path(path) / "search.db").exists() else page_of(path)
     if output is None:
         if path == STDIN:
             raise click.UsageError("a document from the standard input needs -o FILE")
@@ -38,3 +42,11 @@ def command(path: str, output: Path | None, as_json: bool) -> None:
     write_page(output, page if page.command else replace(page, command=again()))
     if as_json:
         emit("report", {"file": str(output), "title": page.title, "bytes": output.stat().st_size})
+
+
+def page_of_search(folder: Path) -> Page:
+    """The page of the folder of a search, as far as it has come."""
+    from netlathe.cli.search_show import document
+    from netlathe.report.pages.search import show
+
+    return show(document(folder))

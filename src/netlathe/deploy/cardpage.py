@@ -181,7 +181,7 @@ def latency(card: Mapping[str, Any]) -> Html:
 def forms(card: Mapping[str, Any]) -> Html:
     """The precisions and runtimes that were tried on the validation images, and why one was taken."""
     rows = []
-    for f in card["forms"]:
+    for f in card.get("forms", ()):
         low, middle, high = f["latency_ms"]
         latency_ = "-" if middle is None else f"{middle:.3g} ms ({low:.3g} to {high:.3g})"
         right = f"{f['hits']:,} of {f['images']:,}" if f["images"] else "-"

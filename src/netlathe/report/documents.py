@@ -11,7 +11,7 @@ from typing import Any
 from netlathe.deploy.card import JSON, SCHEMA
 from netlathe.errors import NetlatheError
 from netlathe.report.page import Page
-from netlathe.report.pages import anything, choose, compare, cost, device, fit
+from netlathe.report.pages import anything, audit, choose, compare, cost, device, fit, search
 
 Data = Mapping[str, Any]
 Maker = Callable[[Data, Sequence[str]], Page]
@@ -25,7 +25,7 @@ def page_of(path: str) -> Page:
     document = read(path)
     schema, data = document.get("schema"), document.get("data")
     if schema == SCHEMA:
-        return fit.page(Path(path).parent)
+        return page_of_folder(Path(path).parent)
     if schema == "netlathe.error/1":
         error = document.get("error", {})
         raise NetlatheError(f"this document is an error, {error.get('message', '')!r}", code="report.error", path=path)
@@ -33,17 +33,24 @@ def page_of(path: str) -> Page:
         hint = "a document of --json, the folder of a fit, or a card.json"
         raise NetlatheError("this is nothing that a page can be made of", code="report.kind", path=path, hint=hint)
     warnings = [str(said) for said in document.get("warnings", ())]
+    make = PAGES.get(schema)
+    return whole(schema, path, lambda: make(data, warnings) if make else anything.page(schema, data, warnings))
+
+
+def whole(what: str, path: str, make: Callable[[], Page]) -> Page:
+    """A page of a document that may lack something. Raises NetlatheError where it does."""
     try:
-        return PAGES[schema](data, warnings) if schema in PAGES else anything.page(schema, data, warnings)
+        return make()
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        message = f"this document is not what {schema} holds: {type(error).__name__} {error}"
-        raise NetlatheError(message, code="report.document", path=path) from error
+        message = f"this is not what {what} holds: {type(error).__name__} {error}"
+        hint = "it may be of another version of Netlathe: make it again"
+        raise NetlatheError(message, code="report.document", path=path, hint=hint) from error
 
 
 def page_of_folder(folder: Path) -> Page:
     """The page of a folder, by what lies in it."""
     if (folder / JSON).exists():
-        return fit.page(folder)
+        return whole(SCHEMA, str(folder), lambda: fit.page(folder))
     hint = f"it has no {JSON}, so no fit ended in it"
     raise NetlatheError("there is nothing in this folder to report", code="report.folder", path=str(folder), hint=hint)
 
@@ -78,10 +85,18 @@ def of_device(data: Data, warnings: Sequence[str]) -> Page:
     return anything.page("netlathe.device/1", data, warnings)
 
 
+def of_audit(data: Data, warnings: Sequence[str]) -> Page:
+    """The claims, or one of the lecture's tables."""
+    return audit.page(data, warnings) if "claims" in data else anything.page("netlathe.audit/1", data, warnings)
+
+
 PAGES: dict[str, Maker] = {
+    "netlathe.audit/1": of_audit,
     "netlathe.bench/1": compare.bench,
     "netlathe.choose/1": choose.page,
     "netlathe.compare/1": compare.page,
     "netlathe.cost/1": of_cost,
     "netlathe.device/1": of_device,
+    "netlathe.search.compare/1": search.comparison,
+    "netlathe.search.show/1": search.show,
 }

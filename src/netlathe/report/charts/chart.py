@@ -27,8 +27,8 @@ class Chart(NamedTuple):
 
 
 def label(text: object) -> str:
-    """Any text as plotly shows it: it reads a little HTML in names, so a name must not be any."""
-    return escape(str(text), quote=False)
+    """Any text as plotly shows it: it reads a little HTML in names, and formulas between dollars; a name is neither."""
+    return escape(str(text), quote=False).replace("$", "&#36;")
 
 
 def hover(*lines: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, log
 from typing import Any, NamedTuple
 
@@ -38,37 +38,45 @@ class Point(NamedTuple):
 
 
 def chart(
-    points: Sequence[Point], *, latency_ms: float | None = None, accuracy: float | None = None, word: str = "top-1"
+    points: Sequence[Point],
+    *,
+    latency_ms: float | None = None,
+    accuracy: float | None = None,
+    word: str = "top-1",
+    across: str = "latency",
+    unit: str = "ms",
+    show: Callable[[float], str] = show_ms,
 ) -> Chart:
-    """`latency_ms` and `accuracy` are the limits of the budget; `word` is the kind of accuracy."""
+    """`latency_ms` and `accuracy` are the limits of the budget; `word` is the kind of accuracy.
+
+    Where no latency is known, `across` names another cost that stands in its place, in `unit`, written by `show`.
+    """
     seen = sorted((p for p in points if 0 < p.ms < inf), key=lambda p: p.ms)
     most = max((p.memory for p in seen), default=1)
     names = named(seen)
     data = [line([p for p in seen if p.mark in ("front", "pick")])]
     for mark in reversed(MARKS):  # the pick last, above the others
-        data += traces([p for p in seen if p.mark == mark], mark, most, word, names)
+        data += traces([p for p in seen if p.mark == mark], mark, most, word, names, show)
     heights, times = [p.accuracy for p in seen], [p.ms for p in seen]
     if seen and latency_ms:
-        data.append(limit([latency_ms] * 2, [max(heights), min(heights)], f"at most {show_ms(latency_ms)}"))
+        data.append(limit([latency_ms] * 2, [max(heights), min(heights)], f"at most {show(latency_ms)}"))
     if seen and accuracy:
         data.append(limit([min(times), max(times)], [accuracy] * 2, f"at least {accuracy:g} %"))
     best = max(seen, key=lambda p: (p.mark == "pick", p.accuracy), default=None)
-    said = (
-        f" {best.name} has {best.accuracy:.1f} % at {show_ms(best.ms)} with {show_bytes(best.memory)}." if best else ""
-    )
+    said = f" {best.name} has {best.accuracy:.1f} % at {show(best.ms)} with {show_bytes(best.memory)}." if best else ""
     return Chart(
         id="front",
-        title="Accuracy, latency and memory",
+        title=f"Accuracy, {across} and memory",
         description=f"Up and left is better; the area of a sign is the memory, a whisker the interval.{said}",
         figure=figure(
             data,
-            axis("latency, ms", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),
+            axis(f"{across}, {unit}", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),
             axis(f"{word} accuracy, %"),
             height=440,
             legend=LEGEND | {"traceorder": "reversed"},
         ),
-        heads=("network", "is", f"{word} %", "latency", "interval", "memory", "known by"),
-        rows=tuple(row(p) for p in sorted(seen, key=lambda p: (-p.accuracy, p.ms))),
+        heads=("network", "is", f"{word} %", across, "interval", "memory", "known by"),
+        rows=tuple(row(p, show) for p in sorted(seen, key=lambda p: (-p.accuracy, p.ms))),
     )
 
 
@@ -106,7 +114,7 @@ def named(points: Sequence[Point]) -> dict[Point, str]:
 
 
 def traces(
-    points: Sequence[Point], mark: str, most: int, word: str, names: Mapping[Point, str]
+    points: Sequence[Point], mark: str, most: int, word: str, names: Mapping[Point, str], show: Callable[[float], str]
 ) -> list[dict[str, Any]]:
     """The networks of one mark; those in `names` are named in the frame, at that side of their sign."""
     if not points:
@@ -126,7 +134,7 @@ def traces(
                 hover(
                     p.name,
                     f"{p.accuracy:.1f} % {word}",
-                    f"{show_ms(p.ms)} ({p.low_ms:.3g} to {p.high_ms:.3g}) {p.note}",
+                    f"{show(p.ms)}{span(p)} {p.note}",
                     show_bytes(p.memory),
                 )
                 for p in points
@@ -151,12 +159,17 @@ def traces(
     ]
 
 
+def span(p: Point) -> str:
+    """The interval in brackets, where there is one."""
+    return f" ({p.low_ms:.3g} to {p.high_ms:.3g})" if p.low_ms < p.high_ms else ""
+
+
 def whisker(p: Point) -> bool:
     """Whether the interval is drawn: wide ones of a whole front hide it, and the table has them."""
     return p.mark in ("pick", "tied") or (p.low_ms > 0 and p.high_ms / p.low_ms < WIDE)
 
 
-def row(p: Point) -> tuple[str, ...]:
+def row(p: Point, show: Callable[[float], str]) -> tuple[str, ...]:
     """A network in the table."""
-    interval = f"{p.low_ms:.3g} to {p.high_ms:.3g} ms"
-    return (p.name, MARKS[p.mark][0], f"{p.accuracy:.1f}", show_ms(p.ms), interval, show_bytes(p.memory), p.note)
+    interval = f"{p.low_ms:.3g} to {p.high_ms:.3g} ms" if p.low_ms < p.high_ms else "-"
+    return (p.name, MARKS[p.mark][0], f"{p.accuracy:.1f}", show(p.ms), interval, show_bytes(p.memory), p.note)

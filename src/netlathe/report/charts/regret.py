@@ -60,7 +60,7 @@ def ground(curve: Curve, i: int) -> dict[str, Any]:
         "fill": "toself",
         "fillcolor": f"{SERIES[i % len(SERIES)]}/0.15",
         "line": {"width": 0, "color": SERIES[i % len(SERIES)]},
-        "legendgroup": curve.name,
+        "legendgroup": str(i),
         "hoverinfo": "skip",
         "showlegend": False,
     }
@@ -75,6 +75,6 @@ def stroke(curve: Curve, i: int) -> dict[str, Any]:
         "x": list(curve.x),
         "y": list(curve.middle),
         "line": {"color": SERIES[i % len(SERIES)], "dash": DASHES[i % len(DASHES)], "width": 2.5},
-        "legendgroup": curve.name,
+        "legendgroup": str(i),
         "hovertemplate": "%{y:.4g}",
     }
