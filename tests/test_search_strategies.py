@@ -197,11 +197,18 @@ def test_expected_improvement_is_the_mean_of_what_lies_above_the_best():
     assert gp.improvement(gain, spread) == pytest.approx(np.maximum(draws, 0).mean(1), abs=0.005)
 
 
-@pytest.mark.parametrize("name", ["halving", "hyperband", "asha"])
+@pytest.mark.parametrize("name", RUNGS)
 def test_rungs_are_whole_schedules_and_their_shares_end_in_one(name):
     found = made(name, Flat(9, 9, 9), eta=3, rungs=3)
     assert found.fractions == pytest.approx((1 / 9, 1 / 3, 1))
     assert {p.rung for p, _ in drive(found, 60)} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_in_a_space_smaller_than_a_bracket_the_best_network_is_trained_whole(name):
+    told = drive(made(name, Flat(2, 2), eta=3, rungs=3), 100)
+    assert len(told) < 30
+    assert (1, 1) in {p.genotype for p, _ in told if p.rung == 2}
 
 
 def test_halving_promotes_the_best_third_of_every_rung():
@@ -272,6 +279,12 @@ def test_a_network_within_its_limits_survives_a_better_one_outside():
     for score, ms in ((90.0, 20.0), (49.0, 14.0), (95.0, 40.0), (50.0, 15.0)):
         found.tell(found.ask(), Outcome(score, (ms, 1.0)))
     assert sorted(-member.point[0] for member in found.parents) == [49.0, 50.0]
+
+
+@pytest.mark.slow
+def test_optunas_process_is_asked_and_told_like_the_others():
+    told = drive(made("optuna-gp", Flat(3, 3, 3)), 13)  # 10 are random
+    assert len(told) == 13
 
 
 def test_the_ends_of_a_front_are_kept():

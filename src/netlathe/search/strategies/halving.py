@@ -46,10 +46,10 @@ class Bracket:
         self.promote()
 
     def promote(self) -> None:
-        """Once everything of this rung is told, its best go on."""
+        """Once everything of this rung is told, its best go on; one at least, so that something is trained whole."""
         if self.fresh or self.waiting or self.open or self.rung >= self.last:
             return
-        self.networks //= self.eta
+        self.networks = max(1, self.networks // self.eta)
         best = sorted(self.told)[: self.networks]
         self.waiting = [genotype for minus, _, genotype in reversed(best) if minus < inf]
         self.told = []
@@ -80,11 +80,11 @@ class Halving:
     def ask(self) -> Proposal | None:
         """From the oldest bracket that has something to ask. None where the space is exhausted."""
         for tag, bracket in self.brackets.items():
+            if bracket.fresh and (found := self._draw(tag, bracket)):
+                return found
             if bracket.waiting:
                 bracket.open += 1
                 return Proposal(bracket.waiting.pop(), bracket.rung, tag)
-            if bracket.fresh and (found := self._draw(tag, bracket)):
-                return found
         self.brackets = {tag: bracket for tag, bracket in self.brackets.items() if not bracket.done}
         first, networks = self.plan(self.opened)
         self.opened += 1
@@ -131,14 +131,23 @@ class Asha:
         self.promoted: list[set[int]] = [set() for _ in range(rungs)]
 
     def ask(self) -> Proposal | None:
-        """A promotion from the highest rung that has one, else a new network; None where neither is left."""
+        """A promotion from the highest rung that has one, else a new network; None where neither is left.
+
+        Once the space is exhausted, the best of a rung goes on even where the rung is smaller than eta.
+        """
+        promotion = self._promotion(least=0)
+        if promotion is not None:
+            return promotion
+        found = self.fresh.draw()
+        return self._promotion(least=1) if found is None else Proposal(found, 0, next(self.numbers))
+
+    def _promotion(self, least: int) -> Proposal | None:
         for rung in range(len(self.told) - 2, -1, -1):
-            for minus, tag, genotype in self.told[rung][: len(self.told[rung]) // self.eta]:
+            for minus, tag, genotype in self.told[rung][: max(least, len(self.told[rung]) // self.eta)]:
                 if tag not in self.promoted[rung] and minus < inf:
                     self.promoted[rung].add(tag)
                     return Proposal(genotype, rung + 1, tag)
-        found = self.fresh.draw()
-        return None if found is None else Proposal(found, 0, next(self.numbers))
+        return None
 
     def tell(self, proposal: Proposal, outcome: Outcome) -> None:
         """A result of a rung."""
