@@ -29,6 +29,7 @@ Array = NDArray[np.floating[Any]]
 ELITES = 5  # the best networks, whose neighbours are candidates
 DRAWS = 50  # mutants of these, and random networks, drawn a step
 CHANGES = 3  # decisions that a mutant redraws, on average
+LOOKED_AT = 256  # candidates a step, at most: a space of many decisions has a thousand neighbours
 GREEDY, CURIOUS = 16, 32  # candidates whose improvement is computed: of the highest mean, and any others
 SCALES = (2.0, 4.0, 8.0)  # times 1 / decisions
 NOISES = (1e-3, 1e-1)  # variance of an observation that the process does not explain
@@ -124,7 +125,10 @@ class GaussianProcess:
         change = self.rng.random(parents.shape) < CHANGES / len(self.counts)
         drawn[:DRAWS] = np.where(change, drawn[:DRAWS], parents)
         found.update(dict.fromkeys(map(tuple, drawn.tolist())))
-        return [genotype for genotype in found if genotype not in self.seen]
+        new = [genotype for genotype in found if genotype not in self.seen]
+        if len(new) <= LOOKED_AT:
+            return new
+        return [new[i] for i in self.rng.permutation(len(new))[:LOOKED_AT]]
 
     def fit(self, target: Array) -> None:
         """The scale and noise of the highest marginal likelihood, the process's variance taken out of it."""
