@@ -7,7 +7,7 @@ import pytest
 
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.search import spaces, tables
+from netlathe.search import tables
 from netlathe.search.canonical import form, live
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -127,4 +127,3 @@ def test_what_a_table_does_not_have_is_said(macro, tmp_path):
     (tmp_path / "bad.npz").write_text("hello")
     with pytest.raises(NetlatheError, match=r"is no \.npz file"):
         tables.nb201(tmp_path / "bad.npz")
-    assert spaces.names()[:2] == ["nb201", "macro"]
