@@ -114,7 +114,7 @@ def constrained(table, name, most, runs, evaluations=200):
                 hits += 1
                 spent.append(billed)
                 break
-    where = "".join(map(str, table.genotypes[int(np.flatnonzero(table.mean == best)[0])]))
+    where = "".join(map(str, table.genotypes[int(np.flatnonzero((table.mean == best) & fits)[0])]))
     middle = f"median after {np.median(spent):.0f} evaluations" if spent else "never"
     print(f"  {name:20} optimum {best:.3f} ({where}) found in {hits} of {runs} runs, {middle}", flush=True)
 

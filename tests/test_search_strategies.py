@@ -175,6 +175,16 @@ def test_the_process_does_not_depend_on_the_unit_of_the_score():
     assert [p for p, _ in told] == [p for p, _ in drive(made("gp", space), 40, lambda g: np.exp(additive(g)) / 1000)]
 
 
+def test_the_process_learns_where_networks_fail():
+    def score(genotype):  # the best networks lie beside those that fail
+        return additive(genotype) if sum(genotype) <= 9 else -inf
+
+    told = drive(made("gp", Flat(*(4,) * 6)), 60, score)
+    assert max(outcome.score for _, outcome in told) == 9
+    late = [outcome.score for _, outcome in told[20:]]
+    assert sum(value > -inf for value in late) > len(late) / 2  # 43 % of the space fails, and all that is better
+
+
 def test_the_process_forgets_beyond_its_largest_size(monkeypatch):
     monkeypatch.setattr(gp, "MOST", 20)
     found = made("gp", Flat(5, 5, 5, 5))

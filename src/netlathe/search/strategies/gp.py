@@ -1,11 +1,13 @@
 """Our strategy for small budgets: a Gaussian process over genotypes, and expected improvement near the best.
 
 Networks are alike as far as their decisions are equal: k(a, b) = exp(-scale * decisions that differ). The process is
-fitted to the ranks of the scores, so their unit and a long tail of bad networks do not matter; a failed network ranks
-last. What is asked next is the network of the highest expected improvement (Mockus 1978; Jones et al. 1998) among the
-neighbours of the best, mutants of these and random draws. What keeps a step below a millisecond: the inverse grows by a
-border, improvement is computed for a few candidates only, and the process has a largest size. Nothing is known of MACs
-or latency.
+fitted to the ranks of the scores, so their unit and a long tail of bad networks do not matter. What is asked next is
+the network of the highest expected improvement (Mockus 1978; Jones et al. 1998) among the neighbours of the best,
+mutants of these and random draws. Where networks failed or broke a limit, improvement counts by how likely a network
+is not to, which the same process says (Gardner et al. 2014). Nothing is known of MACs or latency.
+
+What keeps a step about a millisecond: the inverse grows by a border, improvement is computed for a few candidates only,
+and the process has a largest size.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class GaussianProcess:
     def ask(self) -> Proposal | None:
         """A random network at first, then the most promising one. None where the space is exhausted."""
         self.asked += 1
-        chosen = None if self.asked <= self.first or len(self.scores) < 2 else self.choose()
+        chosen = self.choose() if self.asked > self.first and sum(map(math.isfinite, self.scores)) > 1 else None
         found = chosen or self.fresh.draw()
         if found is None:
             return None
@@ -90,7 +92,9 @@ class GaussianProcess:
         """The candidate of the highest expected improvement; None where all candidates are known."""
         if len(self.scores) > MOST:
             self.forget()
-        target = normal_ranks(np.array(self.scores))
+        works = np.isfinite(self.scores)
+        target = np.zeros(len(works))  # a failed network is an average one, in a place where networks fail
+        target[works] = normal_ranks(np.array(self.scores)[works])
         if len(target) >= self.fit_at:
             self.fit(target)
         weights = self.inverse @ target
@@ -105,7 +109,11 @@ class GaussianProcess:
         covariance, mean = covariance[order], mean[order]
         left = np.maximum(1 - np.einsum("ij,ij->i", covariance @ self.inverse, covariance), 1e-9)
         spread = np.sqrt(left * max(float(target @ weights) / len(target), 1e-9))
-        for i in np.argsort(-improvement(mean - target.max(), spread), kind="stable"):
+        value = improvement(mean - target.max(), spread)
+        if not works.all():
+            share = works.mean()
+            value *= np.clip(share + covariance @ (self.inverse @ (works - share)), 0.01, 1)
+        for i in np.argsort(-value, kind="stable"):
             found = self.space.normal(candidates[order[i]])
             self.seen.add(candidates[order[i]])
             if self.fresh.note(found):
