@@ -29,10 +29,10 @@ def command(folder: Path, trial: int | None, output: Path, as_json: bool) -> Non
     from netlathe.search.summary import winner
     from netlathe.search.wish import built
 
-    wish, _, trials, finals = read(folder)
+    wish, facts, trials, _ = read(folder)
     if trial is not None and trial >= len(trials):
         raise NetlatheError(f"there is no trial {trial}", code="search.trial", hint=f"0 to {len(trials) - 1}")
-    chosen = winner(trials, finals) if trial is None else trials[trial]
+    chosen = winner(trials, facts) if trial is None else trials[trial]
     if chosen is None:
         raise NetlatheError("no trial has finished yet", code="search.trial", path=str(folder))
     network = network_of(built(wish, folder), chosen)

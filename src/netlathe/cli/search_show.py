@@ -64,7 +64,7 @@ def document(folder: Path) -> dict[str, Any]:
     from netlathe.search.trial import document as plain
 
     wish, facts, trials, finals = read(folder)
-    top, won = best(trials), winner(trials, finals)
+    top, won = best(trials), winner(trials, facts)
     final = curse(trials, finals, won)
     return {
         "folder": str(folder),
@@ -97,7 +97,7 @@ def show(folder: Path, whole: bool = False) -> None:
     from netlathe.search.summary import best, counts, failures, front, winner
 
     wish, facts, trials, finals = read(folder)
-    top, won = best(trials), winner(trials, finals)
+    top, won = best(trials), winner(trials, facts)
     found = front(trials)
     if found:
         names = [name for name in SHOW if all(name in trial.costs for trial in found)]

@@ -67,8 +67,8 @@ def search(
     `workers`: 0 evaluates in this process, more in as many processes; with `ray` (the address of a cluster, or "" for
     one that is started here) on as many actors. `seconds` is a wall from `started` (of time.monotonic; now): no trial
     begins that would not end in time, with what the winner's final trainings need kept free; what is open at the
-    wall, in other processes than this one, is left for the next call. `tell` gets lines for
-    people, `say` the driver and every trial that has ended. Ctrl-C interrupts; everything is stored.
+    wall, in other processes than this one, is left for the next call. `tell` gets lines for people, `say` the driver
+    and every trial that has ended. Ctrl-C interrupts; everything is stored.
 
     Raises NetlatheError for names, options and units that are wrong, a folder of another search, a second driver, and
     first trials that all fail alike; Infeasible, before anything is trained, where no network keeps the budget.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf, sqrt
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -103,8 +103,7 @@ def final_of(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, An
     return Final(number, tuple(row["score"] for row in rows), tests, trials[number].score)
 
 
-def winner(trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> Trial | None:
-    """The trial with the best mean over fresh seeds; without any, the best of the search."""
-    found = [one for row in finals if (one := final_of(row["number"], trials, finals)) is not None]
-    tested = [one for one in found if one.tests] or found
-    return trials[max(tested, key=lambda one: one.score).number] if tested else best(trials)
+def winner(trials: Sequence[Trial], facts: Mapping[str, Any]) -> Trial | None:
+    """What the search ended with; while it runs, the best so far."""
+    number = facts.get("winner")
+    return best(trials) if number is None else trials[number]
