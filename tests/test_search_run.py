@@ -16,9 +16,11 @@ import pytest
 import searchable
 from searchable import FILE, wish
 
+from netlathe.choose.budget import Budget
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.search.crew import Inline
 from netlathe.search.driver import Driver
+from netlathe.search.feasible import feasible_share
 from netlathe.search.objective import Called, from_data, to_data
 from netlathe.search.run import Found, require_best, search
 from netlathe.search.space import Space
@@ -177,7 +179,7 @@ def test_limits_are_kept_and_what_breaks_them_is_never_evaluated(tmp_path: Path)
 
 
 def test_limits_that_no_network_keeps_are_refused_with_the_smallest_one_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(Infeasible, match=r"macs cannot be met; the smallest is \[0, 0, 0\] with macs") as raised:
+    with pytest.raises(Infeasible, match=r"macs needs 5\.23k at least; the nearest is \[0, 0, 0\] with macs") as raised:
         search(wish("slow", limits={"macs": "1k", "size": "1MB"}), tmp_path)
     assert raised.value.exit == 3
     needed = raised.value.hint.rpartition(" ")[2]
@@ -382,3 +384,29 @@ def test_at_the_wall_open_trials_are_left_for_the_next_call(tmp_path: Path) -> N
     assert sum(t.state is State.DONE for t in found.trials) == 6
     assert found.final is not None
     assert len(found.final.scores) == 2
+
+
+def test_limits_that_only_clash_together_are_told_as_that() -> None:
+    class Clash:
+        """Small files cost many MACs here."""
+
+        hopeful, fresh = False, 0
+
+        def costs(self, genotype: tuple[int, ...]) -> dict[str, float]:
+            return {"macs": 10e6 + 1e6 * sum(genotype), "size": 19e6 - 1e6 * sum(genotype)}
+
+    space = space_of(f"{FILE}:space")
+    budget = Budget(macs=13_000_000, size=13_000_000)
+    with pytest.raises(Infeasible, match="each limit alone can be met, together they cannot: macs needs 10M"):
+        feasible_share(space, Clash(), budget, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert feasible_share(space, Clash(), Budget(macs=15_000_000, size=15_000_000), np.random.default_rng(0)) > 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["macs", "jacob_cov"])
+def test_a_proxy_is_an_objective(name: str, tmp_path: Path) -> None:
+    found = search(wish(objective={"kind": "proxy", "name": name}, evaluations=3), tmp_path)
+    assert found.best is not None
+    if name == "macs":
+        assert found.best.score == found.best.costs["macs"]
+    with pytest.raises(NetlatheError, match="unknown proxy"):
+        search(wish(objective={"kind": "proxy", "name": "zico"}), tmp_path / "other")

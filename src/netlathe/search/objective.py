@@ -194,10 +194,15 @@ class Looking:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A zero-cost proxy of the untrained network, by its name."""
+    """A zero-cost proxy of the untrained network, by its name (`proxies.py`)."""
 
     kind: ClassVar[str] = "proxy"
     name: str
 
     def objective(self, space: Space, costing: Costing) -> Objective:
-        raise NotImplementedError
+        """Raises NetlatheError for an unknown name."""
+        from netlathe.search.proxies import PROXIES
+
+        if self.name not in PROXIES:
+            raise unknown("proxy", self.name, PROXIES, code="search.proxy")
+        return Calling(PROXIES[self.name], space, costing)

@@ -86,9 +86,15 @@ def training(
 def side(recipe: Mapping[str, Any], space: Space) -> int:
     """The pixels that the images need: of the finest resolution that is trained or tested."""
     tested, crop = int(recipe["evaluate"]["resolution"]), float(recipe["evaluate"]["crop"])
-    if space.resolutions:
-        return ceil(max(space.resolutions) / crop)
+    if sizes(space):
+        return ceil(max(sizes(space)) / crop)
     return max(int(recipe["resolution"]), ceil(tested / crop))
+
+
+def sizes(space: Space) -> list[int]:
+    """The resolutions among which a space decides; empty where it does not."""
+    found = [option for decision in space.decisions if decision.name == "resolution" for option in decision.options]
+    return [int(option) if option.isdecimal() else space.network.input[-1] for option in found]
 
 
 def images_of(data: str, size: int) -> Splits:
@@ -124,7 +130,7 @@ class Trained:
     def network(self, genotype: Genotype) -> Network:
         """The network for the images: at its own resolution where the space decides it, else at the recipe's."""
         found, what = self.space.decode(genotype), self.what
-        resolution = found.input[-1] if self.space.resolutions else int(what.recipe["evaluate"]["resolution"])
+        resolution = found.input[-1] if sizes(self.space) else int(what.recipe["evaluate"]["resolution"])
         return for_images(found, classes=what.classes, channels=what.channels, resolution=resolution)
 
     def recipe(self, genotype: Genotype) -> Recipe:
@@ -133,7 +139,7 @@ class Trained:
         from netlathe.train.recipefile import set_fields
 
         recipe = from_dict(self.what.recipe)
-        if not self.space.resolutions:
+        if not sizes(self.space):
             return recipe
         px = self.network(genotype).input[-1]
         return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}"])
