@@ -104,8 +104,10 @@ def warn(messages: Iterable[str]) -> None:
         click.echo(f"warning: {message}", err=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> None:
-    """A table on stdout: the first column is text, the others are figures."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", texts: int = 1
+) -> None:
+    """A table on stdout: the first columns are text, of which all but a lone one may wrap; the others are figures."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -113,7 +115,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", caption=caption or None, caption_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        table.add_column(column, justify="left" if i < texts else "right", no_wrap=texts == 1 or i >= texts)
     for row in rows:
         table.add_row(*map(Text, row))
     # A pipe or a file gets the whole table: nothing is cut to a terminal that is not there.

@@ -36,6 +36,8 @@ VERBS = {
     "regnets": "samples of the RegNet design space and their distributions",
     "report": "the page of a fit, a search or any --json document, as one HTML file",
     "lab": "a live page: turn knobs, and cost, latency and budget follow",
+    "audit": "the lecture's claims, each checked now, with evidence",
+    "advise": "what to take for a task, with reasons from the audit and forecasts",
     "arch": "the expression of a network, as text or JSON",
     "zoo": "the networks that come with Netlathe",
 }

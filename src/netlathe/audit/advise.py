@@ -1,0 +1,266 @@
+"""advise(): what to take for a task, from the lecture's decision table, its evidence, and forecasts for a device.
+
+A row of the table is a rule of thumb: the audit says whether it holds, the forecast says which networks keep the limits
+on the device, and where the most accurate of them is not of the row's families that is said.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from netlathe import zoo
+from netlathe.audit import records
+from netlathe.audit.tables import Row, lines, row
+from netlathe.choose.budget import LIMITS, Budget, Candidate
+from netlathe.choose.decide import noise
+from netlathe.choose.place import Place, candidates, card_place, within_card
+from netlathe.cost.count import count
+from netlathe.errors import NetlatheError, unknown
+from netlathe.units import COUNTS, quantity, show_count
+
+TASKS = {
+    "classification": ("classification", "classification-large"),
+    "mobile": ("mobile",),
+    "dense": ("dense",),
+    "generation": ("generation",),
+    "text": ("sequences",),
+    "audio": ("sequences",),
+}
+RANKED = (
+    "classification",
+    "mobile",
+    "dense",
+)  # tasks for which ImageNet accuracies, or backbones by them, say something
+SMALL, LARGE = 10_000_000, 100_000_000  # images, the bounds of the lecture's first two rows
+SEVERAL = 3  # networks that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The answer with its reasons, the networks, and the command that goes on from here."""
+
+    task: str
+    answer: str
+    reasons: tuple[str, ...]
+    rows: tuple[Row, ...]
+    fitting: tuple[Candidate, ...]  # most accurate first, at most SEVERAL
+    fit_count: int
+    tried: int
+    device: str
+    budget: Budget
+    command: str
+
+    @property
+    def possible(self) -> bool:
+        """Whether something fits, or nothing was asked to."""
+        return self.fit_count > 0 or self.tried == 0
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "task": self.task,
+            "answer": self.answer,
+            "reasons": list(self.reasons),
+            "rows": [row.record() for row in self.rows],
+            "device": self.device,
+            "tried": self.tried,
+            "fit": self.fit_count,
+            "networks": [network(candidate) for candidate in self.fitting],
+            "next": self.command,
+        }
+
+
+def network(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as JSON values."""
+    forecast = candidate.forecast
+    return {
+        "name": candidate.name,
+        "top1": candidate.top1,
+        "recipe": candidate.figure.recipe,
+        "source": candidate.figure.source,
+        "macs": candidate.macs,
+        "size_bytes": candidate.size_bytes,
+        "memory_bytes": candidate.memory_bytes,
+        "precision": candidate.precision,
+        "runtime": candidate.runtime,
+        "forecast_ms": forecast.ms if forecast else None,
+        "forecast_interval_ms": [forecast.low_ms, forecast.high_ms] if forecast else None,
+    }
+
+
+def image_count(text: str) -> int:
+    """50k -> 50000; a bare number counts images too."""
+    plain = text.replace(",", "").replace("_", "")
+    number = int(plain) if plain.isdecimal() else int(quantity(text, COUNTS, "number of images", "50k"))
+    if number < 1:
+        raise NetlatheError("at least one image is needed", code="unit.range", hint="for example --images 50k")
+    return number
+
+
+def rows_of(task: str, images: int | None) -> tuple[Row, ...]:
+    """The rows of the decision table that a task, and for classification a number of images, leads to."""
+    names: tuple[str, ...] = TASKS[task]
+    if task == "classification" and images is not None and not SMALL < images < LARGE:
+        names = names[:1] if images <= SMALL else names[1:]
+    return tuple(row(line) for line in lines("decision") if line.name in names)
+
+
+def advise(
+    task: str,
+    *,
+    images: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int = 1,
+    budget: Budget | None = None,
+) -> Advice:
+    """What to take for a task.
+
+    `images` is the number of training images, `device` a card by name or file; limits that a forecast decides need one.
+    Raises NetlatheError for an unknown task or device, and for a latency limit without a device.
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS, code="advise.task")
+    limits = budget or Budget()
+    if limits.latency is not None and device is None:
+        hint = (
+            "add --device CARD; `netlathe device list` has the cards, `netlathe choose --latency` measures this machine"
+        )
+        raise NetlatheError("a latency needs a device", code="advise.device", hint=hint)
+    found = rows_of(task, images)
+    reasons = [said(row) for row in found] + data_reasons(task, images)
+    place = card_place(device, (), precision, threads) if device else None
+    limits = within_card(limits, place.card) if place else limits
+    fitting: list[Candidate] = []
+    tried: list[Candidate] = []
+    if task in RANKED and (place is not None or limits != Budget()):
+        tried = candidates(place or anywhere())
+        fitting = sorted(
+            (c for c in tried if not broken(limits, c, place)), key=lambda c: (-c.top1, c.latency_ms, c.macs)
+        )
+        reasons += fit_reasons(task, found, fitting, len(tried), limits, device)
+    elif task not in RANKED:
+        reasons.append(zoo_reason(found[0]))
+    answers = [r.line.instead or r.line.cells[1] if r.verdict == "does-not-hold" else r.line.cells[1] for r in found]
+    return Advice(
+        task=task,
+        answer="; or ".join(dict.fromkeys(answers)),
+        reasons=tuple(reasons),
+        rows=found,
+        fitting=tuple(fitting[:SEVERAL]),
+        fit_count=len(fitting),
+        tried=len(tried),
+        device=device or "",
+        budget=limits,
+        command=next_command(task, images, device, limits, fitting, found),
+    )
+
+
+def anywhere() -> Place:
+    """A place for limits that no device decides: MACs, file and memory in fp32."""
+    return card_place("i9-10940x", (), "fp32", 1)
+
+
+def broken(limits: Budget, candidate: Candidate, place: Place | None) -> bool:
+    """Whether a candidate breaks a limit; latency, at the middle of its forecast, only where a device was named."""
+    for limit in LIMITS:
+        bound = limits.limit(limit)
+        if bound is None:
+            continue
+        used = candidate.latency_ms if limit.name == "latency" else limit.used(candidate)
+        if limit.name == "latency" and place is None:
+            continue
+        if used < bound if limit.at_least else used > bound:
+            return True
+    return False
+
+
+def said(row: Row) -> str:
+    """What the lecture's row says, and what the audit finds."""
+    first = row.findings[0]
+    when, tool, why = row.line.cells
+    words = {"holds": "holds", "caveat": "holds with a caveat", "does-not-hold": "does not hold"}
+    rule = f"The lecture says {tool} ({when}), because {why}."
+    return f"{rule} This {words[row.verdict]}: {first.evidence} [{first.claim.id}]"
+
+
+def data_reasons(task: str, images: int | None) -> list[str]:
+    """What the number of images changes."""
+    if task != "classification":
+        return []
+    study = records.latest("study.cnn_over_vit.points")
+    if images is None:
+        bounds = f"up to {show_count(SMALL)}, from {show_count(LARGE)}"
+        return [f"How many images there are decides between the rows: {bounds}."]
+    if SMALL < images < LARGE:
+        return [f"{images:,} images are between the two rows: the lecture says nothing for them."]
+    if images >= LARGE:
+        return [f"{images:,} images are {images / LARGE:.1f} times the bound of the second row."]
+    ours = f"the convolutional network led by {study.value:.0f} points ({study.what}; {study.date})"
+    return [f"{images:,} images are {images / SMALL:.2%} of the first row's bound. In trainings of ours {ours}."]
+
+
+def fit_reasons(
+    task: str, rows: tuple[Row, ...], fitting: list[Candidate], tried: int, limits: Budget, device: str | None
+) -> list[str]:
+    """Which networks keep the limits, and whether the best of them is of the row's families."""
+    where = f"on {device} by forecast" if device else "by count"
+    named = [f"{limit.name} {limit.show(bound)}" for limit in LIMITS if (bound := limits.limit(limit)) is not None]
+    found = [f"{len(fitting)} of {tried} networks fit {where} ({', '.join(named) or 'no limit was given'})."]
+    if not fitting:
+        return [*found, "Nothing fits: a larger limit, or another device."]
+    patterns = [pattern for row in rows for pattern in row.line.networks]
+    own = [c for c in fitting if any(fnmatchcase(c.network.name, pattern) for pattern in patterns)]
+    best = fitting[0]
+    if not own:
+        return [*found, f"None is of the row's families ({', '.join(patterns)}); the most accurate is {best.name}."]
+    first = own[0]
+    behind = best.top1 - first.top1
+    if behind > noise(best.top1):
+        found.append(
+            f"The most accurate is {best.name} ({best.top1:.1f} %); of the row's families it is {first.name}, "
+            f"{behind:.1f} points behind: here the row is not the best advice."
+        )
+    else:
+        found.append(f"The most accurate of the row's families, {first.name} ({first.top1:.1f} %), is as good as any.")
+    if task == "dense":
+        found.append(
+            "The accuracies are those of classification: of a backbone they say something, of a detector little."
+        )
+    return found
+
+
+def zoo_reason(row: Row) -> str:
+    """What the zoo has for a task that ImageNet accuracies say nothing about."""
+    names = [name for pattern in row.line.networks for name in zoo.names(pattern)]
+    costs = [f"{name} {show_count(count(zoo.get(name).graph()).macs)} MACs" for name in names]
+    return f"The zoo has {', '.join(costs)}; their costs are exact, no accuracy is compared for this task."
+
+
+def next_command(
+    task: str,
+    images: int | None,
+    device: str | None,
+    limits: Budget,
+    fitting: list[Candidate],
+    rows: tuple[Row, ...],
+) -> str:
+    """What to run next."""
+    asked: Mapping[str, float | None] = {limit.name: limits.limit(limit) for limit in LIMITS}
+    options = [f"--{limit.name} {limit.ask(b)}" for limit in LIMITS if (b := asked[limit.name]) is not None]
+    small = task == "classification" and images is not None and images <= SMALL
+    if small:
+        on = ["--device", shlex.quote(device)] if device else []
+        return " ".join(["netlathe fit photos/", *on, *(options or ["--latency 15ms"]), "--time 20m -o out/"])
+    if task not in RANKED:
+        names = [name for pattern in rows[0].line.networks for name in zoo.names(pattern)]
+        return f"netlathe cost {' '.join(names)}" if names else "netlathe zoo"
+    if device:
+        return " ".join(["netlathe choose --device", shlex.quote(device), *options])
+    if task == "dense":
+        return f"netlathe cost {fitting[0].network.name if fitting else 'convnext_tiny'} --resolution 512 --by stage"
+    return " ".join(["netlathe choose", *(options or ["--latency 15ms"])])

@@ -1,0 +1,151 @@
+"""Checks of slides 12 to 14: one operator that does two jobs, and the two that replace it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from netlathe.audit import simulate
+from netlathe.audit.claims import Claim
+from netlathe.audit.facts import macs, number, word
+from netlathe.audit.rules import NEAR, SAME, Found, check, grade, off
+from netlathe.audit.separable import ratio
+
+EXACT = 1e-9  # differences below it are rounding in float64
+SINGLE = 1e-5  # and in float32
+
+
+def yes(fact: bool) -> str:
+    """yes or no"""
+    return "yes" if fact else "no"
+
+
+def mixing(claim: Claim, operator: str, clean: bool = True, more: str = "") -> Found:
+    """Compare what the Jacobian of an operator says with what a claim says of space and channels."""
+    found = simulate.mixes(operator)
+    said = {"space": yes(found.space), "channels": yes(found.channels)}
+    fact = all(said[axis] == claim.word(axis) for axis in said if axis in claim.says)
+    return Found(
+        f"space {said['space']}, channels {said['channels']}",
+        grade(fact, clean),
+        f"In the Jacobian of a {operator} convolution with random weights, outputs depend on other positions: "
+        f"{said['space']}; on other channels: {said['channels']}.{more}",
+    )
+
+
+@check("s12-1")
+def standard(claim: Claim) -> Found:
+    return mixing(claim, "dense")
+
+
+@check("s13-1", "s14-2")
+def depthwise(claim: Claim) -> Found:
+    return mixing(claim, "depthwise")
+
+
+@check("s13-2")
+def pointwise(claim: Claim) -> Found:
+    return mixing(claim, "pointwise")
+
+
+@check("s13-3")
+def nine_times(claim: Claim) -> Found:
+    said = claim.number("times")
+    found, wide = float(1 / ratio(3, 64, 256)), float(1 / ratio(3, 64, 4096))
+    net = macs("mobilenetv1_conv") / macs("mobilenetv1")
+    return Found(
+        f"{1 / ratio(3, 64, 256)} = {found:.3f} times",
+        grade(off(found, said) <= NEAR, off(found, said) <= SAME),
+        f"{found:.3f} times at 256 outputs and {wide:.3f} at 4096: 9 is the limit, not the figure. The whole "
+        f"MobileNetV1 is {net:.2f} times cheaper than its twin with full convolutions.",
+    )
+
+
+@check("s13-4")
+def accuracy_kept(claim: Claim) -> Found:
+    lost = number("mobilenet.conv.top1") - number("mobilenet.separable.top1")
+    return Found(
+        f"-{lost:.1f} points",
+        grade(lost <= claim.number("most"), lost <= 0.3),
+        f"MobileNet loses {lost:.1f} points by factoring its convolutions, for "
+        f"{macs('mobilenetv1_conv') / macs('mobilenetv1'):.2f} times fewer MACs; 0.3 is about the noise of a training.",
+    )
+
+
+@check("s13-5")
+def replaces(claim: Claim) -> Found:
+    difference, rank = simulate.separable_as_dense()
+    return Found(
+        f"equal to {difference:.0e}; rank 1 of {rank}",
+        grade(yes(difference < EXACT) == claim.word("replaces"), rank == 1),
+        f"A separable pair is the dense convolution with kernels P[o,i] D[i] (largest difference "
+        f"{difference:.0e}): rank 1 for every input channel. A random 3x3 has rank {rank}, so most dense "
+        "convolutions are no separable pair.",
+    )
+
+
+@check("s14-1")
+def one_by_one(claim: Claim) -> Found:
+    title, cited = word("lecture.L19"), word("lecture.L19.cited")
+    return mixing(claim, "pointwise", title == cited, f" The slide cites L19 for it, whose title is {title}.")
+
+
+@check("s14-3")
+def attention(claim: Claim) -> Found:
+    found, difference = simulate.mixes("attention"), simulate.permuted()
+    return Found(
+        f"by content; positions mixed: {yes(found.space)}",
+        grade(difference < SINGLE, yes(found.space) == claim.word("positions")),
+        f"Permuted tokens give permuted outputs (relative difference {difference:.0e}), so no position is known. But "
+        f"outputs depend on other tokens: {yes(found.space)}, and on other channels: {yes(found.channels)}; it is "
+        "mixing of positions that does not know which they are.",
+    )
+
+
+@check("s14-4")
+def transformer_mlp(claim: Claim) -> Found:
+    found = simulate.mixes("mlp")
+    return Found(
+        f"tokens {yes(found.space)}, channels {yes(found.channels)}",
+        grade(yes(found.space) == claim.word("tokens") and yes(found.channels) == claim.word("channels")),
+        f"In the Jacobian of the MLP of ViT, outputs depend on other tokens: {yes(found.space)}; on other channels: "
+        f"{yes(found.channels)}.",
+    )
+
+
+@check("s14-5")
+def usually_cheaper(claim: Claim) -> Found:
+    grid = {(k, c): ratio(k, 16, c, 2) for k in range(1, 8) for c in (1, 2, 3, 4, 8, 64)}
+    dear = sorted(at for at, cost in grid.items() if cost >= 1)
+    always = all(cost < 1 for (k, c), cost in grid.items() if k >= claim.number("k") and c >= claim.number("width"))
+    usual = Fraction(len(grid) - len(dear), len(grid))
+    return Found(
+        f"cheaper in {len(grid) - len(dear)} of {len(grid)} cases",
+        grade(always and usual > Fraction(1, 2)),
+        f"Depthwise + pointwise is cheaper in {len(grid) - len(dear)} of {len(grid)} cases (k 1 to 7, 1 to 64 "
+        f"outputs); where it is not, k is 1 or there is one output: {all(k == 1 or c == 1 for k, c in dear)}.",
+    )
+
+
+@check("s14-7")
+def seen_before(claim: Claim) -> Found:
+    now = number("lecture.number")
+    later = [n for n in (claim.number("first"), claim.number("second")) if n > now]
+    decoupled = not simulate.mixes("pointwise").space and not simulate.mixes("mlp").space
+    return Found(
+        f"{len(later)} of 2 come later",
+        grade(decoupled, not later),
+        f"1x1 convolution and the MLP do mix channels alone; of the lectures cited for them {len(later)} come "
+        f"after this one, L{now:g}.",
+    )
+
+
+@check("s14-8")
+def forced(claim: Claim) -> Found:
+    kernel = int(claim.number("kernel"))
+    found, without = simulate.free_numbers(8, 3), simulate.free_numbers(8, 3, shifts=False)
+    return Found(
+        f"{found} numbers are free",
+        grade(found == kernel),
+        f"Linear maps on 8 positions in a ring have 64 free numbers; those that look 3 wide {without}; those that also "
+        f"commute with shifts {found}: the weights of a convolution, so the assumptions leave nothing else.",
+    )

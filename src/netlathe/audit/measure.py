@@ -1,0 +1,197 @@
+"""What `netlathe audit --run` does: measurements and small experiments, whose results are kept as records.
+
+Measuring and judging are apart: a check reads records, so a finding can be shown again without measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from netlathe import zoo
+from netlathe.arch.build import batch_norm, concat, conv, head, relu, seq, stage
+from netlathe.arch.combinators import Identity
+from netlathe.arch.layers import Conv
+from netlathe.arch.network import Network
+from netlathe.arch.node import Node
+from netlathe.arch.pools import Pool
+from netlathe.audit.records import Record, today
+from netlathe.bench.machine import this_machine
+from netlathe.bench.measure import measure
+from netlathe.cost.totals import totals
+from netlathe.errors import NetlatheError
+from netlathe.units import show_ms
+
+NETWORKS = ("vgg16", "resnet50", "mobilenetv1", "efficientnet_b0")
+OPERATORS: dict[str, Node] = {
+    "dense": Conv(256, 3),
+    "pointwise": Conv(256),
+    "depthwise": Conv(None, 3, group_width=1),
+}
+PLACE = (256, 28, 28)
+DEPTHS, GROWTH, WIDTH = (8, 8, 8), 12, 24
+SEEDS, IMAGES = 5, 32
+Progress = Callable[[int, int, str], None]
+
+
+class How(NamedTuple):
+    """The conditions of a run."""
+
+    seconds: float  # a network
+    threads: int
+    progress: Progress | None
+
+
+Runner = Callable[[How], list[Record]]
+
+
+class Run(NamedTuple):
+    """A measurement or an experiment, and the claims that it bears on."""
+
+    kind: str
+    claims: tuple[str, ...]
+    run: Runner
+
+
+RUNS: list[Run] = []
+
+
+def runs(kind: str, *claims: str) -> Callable[[Runner], Runner]:
+    """Register a function that measures for these claims."""
+
+    def register(function: Runner) -> Runner:
+        RUNS.append(Run(kind, claims, function))
+        return function
+
+    return register
+
+
+def device(threads: int) -> str:
+    """This machine as a record names it."""
+    machine = this_machine()
+    return f"{machine.cpu} ({machine.id}), {machine.cores} cores, {threads} thread{'s' * (threads > 1)}"
+
+
+def measured(networks: Sequence[Network], how: How) -> dict[str, tuple[float, str]]:
+    """Milliseconds by network, in turns, and what to say of a busy machine. Raises NetlatheError where one failed."""
+    found = {}
+    for m in measure(networks, threads=how.threads, seconds=how.seconds, progress=how.progress):
+        if m.failure:
+            raise NetlatheError(f"{m.network} could not be measured: {m.failure}", code="audit.run")
+        busy = f"; a busy machine, others used {m.foreign_load:.2f} cores" if m.contended else ""
+        found[m.network] = m.median_ms, f"{show_ms(m.low_ms)} to {show_ms(m.high_ms)} in {m.runs} runs{busy}"
+    return found
+
+
+@runs("measurement", "s17-5", "s17-8", "s28-3")
+def rankings(how: How) -> list[Record]:
+    """The networks of slide 17 and EfficientNet-B0 on this processor, in turns."""
+    found = measured([zoo.get(name) for name in NETWORKS], how)
+    return [
+        Record(
+            f"cpu.{name}.ms",
+            round(ms, 4),
+            "ms",
+            f"{name} at batch 1, onnxruntime fp32, median: {said}",
+            ("s17-5", "s17-8", "s28-3"),
+            device(how.threads),
+            today(),
+            f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}",
+        )
+        for name, (ms, said) in found.items()
+    ]
+
+
+@runs("measurement", "s17-3")
+def operators(how: How) -> list[Record]:
+    """What a dense, a pointwise and a depthwise convolution attain on this processor."""
+    networks = [Network(name, expression, PLACE) for name, expression in OPERATORS.items()]
+    found = measured(networks, how)
+    records = []
+    for network in networks:
+        ms, said = found[network.name]
+        rate = 2 * totals(network.body, network.input).macs / ms / 1e6
+        what = f"a {network.name} convolution on {'x'.join(map(str, PLACE))}, onnxruntime fp32: {said}"
+        command = f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}"
+        name = f"cpu.{network.name}.gflops"
+        records.append(Record(name, round(rate, 2), "GFLOP/s", what, ("s17-3",), device(how.threads), today(), command))
+    return records
+
+
+def layers(dense: bool) -> Node:
+    """A small DenseNet for images of 32 px, or its twin without links: every layer reads only the one before it."""
+
+    def new(width: int) -> Node:
+        return seq(
+            norm1=batch_norm, act1=relu, squeeze=Conv(4 * GROWTH), norm2=batch_norm, act2=relu, process=Conv(width, 3)
+        )
+
+    parts: dict[str, Node] = {}
+    width = WIDTH
+    for i, depth in enumerate(DEPTHS, 1):
+        block = concat(old=Identity(), new=new(GROWTH)) if dense else new(width + GROWTH * depth)
+        parts[f"stage{i}"] = stage(block, depth)
+        width = (width + GROWTH * depth) // 2
+        if i < len(DEPTHS):
+            parts[f"transition{i}"] = seq(norm=batch_norm, act=relu, squeeze=Conv(width), pool=Pool("avg", 2))
+    return seq(stem=conv(WIDTH, 3), **parts, norm=batch_norm, act=relu, head=head(10))
+
+
+def gradient_ratio(network: Network, seed: int) -> float:
+    """Root mean square gradient a weight of the first layer's 3x3 over the last layer's, on random images."""
+    import torch
+
+    from netlathe.lower.torch import to_torch
+
+    random = torch.Generator().manual_seed(seed)
+    module = to_torch(network, init="he", seed=seed)
+    images = torch.randn(IMAGES, *network.input, generator=random)
+    labels = torch.randint(10, (IMAGES,), generator=random)
+    torch.nn.functional.cross_entropy(module(images), labels).backward()
+    sizes: list[Any] = [
+        weight.grad.square().mean().sqrt().item()
+        for name, weight in module.named_parameters()
+        if name.startswith("stage") and name.endswith("process.weight")
+    ]
+    return float(sizes[0] / sizes[-1])
+
+
+@runs("experiment", "s9-3")
+def gradients(how: How) -> list[Record]:
+    """How much of the loss's gradient reaches the first layers, with dense links and without."""
+    from statistics import median
+
+    from netlathe.lower.checkpoint import needed
+
+    torch = needed("torch", "train")
+    before = torch.get_num_threads()
+    torch.set_num_threads(how.threads)
+    records = []
+    for i, name in enumerate(("dense", "plain")):
+        network = Network(name, layers(name == "dense"), (3, 32, 32))
+        ratios = []
+        for seed in range(SEEDS):
+            if how.progress is not None:
+                how.progress(SEEDS * i + seed, 2 * SEEDS, name)
+            ratios.append(gradient_ratio(network, seed))
+        what = (
+            f"gradient a weight of the first layer over the last, {name} network of {sum(DEPTHS)} layers at its start"
+        )
+        spread = f"median of {SEEDS} seeds, {min(ratios):.2f} to {max(ratios):.2f}"
+        command = "netlathe audit --run experiment"
+        where = device(how.threads)
+        found = round(median(ratios), 4)
+        records.append(Record(f"gradient.{name}", found, "", f"{what}; {spread}", ("s9-3",), where, today(), command))
+    torch.set_num_threads(before)
+    return records
+
+
+def run(kind: str, claims: Iterable[str], how: How) -> list[Record]:
+    """Run everything of a kind that bears on these claims. Raises NetlatheError where nothing does."""
+    asked = set(claims)
+    chosen = [r for r in RUNS if r.kind == kind and asked & set(r.claims)]
+    if not chosen:
+        known = sorted({claim for r in RUNS if r.kind == kind for claim in r.claims})
+        hint = f"a {kind} bears on {', '.join(known)}" if known else "measurement or experiment"
+        raise NetlatheError(f"no {kind} bears on the claims that were asked for", code="audit.run", hint=hint)
+    return [record for r in chosen for record in r.run(how)]

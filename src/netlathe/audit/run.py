@@ -1,0 +1,90 @@
+"""findings(): the claims checked, each with its value, verdict, evidence and sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
+
+from netlathe.audit import records
+from netlathe.audit.claims import VERDICTS, Claim, Verdict, select
+from netlathe.audit.facts import Figure, reading
+from netlathe.audit.records import Record
+from netlathe.audit.rules import CHECKS, Found
+
+# One file a part of the lecture, in its order. They are imported where the first claim is checked.
+SECTIONS = (
+    *("opening", "deeper", "dense", "factoring", "mobile", "hardware"),
+    *("scaling", "searching", "convergence", "eras", "summary"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A checked claim: what was found, the figures that it rests on, and the measurements that bear on it."""
+
+    claim: Claim
+    value: str
+    verdict: Verdict
+    evidence: str
+    figures: tuple[Figure, ...] = ()
+    records: tuple[Record, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the check confirms the recorded verdict."""
+        return self.verdict == self.claim.verdict
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        claim = asdict(self.claim) | {"says": dict(self.claim.says), "recorded": self.claim.verdict}
+        ours = {"value": self.value, "verdict": self.verdict, "agrees": self.agrees, "evidence": self.evidence}
+        return {
+            **claim,
+            **ours,
+            "figures": [asdict(figure) for figure in self.figures],
+            "records": [asdict(record) for record in self.records],
+        }
+
+
+def check(claim: Claim) -> Finding:
+    """Check one claim now. Raises NetlatheError where a figure or a record that it needs is not there."""
+    for section in SECTIONS:
+        import_module(f"netlathe.audit.{section}")
+    measured = tuple(records.of(claim.id))
+    if claim.id not in CHECKS:
+        found = Found("-", "not-testable", f"Nothing to compute: it would need {claim.needs}.")
+        return Finding(claim, *found, records=measured)
+    with reading() as figures:
+        found = CHECKS[claim.id](claim)
+    return Finding(claim, *found, figures=tuple(figures), records=measured)
+
+
+def findings(
+    ids: Iterable[str] = (),
+    *,
+    slides: Iterable[int] = (),
+    kinds: Iterable[str] = (),
+    verdicts: Iterable[str] = (),
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Finding]:
+    """The claims of these ids, slides and kinds (all without), checked, and of them those with these verdicts.
+
+    Raises NetlatheError for an id, slide or kind that does not exist.
+    """
+    chosen = select(tuple(ids), slides=tuple(slides), kinds=tuple(kinds))
+    done = []
+    for i, claim in enumerate(chosen, 1):
+        if progress is not None:
+            progress(i - 1, len(chosen), claim.id)
+        done.append(check(claim))
+    wanted = tuple(verdicts) or VERDICTS
+    return [finding for finding in done if finding.verdict in wanted]
+
+
+def totals(found: Iterable[Finding]) -> dict[str, int]:
+    """How many findings have which verdict."""
+    counts = Counter(finding.verdict for finding in found)
+    return {verdict: counts[verdict] for verdict in VERDICTS}

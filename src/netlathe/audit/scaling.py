@@ -1,0 +1,222 @@
+"""Checks of slides 19 to 21: depth, width and resolution, and what the recipe did."""
+
+from __future__ import annotations
+
+from netlathe import zoo
+from netlathe.audit.claims import Claim
+from netlathe.audit.facts import convolutions, family, macs, number, ops, params, percent, top1, word
+from netlathe.audit.rules import Found, check, compared, grade, near, off, points, same
+from netlathe.reshape.compound import ALPHA, BETA, GAMMA, Released, compound, released
+from netlathe.zoo.registry import table as variants_of_zoo
+
+EFFICIENTNETS = tuple(f"efficientnet_b{i}" for i in range(8))
+
+
+@check("s19-1")
+def exemplars(claim: Claim) -> Found:
+    def shape(name: str, resolution: int | None = None) -> tuple[int, int, int]:
+        found = [op for op in convolutions(ops(name, resolution)) if "shortcut" not in op.path]
+        inner = max(
+            op.out_shape[0]
+            for op in found
+            if (op.form == "dense" and op.weights["weight"][2] == 3) or op.form == "depthwise"
+        )
+        return len(found), inner, found[0].in_shapes[0][1]
+
+    pairs = {
+        "depth": (shape("vgg11"), shape("vgg19")),
+        "width": (shape("resnet50"), shape("wide_resnet50_2")),
+        "resolution": (shape("convnext_base", 224), shape("convnext_base", 384)),
+    }
+    turned = {
+        axis: [knob for knob, a, b in zip(pairs, before, after, strict=True) if b > a]
+        for axis, (before, after) in pairs.items()
+    }
+    right = [axis for axis, knobs in turned.items() if knobs == [axis]]
+    times = macs("convnext_base", 384) / macs("convnext_base", 224)
+    return Found(
+        f"{len(right)} of 3 turn one knob",
+        grade(len(right) == claim.number("knobs")),
+        f"Counted: VGG-11 to -19 changes {', '.join(turned['depth'])}, ResNet-50 to Wide ResNet-50-2 "
+        f"{', '.join(turned['width'])}, ConvNeXt-B from 224 to 384 px {', '.join(turned['resolution'])} (for "
+        f"{number('convnext_base_384.top1') - number('convnext_base.top1'):.1f} points and {times:.1f} times "
+        "the MACs).",
+    )
+
+
+@check("s19-2")
+def one_knob(claim: Claim) -> Found:
+    usual, mixed = number("usual.knobs"), family("mixed.")
+    return Found(
+        f"{len(mixed)} exceptions",
+        grade(usual == claim.number("knobs"), not mixed),
+        f"EfficientNet describes its past as turning {usual:g} knob, and names itself {len(mixed)} that turned more: "
+        f"{', '.join(mixed)}.",
+    )
+
+
+@check("s19-3")
+def diminishing(claim: Claim) -> Found:
+    alone = {axis: number(f"b0.{axis}") for axis in ("depth4", "width2", "resolution2")}
+    both = number("b0.compound")
+    best_way = "compound" if both > max(alone.values()) else max(alone, key=lambda axis: alone[axis])
+    return Found(
+        f"{min(alone.values())} to {max(alone.values())} %, together {both} %",
+        grade(best_way == claim.word("best")),
+        "B0 at about 1.8 G MACs: "
+        + ", ".join(f"{axis} {value} %" for axis, value in alone.items())
+        + f"; all three together {both} %.",
+    )
+
+
+@check("s19-4")
+def doubling_depth(claim: Claim) -> Found:
+    gains = {name: float(f.value) for name, f in family("deeper.").items()}
+    said = claim.number("points")
+    like = [name for name, gain in gains.items() if near(gain, said)]
+    return Found(
+        f"{min(gains.values())} to {max(gains.values())} points",
+        grade(bool(like), len(like) == len(gains)),
+        f"About {said:g} points in {', '.join(like) or 'none'}; elsewhere "
+        + ", ".join(f"{gain} ({name})" for name, gain in gains.items() if name not in like)
+        + ".",
+    )
+
+
+def table() -> list[Released]:
+    """B1 to B7 beside the formula."""
+    variants = variants_of_zoo()
+    rows = {n: (variants[n].free["width"], variants[n].free["depth"], variants[n].input[-1]) for n in EFFICIENTNETS[1:]}
+    return released(zoo.get("efficientnet_b0"), rows)
+
+
+@check("s20-1")
+def together(claim: Claim) -> Found:
+    last = table()[-1]
+    axes = sum(factor > 1 for factor in last.table)
+    spread = {row.name.removeprefix("efficientnet_").upper(): row.implied for row in table()}
+    fixed = [name for name, phi in spread.items() if min(phi) > 0 and max(phi) / min(phi) <= 1.1]
+    shown = "; ".join(f"{name} {', '.join(f'{phi:.2f}' for phi in spread[name])}" for name in ("B1", "B4", "B7"))
+    return Found(
+        f"{axes} axes; {len(fixed)} of {len(spread)} in fixed ratios",
+        grade(axes == claim.number("axes"), len(fixed) == len(spread)),
+        f"The released B7 scales {axes} axes, but not by one phi: depth, width and resolution imply {shown}; within "
+        f"10 % of each other in {len(fixed)} of {len(spread)}.",
+    )
+
+
+@check("s20-2")
+def about_two(claim: Claim) -> Found:
+    found = compound(1).macs
+    return Found(
+        f"{found:.5f}",
+        compared(found, claim.number("product")),
+        f"{ALPHA} x {BETA}^2 x {GAMMA}^2 = {found:.5f}, {percent(off(found, claim.number('product')))} off.",
+    )
+
+
+@check("s20-3")
+def doubles(claim: Claim) -> Found:
+    start = macs(EFFICIENTNETS[0])
+    ratios = [macs(name) / start for name in EFFICIENTNETS[1:]]
+    step = ratios[-1] ** (1 / 7)
+    return Found(
+        f"{ratios[-1]:.1f} times for B7",
+        grade(near(step, claim.number("step")), same(ratios[-1], claim.number("step") ** 7)),
+        f"MACs over B0: {', '.join(f'{ratio:.2f}' for ratio in ratios)} for B1 to B7; {step:.3f} times a step, "
+        f"so B7 is {ratios[-1]:.1f} and not {claim.number('step') ** 7:.0f}; 1.92^7 is {compound(7).macs:.1f}.",
+    )
+
+
+@check("s20-4")
+def figure_3(claim: Claim) -> Found:
+    axes, joint = number("figure3.axes"), word("figure3.together")
+    return Found(
+        f"{axes:g} axes, together: {joint}",
+        grade(axes == claim.number("axes"), joint == "yes"),
+        f"The figure scales {axes:g} axes; together: {joint}. It is the study of single axes that leads to the rule.",
+    )
+
+
+@check("s20-5")
+def b7_top1(claim: Claim) -> Found:
+    found = top1("efficientnet_b7", "original")
+    return Found(f"{found} %", points(found, claim.number("top1")), f"The paper prints {found} % top-1 for B7.")
+
+
+@check("s20-6")
+def b7_params(claim: Claim) -> Found:
+    ours, theirs = params("efficientnet_b7"), number("gpipe.params")
+    return Found(
+        f"{1e6 * theirs / ours:.2f} times",
+        compared(1e6 * theirs / ours, claim.number("times")),
+        f"GPipe has {theirs:g} M parameters, B7 {ours:,}: {1e6 * theirs / ours:.2f} times.",
+    )
+
+
+@check("s21-1")
+def regnet_says(claim: Claim) -> Found:
+    said, elsewhere = word("regnet.overfit"), word("resnet_rs.overfit")
+    small, large = (top1("efficientnet_b0", "pycls"), top1("regnety_400mf", "pycls")), number("regnet.b5.error")
+    return Found(
+        f"RegNet says so: {said}",
+        grade(said == claim.word("says")),
+        f"RegNet says so: {said}. Under its 100 epochs EfficientNet-B0 ({small[0]} %) is ahead of RegNetY-400MF "
+        f"({small[1]} %), and B5 has {large} % error. ResNet-RS makes the criticism: {elsewhere}.",
+    )
+
+
+@check("s21-2")
+def rsb(claim: Claim) -> Found:
+    found = top1("resnet50", "RSB A1", 224)
+    return Found(
+        f"{found} %",
+        points(found, claim.number("top1")),
+        f"The released weights of recipe A1 (600 epochs) re-evaluate to {found} %.",
+    )
+
+
+@check("s21-3")
+def beats_b4(claim: Claim) -> Found:
+    ours, theirs = top1("resnet50", "RSB A1", 224), top1("efficientnet_b4", "original")
+    equal = top1("resnet50", "pycls"), top1("efficientnet_b4", "pycls")
+    beaten = [n for n in EFFICIENTNETS if ours > top1(n, "original")]
+    return Found(
+        f"{ours} against {theirs} %",
+        grade(("resnet50" if ours > theirs else "efficientnet_b4") == claim.word("better")),
+        f"{ours} % is below B4's {theirs} %; it beats {(beaten or ['none'])[-1]}. Under one recipe of 100 "
+        f"epochs ResNet-50 has {equal[0]} % and B4 {equal[1]} %.",
+    )
+
+
+def recipe_shares() -> dict[str, float]:
+    """The part of a published gain that goes away, or stays without, the architecture: 1 - equal gap / "
+    "published gap."""
+    from netlathe.reshape.roadmap import FIGURES
+
+    plain, basic = top1("resnet50", "torchvision IMAGENET1K_V1"), number("regnet.resnet50.error")
+    found = {}
+    for size in ("b4", "b5"):
+        equal = basic - number(f"regnet.{size}.error")
+        found[f"ResNet-50 to EfficientNet-{size.upper()}"] = 1 - equal / (
+            top1(f"efficientnet_{size}", "original") - plain
+        )
+    found["ResNet-200 to ResNet-RS"] = number("recipe.resnet_rs.recipe") / number("recipe.resnet_rs.gap")
+    found["ResNet-50 to ResNeXt-50"] = 1 - number("resnext.gain.regnet") / number("resnext.gain.paper")
+    for name, steps in FIGURES.items():
+        whole = steps["separate downsampling"].top1 - steps["start"].top1
+        found[f"{name} to ConvNeXt"] = (steps["recipe"].top1 - steps["start"].top1) / whole
+    return found
+
+
+@check("s21-4", "s29-3")
+def recipe_gains(claim: Claim) -> Found:
+    shares, said = recipe_shares(), claim.number("share")
+    above = [name for name, share in shares.items() if share > said]
+    return Found(
+        f"{percent(min(shares.values()))} to {percent(max(shares.values()))}",
+        grade(bool(above), len(above) == len(shares)),
+        "The recipe's part of published gains: "
+        + ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
+        + f". Above {percent(said)}: {len(above)} of {len(shares)}.",
+    )

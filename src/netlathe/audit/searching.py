@@ -1,0 +1,151 @@
+"""Checks of slides 22 and 23: architecture search and what it found."""
+
+from __future__ import annotations
+
+from math import hypot
+
+from netlathe.audit.claims import Claim
+from netlathe.audit.facts import family, number, word
+from netlathe.audit.rules import Found, check, compared, grade, near
+
+
+@check("s22-1")
+def outer_loop(claim: Claim) -> Found:
+    known, said = word("nas.methods").split(), claim.word("methods").split()
+    more = [method for method in known if method not in said]
+    return Found(
+        f"{len(said)} of {len(known)}",
+        grade(all(method in known for method in said)),
+        f"All of {', '.join(said)} are in use; so are {', '.join(more)}: the list is right and not complete.",
+    )
+
+
+@check("s22-2")
+def controller(claim: Claim) -> Found:
+    found = word("nasnet.method")
+    return Found(
+        found,
+        grade(found == claim.word("method")),
+        f"NASNet searches by {found}: a recurrent controller samples cells and is trained with PPO.",
+    )
+
+
+@check("s22-3")
+def gpu_days(claim: Claim) -> Found:
+    gpus, days, said = number("nasnet.gpus"), number("nasnet.days"), claim.number("gpus") * claim.number("days")
+    before = number("nas2017.gpu_days")
+    return Found(
+        f"{gpus:g} GPUs x {days:g} days = {gpus * days:,.0f} GPU-days",
+        compared(gpus * days, said),
+        f"NASNet took {gpus:g} GPUs for {days:g} days, {gpus * days:,.0f} GPU-days; {said:,.0f} is "
+        f"{said / (gpus * days):.1f} times that, and the figure of the search before it (Zoph and Le, "
+        f"{number('nas2017.gpus'):g} GPUs, {before:,.0f}).",
+    )
+
+
+@check("s22-4")
+def half_a_percent(claim: Claim) -> Found:
+    gains = {name: float(f.value) for name, f in family("nasnet.gain.").items()}
+    like = [name for name, gain in gains.items() if near(gain, claim.number("points"))]
+    return Found(
+        ", ".join(f"{gain:+g}" for gain in gains.values()) + " points",
+        grade(bool(like), like == list(gains)),
+        "NASNet over the best design by hand: "
+        + ", ".join(f"{gain:+g} ({name})" for name, gain in gains.items())
+        + f"; about {claim.number('points'):g}: {', '.join(like) or 'none'}.",
+    )
+
+
+@check("s22-5")
+def relaxation(claim: Claim) -> Found:
+    found = word("darts.relaxation")
+    return Found(
+        found,
+        grade(found == claim.word("relaxation")),
+        f"The choice of an operation becomes a {found} over all candidates, which gradients reach.",
+    )
+
+
+@check("s22-6")
+def jointly(claim: Claim) -> Found:
+    scheme, other, both = word("darts.scheme"), number("darts.alternating.error"), number("darts.simultaneous.error")
+    learned = {"joint": word("darts.relaxation") == "softmax", "alternating": True}  # gradients reach both
+    return Found(
+        f"{scheme}: {other} % error, at once {both} %",
+        grade(learned.get(claim.word("scheme"), False), scheme == claim.word("scheme")),
+        f"Both are trained by gradients, but {scheme}, on two halves of the data: {other} % error. At once on one set, "
+        f"as the paper shows, it fails with {both} %.",
+    )
+
+
+@check("s22-7")
+def one_gpu_one_day(claim: Claim) -> Found:
+    run, runs = number("darts.run.gpu_days"), number("darts.runs")
+    whole = run * runs + number("darts.select.gpu_days") + number("darts.evaluate.gpu_days")
+    said = claim.number("gpus") * claim.number("days")
+    return Found(
+        f"{run:g} GPU-day a search, {whole:g} in all",
+        grade(near(run, said), near(whole, said)),
+        f"One search takes {run:g} GPU-day; the printed result is the best of {runs:g}, and with picking and training "
+        f"{whole:g} GPU-days.",
+    )
+
+
+@check("s22-8")
+def years(claim: Claim) -> Found:
+    found = {name: number(f"year.{name}") for name in ("nasnet", "darts")}
+    return Found(
+        ", ".join(f"{year:g}" for year in found.values()),
+        grade(all(year == claim.number(name) for name, year in found.items())),
+        f"NASNet appeared at CVPR {found['nasnet']:g}, DARTS at ICLR {found['darts']:g}.",
+    )
+
+
+@check("s22-9")
+def revolution(claim: Claim) -> Found:
+    darts = number("darts.run.gpu_days") * number("darts.runs")
+    less = number("nasnet.gpus") * number("nasnet.days") / darts
+    first, earlier = number("nas2017.gpu_days") / darts, number("enas.gpu_days")
+    return Found(
+        f"{less:,.0f} times less search",
+        grade(less >= claim.number("least"), earlier > darts),
+        f"DARTS needs {less:,.0f} times less than NASNet and {first:,.0f} times less than the first search; but "
+        f"ENAS had needed {earlier:g} GPU-days a year before, against {darts:g}.",
+    )
+
+
+@check("s23-1")
+def rarely_transfer(claim: Claim) -> Found:
+    known = {name: str(f.value) for name, f in family("transfer.").items()}
+    good = [name for name, worked in known.items() if worked == "yes"]
+    share = len(good) / len(known)
+    return Found(
+        f"{len(good)} of {len(known)} transfers work",
+        grade(share <= claim.number("most")),
+        f"Transfers that work: {', '.join(good)}; that do not: "
+        f"{', '.join(name for name in known if name not in good)}. Rarely is at most {claim.number('most'):g} of them.",
+    )
+
+
+@check("s23-2")
+def random_search(claim: Claim) -> Found:
+    gap = number("random.error") - number("darts.error")
+    noise = hypot(number("random.spread"), number("darts.spread"))
+    better = "random" if gap < -2 * noise else "search" if gap > 2 * noise else "neither"
+    return Found(
+        f"{number('random.error')} against {number('darts.error')} % error",
+        grade(better == claim.word("better")),
+        f"Random search is {gap:+.2f} points from DARTS on CIFAR-10; the deviation of the difference is "
+        f"{noise:.2f}, so {better} is better.",
+    )
+
+
+@check("s23-3")
+def priors(claim: Claim) -> Found:
+    protocol, space, divided = number("yang.protocol"), number("yang.architecture"), word("yang.decomposed")
+    return Found(
+        f"protocol {protocol:+g}, architecture below {space:g} points",
+        grade(protocol > space * claim.number("times"), divided == "yes"),
+        f"The training protocol gives the same networks {protocol:g} points, architectures of the space differ by less "
+        f"than {space:g}. A division of the gains into space and search exists: {divided}, so most is not shown.",
+    )

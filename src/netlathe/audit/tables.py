@@ -1,0 +1,111 @@
+"""The lecture's tables with evidence for every row: the quiz, what each era bought, when not to take a CNN.
+
+tables.csv has the rows as the lecture says them and the claims that they rest on; the first claim is the row itself,
+and its verdict is the row's.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from netlathe import zoo
+from netlathe.audit.claims import FOLDER, Verdict
+from netlathe.audit.facts import macs, params
+from netlathe.audit.run import Finding, findings
+from netlathe.errors import unknown
+from netlathe.zoo.published import best
+
+HEADS = {
+    "quiz": ("question", "the lecture's answer"),
+    "era": ("year", "bottleneck solved", "cost"),
+    "decision": ("when", "right tool", "why"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row as the lecture has it: its name, its cells, the claims behind it, the networks of the zoo that it means."""
+
+    table: str
+    name: str
+    cells: tuple[str, ...]
+    claims: tuple[str, ...]
+    networks: tuple[str, ...]  # names or patterns
+    instead: str  # the tool where the row does not hold
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row with its evidence."""
+
+    line: Line
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the claim that the row itself makes."""
+        return self.findings[0].verdict
+
+    @property
+    def counted(self) -> str:
+        """Params, MACs and the best published top-1 of the row's network; empty where it names a family or none."""
+        name = self.line.networks[0] if len(self.line.networks) == 1 else ""
+        if name not in zoo.names():
+            return ""
+        figure = best(name)
+        top = f", best top-1 {figure.top1} % ({figure.recipe})" if figure else ""
+        return f"{name}: {params(name):,} params, {macs(name):,} MACs{top}"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        cells = dict(zip(HEADS[self.line.table], self.line.cells, strict=True))
+        found = [finding.record() for finding in self.findings]
+        return {"name": self.line.name, **cells, "verdict": self.verdict, "counted": self.counted, "findings": found}
+
+
+@cache
+def lines(table: str) -> tuple[Line, ...]:
+    """The rows of a table as the lecture has them. Raises NetlatheError for an unknown table."""
+    if table not in HEADS:
+        raise unknown("table", table, HEADS, code="audit.table")
+    with (FOLDER / "tables.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Line(
+                table=row["table"],
+                name=row["name"],
+                cells=tuple(cell.strip() for cell in row["cells"].split("|")),
+                claims=tuple(row["claims"].split()),
+                networks=tuple(row["networks"].split()),
+                instead=row["instead"],
+            )
+            for row in csv.DictReader(file)
+            if row["table"] == table
+        )
+
+
+def row(line: Line) -> Row:
+    """A row with its claims checked now."""
+    return Row(line, tuple(findings(line.claims)))
+
+
+def rows(table: str) -> list[Row]:
+    """A table with all its claims checked now. Raises NetlatheError for an unknown table."""
+    return [row(line) for line in lines(table)]
+
+
+def quiz() -> list[Row]:
+    """Slide 10."""
+    return rows("quiz")
+
+
+def era() -> list[Row]:
+    """Slide 27, nine rows."""
+    return rows("era")
+
+
+def decision() -> list[Row]:
+    """Slide 28, six rows."""
+    return rows("decision")

@@ -1,0 +1,86 @@
+"""netlathe advise: what to take for a task, with reasons."""
+
+from __future__ import annotations
+
+import click
+
+from netlathe.audit.advise import TASKS, Advice, advise, image_count
+from netlathe.choose.budget import Budget
+from netlathe.cli.audit import field
+from netlathe.cli.common import emit, json_option, print_table
+from netlathe.errors import Exit
+from netlathe.units import byte_count, mac_count, milliseconds, show_bytes, show_count, show_ms
+
+
+@click.command()
+@click.option("--task", required=True, type=click.Choice(list(TASKS)), help="What the network is for.")
+@click.option("--images", metavar="COUNT", help="Training images, such as 50k or 2M.")
+@click.option("--device", metavar="CARD", help="Where it runs: a card by name or file (netlathe device list).")
+@click.option("--latency", metavar="TIME", help="By forecast on the device, such as 10ms.")
+@click.option("--memory", metavar="SIZE", help="Weights and peak activations, such as 64MB.")
+@click.option("--size", metavar="SIZE", help="Of the file, such as 20MB.")
+@click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 600M.")
+@click.option("--precision", metavar="NAME", help="On the device, such as fp16.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@json_option
+def command(
+    task: str,
+    images: str | None,
+    device: str | None,
+    latency: str | None,
+    memory: str | None,
+    size: str | None,
+    macs: str | None,
+    precision: str | None,
+    threads: int,
+    as_json: bool,
+) -> int:
+    """The lecture's decision table as an answer: what to take, whether the evidence agrees, and what fits the device.
+
+    \b
+      netlathe advise --task classification --images 50k
+      netlathe advise --task mobile --device phone-a76-core --latency 60ms
+      netlathe advise --task audio
+
+    Exit code 3: no network keeps the limits.
+    """
+    budget = Budget(
+        latency=milliseconds(latency) if latency else None,
+        memory=byte_count(memory) if memory else None,
+        size=byte_count(size) if size else None,
+        macs=mac_count(macs) if macs else None,
+    )
+    count = image_count(images) if images else None
+    found = advise(task, images=count, device=device, precision=precision, threads=threads, budget=budget)
+    if as_json:
+        emit("advise", found.record())
+    else:
+        show(found)
+    return Exit.DONE if found.possible else Exit.INFEASIBLE
+
+
+def show(found: Advice) -> None:
+    """The answer, the reasons, the networks, the next command."""
+    click.echo(f"{found.task}: {found.answer}\n")
+    for i, reason in enumerate(found.reasons, 1):
+        click.echo("\n".join(field(f"{i}.", reason)))
+    if found.fitting:
+        rows = [
+            (
+                *(candidate.name, f"{candidate.top1:.1f}"),
+                *(show_ms(candidate.latency_ms) if found.device else "-", show_bytes(candidate.memory_bytes)),
+                *(show_bytes(candidate.size_bytes), show_count(candidate.macs), candidate.figure.recipe),
+            )
+            for candidate in found.fitting
+        ]
+        heads = (
+            "the most accurate that fit",
+            "top-1 %",
+            "forecast",
+            "memory",
+            "size",
+            "MACs",
+            "recipe of the accuracy",
+        )
+        print_table("", heads, rows)
+    click.echo(f"{'' if found.fitting else chr(10)}  next: {found.command}")

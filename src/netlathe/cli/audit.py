@@ -1,0 +1,159 @@
+"""netlathe audit: the lecture's claims, each an executable check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from netlathe.audit.claims import KINDS, VERDICTS, select
+from netlathe.audit.run import Finding, findings, totals
+from netlathe.cli.common import emit, json_option, print_table, progress_bar
+from netlathe.errors import Exit
+
+WORDS = {"holds": "holds", "caveat": "caveat", "does-not-hold": "does not hold", "not-testable": "not testable"}
+WRAP = 104  # columns of the detail view
+
+
+@click.command()
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Only this claim, in full, such as s10-2; repeatable.")
+@click.option("--slide", "slides", type=int, multiple=True, metavar="N", help="Only this slide; repeatable.")
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only this kind; repeatable.")
+@click.option("--verdict", "verdicts", type=click.Choice(VERDICTS), multiple=True, help="Only these; repeatable.")
+@click.option("--table", type=click.Choice(["quiz", "era", "decision"]), help="A table of the lecture with evidence.")
+@click.option("--run", "what", type=click.Choice(["measurement", "experiment"]), help="Measure first, here and now.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="A network.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of what is measured.")
+@json_option
+def command(
+    ids: tuple[str, ...],
+    slides: tuple[int, ...],
+    kinds: tuple[str, ...],
+    verdicts: tuple[str, ...],
+    table: str | None,
+    what: str | None,
+    seconds: float,
+    threads: int,
+    as_json: bool,
+) -> int:
+    """Check the claims of the lecture now, by counting, simulating, published figures and recorded measurements.
+
+    \b
+      netlathe audit --slide 10
+      netlathe audit --id s10-2
+      netlathe audit --verdict does-not-hold
+      netlathe audit --table decision
+      netlathe audit --run measurement
+
+    Exit code 4: a check no longer confirms the recorded verdict.
+    """
+    if table is not None:
+        return show_tables(table, as_json)
+    select(ids, slides=slides, kinds=kinds)  # unknown ids before anything is measured
+    if what is not None:
+        ids = measured(what, ids, slides, kinds, seconds, threads)
+        slides, kinds = (), ()
+    with progress_bar("checking") as progress:
+        found = findings(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
+    if as_json:
+        emit("audit", {"totals": totals(found), "claims": [finding.record() for finding in found]}, drift(found))
+    elif ids:
+        click.echo("\n\n".join(map(detail, found)))
+    else:
+        show(found)
+    for line in drift(found):
+        click.echo(line, err=True)
+    return Exit.CHECK_FAILED if drift(found) else Exit.DONE
+
+
+def measured(
+    what: str, ids: tuple[str, ...], slides: tuple[int, ...], kinds: tuple[str, ...], seconds: float, threads: int
+) -> tuple[str, ...]:
+    """Run what bears on the claims that were asked for, keep the records, and give the ids that they bear on."""
+    from netlathe.audit.measure import How, run
+    from netlathe.audit.records import store
+
+    asked = [claim.id for claim in select(ids, slides=slides, kinds=kinds)]
+    with progress_bar(f"{what}s") as progress:
+        records = run(what, asked, How(seconds, threads, progress))
+    click.echo(f"{len(records)} records kept in {store(records)}", err=True)
+    return tuple(id for id in asked if any(id in record.claims for record in records))
+
+
+def drift(found: Sequence[Finding]) -> list[str]:
+    """What to say of checks that do not confirm the recorded verdict."""
+    return [
+        f"{f.claim.id}: the check says {WORDS[f.verdict]}, recorded is {WORDS[f.claim.verdict]}"
+        for f in found
+        if not f.agrees
+    ]
+
+
+def show(found: Sequence[Finding]) -> None:
+    """The table, and totals by verdict."""
+    rows = [
+        (f.claim.id, str(f.claim.slide), f.claim.text, WORDS[f.verdict] + "*" * bool(f.claim.differs), f.value)
+        for f in found
+    ]
+    if rows:
+        print_table("", ("claim", "slide", "what is said", "verdict", "found"), rows, texts=5)
+    counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in totals(found).items() if number)
+    click.echo(f"  {len(found)} claims: {counts or 'none'}")
+    if any(f.claim.differs for f in found):
+        click.echo("  * another verdict than in the project's notes; `netlathe audit --id ID` says why")
+
+
+def detail(finding: Finding) -> str:
+    """Everything about one claim."""
+    claim = finding.claim
+    lines = [f"{claim.id}, slide {claim.slide}, {claim.kind}: {WORDS[finding.verdict]}", *field("said", claim.text)]
+    says = "; ".join(
+        f"{key} = {value:g}" if isinstance(value, float) else f"{key} = {value}" for key, value in claim.says.items()
+    )
+    lines += field("checked", says)
+    lines += field("found", finding.value)
+    lines += field("evidence", finding.evidence)
+    lines += field("source", f"{claim.source} ({claim.mark})")
+    for figure in finding.figures:
+        shown = f"{figure.value:g}" if isinstance(figure.value, float) else figure.value
+        lines += field(
+            "figure", f"{figure.what}: {shown} {figure.unit}".rstrip() + f" ({figure.source}; {figure.mark})"
+        )
+    for record in finding.records:
+        lines += field(
+            "record", f"{record.what}: {record.value:g} {record.unit}".rstrip() + f" ({record.device}, {record.date})"
+        )
+        lines += field("command", record.command)
+    if claim.differs:
+        lines += field("differs", f"the project's notes say {WORDS[claim.reference]}. {claim.differs}")
+    return "\n".join(lines)
+
+
+def field(name: str, text: str) -> list[str]:
+    """A named paragraph, wrapped; nothing for an empty text."""
+    import textwrap
+
+    wrapped = textwrap.wrap(text, WRAP - 12)
+    return [f"  {name if i == 0 else '':<10}{line}" for i, line in enumerate(wrapped)]
+
+
+def show_tables(table: str, as_json: bool) -> int:
+    """A table of the lecture, every row with its verdict and its evidence."""
+    from netlathe.audit.tables import HEADS, rows
+
+    found = rows(table)
+    every = [finding for row in found for finding in row.findings]
+    if as_json:
+        emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift(every))
+    else:
+        cells = [(row.line.name, *row.line.cells, WORDS[row.verdict]) for row in found]
+        print_table("", ("", *HEADS[table], "verdict"), cells, texts=len(HEADS[table]) + 2)
+        for row in found:
+            click.echo(f"  {row.line.name}")
+            for finding in row.findings:
+                click.echo("\n".join(field(finding.claim.id, finding.evidence)))
+            if row.counted:
+                click.echo("\n".join(field("counted", row.counted)))
+    for line in drift(every):
+        click.echo(line, err=True)
+    return Exit.CHECK_FAILED if drift(every) else Exit.DONE
