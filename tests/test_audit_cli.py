@@ -125,10 +125,10 @@ def test_advice_for_a_phone_rests_on_a_forecast_and_says_what_next(capsys, few_n
     code, out, _ = called(*words, "--json", capsys=capsys)
     document = json.loads(out)["data"]
     assert code == Exit.DONE
-    assert any("networks fit on phone-a76-core by forecast" in reason for reason in document["reasons"])
+    assert any("networks fit on phone-a76-core, at the upper end" in reason for reason in document["reasons"])
     assert document["next"] == "netlathe choose --device phone-a76-core --latency 60ms"
     assert document["fit"] >= 1
-    assert all(n["forecast_ms"] <= 60 for n in document["networks"])
+    assert all(n["forecast_interval_ms"][1] <= 60 for n in document["networks"])
 
 
 def test_advice_that_nothing_keeps_is_exit_code_3(capsys, few_networks):

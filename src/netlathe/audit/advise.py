@@ -15,7 +15,7 @@ from typing import Any
 from netlathe import zoo
 from netlathe.audit import records
 from netlathe.audit.tables import Row, lines, row
-from netlathe.choose.budget import LIMITS, Budget, Candidate
+from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate
 from netlathe.choose.decide import noise
 from netlathe.choose.place import Place, candidates, card_place, within_card
 from netlathe.cost.count import count
@@ -139,10 +139,8 @@ def advise(
     tried: list[Candidate] = []
     if task in RANKED and (place is not None or limits != Budget()):
         tried = candidates(place or anywhere())
-        fitting = sorted(
-            (c for c in tried if not broken(limits, c, place)), key=lambda c: (-c.top1, c.latency_ms, c.macs)
-        )
-        reasons += fit_reasons(task, found, fitting, len(tried), limits, device)
+        fitting = sorted((c for c in tried if not limits.broken(c)), key=lambda c: (-c.top1, c.latency_ms, c.macs))
+        reasons += fit_reasons(task, found, fitting, tried, limits, device)
     elif task not in RANKED:
         reasons.append(zoo_reason(found[0]))
     answers = [r.line.instead or r.line.cells[1] if r.verdict == "does-not-hold" else r.line.cells[1] for r in found]
@@ -165,18 +163,10 @@ def anywhere() -> Place:
     return card_place("i9-10940x", (), "fp32", 1)
 
 
-def broken(limits: Budget, candidate: Candidate, place: Place | None) -> bool:
-    """Whether a candidate breaks a limit; latency, at the middle of its forecast, only where a device was named."""
-    for limit in LIMITS:
-        bound = limits.limit(limit)
-        if bound is None:
-            continue
-        used = candidate.latency_ms if limit.name == "latency" else limit.used(candidate)
-        if limit.name == "latency" and place is None:
-            continue
-        if used < bound if limit.at_least else used > bound:
-            return True
-    return False
+def middling(limits: Budget, candidate: Candidate) -> bool:
+    """Whether a candidate breaks a limit at the middle of its forecast."""
+    slow = limits.latency is not None and candidate.latency_ms > limits.latency
+    return slow or bool(limits.broken(candidate, CHEAP))
 
 
 def said(row: Row) -> str:
@@ -205,12 +195,23 @@ def data_reasons(task: str, images: int | None) -> list[str]:
 
 
 def fit_reasons(
-    task: str, rows: tuple[Row, ...], fitting: list[Candidate], tried: int, limits: Budget, device: str | None
+    task: str,
+    rows: tuple[Row, ...],
+    fitting: list[Candidate],
+    tried: list[Candidate],
+    limits: Budget,
+    device: str | None,
 ) -> list[str]:
     """Which networks keep the limits, and whether the best of them is of the row's families."""
-    where = f"on {device} by forecast" if device else "by count"
+    where = f"on {device}, at the upper end of the forecast" if device else "by count"
     named = [f"{limit.name} {limit.show(bound)}" for limit in LIMITS if (bound := limits.limit(limit)) is not None]
-    found = [f"{len(fitting)} of {tried} networks fit {where} ({', '.join(named) or 'no limit was given'})."]
+    found = [f"{len(fitting)} of {len(tried)} networks fit {where} ({', '.join(named) or 'no limit was given'})."]
+    middle = [c for c in tried if not middling(limits, c)]
+    if limits.latency is not None and len(middle) > len(fitting):
+        found.append(
+            f"At the middle of it {len(middle)} would: the forecast for {device} is rough, measure before a "
+            f"better network is ruled out."
+        )
     if not fitting:
         return [*found, "Nothing fits: a larger limit, or another device."]
     patterns = [pattern for row in rows for pattern in row.line.networks]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from netlathe.audit.advise import TASKS, Advice, advise, image_count
-from netlathe.choose.budget import Budget
+from netlathe.choose.budget import Budget, Candidate
 from netlathe.cli.audit import field
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.errors import Exit
@@ -59,6 +59,11 @@ def command(
     return Exit.DONE if found.possible else Exit.INFEASIBLE
 
 
+def forecast(candidate: Candidate) -> str:
+    """The middle of the forecast and its upper end, which has to fit."""
+    return f"{show_ms(candidate.latency_ms)}, at most {show_ms(candidate.latency_high_ms)}"
+
+
 def show(found: Advice) -> None:
     """The answer, the reasons, the networks, the next command."""
     click.echo(f"{found.task}: {found.answer}\n")
@@ -68,7 +73,7 @@ def show(found: Advice) -> None:
         rows = [
             (
                 *(candidate.name, f"{candidate.top1:.1f}"),
-                *(show_ms(candidate.latency_ms) if found.device else "-", show_bytes(candidate.memory_bytes)),
+                *(forecast(candidate) if found.device else "-", show_bytes(candidate.memory_bytes)),
                 *(show_bytes(candidate.size_bytes), show_count(candidate.macs), candidate.figure.recipe),
             )
             for candidate in found.fitting
