@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+LONG = 40  # letters of a cell, beyond which it is broken into lines
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--dim:#5a6675;--line:#d8dee6;--paper:#fff;--card:#f5f7fa;
@@ -30,7 +31,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font
 th,td{padding:.35rem .65rem;text-align:right;border-bottom:1px solid var(--line);overflow-wrap:normal}
 tr:last-child>*{border-bottom:0}th{font-weight:600;text-align:right}
 td{white-space:nowrap}td.prose{white-space:normal;min-width:14rem}th:first-child,td:first-child,.text{text-align:left}
-tbody th{font-weight:500}
+tbody th{font-weight:500;min-width:6rem}
 .wide thead th{position:sticky;top:0;background:var(--paper);z-index:1}
 .matrix{width:auto;min-width:100%}.matrix td{text-align:center;min-width:3rem}
 .matrix th:first-child{position:sticky;left:0;background:var(--paper);max-width:9rem}
@@ -128,12 +129,14 @@ def table(heads: Sequence[object], rows: Iterable[Sequence[object]], kind: str |
 def cell(value: object, kind: str | None) -> Html:
     """A cell of a table."""
     found = text(value)
-    return found if isinstance(value, Html) and found.startswith("<td") else tag("td", found, class_=kind)
+    if isinstance(value, Html) and found.startswith("<td"):
+        return found
+    return tag("td", found, class_=f"{kind} prose" if kind and len(found) > LONG else kind)
 
 
 def alignment(column: Iterable[object]) -> str | None:
     """The class of a column: figures stand right, words left."""
-    said = [str(value) for value in column if value and str(value) != "-" and not isinstance(value, Html)]
+    said = [str(value).replace('<td class="text', "") for value in column if value and str(value) != "-"]
     figures = sum(value[0] in "0123456789+-~.<" or value.startswith("x ") for value in said)
     return "text" if said and 2 * figures < len(said) else None
 

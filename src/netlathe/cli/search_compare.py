@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from netlathe.cli.common import emit, json_option, print_table, progress_bar
+from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
 from netlathe.errors import NetlatheError
 
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ BASELINES = "random,local,evolution,reinforce"
 @click.option("--bill-repeats", is_flag=True, help="Asking a network again costs an evaluation.")
 @click.option("--margin", type=float, default=0.1, show_default=True, help="Points within which strategies are equal.")
 @click.option("--plot", type=click.Path(path_type=Path), help="A page with the curves, or an .svg of them.")
+@html_option
 @json_option
 def command(
     name: str,
@@ -51,6 +50,7 @@ def command(
     bill_repeats: bool,
     margin: float,
     plot: Path | None,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Compare search strategies on a table of trained networks: equal budgets, paired runs, honest verdicts.
@@ -79,8 +79,8 @@ def command(
             margin=margin,
             progress=progress,
         )
-    if plot:
-        draw(found, plot)
+    for file in filter(None, (plot, html)):
+        draw(found, file)
     if as_json:
         emit("search.compare", show.document(found))
         return
@@ -114,9 +114,8 @@ def makers_of(texts: str, ground: Ground) -> dict[str, Make]:
 def draw(found: Comparison, file: Path) -> None:
     """The curves: a page, or a picture where the file is an .svg."""
     from netlathe.files import write_text
-    from netlathe.html import table
     from netlathe.report.lines import lines
-    from netlathe.report.page import Page, render
+    from netlathe.report.pages.search import comparison
     from netlathe.search.compare import show
 
     if file.suffix == ".svg":
@@ -124,19 +123,7 @@ def draw(found: Comparison, file: Path) -> None:
         drawn = {arm.name: list(zip(x, arm.mean.tolist(), strict=True)) for arm in found.arms.values()}
         write_text(file, lines(drawn, "evaluations", "mean regret, points"))
         return
-    told = found.ground.told(found.noisy)
-    page = Page(
-        title=f"Search strategies on {found.ground.name}",
-        lead=f"{len(found.arms)} strategies, {found.runs} runs of {found.evaluations} evaluations each",
-        basis=f"{len(found.ground.genotypes):,} networks; told: {told}; seed {found.seed}",
-        notes=show.notes(found),
-        sections=[
-            ("Regret", [curves(found)]),
-            *((one.title, [table(one.columns, one.rows, said=one.title)]) for one in show.tables(found)),
-        ],
-        command=shlex.join(["netlathe", *sys.argv[1:]]),
-    )
-    write_text(file, render(page))
+    write_page(file, comparison(show.document(found), command=again()))
 
 
 def curves(found: Comparison) -> Chart:

@@ -1,4 +1,4 @@
-"""The front: accuracy against latency, the area of a sign is the memory; the pick, the tied set and the budget."""
+"""The front: accuracy against latency, the area of a mark is the memory; the pick, the tied set and the budget."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def chart(
     return Chart(
         id="front",
         title=f"Accuracy, {across} and memory",
-        description=f"Up and left is better; the area of a sign is the memory, a whisker the interval.{said}",
+        description=f"Up and left is better; the area of a mark is the memory, a whisker the interval.{said}",
         figure=figure(
             data,
             axis(f"{across}, {unit}", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),

@@ -44,9 +44,10 @@ def chart(graph: Graph) -> Chart:
         "channels, to scale",
         tickvals=[*(-t / 2 for t in reversed(ticks)), 0, *(t / 2 for t in ticks)],
         ticktext=[*(f"{t:,}" for t in reversed(ticks)), "0", *(f"{t:,}" for t in ticks)],
+        tickangle=0,
         range=[-most * 0.52, most * 0.52],
     )
-    names = [label(g.path) + (f" ({g.repeats} times)" if g.repeats > 1 else "") for g in found]
+    names = [label(g.path) + (f" x{g.repeats}" if g.repeats > 1 else "") for g in found]
     y = axis("", range=[bottom + GAP, -GAP], tickvals=middles, ticktext=names, showgrid=False)
     height = min(TALLEST, 110 + 13 * (bottom + 1))
     return Chart(

@@ -32,7 +32,7 @@ def chart(roof: Roofline, times: Mapping[str, float] | None = None) -> Chart:
     return Chart(
         id="roofline",
         title=f"Roofline on {roof.card}, {roof.precision}, batch {roof.batch}",
-        description=f"A sign is an operator, at {what}; its area is its share of the time. {waits}: {ridge}."
+        description=f"A mark is an operator, at {what}; its area is its share of the time. {waits}: {ridge}."
         + " Above the slope, which is that of main memory, a cache serves." * bool(times),
         figure=figure(
             data,

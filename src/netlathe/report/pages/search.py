@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlathe.html import Html, pairs, table
+from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import front, progress, regret
 from netlathe.report.charts.chart import Chart
 from netlathe.report.page import Page, Part
@@ -31,6 +31,7 @@ def comparison(data: Data, warnings: Sequence[str] = (), *, command: str = "") -
     ]
     if any(arm["winners_curse"] for arm in arms):
         sections.append(("The winner, trained again", [winners(arms)]))
+    sections.append(("How to read it", [bullets(data["notes"])]))
     best = arms[0]
     ends = f"{best['name']}, {best['low'][-1]:.3f} to {best['high'][-1]:.3f}"
     apart = f"{sum(p['verdict'] in ('better', 'worse') for p in data['pairs'])} of {len(data['pairs'])}"
@@ -43,7 +44,7 @@ def comparison(data: Data, warnings: Sequence[str] = (), *, command: str = "") -
             ("least regret", f"{best['regret'][-1]:.3f}", ends),
             ("told apart", apart, "pairs, p by sign flips after Holm"),
         ],
-        notes=[*warnings, *data["notes"]],
+        notes=warnings,
         sections=sections,
         command=command,
     )
