@@ -208,6 +208,7 @@ def test_the_verbs_write_pages_and_say_where(tmp_path, monkeypatch, capsys):
         (["compare", "resnet18", "resnet34", "--no-latency", "--diff"], "resnet18 to resnet34"),
         (["device", "roofline", "resnet18", "--device", "a100-sxm-40"], "waits for memory"),
         (["device", "why", "mobilenetv2", "--device", "rpi-5"], "What would help"),
+        (["audit", "--slide", "6"], "Bottleneck 256-64-256"),
     ):
         file = tmp_path / "page.html"
         code = run([*words, "--html", str(file)])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from netlathe.audit.claims import KINDS, VERDICTS, select
 from netlathe.audit.run import Finding, findings, totals
-from netlathe.cli.common import emit, json_option, print_table, progress_bar
+from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
 from netlathe.errors import Exit
 
 WORDS = {"holds": "holds", "caveat": "caveat", "does-not-hold": "does not hold", "not-testable": "not testable"}
@@ -24,6 +25,7 @@ WRAP = 104  # columns of the detail view
 @click.option("--run", "what", type=click.Choice(["measurement", "experiment"]), help="Measure first, here and now.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="A network.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of what is measured.")
+@html_option
 @json_option
 def command(
     ids: tuple[str, ...],
@@ -34,6 +36,7 @@ def command(
     what: str | None,
     seconds: float,
     threads: int,
+    html: Path | None,
     as_json: bool,
 ) -> int:
     """Check the claims of the lecture now, by counting, simulating, published figures and recorded measurements.
@@ -48,6 +51,8 @@ def command(
     Exit code 4: a check no longer confirms the recorded verdict.
     """
     if table is not None:
+        if html is not None:
+            raise click.UsageError("--html shows claims, not --table")
         return show_tables(table, as_json)
     select(ids, slides=slides, kinds=kinds)  # unknown ids before anything is measured
     if what is not None:
@@ -55,8 +60,13 @@ def command(
         slides, kinds = (), ()
     with progress_bar("checking") as progress:
         found = findings(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
+    data = {"totals": totals(found), "claims": [finding.record() for finding in found]}
+    if html is not None:
+        from netlathe.report.pages.audit import page
+
+        write_page(html, page(data, drift(found), command=again()))
     if as_json:
-        emit("audit", {"totals": totals(found), "claims": [finding.record() for finding in found]}, drift(found))
+        emit("audit", data, drift(found))
     elif ids:
         click.echo("\n\n".join(map(detail, found)))
     else:
