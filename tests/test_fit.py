@@ -181,7 +181,6 @@ def test_a_run_toml_with_a_mistake_is_refused_with_its_field(tmp_path: Path, lin
 
 
 def test_the_clock_of_a_fit_goes_on_after_a_kill(tmp_path: Path) -> None:
-    (tmp_path / "steps").mkdir()
     first = Clock(tmp_path, time.monotonic() - 100)
     first.written -= 10
     first.keep()
