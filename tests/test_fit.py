@@ -148,6 +148,23 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     assert "run.toml says everything" in beside.stderr
 
 
+def test_the_winner_of_a_search_joins_the_race_and_an_impossible_space_does_not_end_it(
+    stripes: Path, tmp_path: Path, calibrated: None
+) -> None:
+    for macs, arch in (("6M", str), ("3M", type(None))):
+        out = tmp_path / macs
+        words = ["--macs", macs, "--epochs", "1", "--resolution", "32", "--threads", "1", "--precision", "fp32",
+                 "--set", "resolution=32", "--set", "evaluate.resolution=32", "--set", "batch=16", "--form", "fp32",
+                 "--runtime", "onnxruntime", "--search", "around:resnet20"]  # fmt: skip
+        done = run([*CLI, "fit", str(stripes), *words, "-o", str(out)])
+        assert done.returncode == 0, done.stderr
+        found = json.loads((out / "steps" / "searched.json").read_text())["result"]
+        assert isinstance(found["arch"], arch)
+        raced = json.loads((out / "steps" / "candidates.json").read_text())["result"]["candidates"]
+        assert raced[0]["name"].startswith("around-resnet20") == (macs == "6M")
+    assert "no search: around-resnet20 seems to have no network" in done.stderr
+
+
 def test_a_dry_run_says_what_would_be_raced_and_writes_nothing(stripes: Path, tmp_path: Path, calibrated: None) -> None:
     before = set(tmp_path.iterdir())
     done = run([*CLI, "fit", str(stripes), "--device", "rpi-5", "--macs", "3M", "--time", "10m", "--dry-run", "--json"])

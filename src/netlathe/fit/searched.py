@@ -14,6 +14,7 @@ from typing import Any
 
 from netlathe.arch.document import to_json
 from netlathe.choose.place import Place
+from netlathe.errors import Infeasible
 from netlathe.fit.rungs import SEARCH
 from netlathe.fit.wish import Wish
 from netlathe.search.costing import Where
@@ -54,7 +55,11 @@ def searched(wish: Wish, place: Place, out: Path, say: Say) -> dict[str, Any]:
         final_seeds=0,  # the race has fresh seeds, and the test images are not for the search
     )
     seconds = None if wish.seconds is None else SHARE * SEARCH * wish.seconds
-    found = search(asked, out / "search", seconds=seconds, tell=say)
+    try:
+        found = search(asked, out / "search", seconds=seconds, tell=say)
+    except Infeasible as error:  # the zoo may hold what the space does not
+        say(f"no search: {error.message}")
+        return {"arch": None, "trained": 0}
     done = sum(trial.state == State.DONE for trial in found.trials)
     if found.network is None:
         say(f"the search in {wish.search} found nothing that keeps the budget in {done} trainings")
