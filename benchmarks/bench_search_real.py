@@ -91,7 +91,7 @@ def interval(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mini", action="store_true", help="A few minutes: shows that it runs, and nothing else.")
-    parser.add_argument("--strategy", default="evolution")
+    parser.add_argument("--strategy", default="gp")
     parser.add_argument("--evaluations", type=int)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("-o", "--output", type=Path, default=Path("search-real"))

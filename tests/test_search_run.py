@@ -222,7 +222,7 @@ def test_the_time_is_kept_and_the_rest_is_done_later(tmp_path: Path) -> None:
     assert len(paid(tmp_path)) == 60
 
 
-@pytest.mark.parametrize("strategy", ["local", "asha", "halving", "pareto", "reinforce"])
+@pytest.mark.parametrize("strategy", ["local", "gp", "halving", "pareto", "reinforce"])
 def test_every_kind_of_strategy_is_replayed_after_it_was_interrupted(strategy: str, tmp_path: Path) -> None:
     asked = wish("slow", strategy=strategy, options={}, evaluations=9)
     for seconds in (0.3, 0.3, None):
@@ -410,3 +410,24 @@ def test_a_proxy_is_an_objective(name: str, tmp_path: Path) -> None:
         assert found.best.score == found.best.costs["macs"]
     with pytest.raises(NetlatheError, match="unknown proxy"):
         search(wish(objective={"kind": "proxy", "name": "zico"}), tmp_path / "other")
+
+
+def test_a_search_that_trains_and_is_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from netlathe.search.trained import training
+    from netlathe.train.recipefile import load
+
+    changes = ["resolution=8", "evaluate.resolution=8", "batch=8"]
+    what = training("digits", load("digits", changes), space_of(f"{FILE}:space"), epochs=2, fraction=0.2, judges=60)
+    asked = wish(strategy="random", options={}, objective=to_data(what), evaluations=2, final_seeds=1)
+    whole_ = search(asked, tmp_path / "whole")
+    words = [*CLI, f"{FILE}:space", "--strategy", "random", "--evaluations", "2", "--final-seeds", "1"]
+    words += ["--recipe", "digits", "--epochs", "2", "--fraction", "0.2", "--judges", "60", "--workers", "0"]
+    words += [word for change in changes for word in ("--set", change)]
+    broken = tmp_path / "broken"
+    assert killed_at_random([*words, "-o", str(broken)], broken, 2, 2.0)
+    found = search(asked, broken)
+    assert history(broken) == history(tmp_path / "whole")
+    assert found.final == whole_.final
+    assert [t.curve for t in found.trials] == [t.curve for t in whole_.trials]
+    assert (broken / "best.json").read_bytes() == (tmp_path / "whole" / "best.json").read_bytes()

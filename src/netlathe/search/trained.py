@@ -7,8 +7,7 @@ an objective does not hold them.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -207,9 +206,3 @@ def tidy(folder: Path) -> None:
     for slot in SLOTS:
         with suppress(OSError):
             (folder / slot).unlink()
-
-
-def drop(folders: Sequence[Path]) -> None:
-    """Remove trainings that nobody starts from any more."""
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)

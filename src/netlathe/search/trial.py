@@ -64,10 +64,6 @@ class Job(NamedTuple):
     folder: str
     before: str | None = None  # the folder of the rung below, whose weights it starts from
 
-    @property
-    def name(self) -> str:
-        return str(self.number)
-
 
 class Measured(NamedTuple):
     """What an evaluation found. `broken` names a limit that only measuring showed to be broken."""
