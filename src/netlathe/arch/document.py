@@ -15,6 +15,7 @@ from netlathe.arch.node import Node
 from netlathe.errors import NetlatheError, nearest
 
 SCHEMA = "netlathe.arch/1"
+DEEPEST = 100  # nodes within nodes; the deepest network of the zoo, U-Net, has 16
 
 
 @cache
@@ -61,6 +62,8 @@ def from_json(text: str, *, source: str = "arch.json") -> Network:
     except json.JSONDecodeError as error:
         where = f"{source}, line {error.lineno}, column {error.colno}"
         raise NetlatheError(f"this is not JSON: {error.msg}", code="arch.syntax", path=where) from None
+    except RecursionError:
+        raise NetlatheError("this is nested too deeply to be a network", code="arch.syntax", path=source) from None
     reader = Reader()
     network = reader.network(document)
     if reader.faults or network is None:
@@ -120,6 +123,9 @@ class Reader:
 
     def node(self, document: dict[str, Any], path: str) -> Node | None:
         """The node an object describes; None after a fault."""
+        if path.count(".") > DEEPEST:
+            self.fault(path[:80] + " ...", f"nodes are nested more than {DEEPEST} deep")
+            return None
         kind = document.get("kind")
         if not isinstance(kind, str) or kind not in kinds():
             message = "kind is missing" if kind is None else f"unknown kind {kind!r}"

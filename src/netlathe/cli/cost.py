@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,9 @@ from netlathe.cli.common import (
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, printed
 from netlathe.cost.count import BYTES, count
+from netlathe.cost.document import document
 from netlathe.cost.memory import memory
-from netlathe.cost.table import BY, Row, rows
+from netlathe.cost.table import BY, rows
 from netlathe.units import show_bytes, show_count
 
 if TYPE_CHECKING:
@@ -97,33 +97,8 @@ def command(
 
 
 def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
-    """The costs of a network as JSON values; counts are of one image, bytes of the batch."""
-    graph = network.graph()
-    cost, size = count(graph), BYTES[precision]
-    return {
-        "name": network.name,
-        "input": list(network.input),
-        "batch": batch,
-        "precision": precision,
-        "params": cost.params,
-        "buffers": cost.buffers,
-        "macs": cost.macs,
-        "flops": cost.flops,
-        "acts": cost.acts,
-        "acts_pycls": cost.acts_pycls,
-        "weight_bytes": cost.weight_bytes(size),
-        "moved_bytes": {
-            "eager": cost.bytes(size, batch),
-            "fused": cost.bytes(size, batch, fused=True),
-        },
-        "intensity": {
-            "eager": cost.intensity(size, batch),
-            "fused": cost.intensity(size, batch, fused=True),
-        },
-        "memory_bytes": asdict(memory(graph, size, batch)),
-        "by": by,
-        "rows": [row_data(row) for row in rows(graph, by, bytes_per_element=size, batch=batch)],
-    }
+    """The costs of a network as JSON values."""
+    return document(network.name, network.input, network.graph(), by, batch, precision)
 
 
 def page(found: list[Net], by: str, batch: int, precision: str, device: str | None) -> Page:
@@ -138,22 +113,6 @@ def page(found: list[Net], by: str, batch: int, precision: str, device: str | No
     usable = own is not None and precision in own.precisions and own.find("bandwidth", "dram")
     card = own if usable else named(device or STAND_IN)
     return cost.page(data(found[0], by, batch, precision), found[0].graph(), card, command=again())
-
-
-def row_data(row: Row) -> dict[str, Any]:
-    """A row as JSON values."""
-    return {
-        "path": row.path,
-        "kind": row.kind,
-        "ops": row.ops,
-        "params": row.cost.params,
-        "macs": row.cost.macs,
-        "share": row.share,
-        "acts": row.cost.acts,
-        "out_shape": list(row.out_shape),
-        "moved_bytes": {"eager": row.bytes, "fused": row.bytes_fused},
-        "intensity": {"eager": row.intensity, "fused": row.intensity_fused},
-    }
 
 
 def show(network: Net, by: str, batch: int, precision: str) -> None:

@@ -91,6 +91,8 @@ def read(text: str, source: str) -> dict[str, Any]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise NetlatheError(f"this is not TOML: {error}", code="device.syntax", path=source) from None
+    except RecursionError:
+        raise NetlatheError("this is nested too deeply to be a card", code="device.syntax", path=source) from None
     faults = Checker().card(document)
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from netlathe.cost.document import document
 from netlathe.device.card import Card
 from netlathe.errors import unknown
 from netlathe.files import write_text
@@ -20,6 +21,8 @@ def export(what: str, state: State, net: Net, card: Card, folder: Path) -> Path:
     """Write the file and return its path. Raises NetlatheError for another word, and for what has no expression."""
     if what not in ENDINGS:
         raise unknown("export", what, ENDINGS, code="lab.export")
+    if what == "report":
+        return report(state, net, card, folder)
     network = settled(expression(stepped(net, state.step)), state.knobs).network
     file = folder / f"{plain_name(network.name)}.{ENDINGS[what]}"
     if what == "arch":
@@ -30,6 +33,21 @@ def export(what: str, state: State, net: Net, card: Card, folder: Path) -> Path:
         from netlathe.lower.onnx import save_onnx
 
         save_onnx(network, file)
+    return file
+
+
+def report(state: State, net: Net, card: Card, folder: Path) -> Path:
+    """The page of `netlathe cost --html`, of what the lab shows."""
+    from netlathe.lab.facts import facts
+    from netlathe.lab.view import commands
+    from netlathe.report.page import render
+    from netlathe.report.pages import cost
+
+    f = facts(state, net, card)
+    data = document(f.net.name, f.net.input, f.graph, "stage", state.batch, f.run.precision)
+    known = card if f.roof else None
+    file = folder / f"{plain_name(f.net.name)}.html"
+    write_text(file, render(cost.page(data, f.graph, known, command="\n".join(commands(state, f, net)))))
     return file
 
 

@@ -65,6 +65,8 @@ def from_toml(content: str, name: str, source: str) -> Recipe:
         document = {"name": name} | tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise NetlatheError(f"this is not TOML: {error}", code="recipe.syntax", path=source) from None
+    except RecursionError:
+        raise NetlatheError("this is nested too deeply to be a recipe", code="recipe.syntax", path=source) from None
     if "base" not in document:
         return from_dict(document, source)
     if not isinstance(document["base"], str):

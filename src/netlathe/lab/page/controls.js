@@ -48,7 +48,6 @@ export function setLimits(uses) {
     meter.value = Math.min(share, 1);
     meter.hidden = use.bound === null;
     meter.dataset.state = use.kept ? "kept" : "over";
-    meter.setAttribute("aria-valuetext", `${use.text} of ${use.bound_text}`);
     const over = use.kept ? "" : "over: ";
     said.textContent = use.bound === null ? `uses ${use.text}` : `${over}${use.text} of ${use.bound_text}`;
     said.className = `used small ${use.bound === null ? "dim" : use.kept ? "kept" : "over"}`;

@@ -12,6 +12,10 @@ export async function showRoad() {
     [roadOf, steps] = [asked, found.steps];
     get("road-said").textContent = found.why || "Each step is a rewrite of the one before; the knobs turn what it gives.";
   }
+  markRoad();
+}
+
+function markRoad() {
   const at = state[state.at].step === undefined ? -1 : Math.min(Number(state[state.at].step), steps.length - 1);
   get("road-back").disabled = at < 0;
   get("road-on").disabled = at >= steps.length - 1;
@@ -32,13 +36,12 @@ export function stepBy(by, changed) {
   const next = Math.min(at + by, steps.length - 1);
   if (next < 0) delete own.step;
   else own.step = String(next);
+  markRoad();
   changed(true);
 }
 
 export async function showClaims() {
   claims ??= (await look("claims")).claims;
-  get("claims").hidden = !claims.length;
-  if (!claims.length) return;
   const slides = [...new Set(claims.map((c) => c.slide))];
   if (!get("slide").children.length) get("slide").append(...slides.map((s) => make("option", { value: s }, String(s))));
   const at = Math.max(0, claims.findIndex((c) => c.id === state.claim)), claim = claims[at];
@@ -46,11 +49,20 @@ export async function showClaims() {
   get("claim-at").textContent = `Claim ${at + 1} of ${claims.length}`;
   get("claim-back").disabled = at === 0;
   get("claim-on").disabled = at === claims.length - 1;
-  const facts = [["Slide", claim.slide], ["Kind", claim.kind], ["Verdict", claim.verdict], ["Found", claim.found],
-    ["Evidence", claim.evidence], ["Source", claim.source]].filter(([, value]) => value);
+  if (claimShown === claim.id) return;
+  claimShown = claim.id;
+  get("claim").replaceChildren(make("blockquote", {}, claim.text), make("p", { class: "dim" }, "Checking it now…"));
+  const found = await look("claim?id=" + encodeURIComponent(claim.id));
+  if (claimShown !== claim.id) return;
+  const facts = [["Verdict", WORDS[found.verdict]], ["Kind", found.kind], ["Found", found.value],
+    ["Evidence", found.evidence], ["Source", found.source]].filter(([, value]) => value);
   get("claim").replaceChildren(make("blockquote", {}, claim.text),
-    make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])));
+    make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))])),
+    make("pre", { tabindex: 0, role: "group", "aria-label": "Command" }, `netlathe audit --id ${claim.id}`));
 }
+
+const WORDS = { holds: "holds", caveat: "holds with a caveat", "does-not-hold": "does not hold", "not-testable": "not testable" };
+let claimShown = "";
 
 export function claimBy(by, changed) {
   const at = Math.max(0, claims.findIndex((c) => c.id === state.claim));

@@ -1,0 +1,357 @@
+"""The lab in a real browser: what a person turns, drops, undoes and reads. One browser and one server for all."""
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("starlette")
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from lab_server import TOKEN, running
+from playwright.sync_api import expect, sync_playwright
+
+from netlathe import zoo
+from netlathe.arch.document import to_json
+from netlathe.arch.network import Network
+from netlathe.lab.shelf import Shelf
+from netlathe.lab.state import read_state
+from netlathe.lab.view import view
+from netlathe.units import show_count
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium on this machine")
+SLOW = 1000.0  # ms a move: a guard for machines busy with other work; benchmarks/bench_lab.py has the figure
+
+
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def context(browser):
+    found = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    found.set_default_timeout(30_000)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(context):
+    """A page that notes what goes wrong and what it asks of whom."""
+    found = context.new_page()
+    found.wrong, found.asked = [], []
+    found.on("pageerror", lambda error: found.wrong.append(str(error)))
+    found.on("console", lambda said: found.wrong.append(said.text) if said.type == "error" else None)
+    found.on("request", lambda request: found.asked.append(request.url))
+    return found
+
+
+def show(page, lab, fragment=""):
+    page.goto(lab.url + ("#" + fragment if fragment else ""))
+    page.wait_for_selector("body[data-ready]")
+
+
+def total(page, key="macs", side="a"):
+    return page.locator(f"#side-{side} [data-total={key}]")
+
+
+def engine(fragment):
+    state, shelf = read_state(fragment), Shelf()
+    found = view(state, shelf.net(state.net), shelf.card(state.device))
+    return {t["key"]: t["text"] for t in found["totals"]}
+
+
+def state_of(page):
+    return {key: value[0] for key, value in parse_qs(urlsplit(page.url).fragment).items()}
+
+
+def test_a_dragged_slider_moves_the_numbers_to_those_of_the_engine(page, lab):
+    show(page, lab, "net=resnet18&device=rpi-5")
+    expect(total(page)).to_have_text(engine("net=resnet18")["macs"])
+    knob = page.locator("#knob-width")
+    box = knob.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for step in range(1, 6):
+        page.mouse.move(box["x"] + box["width"] * (0.5 - 0.05 * step), box["y"] + box["height"] / 2)
+    page.mouse.up()
+    value = state_of(page)["width"]
+    assert 0.05 <= float(value) < 1
+    expected = engine(f"net=resnet18&width={value}")
+    for key in ("macs", "params", "latency_ms", "peak_bytes"):
+        expect(total(page, key)).to_have_text(expected[key])
+    expect(page.locator("#knob-width-number")).to_have_value(value)
+    assert f"times {value}" in knob.get_attribute("aria-valuetext")
+    assert page.wrong == []
+
+
+def test_it_asks_nobody_but_its_own_server(page, lab):
+    show(page, lab, "net=mobilenetv2&device=rpi-5&latency=20ms")
+    page.wait_for_selector("#chart-front-front .main-svg")
+    assert {urlsplit(url).netloc for url in page.asked} == {f"127.0.0.1:{lab.port}"}
+    assert page.wrong == []  # a word of the content security policy would be here
+
+
+def test_a_link_restores_everything(page, lab):
+    link = (
+        "net=resnext50_32x4d&width=0.5&groups=8&device=rtx-3090&run=onnxruntime%2Ffp16%2F1&batch=8&latency=2ms&macs=2G"
+    )
+    show(page, lab, link)
+    expect(total(page)).to_have_text(engine(link)["macs"])
+    expect(page.locator("#device")).to_have_value("rtx-3090")
+    expect(page.locator("#run")).to_have_value("onnxruntime/fp16/1")
+    expect(page.locator("#batch")).to_have_value("8")
+    expect(page.locator("#limit-latency")).to_have_value("2ms")
+    expect(page.locator("#knob-groups-number")).to_have_value("8")
+    expect(page.locator("#verdict")).to_contain_text(re.compile("Fits|Over"))
+
+
+def test_undo_and_redo_by_button_and_by_key(page, lab):
+    show(page, lab, "net=resnet18")
+    start = engine("net=resnet18")["macs"]
+    expect(page.locator("#undo")).to_be_disabled()
+    for value in ("0.5", "0.75"):
+        page.locator("#knob-width-number").fill(value)
+        page.locator("#knob-width-number").press("Enter")
+        expect(total(page)).to_have_text(engine(f"net=resnet18&width={value}")["macs"])
+    page.locator("#undo").click()
+    expect(total(page)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
+    page.locator("#knob-width").focus()
+    page.keyboard.press("Control+z")
+    expect(total(page)).to_have_text(start)
+    expect(page.locator("#undo")).to_be_disabled()
+    page.keyboard.press("Control+Shift+z")
+    page.locator("#redo").click()
+    expect(total(page)).to_have_text(engine("net=resnet18&width=0.75")["macs"])
+    expect(page.locator("#redo")).to_be_disabled()
+
+
+def test_the_keyboard_alone_is_enough(page, lab):
+    show(page, lab, "net=resnet18")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        name = page.evaluate("document.activeElement.id || document.activeElement.dataset.skip || ''")
+        reached.add(name)
+        if name == "net":
+            page.keyboard.press("Control+a")
+            page.keyboard.type("mobilenetv1")
+            page.keyboard.press("Enter")
+            expect(total(page)).to_have_text(engine("net=mobilenetv1")["macs"])
+        if name == "knob-width":
+            page.keyboard.press("ArrowLeft")
+            expect(page.locator("#knob-width-number")).to_have_value("0.95")
+            break
+    assert {"net", "file", "device", "run", "batch", "knob-width"} <= reached
+    expect(total(page)).to_have_text(engine("net=mobilenetv1&width=0.95")["macs"])
+
+
+def test_a_value_that_is_not_legal_is_said_and_replaced(page, lab):
+    show(page, lab, "net=resnet50")
+    page.locator("#knob-groups-number").fill("5")
+    page.locator("#knob-groups-number").press("Enter")
+    expect(page.locator("#side-a [role=status]")).to_contain_text("Groups 5 is not possible")
+    expect(total(page)).to_have_text(engine("net=resnet50&groups=4")["macs"])
+
+
+def test_a_wrong_limit_is_said_and_the_page_goes_on(page, lab):
+    show(page, lab, "net=resnet18")
+    limit = page.locator("#limit-latency")
+    limit.fill("15")
+    limit.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("no unit")
+    limit.fill("500ms")
+    limit.press("Enter")
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.locator("#verdict")).to_contain_text("Fits. Latency binds")
+    expect(page.locator("#use-latency")).to_contain_text("of 500 ms")
+
+
+def drop(page, name, content):
+    page.locator("#file").set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
+
+
+def test_bad_files_are_told_and_the_page_lives_on(page, lab):
+    show(page, lab, "net=resnet18")
+    for name, content, said in [
+        ("cut.onnx", b"\x08\x0a\x12\x04", "not an ONNX file"),
+        ("text.json", b"hello", "not JSON"),
+        ("photo.png", b"\x89PNG", "none of the files"),
+    ]:
+        drop(page, name, content)
+        expect(page.locator("#notice")).to_contain_text(said)
+        assert state_of(page)["net"] == "resnet18"
+    page.locator("#knob-width-number").fill("0.5")
+    page.locator("#knob-width-number").press("Enter")
+    expect(total(page)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
+
+
+def test_a_name_with_markup_is_text_everywhere(page, lab):
+    evil = "<img src=x onerror=document.title='hit'><script>alert(1)</script>"
+    drop_name = Network(evil, zoo.get("resnet18").body)
+    show(page, lab, "net=resnet18")
+    drop(page, "evil.json", to_json(drop_name).encode())
+    expect(page.locator("#title-a")).to_contain_text("<script>")
+    page.locator("#compare").click()
+    expect(page.locator("#versus")).to_contain_text("<script>")
+    page.wait_for_selector("#chart-front-front .main-svg")
+    assert page.locator("img").count() == 0
+    assert page.evaluate("document.querySelectorAll('main script').length") == 0
+    assert page.wrong == []
+
+
+def test_two_tabs_do_not_disturb_each_other(context, lab):
+    one, two = context.new_page(), context.new_page()
+    show(one, lab, "net=resnet18")
+    show(two, lab, "net=mobilenetv2")
+    for page, value in ((one, "0.5"), (two, "0.75")):
+        page.locator("#knob-width-number").fill(value)
+        page.locator("#knob-width-number").press("Enter")
+    expect(total(one)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
+    expect(total(two)).to_have_text(engine("net=mobilenetv2&width=0.75")["macs"])
+    assert state_of(one)["width"] == "0.5"
+
+
+def test_a_and_b_stand_side_by_side(page, lab):
+    show(page, lab, "net=resnet18")
+    page.locator("#compare").click()
+    page.locator("#net").fill("mobilenetv2")
+    page.locator("#net").press("Enter")
+    expect(total(page, side="b")).to_have_text(engine("net=mobilenetv2")["macs"])
+    expect(total(page, side="a")).to_have_text(engine("net=resnet18")["macs"])
+    row = page.locator("#versus tr", has_text="MACs")
+    ratio = view_macs("mobilenetv2") / view_macs("resnet18")
+    expect(row.locator("td").last).to_have_text(f"{ratio:.3g}")
+    page.locator("#knob-width-number").fill("0.5")
+    page.locator("#knob-width-number").press("Enter")
+    expect(total(page, side="b")).to_have_text(engine("net=mobilenetv2&width=0.5")["macs"])
+    page.locator("#which [data-side=a]").click()
+    expect(page.locator("#knobs-title")).to_have_text("Knobs of A")
+
+
+def view_macs(name):
+    from netlathe.cost.totals import totals
+
+    network = zoo.get(name)
+    return totals(network.body, network.input).macs
+
+
+def test_the_road_is_walked_step_by_step(page, lab):
+    show(page, lab, "net=resnet50")
+    page.locator("#road-on").click()
+    page.locator("#road-on").click()
+    page.locator("#road-on").click()
+    expect(page.locator("#road-at")).to_contain_text("Step 2 of")
+    expect(total(page)).to_have_text(engine("net=resnet50&step=2")["macs"])
+    page.locator("#road-back").click()
+    expect(page.locator("#road-at")).to_contain_text("Step 1 of")
+
+
+def test_the_expression_leaves_as_a_file(page, lab):
+    show(page, lab, "net=resnet18&width=0.5")
+    page.locator("#export summary").click()
+    expect(page.locator("[data-export=arch]")).to_have_attribute("href", re.compile("width=0.5"))
+    with page.expect_download() as download:
+        page.locator("[data-export=arch]").click()
+    document = json.loads(Path(download.value.path()).read_text())
+    assert document["name"] == "resnet18-w0.5"
+    with page.expect_download() as download:
+        page.locator("[data-export=report]").click()
+    assert show_count(view_macs("resnet18")) not in Path(download.value.path()).read_text()[:200_000]
+    assert engine("net=resnet18&width=0.5")["macs"] in Path(download.value.path()).read_text()
+
+
+def test_every_chart_has_its_table(page, lab):
+    show(page, lab, "net=mobilenetv2&device=rpi-5")
+    for name in ("roofline", "stages", "memory", "profile"):
+        figure = page.locator(f"#side-a figure:has(#chart-a-{name})")
+        figure.scroll_into_view_if_needed()
+        page.wait_for_selector(f"#chart-a-{name} .main-svg")
+        figure.locator("summary").click()
+        expect(figure.locator("tbody tr").first).to_be_visible()
+    expect(page.locator("#side-a figure:has(#chart-a-stages) tbody tr").first).to_contain_text("stem")
+
+
+def test_the_server_may_go_and_come_back(page, browser):
+    with running() as first:
+        port = first.port
+        show(page, first, "net=resnet18")
+        first.stop()
+        page.locator("#knob-width-number").fill("0.5")
+        page.locator("#knob-width-number").press("Enter")
+        expect(page.locator("#notice")).to_contain_text("server has stopped")
+    with running(port=port):
+        expect(total(page)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
+        expect(page.locator("#notice")).to_be_hidden()
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        expect(total(page)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_is_wrong_for_people_with_impairments(browser, lab, scheme):
+    from axe_core_python.sync_playwright import Axe
+
+    page = browser.new_page(viewport={"width": 1280, "height": 2600}, color_scheme=scheme)
+    show(page, lab, "net=resnet50&device=rpi-5&latency=100ms&size=200MB&b.net=mobilenetv2")
+    page.wait_for_selector("#chart-front-front .main-svg")
+    page.wait_for_selector("#chart-b-profile .main-svg", state="attached")
+    found = Axe().run(page)
+    serious = [
+        (v["id"], v["help"], [node["target"] for node in v["nodes"]][:4])
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    page.close()
+    assert serious == []
+
+
+def test_it_fits_a_phone(browser, lab):
+    page = browser.new_page(viewport={"width": 375, "height": 812})
+    show(page, lab, "net=resnet50&device=rpi-5&latency=100ms&b.net=mobilenetv2")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.close()
+
+
+def test_a_move_of_a_knob_is_painted_soon(page, lab):
+    show(page, lab, "net=resnet152&device=rpi-5")
+    page.wait_for_selector("#chart-front-front .main-svg")
+    durations = page.evaluate(
+        """async (values) => {
+          const knob = document.getElementById("knob-width"), moves = () => Number(document.body.dataset.moves || 0);
+          for (const value of values) {
+            const before = moves();
+            knob.value = value;
+            knob.dispatchEvent(new Event("input", { bubbles: true }));
+            while (moves() === before) await new Promise((later) => setTimeout(later, 2));
+          }
+          return performance.getEntriesByName("move").map((entry) => entry.duration);
+        }""",
+        [0.5, 0.6, 0.7, 0.8, 0.9, 1.1],
+    )
+    assert len(durations) == 6
+    assert sorted(durations)[3] < SLOW
+    expect(total(page)).to_have_text(engine("net=resnet152&width=1.1")["macs"])
+
+
+def test_a_wrong_token_shows_nothing(page, lab):
+    answer = page.goto(lab.url.replace(TOKEN, "not-the-token-of-the-lab"))
+    assert answer.status == 403
+    assert "wrong token" in page.content()
