@@ -218,10 +218,12 @@ def test_a_name_with_markup_is_text_everywhere(page, lab):
 
 
 def test_two_tabs_do_not_disturb_each_other(context, lab):
-    one, two = context.new_page(), context.new_page()
+    one = context.new_page()
     show(one, lab, "net=resnet18")
+    two = context.new_page()
     show(two, lab, "net=mobilenetv2")
     for page, value in ((one, "0.5"), (two, "0.75")):
+        page.bring_to_front()
         page.locator("#knob-width-number").fill(value)
         page.locator("#knob-width-number").press("Enter")
     expect(total(one)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
