@@ -325,6 +325,18 @@ def test_onnx_leaves_as_a_file_that_counts_the_same(lab, tmp_path, capsys):
     )
 
 
+def test_a_claim_is_checked_as_netlathe_audit_does(lab, capsys):
+    said = json.loads(lab.request("GET", "claims")[2])["claims"]
+    assert len(said) == len({claim["id"] for claim in said}) > 50
+    one = said[3]["id"]
+    found = json.loads(lab.request("GET", f"claim?id={one}")[2])
+    assert run(["audit", "--id", one, "--json"]) in (0, 4)
+    told = json.loads(capsys.readouterr().out)["data"]
+    assert found["verdict"] in json.dumps(told)
+    assert found["value"] in [claim["value"] for claim in told.get("claims", told.get("findings", []))]
+    assert lab.request("GET", "claim?id=s99-9")[0] == 422
+
+
 def test_the_advice_is_a_value_that_keeps_the_limits_and_none_larger_does(lab):
     state = "net=resnet50&device=rpi-5&macs=2G"
     advice = lab.ask("advice", state)

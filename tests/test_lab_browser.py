@@ -266,6 +266,17 @@ def test_the_road_is_walked_step_by_step(page, lab):
     expect(page.locator("#road-at")).to_contain_text("Step 1 of")
 
 
+def test_the_claims_are_walked_one_by_one_and_a_link_names_one(page, lab):
+    show(page, lab, "net=resnet18")
+    expect(page.locator("#claim-at")).to_contain_text("Claim 1 of")
+    page.locator("#claim-on").click()
+    expect(page.locator("#claim-at")).to_contain_text("Claim 2 of")
+    expect(page.locator("#claim dd").first).to_have_text(re.compile("holds|hold|testable"))
+    text = page.locator("#claim blockquote").inner_text()
+    page.reload()
+    expect(page.locator("#claim blockquote")).to_have_text(text)
+
+
 def test_the_expression_leaves_as_a_file(page, lab):
     show(page, lab, "net=resnet18&width=0.5")
     page.locator("#export summary").click()

@@ -18,6 +18,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from netlathe import zoo
+from netlathe.audit.claims import claim as known
+from netlathe.audit.claims import select
+from netlathe.audit.run import check
 from netlathe.errors import Exit, NetlatheError
 from netlathe.html import STYLE
 from netlathe.lab import child, exports, help
@@ -119,7 +122,11 @@ def make_app(
         return FileResponse(file, filename=file.name, background=BackgroundTask(folder.cleanup))
 
     async def claims(request: Request) -> Response:
-        return JSONResponse({"claims": await run_in_threadpool(known_claims)})
+        return JSONResponse({"claims": [{"id": c.id, "slide": c.slide, "text": c.text} for c in select()]})
+
+    async def claim(request: Request) -> Response:
+        found = await run_in_threadpool(check, known(request.query_params.get("id", "")))
+        return JSONResponse(found.record())
 
     async def alive(request: Request) -> Response:
         return Response(status_code=204)
@@ -138,6 +145,7 @@ def make_app(
         Route("/plotly.js", plotly),
         Route("/menu", menu),
         Route("/claims", claims),
+        Route("/claim", claim),
         Route("/alive", alive),
         Route("/view", show, methods=["POST"]),
         Route("/advice", advise, methods=["POST"]),
@@ -148,11 +156,6 @@ def make_app(
     ]
     app = Starlette(routes=routes, exception_handlers={NetlatheError: refused, ClientDisconnect: gone})
     return Guard(app, token)
-
-
-def known_claims() -> list[dict[str, Any]]:
-    """The claims of the audit."""
-    return []
 
 
 async def query(request: Request) -> str:

@@ -103,7 +103,6 @@ async function drawFront() {
 
 async function rest() {
   try {
-    setExports();
     await Promise.all([showAdvice(), showRoad(), showClaims(), zoo()]);
   } catch (error) {
     if (error instanceof Gone) await untilBack();
@@ -148,6 +147,7 @@ function changed(done = true, event = performance.now()) {
 
 function buttons() {
   const { undo, redo } = can();
+  setExports();
   get("undo").disabled = !undo;
   get("redo").disabled = !redo;
   get("compare").setAttribute("aria-pressed", Boolean(state.b));

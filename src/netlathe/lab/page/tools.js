@@ -42,8 +42,6 @@ export function stepBy(by, changed) {
 
 export async function showClaims() {
   claims ??= (await look("claims")).claims;
-  get("claims").hidden = !claims.length;
-  if (!claims.length) return;
   const slides = [...new Set(claims.map((c) => c.slide))];
   if (!get("slide").children.length) get("slide").append(...slides.map((s) => make("option", { value: s }, String(s))));
   const at = Math.max(0, claims.findIndex((c) => c.id === state.claim)), claim = claims[at];
