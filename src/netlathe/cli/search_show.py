@@ -105,7 +105,7 @@ def show(folder: Path, whole: bool = False) -> None:
             f"front of {wish.space}",
             ["trial", "score", *names, "network"],
             [
-                (str(t.number), f"{t.score:.2f}", *(SHOW[name](t.costs[name]) for name in names), text(t))
+                (str(t.number), f"{number(t.score)}", *(SHOW[name](t.costs[name]) for name in names), text(t))
                 for t in (found if whole else found[:SHOWN])
             ],
             caption="" if whole or len(found) <= SHOWN else f"{len(found) - SHOWN} more: --all",
@@ -125,7 +125,7 @@ def show(folder: Path, whole: bool = False) -> None:
         click.echo(f"  failed       {count} x {error}")
     if top is not None:
         tried = how.get("done", 0)
-        click.echo(f"  search       {top.score:.2f} (trial {top.number}, the best of {tried})")
+        click.echo(f"  search       {number(top.score)} (trial {top.number}, the best of {tried})")
     if won is not None:
         told(won, curse(trials, finals, won))
         click.echo(f"  files        {folder}: best.json, search.db" if (folder / "best.json").exists() else "")
@@ -137,11 +137,18 @@ def told(won: Trial, final: Final | None) -> None:
     if final is None:
         return
     half = final.half()
-    interval = f", 95 % interval {final.score - half:.2f} to {final.score + half:.2f}" if half is not None else ""
-    click.echo(f"  fresh seeds  {final.score:.2f}, the mean of {len(final.scores)}{interval}")
-    click.echo(f"  the curse    the search said {final.searched:.2f}: {final.gap:+.2f} beyond the fresh seeds")
+    interval = (
+        f", 95 % interval {number(final.score - half)} to {number(final.score + half)}" if half is not None else ""
+    )
+    click.echo(f"  fresh seeds  {number(final.score)}, the mean of {len(final.scores)}{interval}")
+    click.echo(f"  the curse    the search said {number(final.searched)}: {final.gap:+.2f} beyond the fresh seeds")
     if final.test is not None:
-        click.echo(f"  test         {final.test:.2f}, the same trainings on the test images")
+        click.echo(f"  test         {number(final.test)}, the same trainings on the test images")
+
+
+def number(score: float) -> str:
+    """A score: hundredths of a point, six digits of something large."""
+    return f"{score:.2f}" if abs(score) < 10_000 else f"{score:.6g}"
 
 
 def text(trial: Trial) -> str:

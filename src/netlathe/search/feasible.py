@@ -14,6 +14,7 @@ import numpy as np
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.search.costing import LIMITED, excess, limited, used
 from netlathe.search.costs import Least, least
+from netlathe.search.genotype import to_text
 from netlathe.search.trial import Costs, Genotype
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def impossible(space: Space, costs: Memo, budget: Budget, nearest: Least) -> Inf
     options = " ".join(f"--{limit.name} {limit.ask(needs[limit.name])}" for limit in binding)
     return Infeasible(
         f"{space.name} {'has no' if nearest.proved else 'seems to have no'} network that keeps this budget: {said}; "
-        f"the nearest is {list(nearest.genotype)} with {uses}",
+        f"the nearest is {to_text(nearest.genotype)} with {uses}",
         code="search.infeasible",
         hint=f"nearest that works: {options}" if binding else "raise one of the limits",
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FRESH = 1_000_000_000  # fresh seeds begin here, above those of all trials
 MANY = 1000  # as many fresh seeds as anyone wants
+COUNTED = ("params", "macs")  # proxies that no seed changes
 
 
 class Objective(Protocol):
@@ -205,4 +206,7 @@ class Proxy:
 
         if self.name not in PROXIES:
             raise unknown("proxy", self.name, PROXIES, code="search.proxy")
-        return Calling(PROXIES[self.name], space, costing)
+        found = Calling(PROXIES[self.name], space, costing)
+        if self.name in COUNTED:
+            found.fresh = 0
+        return found
