@@ -104,7 +104,7 @@ def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> Floor:
     return Floor(
         float(np.sqrt(trained.var(1, ddof=1).mean())),
         float(np.sqrt(trained[order].var(1, ddof=1).mean())),
-        interval(trained, seed_tau, rng=rng, resamples=100),
+        interval(trained, seed_tau, rng=rng, resamples=40),
         interval(trained[order], seed_tau, rng=rng),
         Figure(*(float(x) for x in np.mean(apart, axis=0))),
         int((mean > mean.max() - NEAR).sum()),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from netlathe.errors import NetlatheError, unknown
 from netlathe.search import tables
 from netlathe.search.compare.ground import Ground
@@ -50,5 +52,8 @@ def load(name: str, path: Path | None, score: str = "c10") -> Ground:
     if name == "macro":
         table = tables.macro(file)
         return Ground(name, table.space, table.genotypes, table.scores)
-    table, test = (tables.nb201(file, score, split) for split in ("val", "test"))
-    return Ground(f"{name} {score}", table.space, table.genotypes, table.scores, test.mean)
+    table = tables.nb201(file, score, "val")
+    test = f"{score}_test_12ep"
+    return Ground(
+        f"{name} {score}", table.space, table.genotypes, table.scores, tables.read(file, test)[test].astype(np.float64)
+    )

@@ -87,16 +87,18 @@ def notes(found: Comparison) -> list[str]:
         f"Of a network a search is told {found.ground.told(found.noisy)}. Asking a network again {free}. "
         f"Bands are 95 % bootstrap intervals over {found.runs} runs."
     )
+    n = len(found.pairs)
+    corrected = f"corrected by Holm for {n} pairs" if n > 1 else "of the one pair"
     test = (
         "A pair of runs shares what is observed of every network and the stream of random numbers. p: sign-flip "
-        f"permutation test, two-sided, corrected by Holm for {len(found.pairs)} pairs; better means p < {ALPHA:g}; "
+        f"permutation test, two-sided, {corrected}; better means p < {ALPHA:g}; "
         f"equal means that the corrected interval lies within {found.margin:g} points."
     )
     said = [regret, test]
     if found.runs < fewest(len(found.pairs)):
         said.append(
-            f"{found.runs} runs cannot show anything: the smallest p there is, for {len(found.pairs)} pairs, needs "
-            f"{fewest(len(found.pairs))} runs."
+            f"{found.runs} runs cannot show anything: even if one strategy were ahead in all of them, p would not be "
+            f"below {ALPHA:g}. That takes {fewest(n)} runs."
         )
     margins = [pair.needed_for_margin for pair in found.pairs if pair.needed_for_margin]
     if margins and found.runs > 1:
