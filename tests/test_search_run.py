@@ -431,3 +431,14 @@ def test_a_search_that_trains_and_is_killed_ends_with_the_same_bits(tmp_path: Pa
     assert found.final == whole_.final
     assert [t.curve for t in found.trials] == [t.curve for t in whole_.trials]
     assert (broken / "best.json").read_bytes() == (tmp_path / "whole" / "best.json").read_bytes()
+
+
+def test_a_latency_is_forecast_first_and_measured_before_anything_is_paid(tmp_path: Path, calibrated: Path) -> None:
+    found = search(wish("slow", evaluations=2, limits={"latency": "50ms"}), tmp_path / "out")
+    done = [t for t in found.trials if t.state is State.DONE]
+    assert len(done) == 2
+    assert all(0 < t.costs["latency"] < 50 and "latency_low" not in t.costs for t in done)
+    assert "median_ms" in (calibrated / "measurements.jsonl").read_text()  # they are in the ledger
+    with pytest.raises(Infeasible, match="latency needs"):
+        search(wish("slow", limits={"latency": "1us"}), tmp_path / "none")
+    assert not (tmp_path / "none" / "evaluated.txt").exists()
