@@ -33,9 +33,10 @@ def chart(graph: Graph) -> Chart:
     most = max((b.after for group in found for b in group.bands), default=1)
     data = []
     for colour in COLOURS:
-        same = [p for p in placed if p.band.colour == colour]
-        if same:
-            data.append(shapes(same, colour, most))
+        for shortcut in (False, True):
+            same = [p for p in placed if (p.band.colour, p.band.shortcut) == (colour, shortcut)]
+            if same:
+                data.append(shapes(same, colour, most, shortcut))
     data += [points(placed)]
     middles = [(sum(p.y for p in placed if p.group is group) / len(group.bands) + 0.5) for group in found]
     ticks = [tick for tick in nice(most) if tick <= most]
@@ -80,19 +81,21 @@ def nice(most: int) -> list[int]:
     return [unit // 2, unit] if unit > 1 else [unit]
 
 
-def shapes(same: Sequence[Placed], colour: str, most: int) -> dict[str, Any]:
+def shapes(same: Sequence[Placed], colour: str, most: int, shortcut: bool) -> dict[str, Any]:
     """The bands of one kind as one trace of closed shapes; a flattened map is drawn no wider than the widest step."""
     x: list[float | None] = []
     y: list[float | None] = []
     for p in same:
-        a, c = (min(n, most) / 2 * (0.999 if p.band.shortcut else 1) for n in (p.band.before, p.band.after))
+        a, c = (min(n, most) / 2 for n in (p.band.before, p.band.after))
         x += [-a, a, c, -c, -a, None]
         y += [p.y + 0.04, p.y + 0.04, p.y + 0.92, p.y + 0.92, p.y + 0.04, None]
     _, pattern = SIGNS[colour]
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": COLOURS[colour][0],
+        "name": COLOURS[colour][0] + ", shortcut" * shortcut,
+        "opacity": 0.4 if shortcut else 1,
+        "showlegend": not shortcut,
         "x": x,
         "y": y,
         "fill": "toself",

@@ -13,7 +13,7 @@ from netlathe.cost.table import rows
 from netlathe.deploy import cardpage
 from netlathe.deploy.card import read_card
 from netlathe.errors import NetlatheError
-from netlathe.html import table
+from netlathe.html import paragraph, table
 from netlathe.report.charts import front, intervals, memory, predicted, profile, stages
 from netlathe.report.page import Page, Part
 from netlathe.report.pages.compare import conditions
@@ -76,7 +76,8 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
         for c in found
     ]
     heads = ("network", "validation", "rungs", "latency", "memory", "size", "in the end")
-    return [("The race", [*parts, table(heads, cells, said="Candidates")])]
+    note = paragraph("Accuracies of the race are of short trainings; what was kept was then trained to the end.")
+    return [("The race", [note, *parts, table(heads, cells, said="Candidates")])]
 
 
 def ends(forecast: Data) -> predicted.Ends:
