@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from netlathe.errors import NetlatheError, unknown
 
@@ -67,8 +67,8 @@ def sayings(text: str) -> dict[str, float | str]:
 def table() -> dict[str, Claim]:
     """All claims by id, in the order of the lecture."""
     with (FOLDER / "claims.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row | {"slide": int(row["slide"]), "says": sayings(row["says"])} for row in csv.DictReader(file)]
-    return {row["id"]: Claim(**row) for row in rows}
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    return {row["id"]: Claim(**row | {"slide": int(row["slide"]), "says": sayings(row["says"])}) for row in rows}
 
 
 def claim(id: str) -> Claim:

@@ -53,8 +53,8 @@ def reading() -> Iterator[list[Figure]]:
 def table() -> dict[str, Figure]:
     """figures.csv by key."""
     with (FOLDER / "figures.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row | {"value": value(row["value"])} for row in csv.DictReader(file)]
-    return {row["key"]: Figure(**row) for row in rows}
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    return {row["key"]: Figure(**row | {"value": value(row["value"])}) for row in rows}
 
 
 def note(figure: Figure) -> Figure:

@@ -6,6 +6,7 @@ Measuring and judging are apart: a check reads records, so a finding can be show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 from netlathe import zoo
@@ -20,6 +21,7 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import measure
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
+from netlathe.lower.checkpoint import needed
 from netlathe.units import show_ms
 
 NETWORKS = ("vgg16", "resnet50", "mobilenetv1", "efficientnet_b0")
@@ -139,16 +141,15 @@ def layers(dense: bool) -> Node:
 
 def gradient_ratio(network: Network, seed: int) -> float:
     """Root mean square gradient a weight of the first layer's 3x3 over the last layer's, on random images."""
-    import torch
-
     from netlathe.lower.torch import to_torch
 
+    torch: Any = needed("torch", "train")
     random = torch.Generator().manual_seed(seed)
-    module = to_torch(network, init="he", seed=seed)
+    module: Any = to_torch(network, init="he", seed=seed)
     images = torch.randn(IMAGES, *network.input, generator=random)
     labels = torch.randint(10, (IMAGES,), generator=random)
     torch.nn.functional.cross_entropy(module(images), labels).backward()
-    sizes: list[Any] = [
+    sizes = [
         weight.grad.square().mean().sqrt().item()
         for name, weight in module.named_parameters()
         if name.startswith("stage") and name.endswith("process.weight")
@@ -159,31 +160,29 @@ def gradient_ratio(network: Network, seed: int) -> float:
 @runs("experiment", "s9-3")
 def gradients(how: How) -> list[Record]:
     """How much of the loss's gradient reaches the first layers, with dense links and without."""
-    from statistics import median
-
-    from netlathe.lower.checkpoint import needed
-
     torch = needed("torch", "train")
     before = torch.get_num_threads()
     torch.set_num_threads(how.threads)
-    records = []
-    for i, name in enumerate(("dense", "plain")):
-        network = Network(name, layers(name == "dense"), (3, 32, 32))
-        ratios = []
-        for seed in range(SEEDS):
-            if how.progress is not None:
-                how.progress(SEEDS * i + seed, 2 * SEEDS, name)
-            ratios.append(gradient_ratio(network, seed))
-        what = (
-            f"gradient a weight of the first layer over the last, {name} network of {sum(DEPTHS)} layers at its start"
-        )
-        spread = f"median of {SEEDS} seeds, {min(ratios):.2f} to {max(ratios):.2f}"
-        command = "netlathe audit --run experiment"
-        where = device(how.threads)
-        found = round(median(ratios), 4)
-        records.append(Record(f"gradient.{name}", found, "", f"{what}; {spread}", ("s9-3",), where, today(), command))
-    torch.set_num_threads(before)
-    return records
+    try:
+        return [gradients_of(name, how, i) for i, name in enumerate(("dense", "plain"))]
+    finally:
+        torch.set_num_threads(before)
+
+
+def gradients_of(name: str, how: How, turn: int) -> Record:
+    """The record of one of the two networks."""
+    network = Network(name, layers(name == "dense"), (3, 32, 32))
+    ratios = []
+    for seed in range(SEEDS):
+        if how.progress is not None:
+            how.progress(SEEDS * turn + seed, 2 * SEEDS, name)
+        ratios.append(gradient_ratio(network, seed))
+    what = (
+        f"gradient a weight of the first layer over the last, {name} network of {sum(DEPTHS)} layers at its start; "
+        f"median of {SEEDS} seeds, {min(ratios):.2f} to {max(ratios):.2f}"
+    )
+    command, where = "netlathe audit --run experiment", device(how.threads)
+    return Record(f"gradient.{name}", round(median(ratios), 4), "", what, ("s9-3",), where, today(), command)
 
 
 def run(kind: str, claims: Iterable[str], how: How) -> list[Record]:

@@ -84,7 +84,7 @@ def rho(claim: Claim) -> Found:
         f"MACs x rho^{power:.2f}",
         grade(compared(power, claim.number("power")) == "holds" and len(held) == 1),
         f"MACs {', '.join(show_count(n) for n in sizes.values())} at {', '.join(map(str, sizes))} px; the parameters "
-        f"stay {held}.",
+        f"stay {' or '.join(f'{n:,}' for n in held)}.",
     )
 
 

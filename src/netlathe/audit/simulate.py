@@ -170,7 +170,7 @@ def invertible(width: int) -> float:
     A point is kept where at least two channels are positive: 1 - (n + 1) / 2^n, as every channel is positive on half
     of the directions.
     """
-    return 1 - (width + 1) / 2**width
+    return float(1 - (width + 1) / 2**width)
 
 
 def invertible_sampled(width: int, draws: int = 20_000, seed: int = 0) -> float:
