@@ -36,7 +36,7 @@ GREEDY, CURIOUS = 16, 32  # candidates whose improvement is computed: of the hig
 SCALES = (2.0, 4.0, 8.0)  # times 1 / decisions
 NOISES = (1e-3, 1e-1)  # variance of an observation that the process does not explain
 GROWTH = 1.3  # scale and noise are fitted again when there are so many times more networks
-MOST = 300  # networks in the process; beyond, the best half of it and random others stay
+MOST = 200  # networks in the process; beyond, the best half of it and random others stay
 
 
 class GaussianProcess:
