@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from lab_server import TOKEN, running
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from netlathe import zoo
 from netlathe.arch.document import to_json
@@ -22,8 +22,6 @@ from netlathe.lab.state import read_state
 from netlathe.lab.view import view
 from netlathe.units import show_count
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium on this machine")
 SLOW = 1000.0  # ms a move: a guard for machines busy with other work; benchmarks/bench_lab.py has the figure
 
 
@@ -37,11 +35,8 @@ def lab():
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield found
-        found.close()
+def browser(chromium):
+    return chromium
 
 
 @pytest.fixture
