@@ -32,6 +32,7 @@ from netlathe.lab.road import road
 from netlathe.lab.running import runs
 from netlathe.lab.shelf import Shelf
 from netlathe.lab.state import State, read_state
+from netlathe.lab.turns import Turns
 from netlathe.lab.view import answer
 from netlathe.report.page import asset
 from netlathe.report.theme import style
@@ -79,12 +80,17 @@ def make_app(
 
     async def advise(request: Request) -> Response:
         state = read_state(await query(request))
-        found = await run_in_threadpool(help.advice, state, shelf.net(state.net), shelf.card(state.device))
-        return JSONResponse(found)
+
+        async def pause() -> None:
+            if await request.is_disconnected():  # a knob has moved since
+                raise ClientDisconnect
+            await turns.pause()
+
+        return JSONResponse(await help.advice(state, shelf.net(state.net), shelf.card(state.device), pause))
 
     async def fronts(request: Request) -> Response:
         state = read_state(await query(request))
-        return JSONResponse(await front(state, shelf.card(state.device)))
+        return JSONResponse(await front(state, shelf.card(state.device), turns.pause))
 
     async def roads(request: Request) -> Response:
         state = read_state(await query(request))
@@ -155,7 +161,8 @@ def make_app(
         Route("/export/{what}", export),
     ]
     app = Starlette(routes=routes, exception_handlers={NetlatheError: refused, ClientDisconnect: gone})
-    return Guard(app, token)
+    turns = Turns(app, ("/front", "/advice"))
+    return Guard(turns, token)
 
 
 async def query(request: Request) -> str:

@@ -22,6 +22,7 @@ from netlathe.lab.charts import plain
 from netlathe.lab.facts import GRAPHS
 from netlathe.lab.running import Run, run_of
 from netlathe.lab.state import State
+from netlathe.lab.turns import Pause
 from netlathe.report.charts import front as charts
 from netlathe.report.charts.front import Point
 
@@ -31,13 +32,13 @@ KEPT = 16  # devices
 QUIET = tuple(charts.MARKS[mark][0] for mark in ("front", "fits", "over"))
 
 
-async def front(state: State, card: Card) -> dict[str, Any]:
+async def front(state: State, card: Card, pause: Pause) -> dict[str, Any]:
     """The chart, and the pick in words. Raises NetlatheError where the card allows no prediction."""
     key = (card, run_of(card, state.run), state.batch)
     if key not in KNOWN:
         while len(KNOWN) >= KEPT:
             KNOWN.pop(next(iter(KNOWN))).cancel()
-        KNOWN[key] = asyncio.ensure_future(gathered(*key))
+        KNOWN[key] = asyncio.ensure_future(gathered(*key, pause))
     try:
         found = await asyncio.shield(KNOWN[key])
     except NetlatheError:
@@ -58,12 +59,12 @@ async def front(state: State, card: Card) -> dict[str, Any]:
     return {"chart": plain(chart), "pick": said(decision, found)}
 
 
-async def gathered(card: Card, run: Run, batch: int) -> list[Candidate]:
+async def gathered(card: Card, run: Run, batch: int, pause: Pause) -> list[Candidate]:
     """All candidates; after each, whoever waits for an answer gets it."""
-    return [c async for c in made(card, run, batch)]
+    return [c async for c in made(card, run, batch, pause)]
 
 
-async def made(card: Card, run: Run, batch: int) -> AsyncIterator[Candidate]:
+async def made(card: Card, run: Run, batch: int, pause: Pause) -> AsyncIterator[Candidate]:
     """One candidate at a time."""
     place = Place(card, ((run.runtime, run.precision),), run.threads, False, batch=batch)
     make = micro_candidate if card.class_ == MCU else candidate
@@ -71,7 +72,7 @@ async def made(card: Card, run: Run, batch: int) -> AsyncIterator[Candidate]:
         yield make(place, zoo.get(name, resolution=resolution), figure, run.runtime, run.precision)
         while len(latency.MEMO) > GRAPHS:
             latency.MEMO.popitem(last=False)
-        await asyncio.sleep(0.001)
+        await pause()
 
 
 def point(c: Candidate, mark: str) -> Point:

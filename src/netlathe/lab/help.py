@@ -5,7 +5,7 @@ A limit is met by bisection over a knob's values; a change is made and the netwo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,29 +19,31 @@ from netlathe.lab.dials import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, known, 
 from netlathe.lab.facts import kept, stepped
 from netlathe.lab.running import run_of
 from netlathe.lab.state import State
+from netlathe.lab.turns import Pause
 from netlathe.load import Net
 from netlathe.read.found import Found
 from netlathe.reshape.knobs import KNOBS, cardinalities
 from netlathe.units import show_ms
 
 SHOWN = 6  # changes
+SOON = ("width", "resolution")  # on a microcontroller: whether a network fits in patches takes half a second to say
 
 
-def advice(state: State, net: Net, card: Card) -> dict[str, Any]:
+async def advice(state: State, net: Net, card: Card, pause: Pause) -> dict[str, Any]:
     """`most`: by knob, the costliest value that keeps every limit; `changes`: what gains, the best first."""
     net = stepped(net, state.step)
     if isinstance(net, Found):
         return {"most": [], "changes": []}
-    return {"most": most(state, net, card), "changes": changes(state, net, card)}
+    return {"most": await most(state, net, card, pause), "changes": changes(state, net, card)}
 
 
-def most(state: State, network: Network, card: Card) -> list[dict[str, Any]]:
+async def most(state: State, network: Network, card: Card, pause: Pause) -> list[dict[str, Any]]:
     """For every knob, the others as they are: the value next to the limits; None where no value keeps them."""
     limits = within_card(state.budget, card)
     if limits == Budget():
         return []
     now, found = dict(state.knobs), []
-    for knob in known(network):
+    for knob in [k for k in known(network) if card.class_ != MCU or k in SOON]:
 
         def fits(value: float, knob: str = knob) -> bool:
             try:
@@ -50,7 +52,7 @@ def most(state: State, network: Network, card: Card) -> list[dict[str, Any]]:
             except NetlatheError:
                 return False
 
-        value = last(ladder(network, knob), fits)
+        value = await last(ladder(network, knob), fits, pause)
         found.append(
             {"knob": knob, "title": TITLES[knob][0], "value": value, "now": now.get(knob, at_rest(network, knob))}
         )
@@ -67,10 +69,11 @@ def ladder(network: Network, knob: str) -> Sequence[float]:
     return [round(LOWEST * i, 2) for i in range(1, round(HIGHEST / LOWEST) + 1)]
 
 
-def last(values: Sequence[float], fits: Any) -> float | None:
+async def last(values: Sequence[float], fits: Callable[[float], bool], pause: Pause) -> float | None:
     """The last value that fits, where smaller ones do too; None where the first does not."""
     low, high = -1, len(values) - 1
     while low < high:
+        await pause()
         middle = (low + high + 1) // 2
         if fits(values[middle]):
             low = middle

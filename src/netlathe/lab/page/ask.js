@@ -11,7 +11,8 @@ async function answer(request) {
   let response;
   try {
     response = await request;
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw new Mistake({ message: "asked anew" });
     throw new Gone("the server does not answer");
   }
   if (response.status === 403) throw new Mistake({ message: await response.text(), hint: "" });
@@ -20,7 +21,7 @@ async function answer(request) {
   return said;
 }
 
-export const ask = (what, state = "") => answer(fetch(what, { method: "POST", body: state }));
+export const ask = (what, state = "", signal = undefined) => answer(fetch(what, { method: "POST", body: state, signal }));
 export const look = (what) => answer(fetch(what));
 export const send = (file) => answer(fetch("upload?name=" + encodeURIComponent(file.name), { method: "POST", body: file }));
 export const alive = () => fetch("alive").then((r) => r.ok, () => false);

@@ -6,7 +6,7 @@ import { allBack, setDevice, setKnobs, setLimits, setUp } from "./controls.js";
 import { get } from "./make.js";
 import { asked, behind, makeSide, show } from "./side.js";
 import { claimBy, claimOf, setExports, showClaims, showRoad, showVersus, stepBy } from "./tools.js";
-import { showAdvice, showWhy } from "./why.js";
+import { leave, showAdvice, showWhy } from "./why.js";
 
 const sides = { a: makeSide("a"), b: makeSide("b") };
 const front = placeFor("front", "front", get("front"));
@@ -140,6 +140,7 @@ async function untilBack() {
 
 function changed(done = true, event = performance.now()) {
   moved = moved || event;
+  leave();
   keep(done);
   buttons();
   follow();

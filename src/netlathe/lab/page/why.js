@@ -12,9 +12,16 @@ export function showWhy(answer) {
   get("commands").textContent = answer.commands.join("\n");
 }
 
+let asking = null;
+
+// Advice for a state that is gone is not worth the server's time.
+export const leave = () => asking?.abort();
+
 export async function showAdvice() {
   const asked = query(state.at);
-  const found = await ask("advice", asked);
+  leave();
+  asking = new AbortController();
+  const found = await ask("advice", asked, asking.signal);
   if (asked !== query(state.at)) return; // a knob has moved since
   const { most, changes } = found;
   get("advice").hidden = !most.length && !changes.length;
