@@ -24,7 +24,7 @@ from netlathe.device.card import load
 from netlathe.device.roofline import roofline
 from netlathe.errors import NetlatheError
 from netlathe.html import Html, document, table, tag
-from netlathe.report.charts import predicted
+from netlathe.report.charts import front, predicted
 from netlathe.report.documents import page_of
 from netlathe.report.page import Page, hashed, render
 from netlathe.report.pages import choose, search
@@ -156,6 +156,15 @@ def test_bands_of_the_profile_are_to_scale():
     ]
     ((corners, _),) = [shape for shape in shapes if middle - 0.5 < shape[1] < middle]
     assert [abs(x) * 2 for x in corners] == [16, 16, 96, 96]
+
+
+def test_a_front_without_memory_says_nothing_of_it():
+    known = front.Point("a", 70, 1.0, 1.0, 1.0, None)
+    chart = front.chart([known], across="MACs", unit="M", show="{:g} M".format)
+    assert chart.title == "Accuracy and MACs"
+    assert "memory" not in chart.description
+    assert "whisker" not in chart.description
+    assert chart.rows == (("a", "front", "70.0", "1 M", "-", "-", ""),)
 
 
 def test_predicted_against_measured_counts_what_lies_outside():
@@ -296,6 +305,24 @@ def test_a_comparison_of_searches_starts_its_curves_after_the_first_twentieth():
     (chart,) = [part for _, parts in made.sections for part in parts if not isinstance(part, Html)]
     assert chart.figure["data"][1]["x"][0] == 3
     assert EVIL not in render(made)
+
+
+def test_the_page_of_a_search_has_the_front_of_what_is_known():
+    def trial(number, state, score, **costs):
+        return {"number": number, "state": state, "score": score, "genotype": [number], "costs": costs}
+
+    trials = [trial(0, "done", 70.0, macs=2e6), trial(1, "failed", None), trial(2, "done", 75.0, macs=4e6)]
+    data = {"space": EVIL, "strategy": "random", "seed": 0, "evaluations": 3, "ended": None, "counts": {"done": 2},
+            "failures": {EVIL: 1}, "best": trials[2], "winner": trials[2], "front": [trials[0], trials[2]],
+            "trials": trials, "final": {"score": 74.0, "gap": 1.0, "half": None, "scores": [74.0]}}  # fmt: skip
+    made = search.show(data)
+    progress, front_ = (part for _, parts in made.sections for part in parts if not isinstance(part, Html))
+    assert [row[1] for row in progress.rows] == ["done", "failed", "done"]
+    assert [row[:4] for row in front_.rows] == [("trial 2", "pick", "75.0", "4 M"), ("trial 0", "front", "70.0", "2 M")]
+    assert ("the curse", "+1.00", "what the search said beyond the fresh seeds") in made.tiles
+    assert EVIL not in render(made)
+    late = search.show(data | {"trials": [trial(0, "done", 1.0, latency=3.0), trial(1, "done", 2.0, latency=4.0)]})
+    assert "Accuracy and latency" in render(late)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Point(NamedTuple):
     ms: float
     low_ms: float
     high_ms: float
-    memory: int
+    memory: int | None  # None: not known
     mark: str = "front"
     note: str = ""  # how the latency is known
 
@@ -52,7 +52,7 @@ def chart(
     Where no latency is known, `across` names another cost that stands in its place, in `unit`, written by `show`.
     """
     seen = sorted((p for p in points if 0 < p.ms < inf), key=lambda p: p.ms)
-    most = max((p.memory for p in seen), default=1)
+    most = max((p.memory for p in seen if p.memory), default=0)
     names = named(seen)
     data = [line([p for p in seen if p.mark in ("front", "pick")])]
     for mark in reversed(MARKS):  # the pick last, above the others
@@ -63,11 +63,13 @@ def chart(
     if seen and accuracy:
         data.append(limit([min(times), max(times)], [accuracy] * 2, f"at least {accuracy:g} %"))
     best = max(seen, key=lambda p: (p.mark == "pick", p.accuracy), default=None)
-    said = f" {best.name} has {best.accuracy:.1f} % at {show(best.ms)} with {show_bytes(best.memory)}." if best else ""
+    sizes = ", the area of a mark is the memory" * bool(most) + ", a whisker the interval" * any(map(span, seen))
+    said = f" {best.name} has {best.accuracy:.1f} % at {show(best.ms)}" if best else ""
+    said += f" with {show_bytes(best.memory)}." if best and best.memory else "." * bool(best)
     return Chart(
         id="front",
-        title=f"Accuracy, {across} and memory",
-        description=f"Up and left is better; the area of a mark is the memory, a whisker the interval.{said}",
+        title=f"Accuracy, {across} and memory" if most else f"Accuracy and {across}",
+        description=f"Up and left is better{sizes}.{said}",
         figure=figure(
             data,
             axis(f"{across}, {unit}", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),
@@ -135,7 +137,7 @@ def traces(
                     p.name,
                     f"{p.accuracy:.1f} % {word}",
                     f"{show(p.ms)}{span(p)} {p.note}",
-                    show_bytes(p.memory),
+                    *([show_bytes(p.memory)] if p.memory else []),
                 )
                 for p in points
             ],
@@ -143,7 +145,7 @@ def traces(
             "marker": {
                 "symbol": symbol,
                 "color": colour,
-                "size": [side(p.memory, most, least_px=13 if p.mark == "pick" else 7) for p in points],
+                "size": [side(p.memory or 0, most, least_px=13 if p.mark == "pick" else 7) for p in points],
                 "line": {"width": 1.5, "color": colour if symbol.endswith(("open", "thin")) else "@paper"},
             },
             "error_x": {
@@ -154,6 +156,7 @@ def traces(
                 "color": colour,
                 "thickness": 1,
                 "width": 3,
+                "visible": any(map(span, points)),
             },
         }
     ]
@@ -172,4 +175,12 @@ def whisker(p: Point) -> bool:
 def row(p: Point, show: Callable[[float], str]) -> tuple[str, ...]:
     """A network in the table."""
     interval = f"{p.low_ms:.3g} to {p.high_ms:.3g} ms" if p.low_ms < p.high_ms else "-"
-    return (p.name, MARKS[p.mark][0], f"{p.accuracy:.1f}", show(p.ms), interval, show_bytes(p.memory), p.note)
+    return (
+        p.name,
+        MARKS[p.mark][0],
+        f"{p.accuracy:.1f}",
+        show(p.ms),
+        interval,
+        show_bytes(p.memory) if p.memory else "-",
+        p.note,
+    )

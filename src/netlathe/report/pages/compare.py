@@ -75,6 +75,7 @@ def latencies(done: Sequence[Data]) -> Part:
 
 def measurement(m: Data) -> Html:
     """Everything that a reader needs to repeat and judge a latency."""
+    several = f"{m['processes']} process{'es' * (m['processes'] > 1)}"
     memory = show_bytes(m["rss_bytes"]) if m["rss_bytes"] is not None else None
     return pairs(
         [
@@ -82,7 +83,7 @@ def measurement(m: Data) -> Html:
             ("least, 90th percentile", f"{show_ms(m['min_ms'])}, {show_ms(m['p90_ms'])}"),
             (
                 "runs",
-                f"{m['runs']:,} in {m['blocks']} blocks, {m['processes']} processes, after {m['warmups']} warm-ups",
+                f"{m['runs']:,} in {m['blocks']} blocks, {several}, after {m['warmups']} warm-ups",
             ),
             ("resident memory", memory),
             ("others on the machine", f"{m['foreign_load']:.2f} cores" + ", contended" * m["contended"]),

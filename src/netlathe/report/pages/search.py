@@ -9,9 +9,11 @@ from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import front, progress, regret
 from netlathe.report.charts.chart import Chart
 from netlathe.report.page import Page, Part
-from netlathe.units import show_count, show_ms
+from netlathe.units import show_ms
 
 Data = Mapping[str, Any]
+# what stands on the axis of the front, the first that is known: key, name, unit and its size, how a value is written
+COSTS = (("latency", "latency", "ms", 1.0, show_ms), ("macs", "MACs", "M", 1e6, "{:.4g} M".format))
 START = 20  # the first twentieth of a curve is so high that the rest would be flat
 
 
@@ -129,12 +131,16 @@ def plane(data: Data) -> Chart | None:
     done = [t for t in data["trials"] if t["state"] == "done" and t["score"] is not None]
     best = {t["number"] for t in data["front"]}
     winner = data["winner"]["number"] if data["winner"] else None
-    for cost, across, unit, show_ in (("latency", "latency", "ms", show_ms), ("macs", "MACs", "", show_count)):
+    for cost, across, unit, size, show_ in COSTS:
         if done and all(cost in t["costs"] for t in done):
             points = [
                 front.Point(
-                    *(f"trial {t['number']}", t["score"], t["costs"][cost], t["costs"][cost], t["costs"][cost]),
-                    int(t["costs"].get("memory", 1)),
+                    f"trial {t['number']}",
+                    t["score"],
+                    ms := t["costs"][cost] / size,
+                    ms,
+                    ms,
+                    int(t["costs"].get("memory", 0)) or None,
                     "pick" if t["number"] == winner else "front" if t["number"] in best else "fits",
                     name(t),
                 )
