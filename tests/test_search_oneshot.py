@@ -466,6 +466,17 @@ def test_a_search_needs_enough_images_and_operations(digits, tmp_path):
         Cells(operations=("skip", "sep4"))
 
 
+def test_what_a_search_finds_is_a_member_of_the_space_of_darts():
+    family = DartsFamily(cells=Cells())
+    genotype = family.draw(np.random.default_rng(0))
+    assert get("darts").contains(family.network(genotype, (3, 32, 32), 10, "found"))
+
+
+def test_a_space_without_open_choices_has_no_supernet():
+    with pytest.raises(NetlatheError, match="regnetx has no supernet"):
+        SpaceFamily(get("regnet"))
+
+
 def test_the_command_finds_a_network_that_trains(tmp_path, capfd):
     from netlathe.cli.search_darts import command
 

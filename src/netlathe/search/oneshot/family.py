@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
+from netlathe.arch.rewrite import walk
 from netlathe.errors import NetlatheError
 from netlathe.reshape.classes import for_images
 from netlathe.search.genotype import Genotype
@@ -111,6 +113,12 @@ class SpaceFamily:
         if self.space.resolutions:
             raise NetlatheError(
                 f"{self.space.name} decides on the resolution, which a supernet cannot mix", code="search.resolution"
+            )
+        if not any(isinstance(node, Choice) for _, node in walk(self.space.network.body)):
+            raise NetlatheError(
+                f"{self.space.name} has no supernet: its networks come from a function, not from open choices",
+                code="search.no_supernet",
+                hint="`netlathe search` tries its networks one by one; darts, macro and nb201 have a supernet",
             )
 
     def supernet(self, image: Image, classes: int) -> Network:
