@@ -48,7 +48,7 @@ class GaussianProcess:
         self.offsets = np.cumsum(self.counts) - self.counts
         self.fresh = Fresh(space, rng)
         self.seen: set[Genotype] = set()
-        self.asked = 0
+        self.asked, self.told = 0, 0
         self.genotypes: list[Genotype] = []  # in the process
         self.scores: list[float] = []
         self.codes = self.code([])  # [networks, options], one-hot
@@ -72,6 +72,7 @@ class GaussianProcess:
         code = self.code([proposal.genotype])
         if len(self.inverse):
             self.inverse = bordered(self.inverse, self.kernel(self.codes, code)[:, 0], 1 + self.noise)
+        self.told += 1
         self.genotypes.append(proposal.genotype)
         self.scores.append(outcome.score)
         self.codes = np.concatenate([self.codes, code])
@@ -95,8 +96,9 @@ class GaussianProcess:
         works = np.isfinite(self.scores)
         target = np.zeros(len(works))  # a failed network is an average one, in a place where networks fail
         target[works] = normal_ranks(np.array(self.scores)[works])
-        if len(target) >= self.fit_at:
+        if self.told >= self.fit_at:
             self.fit(target)
+            self.fit_at = self.told * GROWTH
         weights = self.inverse @ target
         candidates = self.candidates()
         if not candidates:
@@ -151,7 +153,6 @@ class GaussianProcess:
                 if loss < best:
                     best, self.scale, self.noise = loss, scale / len(self.counts), noise
                     self.inverse = inverse
-        self.fit_at = len(target) * GROWTH
 
     def forget(self) -> None:
         """The best half of what fits and a random quarter stay."""
@@ -161,7 +162,7 @@ class GaussianProcess:
         self.genotypes = [self.genotypes[i] for i in keep]
         self.scores = [self.scores[i] for i in keep]
         self.codes = self.codes[keep]
-        self.fit_at = 0
+        self.inverse = np.linalg.inv(self.kernel(self.codes, self.codes) + self.noise * np.eye(len(keep)))
 
 
 def normal_ranks(scores: Array) -> Array:
