@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("lecture/*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 BIN = str(Path(sys.executable).parent)
 
 
@@ -67,3 +67,8 @@ def test_the_readme_names_two_commands_that_do_all_their_set_up():
         assert f"make {command}" in first_screen
         assert f"\n{command}: .venv/" in makefile
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_index_lists_every_page():
+    listed = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^)#:]+)\)", (DOCS / "README.md").read_text())}
+    assert {page for page in PAGES if DOCS in page.parents} - {DOCS / "README.md"} <= listed
