@@ -4,7 +4,7 @@ BIN := .venv/bin
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo fit test browser bench lint clean
+.PHONY: demo fit test browser docs bench lint clean
 
 demo: .venv/core
 	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G
@@ -30,6 +30,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The documentation as a site that asks no other host for anything: open site/index.html
+docs: .venv/docs
+	$(BIN)/python docs/make_site.py
+
 # Ratios against the peers, each script in one run, and the tests that are too heavy for every change; slow.
 bench: .venv/dev
 	$(BIN)/python -m pytest -m slow
@@ -43,6 +47,11 @@ bench: .venv/dev
 .venv/train: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) -e '.[train]'
+	touch $@ .venv/core
+
+.venv/docs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[docs]'
 	touch $@ .venv/core
 
 .venv/dev: pyproject.toml constraints.txt

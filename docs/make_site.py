@@ -19,6 +19,7 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+SOURCE = ROOT / "src" / "netlathe"
 WORK = ROOT / "build" / "site"
 BUILD = WORK / "docs"
 SITE = ROOT / "site"
@@ -56,6 +57,8 @@ def relinked(page: Path, place: str, pages: dict[Path, str]) -> str:
 
     def lead(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(page.parent / match[2]))
+        if target.is_dir() and SOURCE in target.parents:
+            return f"{match[1]}{os.path.relpath(f'reference/{target.relative_to(SOURCE).parts[0]}.md', Path(place).parent)})"
         if not target.is_file():
             return match[0]
         at = pages.get(target) or (str(target.relative_to(DOCS)) if DOCS in target.parents else None)
