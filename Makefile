@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 .PHONY: demo fit test browser docs bench lint clean
 
-demo: .venv/core
-	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G
+demo: .venv/report
+	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G --html choice.html
 
 # Images and a budget in, a verified network out: make fit DATA=photos/ BUDGET="--latency 10ms" TIME=20m OUT=out
 DATA ?= digits
@@ -39,25 +39,25 @@ bench: .venv/dev
 	$(BIN)/python -m pytest -m slow
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-.venv/core: pyproject.toml constraints.txt
+.venv/report: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e .
+	$(PIP) -e '.[report]'
 	touch $@
 
 .venv/train: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) -e '.[train]'
-	touch $@ .venv/core
+	touch $@
 
 .venv/docs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) -e '.[docs]'
-	touch $@ .venv/core
+	touch $@
 
 .venv/dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch -e '.[dev]'
-	touch $@ .venv/core .venv/train
+	touch $@ .venv/report .venv/train .venv/docs
 
 clean:
 	rm -rf .venv
