@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -35,17 +36,28 @@ MOVES = """async (values) => {
 }"""
 
 
-def moves(browser: Browser, lab: Lab, height: int, values: list[float]) -> list[float]:
-    """ms of every move of the width."""
+def moves(browser: Browser, lab: Lab, height: int, values: list[float]) -> tuple[list[float], str]:
+    """ms of every move of the width, and the processor time of one."""
     page = browser.new_page(viewport={"width": 1280, "height": height})
     page.goto(f"{lab.url}#{STATE}")
     page.wait_for_selector("body[data-ready]", timeout=120_000)
     page.wait_for_selector("#chart-front-front .main-svg", timeout=120_000)
     page.wait_for_timeout(2000)
     page.evaluate(MOVES, values[:4])  # warm
+    before = cpu(lab)
     found: list[float] = page.evaluate(MOVES, values)
+    spent = {name: 1e3 * (now - before[name]) / len(values) for name, now in cpu(lab).items()}
     page.close()
-    return found
+    return found, ", ".join(f"{name} {ms:.0f} ms" for name, ms in spent.items())
+
+
+def cpu(lab: Lab) -> dict[str, float]:
+    """Seconds of processor time so far: of the server, and of all processes of the browser."""
+    browser = [p for p in psutil.Process().children(recursive=True) if "chrom" in p.name()]
+    return {
+        "server": sum(psutil.Process(lab.process.pid).cpu_times()[:2]),
+        "browser": sum(sum(process.cpu_times()[:2]) for process in browser),
+    }
 
 
 def answers(lab: Lab, values: list[float]) -> list[float]:
@@ -74,8 +86,10 @@ def main() -> None:
         show("server, a network never seen", answers(lab, fresh))
         show("server, from memory", answers(lab, [fresh[-1]] * 60))
         browser = playwright.chromium.launch(**launch)
-        show("page, 1280 x 900", moves(browser, lab, 900, values), f"target {TARGET:g}")
-        show("page, every chart in sight", moves(browser, lab, 3600, [v + 0.01 for v in values]))
+        found, spent = moves(browser, lab, 900, values)
+        show("page, 1280 x 900", found, f"target {TARGET:g}; processor time of a move: {spent}")
+        found, spent = moves(browser, lab, 3600, [v + 0.01 for v in values])
+        show("page, every chart in sight", found, f"processor time of a move: {spent}")
         browser.close()
 
 

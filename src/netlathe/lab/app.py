@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -73,10 +74,15 @@ def make_app(
         ]
         return JSONResponse({"networks": zoo.names(), "uploads": shelf.networks(), "devices": cards})
 
+    @lru_cache(maxsize=128)
+    def written(state: State, names: str, tables: bool) -> bytes:
+        found, said = seen(state)
+        said = said | {"charts": charts(found, filter(None, names.split(",")), tables=tables)}
+        return json.dumps(said, separators=(",", ":")).encode()
+
     async def show(request: Request) -> Response:
-        found, said = seen(read_state(await query(request)))
-        names = filter(None, request.query_params.get("charts", "").split(","))
-        return JSONResponse(said | {"charts": charts(found, names, tables="tables" in request.query_params)})
+        state, asked = read_state(await query(request)), request.query_params
+        return Response(written(state, asked.get("charts", ""), "tables" in asked), media_type="application/json")
 
     async def advise(request: Request) -> Response:
         state = read_state(await query(request))

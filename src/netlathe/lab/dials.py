@@ -18,9 +18,9 @@ from netlathe.reshape.solve import has
 LOWEST, HIGHEST = 0.05, 4.0  # of a factor
 PIXELS = (8, 1024)
 TITLES = {
-    "depth": ("Depth", "blocks, times"),
-    "inner": ("Expansion", "inside, times"),
-    "width": ("Width", "times"),
+    "depth": ("Depth", "blocks"),
+    "inner": ("Expansion", "inside"),
+    "width": ("Width", "all widths"),
     "groups": ("Groups", "cardinality"),
     "resolution": ("Resolution", "pixels"),
 }

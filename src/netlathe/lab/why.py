@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netlathe.cost.table import stage_of
-from netlathe.lab.facts import Facts, Use
+from netlathe.lab.facts import Facts, share
 from netlathe.units import show_ms
 
 
@@ -61,16 +61,9 @@ def budget(f: Facts) -> str:
     b = f.binding
     if b is None or b.used is None or b.bound is None:
         return "Set a limit, and this says which of them binds first."
-    left = [spare(u) for u in f.uses if u.bound is not None and u is not b]
-    others = f"; {', '.join(left)}" if left else ""
+    left = [f"{u.title} {100 * (1 - share(u)):.0f} %" for u in f.uses if u.bound is not None and u is not b]
+    others = f"; {', '.join(left)} to spare" if left else ""
     return f"{upper(b.title)} binds: {b.text} of {b.bound_text} is used{others}."
-
-
-def spare(use: Use) -> str:
-    """What is left of a limit."""
-    assert use.used is not None
-    assert use.bound is not None
-    return f"{use.title} has {100 * (1 - use.used / use.bound):.0f} % to spare"
 
 
 def upper(text: str) -> str:

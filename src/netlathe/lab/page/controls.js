@@ -22,7 +22,7 @@ export function setUp(found, onChange) {
 
 function limit(name) {
   const [title, example] = BUDGETS[name];
-  const field = make("input", { id: `limit-${name}`, placeholder: `such as ${example}`, autocomplete: "off",
+  const field = make("input", { id: `limit-${name}`, placeholder: `e.g. ${example}`, autocomplete: "off",
     "aria-describedby": `use-${name}`, onchange: () => {
       state.shared[name] = field.value.trim();
       changed(true);
