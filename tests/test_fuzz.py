@@ -68,3 +68,25 @@ def test_what_is_no_such_file_at_all_is_a_named_mistake(reader):
 @pytest.mark.parametrize("reader", ["arch", "card", "recipe"])
 def test_deep_nesting_is_a_named_mistake(reader, text):
     assert not survives(READERS[reader], text.encode())
+
+
+def test_what_atheris_found_stays_a_named_mistake():
+    import onnx
+
+    def spoilt(change):
+        model = onnx.ModelProto.FromString(seeds("onnx")[0])
+        change(model)
+        return model.SerializeToString()
+
+    def flat_weight(model):  # a convolution whose weight has no axes
+        conv = next(node for node in model.graph.node if node.op_type == "Conv")
+        weight = next(t for t in model.graph.initializer if t.name == conv.input[1])
+        del weight.dims[:]
+
+    def no_result(model):
+        del model.graph.node[0].output[:]
+
+    for change in (flat_weight, no_result):
+        assert not survives(READERS["onnx"], spoilt(change))
+    for name in (b"input", b".weight"):  # names that are no text: read or refused, but nothing else
+        survives(READERS["onnx"], seeds("onnx")[0].replace(name, name[:-2] + b"\xd7t"))

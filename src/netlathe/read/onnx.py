@@ -7,6 +7,8 @@ all tensors of numbers that enter operators, but the running statistics of batch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -34,22 +36,41 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
     unknown operators, and shapes that ONNX cannot infer.
     """
     path = Path(path)
-    model = without_data(parsed(path))
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
-    names = fix_inputs(model, inputs, str(path))
-    shapes = inferred(model, str(path))
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    tensors |= {node.output[0]: constant for node in model.graph.node for constant in constants(node)}
-    statistics = running_statistics(model.graph)
+    model = parsed(path)
+    with sound(str(path)):
+        model = without_data(model)
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        names = fix_inputs(model, inputs, str(path))
+        shapes = inferred(model, str(path))
+        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        tensors |= {node.output[0]: constant for node in model.graph.node for constant in constants(node)}
+        statistics = running_statistics(model.graph)
     trained = {name: tuple(t.dims) for name, t in tensors.items() if is_weight(model, name, t)}
     tape = Tape({name: shape for name, shape in trained.items() if name not in statistics},
                 {name: shape for name, shape in trained.items() if name in statistics})  # fmt: skip
-    held = {name: tape.input(shapes[name]) for name in names}
-    held |= {name: Held(tuple(t.dims), sources=(name,) if name in trained else ()) for name, t in tensors.items()}
-    for i, node in enumerate(model.graph.node):
-        write(tape, node, i, held, shapes)
-    return tape.graph([held[y.name] for y in model.graph.output if y.name in held], Place("", alone=False))
+    with sound(str(path)):
+        held = {name: tape.input(shapes[name]) for name in names}
+        held |= {name: Held(tuple(t.dims), sources=(name,) if name in trained else ()) for name, t in tensors.items()}
+        for i, node in enumerate(model.graph.node):
+            with sound(path_of(node, i)):
+                write(tape, node, i, held, shapes)
+        return tape.graph([held[y.name] for y in model.graph.output if y.name in held], Place("", alone=False))
+
+
+@contextmanager
+def sound(path: str) -> Iterator[None]:
+    """What breaks while a damaged file is read is a mistake of the file, named with its place."""
+    try:
+        yield
+    except NetlatheError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise NetlatheError(
+            f"this ONNX file does not hold together here ({what})", code="read.broken", path=path,
+            hint="onnx.checker.check_model says more; export it again",
+        ) from error  # fmt: skip
 
 
 def parsed(path: Path) -> onnx.ModelProto:
