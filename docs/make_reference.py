@@ -99,9 +99,8 @@ def fields(node: ast.ClassDef, source: str) -> str:
     """The head of a class and its fields, with the comments that say their units."""
     bases = ", ".join(map(ast.unparse, node.bases))
     lines = source.splitlines()
-    found = [
-        line for item in node.body if isinstance(item, ast.AnnAssign) for line in lines[item.lineno - 1 : item.end_lineno]
-    ]
+    stated = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+    found = [line for item in stated for line in lines[item.lineno - 1 : item.end_lineno]]
     return "\n".join([f"class {node.name}" + (f"({bases})" if bases else ""), *found])
 
 

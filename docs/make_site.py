@@ -1,8 +1,8 @@
 """Builds the documentation as a site: `make docs`, then open site/index.html.
 
-The pages are the Markdown files of docs/, which a forge shows as they are. Here they are gathered in build/site with the
-generated reference; a link to a file elsewhere in the repository leads to a copy of it. The order of the navigation is
-that of the tables in docs/README.md. Zensical (the successor of Material for MkDocs) makes the pages; they ask no other
+The pages are the Markdown files of docs/, which a forge shows as they are. Here they are gathered in build/site with
+the generated reference; a link to a file elsewhere in the repository leads to a copy of it. The order of the navigation
+is that of the tables in docs/README.md. Zensical (the successor of Material for MkDocs) makes the pages; they ask no other
 host for anything.
 """
 
@@ -32,7 +32,7 @@ ELSEWHERE = {
 INDEX = DOCS / "README.md"
 
 
-def main() -> None:
+def main(site: Path = SITE) -> None:
     """Gather, generate, build."""
     shutil.rmtree(WORK, ignore_errors=True)
     pages = {page: str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md"))} | ELSEWHERE
@@ -48,8 +48,8 @@ def main() -> None:
     order = toml([*navigation(INDEX, pages), {"Reference": reference}])
     write(WORK / "zensical.toml", settings.replace("nav = []", f"nav = {order}"))
     subprocess.run([sys.executable, "-m", "zensical", "build", "--clean"], cwd=WORK, check=True)
-    shutil.rmtree(SITE, ignore_errors=True)
-    shutil.move(WORK / "site", SITE)
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.move(WORK / "site", site)
 
 
 def relinked(page: Path, place: str, pages: dict[Path, str]) -> str:
@@ -57,8 +57,9 @@ def relinked(page: Path, place: str, pages: dict[Path, str]) -> str:
 
     def lead(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(page.parent / match[2]))
-        if target.is_dir() and SOURCE in target.parents:
-            return f"{match[1]}{os.path.relpath(f'reference/{target.relative_to(SOURCE).parts[0]}.md', Path(place).parent)})"
+        if target.is_dir() and SOURCE in target.parents:  # a room, which the reference has a page of
+            at = f"reference/{target.relative_to(SOURCE).parts[0]}.md"
+            return match[1] + os.path.relpath(at, Path(place).parent) + match[3]
         if not target.is_file():
             return match[0]
         at = pages.get(target) or (str(target.relative_to(DOCS)) if DOCS in target.parents else None)
