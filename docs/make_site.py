@@ -2,8 +2,8 @@
 
 The pages are the Markdown files of docs/, which a forge shows as they are. Here they are gathered in build/site with
 the generated reference; a link to a file elsewhere in the repository leads to a copy of it. The order of the navigation
-is that of the tables in docs/README.md. Zensical (the successor of Material for MkDocs) makes the pages; they ask no other
-host for anything.
+is that of the tables in docs/README.md. Zensical (the successor of Material for MkDocs) makes the pages; they ask
+no other host for anything.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SOURCE = ROOT / "src" / "netlathe"
 WORK = ROOT / "build" / "site"
 BUILD = WORK / "docs"
 SITE = ROOT / "site"
+ASSETS = (".png", ".css")
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)]*)?\))")
 ELSEWHERE = {
     ROOT / "benchmarks" / "README.md": "benchmarks.md",
@@ -38,8 +39,8 @@ def main(site: Path = SITE) -> None:
     pages = {page: str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md"))} | ELSEWHERE
     for page, place in pages.items():
         write(BUILD / place, relinked(page, place, pages))
-    for picture in DOCS.rglob("*.png"):
-        copy(picture, BUILD / picture.relative_to(DOCS))
+    for asset in [file for file in DOCS.rglob("*") if file.suffix in ASSETS]:
+        copy(asset, BUILD / asset.relative_to(DOCS))
     sys.path.insert(0, str(DOCS))
     import make_reference
 
@@ -62,7 +63,8 @@ def relinked(page: Path, place: str, pages: dict[Path, str]) -> str:
             return match[1] + os.path.relpath(at, Path(place).parent) + match[3]
         if not target.is_file():
             return match[0]
-        at = pages.get(target) or (str(target.relative_to(DOCS)) if DOCS in target.parents else None)
+        here = DOCS in target.parents and target.suffix in ASSETS
+        at = pages.get(target) or (str(target.relative_to(DOCS)) if here else None)
         if at is None:
             at = f"files/{target.relative_to(ROOT)}"
             copy(target, BUILD / at)
@@ -77,7 +79,8 @@ def navigation(index: Path, pages: dict[Path, str]) -> list[Any]:
     for section in re.split(r"^## ", index.read_text(encoding="utf-8"), flags=re.M)[1:]:
         title, _, text = section.partition("\n")
         links = re.findall(r"^\| \[([^\]]+)\]\(([^)]+\.md)\)", text, re.M)
-        found.append({title: [{name: pages[Path(os.path.normpath(index.parent / to))]} for name, to in links]})
+        if links:
+            found.append({title: [{name: pages[Path(os.path.normpath(index.parent / to))]} for name, to in links]})
     return found
 
 

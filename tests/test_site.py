@@ -10,9 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-ASKED = re.compile(
-    r"<(?:script|img|iframe|source)\b[^>]*?\bsrc=[\"']?([^\"' >]+)|<link\b[^>]*?\bhref=[\"']?([^\"' >]+)"
-)
+ASKED = re.compile(r"<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=[\"']?([^\"' >]+)")
 
 
 @pytest.fixture(scope="module")
