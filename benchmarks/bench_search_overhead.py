@@ -50,9 +50,13 @@ def searched(name, trials):
     """A whole search with its store."""
     with tempfile.TemporaryDirectory() as folder:
         wish = Wish(
-            "macro", name, to_data(Tabular(str(FILE.resolve()))), trials,
-            bill_repeats=True, final_seeds=0,
-        )  # fmt: skip
+            space="macro",
+            strategy=name,
+            objective=to_data(Tabular(str(FILE.resolve()))),
+            evaluations=trials,
+            bill_repeats=True,
+            final_seeds=0,
+        )
         return timed(lambda: len(search(wish, Path(folder) / "search").trials))
 
 
