@@ -148,6 +148,7 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     assert "run.toml says everything" in beside.stderr
 
 
+@pytest.mark.slow
 def test_the_winner_of_a_search_joins_the_race_and_an_impossible_space_does_not_end_it(
     stripes: Path, tmp_path: Path, calibrated: None
 ) -> None:
