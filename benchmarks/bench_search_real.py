@@ -49,7 +49,7 @@ class Scale(NamedTuple):
     finals: int  # fresh seeds a winner
 
 
-FULL = Scale(10, 3, 0.05, 1500, "2ms", 2)
+FULL = Scale(8, 2, 0.04, 1500, "2ms", 2)
 MINI = Scale(3, 0.5, 0.01, 300, "2ms", 2)
 
 
