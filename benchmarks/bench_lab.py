@@ -41,7 +41,7 @@ def moves(browser: Browser, lab: Lab, height: int, values: list[float]) -> tuple
     page = browser.new_page(viewport={"width": 1280, "height": height})
     page.goto(f"{lab.url}#{STATE}")
     page.wait_for_selector("body[data-ready]", timeout=120_000)
-    page.wait_for_selector("#chart-front-front .main-svg", timeout=120_000)
+    page.wait_for_selector("#chart-front-front .main-svg", state="attached", timeout=120_000)
     page.wait_for_timeout(2000)
     page.evaluate(MOVES, values[:4])  # warm
     before = cpu(lab)

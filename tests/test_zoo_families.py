@@ -189,8 +189,8 @@ def test_darts_counts_what_its_authors_code_prints() -> None:
 
 
 def test_an_unknown_operation_of_a_cell_is_refused() -> None:
-    with pytest.raises(ValueError, match="sep, dil, max, avg or skip, not 'conv3'"):
-        operation("conv3", 16, 1, style)
+    with pytest.raises(ValueError, match="max, avg, skip, not 'blur3'"):
+        operation("blur3", 16, 1, style)
 
 
 # U-Nets

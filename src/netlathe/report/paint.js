@@ -3,8 +3,14 @@
 "use strict";
 const netlathe = (() => {
   const charts = new Map(); // element -> its chart
+  const known = new Map(); // what a name means now: asking the page for it makes the browser style it anew
 
   function colour(said) {
+    if (!known.has(said)) known.set(said, looked(said));
+    return known.get(said);
+  }
+
+  function looked(said) {
     const [name, strength] = said.slice(1).split("/");
     const value = getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim() || "#888";
     if (!strength) return value;
@@ -32,7 +38,10 @@ const netlathe = (() => {
     return Plotly.react(element, data, layout, options);
   }
 
-  const redraw = () => charts.forEach((chart, element) => draw(element, chart));
+  function redraw() {
+    known.clear();
+    charts.forEach((chart, element) => draw(element, chart));
+  }
   for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", redraw);
 
   return { painted, draw, redraw };

@@ -41,13 +41,20 @@ export async function draw(place, chart) {
   place.stale = false;
   place.figure.hidden = !chart;
   if (!chart) return;
-  place.title.textContent = chart.title;
-  place.said.textContent = chart.description;
   place.chart = chart;
-  if (place.twin.open && chart.rows) writeTable(place);
-  place.box.style.minHeight = `${chart.figure.layout.height}px`;
+  const height = `${chart.figure.layout.height}px`;
+  if (place.box.style.minHeight !== height) place.box.style.minHeight = height;
   await netlathe.draw(place.box, chart);
   link(place);
+}
+
+// Its texts and, where it is open, its table: after all charts are drawn.
+export function said(place) {
+  const { chart } = place;
+  if (!chart) return;
+  place.title.textContent = chart.title;
+  place.said.textContent = chart.description;
+  if (place.twin.open && chart.rows) writeTable(place);
 }
 
 function writeTable(place) {

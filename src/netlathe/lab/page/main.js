@@ -1,10 +1,10 @@
 // The page: reads its address, asks the server, shows the answer, and follows every move of a control.
 import { Gone, Mistake, alive, ask, look, send } from "./ask.js";
 import { can, keep, query, read, start, state } from "./address.js";
-import { draw, onWanted, placeFor } from "./charts.js";
+import { draw, onWanted, placeFor, said } from "./charts.js";
 import { allBack, setDevice, setKnobs, setLimits, setUp } from "./controls.js";
 import { get } from "./make.js";
-import { asked, behind, makeSide, show } from "./side.js";
+import { asked, behind, drawn, makeSide, written } from "./side.js";
 import { claimBy, claimOf, setExports, showClaims, showRoad, showVersus, stepBy } from "./tools.js";
 import { leave, showAdvice, showWhy } from "./why.js";
 
@@ -60,21 +60,23 @@ async function once() {
     const now = query(name), fresh = shown[name] !== now;
     if (!fresh && !behind(sides[name])) return;
     const answer = await ask(asked(sides[name], fresh), now);
-    await show(sides[name], answer, fresh);
+    await drawn(sides[name], answer, fresh);
     shown[name] = now;
   }));
+  if (frontChart && !front.stale) markFront();
+  for (const name of names) written(sides[name]);
   const current = sides[state.at].answer;
   setKnobs(current);
   setLimits(current.uses);
   showWhy(current);
   showVersus(sides.a.answer, state.b && sides.b.answer);
-  if (frontChart && !front.stale) markFront();
   document.title = `${current.name} · Netlathe lab`;
 }
 
 // The networks as upright lines on the front, with a ring where their accuracy is published. Shapes at shares of the
-// frame move without a new drawing of the two hundred signs.
-function markFront() {
+// frame move without a new drawing of the two hundred signs; their names are written when the page rests, for a text
+// has to be measured.
+function markFront(named = false) {
   const box = front.box, { xaxis, yaxis } = box._fullLayout || {};
   if (!xaxis) return;
   const share = ([low, high], value) => Math.min(Math.max((value - low) / (high - low), 0), 1);
@@ -87,21 +89,25 @@ function markFront() {
     if (here.top1 !== null)
       shapes.push({ type: "circle", xref: "paper", yref: "paper", xsizemode: "pixel", ysizemode: "pixel", xanchor: x,
         yanchor: share(yaxis.range, here.top1), x0: -8, x1: 8, y0: -8, y1: 8, line: { ...line, dash: "solid" } });
-    const said = `${state.b ? name.toUpperCase() : "this network"}, ${here.text}`;
-    annotations.push({ text: said, x, y: name === "a" ? 1 : 0.93, xref: "paper", yref: "paper", showarrow: false,
+    if (!named) continue;
+    const words = `${state.b ? name.toUpperCase() : "this network"}, ${here.text}`;
+    annotations.push({ text: words, x, y: name === "a" ? 1 : 0.93, xref: "paper", yref: "paper", showarrow: false,
       xanchor: x > 0.5 ? "right" : "left", yanchor: "top", font: { color } });
   }
-  return Plotly.relayout(box, netlathe.painted({ shapes, annotations }));
+  box.classList.toggle("moving", !named); // hides the old names
+  return Plotly.relayout(box, netlathe.painted(named ? { shapes, annotations } : { shapes }));
 }
 
 async function drawFront() {
   await draw(front, frontChart);
-  await markFront();
-  if (!front.watched) front.box.on("plotly_relayout", (event) => "xaxis.range[0]" in event && markFront());
+  said(front);
+  await markFront(true);
+  if (!front.watched) front.box.on("plotly_relayout", (event) => "xaxis.range[0]" in event && markFront(true));
   front.watched = true;
 }
 
 async function rest() {
+  if (frontChart && !front.stale) markFront(true);
   try {
     await Promise.all([showAdvice(), showRoad(), showClaims(), zoo()]);
   } catch (error) {
@@ -251,14 +257,15 @@ function wire() {
   });
 }
 
-onWanted((place) => {
-  if (place.name === "front") return frontChart && drawFront();
-  follow();
-});
 start();
 setUp(await look("menu"), changed);
 wire();
 setDevice();
 buttons();
+// Not before: a chart that comes into sight while the menu is on its way would find no controls to set.
+onWanted((place) => {
+  if (place.name === "front") return frontChart && drawFront();
+  follow();
+});
 await follow();
 document.body.dataset.ready = "1";

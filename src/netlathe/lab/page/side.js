@@ -1,5 +1,5 @@
 // One network: what it is called, its figures, its charts and its stages.
-import { draw, inSight, placeFor } from "./charts.js";
+import { draw, inSight, placeFor, said } from "./charts.js";
 import { get, make, table } from "./make.js";
 
 export const NAMES = ["roofline", "stages", "memory", "profile"];
@@ -32,8 +32,22 @@ export function asked(side, fresh) {
 
 export const behind = (side) => NAMES.some((name) => side.places[name].stale && inSight(side.places[name]));
 
-export function show(side, answer, fresh) {
+// The charts of an answer. They measure texts, so they are drawn before anything else of the page is changed: after it,
+// each of them would lay the whole page out again.
+export function drawn(side, answer, fresh) {
   side.answer = answer;
+  const done = [];
+  for (const [name, place] of Object.entries(side.places)) {
+    if (name in answer.charts) done.push(draw(place, answer.charts[name]));
+    else if (fresh) place.stale = true;
+  }
+  return Promise.all(done);
+}
+
+// The texts and the table of the answer that a side has.
+export function written(side) {
+  const { answer } = side;
+  for (const name in answer.charts) said(side.places[name]);
   side.title.textContent = `${answer.name}, ${answer.input}`;
   side.verdict.textContent = answer.verdict.text;
   side.verdict.dataset.state = answer.verdict.state;
@@ -42,12 +56,6 @@ export function show(side, answer, fresh) {
   side.stages.replaceChildren(table(answer.stages.heads, answer.stages.rows, `Stages of ${answer.name}`));
   side.warnings.hidden = !answer.warnings.length;
   side.warnings.lastChild.replaceChildren(...answer.warnings.map((said) => make("li", {}, said)));
-  const drawn = [];
-  for (const [name, place] of Object.entries(side.places)) {
-    if (name in answer.charts) drawn.push(draw(place, answer.charts[name]));
-    else if (fresh) place.stale = true;
-  }
-  return Promise.all(drawn);
 }
 
 // Figures are written into the tiles that are there: nothing is built anew while a knob moves.
