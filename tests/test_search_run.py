@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -285,9 +286,11 @@ def test_the_best_is_of_the_highest_rung_and_the_front_is_of_those_that_nothing_
 
 
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(tmp_path: Path) -> None:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may inherit deaf ears
     process = subprocess.Popen(
-        command(tmp_path, "slow", "--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command(tmp_path, "slow", "--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heard,
+    )  # fmt: skip
     while not (tmp_path / "evaluated.txt").exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
