@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ from netlathe.lab.shelf import Shelf
 from netlathe.lab.state import read_state
 from netlathe.lab.view import view
 from netlathe.lower.onnx import save_onnx
+
+
+def finished(work):
+    """The result of a coroutine, in a thread of its own: the browser's tests leave this one with a running loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +301,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_arrives():
                                           "query_string": b"name=a.onnx"}, receive, send)  # fmt: skip
         return sent
 
-    sent = asyncio.run(upload())
+    sent = finished(upload())
     assert sent[0]["status"] == 422
     assert b"larger than" in sent[1]["body"]
 
@@ -304,14 +311,14 @@ def test_reading_a_file_has_a_limit_of_time(tmp_path):
     huge = {"kind": "stage", "block": {"kind": "conv", "width": 8}, "depth": 10**9}
     file.write_text(json.dumps({"schema": "netlathe.arch/1", "name": "x", "input": [3, 8, 8], "body": huge}))
     with pytest.raises(NetlatheError, match=r"its time|more than 3 s"):
-        asyncio.run(parse(file, "huge.json", memory=8 << 30, seconds=1))
+        finished(parse(file, "huge.json", memory=8 << 30, seconds=1))
 
 
 def test_reading_a_file_has_a_limit_of_memory(tmp_path):
     file = tmp_path / "net.onnx"
     save_onnx(zoo.get("mobilenetv1_025"), file)
     with pytest.raises(NetlatheError, match="too much for the lab"):
-        asyncio.run(parse(file, "net.onnx", memory=80 << 20))
+        finished(parse(file, "net.onnx", memory=80 << 20))
 
 
 def test_onnx_leaves_as_a_file_that_counts_the_same(lab, tmp_path, capsys):

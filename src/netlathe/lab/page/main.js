@@ -42,7 +42,7 @@ async function follow() {
   } while (again);
   busy = false;
   clearTimeout(resting);
-  resting = setTimeout(rest, 350);
+  resting = setTimeout(rest, late() ? 100 : 350);
 }
 
 // From the event to the frame after the charts changed: what the benchmark reads.
@@ -106,7 +106,11 @@ async function drawFront() {
   front.watched = true;
 }
 
+// Whether a chart in sight still shows an older answer.
+const late = () => behind(sides.a) || (Boolean(state.b) && behind(sides.b));
+
 async function rest() {
+  if (late()) return follow();
   if (frontChart && !front.stale) markFront(true);
   try {
     await Promise.all([showAdvice(), showRoad(), showClaims(), zoo()]);

@@ -3,6 +3,7 @@ import { draw, inSight, placeFor, said } from "./charts.js";
 import { get, make, table } from "./make.js";
 
 export const NAMES = ["roofline", "stages", "memory", "profile"];
+const LIVE = ["roofline", "profile"]; // follow a knob as it moves; the others follow when it rests for a moment
 
 export function makeSide(name) {
   const root = get(`side-${name}`);
@@ -25,7 +26,8 @@ export function makeSide(name) {
 
 // The charts that the next answer must bring, as the server is asked for them.
 export function asked(side, fresh) {
-  const names = NAMES.filter((name) => inSight(side.places[name]) && (fresh || side.places[name].stale));
+  const now = (name) => (fresh ? LIVE.includes(name) || !side.places[name].chart : side.places[name].stale);
+  const names = NAMES.filter((name) => inSight(side.places[name]) && now(name));
   const tables = names.some((name) => side.places[name].twin.open);
   return `view?charts=${names.join(",")}${tables ? "&tables=1" : ""}`;
 }
