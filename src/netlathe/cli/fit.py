@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from netlathe.fit.wish import Wish
     from netlathe.train.images import Splits
 
-WANTED = ("auto", "fp32", "bf16", "int8")  # as deploy.forms has them, which is too heavy to import for --help
+WANTED = ("auto", "fp32", "bf16", "int8")  # of `deploy.forms.forms_of`
 
 
 @click.command()

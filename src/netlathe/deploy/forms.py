@@ -33,7 +33,6 @@ FLOAT, INT8 = "model.onnx", {"onnxruntime": "model.int8.onnx", "openvino": "mode
 KEPT = "deployed"
 # Processors with instructions for bf16; elsewhere a runtime emulates it or computes in float.
 BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16", "asimdbf16"})
-WANTED = ("auto", "fp32", "bf16", "int8")  # what a user may ask for
 Say = Callable[[str], None]
 
 
@@ -95,7 +94,7 @@ def forms_of(
     names = list(runtimes) or [package.runtime, *(n for n in installed() if n in QUANTISERS and n != package.runtime)]
     tried: list[Form] = []
     begin, longest = time.monotonic(), 0.0
-    float_form = replace(scored(package, plain(package), validation), verdict="")
+    float_form = scored(package, plain(package), validation)
     for form in wanted_forms(package, names, wanted, len(calibration.pixels), say):
         start = time.monotonic()
         if tried and start - begin + longest > seconds and wanted == "auto":
