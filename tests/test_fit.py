@@ -183,16 +183,19 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(str
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
-    [("sede = 3", "did you mean seed"), ('seed = "x"', "seed: Input should be a valid integer"),
-     ("[budget]\nlatenzy = \"3ms\"", "did you mean latency")],
+    ("instead_of", "line", "said"),
+    [("seed = 0", "sede = 3", "did you mean seed"),
+     ("seed = 0", 'seed = "x"', "seed: Input should be a valid integer"),
+     ('form = "auto"', 'form = "int4"', "form: Input should be 'auto', 'fp32', 'bf16' or 'int8'"),
+     ("[budget]", '[budget]\nlatenzy = "3ms"', "did you mean latency")],
 )  # fmt: skip
-def test_a_run_toml_with_a_mistake_is_refused_with_its_field(tmp_path: Path, line: str, said: str) -> None:
-    wish = Wish(data="digits", budget={} if "budget" in line else {"macs": "5M"}, recipe=load_recipe("small"))
-    wish.write(tmp_path)
+def test_a_run_toml_with_a_mistake_is_refused_with_its_field(
+    tmp_path: Path, instead_of: str, line: str, said: str
+) -> None:
+    Wish(data="digits", budget={"macs": "5M"}, recipe=load_recipe("small")).write(tmp_path)
     text = (tmp_path / "run.toml").read_text()
-    text = text.replace("[budget]" if "budget" in line else "seed = 0", line)
-    (tmp_path / "run.toml").write_text(text)
+    assert instead_of in text
+    (tmp_path / "run.toml").write_text(text.replace(instead_of, line))
     with pytest.raises(NetlatheError, match=r"run\.toml") as error:
         read_wish(tmp_path / "run.toml")
     assert said in str(error.value)

@@ -349,6 +349,18 @@ def test_it_fits_a_phone(browser, lab):
     page.close()
 
 
+def test_the_answer_of_the_next_stop_of_a_moving_knob_is_made_ready(page, lab):
+    show(page, lab, "net=resnet18&device=rpi-5")
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data) if "/view" in request.url else None)
+    for width in ("0.95", "0.9"):
+        page.locator("#knob-width").press("ArrowLeft")
+        expect(total(page)).to_have_text(engine(f"net=resnet18&width={width}")["macs"])
+    expect(page.locator("#knob-width")).to_have_value("0.9")
+    assert [query for query in asked if "width=0.85" in query]
+    assert page.wrong == []
+
+
 def test_a_move_of_a_knob_is_painted_soon(shared, lab):
     show(shared, lab, "net=resnet152&device=rpi-5")
     shared.wait_for_selector("#chart-front-front .main-svg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -278,6 +279,33 @@ def test_auxiliary_heads_answer_in_training_only() -> None:
         assert twin.eval()(x).shape == (2, 7)
         assert not calls
         assert len(twin.train()(x)) == 3
+
+
+def test_a_narrow_strided_shortcut_trains_in_channels_last() -> None:
+    """oneDNN #6035 killed the process here, or gave another gradient."""
+    code = """
+import torch
+from netlathe.arch.build import seq
+from netlathe.arch.layers import Conv
+from netlathe.arch.network import Network
+from netlathe.lower.torch import to_torch
+torch.set_num_threads(1)
+module, found = to_torch(Network("one", seq(layer=Conv(16, 1, 2)), (8, 128, 128))), []
+x, grad = torch.randn(8, 8, 128, 128), torch.randn(8, 16, 64, 64)
+for layout in [torch.contiguous_format] + 8 * [torch.channels_last]:
+    module.to(memory_format=layout).zero_grad()
+    module(x.contiguous(memory_format=layout)).backward(grad.contiguous(memory_format=layout))
+    found.append(next(module.parameters()).grad.clone())
+torch.testing.assert_close(found[0], found[-1], rtol=1e-3, atol=1e-2)
+"""
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "MALLOC_CHECK_": "3"}, timeout=300, check=True)
+
+
+@pytest.mark.parametrize("stride", [2, (2, 1), (1, 3)])
+def test_a_strided_pointwise_convolution_reads_the_same_positions(stride: int | tuple[int, int]) -> None:
+    module = to_torch(Network("one", seq(layer=Conv(5, 1, stride)), (3, 9, 10)))
+    x, (weight,) = torch.randn(2, 3, 9, 10), module.parameters()
+    torch.testing.assert_close(module(x), nn.functional.conv2d(x, weight, stride=stride))
 
 
 def test_initial_weights_follow_their_recipe() -> None:

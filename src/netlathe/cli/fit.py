@@ -13,14 +13,13 @@ from click.core import ParameterSource
 from netlathe.bench.runtimes import RUNTIMES
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
 from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
+from netlathe.deploy.words import WANTED, Wanted
 from netlathe.errors import Exit, NetlatheError
 
 if TYPE_CHECKING:
     from netlathe.choose.place import Place
     from netlathe.fit.wish import Wish
     from netlathe.train.images import Splits
-
-WANTED = ("auto", "fp32", "bf16", "int8")  # of `deploy.forms.forms_of`
 
 
 @click.command()
@@ -60,7 +59,7 @@ def command(
     device: str | None,
     runtimes: tuple[str, ...],
     run_threads: int,
-    form: str,
+    form: Wanted,
     weights: tuple[str, ...],
     space: str | None,
     limit: float | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import emit, json_option, print_table
+from netlathe.deploy.words import WANTED, Wanted
 from netlathe.units import show_bytes
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--data", "source", required=True, metavar="SOURCE", help="Images of the training.")
-@click.option("--form", type=click.Choice(("auto", "bf16", "int8")), default="auto", show_default=True,
-              help="auto keeps float where nothing is measurably faster.")  # fmt: skip
+@click.option("--form", type=click.Choice([form for form in WANTED if form != "fp32"]), default="auto",
+              show_default=True, help="auto keeps float where nothing is measurably faster.")  # fmt: skip
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(("onnxruntime", "openvino")),
               help="[default: that of the package, and what else is installed]")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(0, 1, max_open=True), default=0.01, show_default=True,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def command(
     out: Path,
     source: str,
-    form: str,
+    form: Wanted,
     runtimes: tuple[str, ...],
     tolerance: float,
     calibration: int,

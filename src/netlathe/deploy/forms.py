@@ -27,6 +27,7 @@ from netlathe.deploy.limits import KINDS
 from netlathe.deploy.package import Package, load_package, write_package
 from netlathe.deploy.quantise import FEWEST, QUANTISERS, TOLERANCE, Labelled, hits, quantised, within
 from netlathe.deploy.runtime import outputs_apart, subject
+from netlathe.deploy.words import Wanted
 from netlathe.errors import NetlatheError
 
 FLOAT, INT8 = "model.onnx", {"onnxruntime": "model.int8.onnx", "openvino": "model.xml"}
@@ -76,7 +77,7 @@ def forms_of(
     validation: Labelled,
     *,
     runtimes: Sequence[str] = (),
-    wanted: str = "auto",
+    wanted: Wanted = "auto",
     limits: Mapping[str, float] = {},
     tolerance: float = TOLERANCE,
     measured: bool = True,
@@ -133,7 +134,7 @@ def plain(package: Package) -> Form:
     return Form(runtime=package.runtime, precision="fp32", model=FLOAT)
 
 
-def wanted_forms(package: Package, names: Sequence[str], wanted: str, calibration: int, say: Say) -> Iterator[Form]:
+def wanted_forms(package: Package, names: Sequence[str], wanted: Wanted, calibration: int, say: Say) -> Iterator[Form]:
     """What is tried, the simplest first: float, bf16 where the processor has it, int8."""
     flags = BF16 & set(this_machine().flags)
     for name in names if wanted in ("auto", "fp32") else ():

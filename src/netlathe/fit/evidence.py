@@ -19,6 +19,7 @@ from netlathe.deploy.package import Package, write_package
 from netlathe.deploy.parity import parity, require_exact
 from netlathe.deploy.quantise import ENOUGH
 from netlathe.deploy.score import held_out, images_for, score
+from netlathe.deploy.words import Wanted
 from netlathe.fit.race import Row, recipe_for, start_of
 from netlathe.fit.wish import Wish
 from netlathe.train.images import Splits
@@ -63,7 +64,7 @@ def formed(
     wish: Wish, splits: Splits, place: Place, package: Package, seconds: float, say: Say
 ) -> tuple[Package, list[dict[str, Any]]]:
     """The package in its best form (`deploy.forms`), judged on validation images, calibrated on training images."""
-    wanted = "int8" if place.card.class_ == MCU else wish.form
+    wanted: Wanted = "int8" if place.card.class_ == MCU else wish.form
     if not place.here and wanted != "int8":  # nothing is timed here, so nothing can be shown to be faster
         wanted = "fp32"
     made, tried = forms_of(

@@ -30,6 +30,7 @@ from netlathe.fit.shortlist import shortlist
 from netlathe.fit.steps import done, refuse_other
 from netlathe.fit.wish import Wish
 from netlathe.train.images import Splits
+from netlathe.train.precision import policy
 
 RESERVE_S, RESERVE = 60.0, 0.03  # for deploying and verifying: seconds (a quarter where that is less), and a share
 VERIFYING_S = 20.0  # of them for the last measurement, the test images and the card
@@ -53,6 +54,8 @@ def fit(
     network keeps the budget; and NetlatheError for a folder of another fit and whatever training and deploying raise.
     On a device that is not this machine nothing is timed.
     """
+    if wish.precision != "auto":
+        policy(wish.precision)
     if wish.threads is not None:
         torch.set_num_threads(wish.threads)
     refuse_other(out, wish.identity(splits.train.key))

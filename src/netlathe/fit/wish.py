@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from netlathe.choose.budget import Budget
+from netlathe.deploy.words import Wanted
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
@@ -41,7 +42,7 @@ class Wish:
     run_threads: int = 1
     threads: int | None = None  # of training
     precision: str = "auto"  # of training
-    form: str = "auto"  # precision of the deployed network: fp32, bf16, int8, or what is best
+    form: Wanted = "auto"  # precision of the deployed network
     resolution: int = 160  # the finest that is tried, px
     weights: tuple[str, ...] = ()  # pretrained ones that candidates start from
     search: str | None = None  # a space, whose best member is one of the candidates
@@ -68,8 +69,9 @@ class Wish:
         write_text(folder / FILE, "\n".join(lines) + "\n")
 
     def identity(self, images: str) -> dict[str, Any]:
-        """What must be the same for a folder to go on; `images` is the key of the training images."""
-        return self.document() | {"images": images, "recipe": f"{self.recipe.name} ({key(self.recipe)})"}
+        """What must be the same for a folder to go on; `images` is the key of the images, wherever they are."""
+        said = {name: value for name, value in self.document().items() if name != "data"}
+        return said | {"images": images, "recipe": f"{self.recipe.name} ({key(self.recipe)})"}
 
 
 def read_wish(path: Path) -> Wish:

@@ -21,23 +21,23 @@ from netlathe.lower import torch_modules
 from netlathe.lower.onnx_tokens import frequencies
 from netlathe.lower.torch_pen import Pen
 
+ALL = slice(None)
+ONEDNN_BLOCK = 16  # input channels that its kernels with AVX-512 take at a time
+
 
 def conv(leaf: layers.Conv, op: Op, pen: Pen) -> fx.Node:
     x, (shape,) = pen.xs[0], op.in_shapes
     top, left, bottom, right = pads(shape, leaf.kernel, leaf.stride, leaf.padding, leaf.dilation)
     if (top, left) != (bottom, right):
         x, top, left = pen(F.pad, x, (left, right, top, bottom)), 0, 0
-    module = nn.Conv2d(
-        shape[0],
-        op.out_shape[0],
-        pair(leaf.kernel),
-        pair(leaf.stride),
-        (top, left),
-        leaf.dilation,
-        leaf.group_count(shape),
-        leaf.bias,
-    )
-    return pen.module(module, x)
+    kernel, stride, groups = pair(leaf.kernel), pair(leaf.stride), leaf.group_count(shape)
+    if kernel == (1, 1) and stride != (1, 1) and shape[0] < ONEDNN_BLOCK and (top, left) == (0, 0):
+        # oneDNN's gradient of these weights, channels last, writes beyond its workspace (uxlfoundation/oneDNN #6035, in
+        # torch 2.13): the process dies, or the gradient is wrong. The positions that are read are taken here instead.
+        rows, columns = (slice(None, None, step) for step in stride)
+        x, stride = pen(operator.getitem, x, (ALL, ALL, rows, columns)), (1, 1)
+    size = shape[0], op.out_shape[0], kernel, stride, (top, left), leaf.dilation, groups, leaf.bias
+    return pen.module(nn.Conv2d(*size), x)
 
 
 def conv_transpose(leaf: layers.ConvTranspose, op: Op, pen: Pen) -> fx.Node:

@@ -26,8 +26,8 @@ function written() {
 }
 
 // What the server is asked about one network, always in the same order.
-export function query(side) {
-  const own = state[side], words = new URLSearchParams();
+export function query(side, own = state[side]) {
+  const words = new URLSearchParams();
   for (const [names, from] of [[OWN, own], [SHARED, state.shared]])
     for (const name of names) if (from[name] !== undefined && from[name] !== "") words.set(name, from[name]);
   return words.toString();

@@ -66,19 +66,19 @@ function writeTable(place) {
 function link(place) {
   if (place.linked || !place.box.on) return;
   place.linked = true;
-  place.box.on("plotly_hover", (event) => mark(place, event.points[0].customdata));
-  place.box.on("plotly_unhover", () => mark(place, null));
+  place.box.on("plotly_hover", (event) => mark(place, [event.points[0].customdata ?? []].flat()));
+  place.box.on("plotly_unhover", () => mark(place, []));
 }
 
-function mark(from, path) {
+// `paths`: of one operator, or of those that share a mark.
+function mark(from, paths) {
   for (const place of places.values()) {
     if (place === from || place.side !== from.side || !place.linked || !inSight(place)) continue;
     const at = [];
-    if (typeof path === "string")
-      place.box.data.forEach((trace, curveNumber) => {
-        const pointNumber = (trace.customdata || []).indexOf(path);
-        if (pointNumber >= 0) at.push({ curveNumber, pointNumber });
-      });
+    place.box.data.forEach((trace, curveNumber) => {
+      const pointNumber = (trace.customdata || []).findIndex((known) => [known].flat().some((path) => paths.includes(path)));
+      if (pointNumber >= 0) at.push({ curveNumber, pointNumber });
+    });
     Plotly.Fx[at.length ? "hover" : "unhover"](place.box, at);
   }
 }

@@ -77,7 +77,7 @@ function knob(dial) {
   return make("div", { class: "knob" }, make("div", {}, make("label", { for: id }, dial.title), " ", what), number, range);
 }
 
-const valueOf = (range) => (range.legal ? range.legal[range.value] : Number(range.value));
+const valueOf = (range, at = range.value) => (range.legal ? range.legal[at] : Number(at));
 
 function setKnob(dial) {
   const range = get(`knob-${dial.name}`), number = get(`knob-${dial.name}-number`);
@@ -93,10 +93,30 @@ function setKnob(dial) {
   range.setAttribute("aria-valuetext", text);
 }
 
-export function turn(name, value, done) {
-  const range = get(`knob-${name}`), own = state[state.at];
-  if (value === "" || Number(value) === range?.rest) delete own[name];
+function set(own, name, value, rest) {
+  if (value === "" || Number(value) === rest) delete own[name];
   else own[name] = String(value);
+}
+
+// A network when the knob that has moved from `before` to `now` goes as far again; null where none moved, or at its end.
+export function further(before, now) {
+  const moved = KNOBS.filter((name) => before[name] !== now[name]), range = moved[0] && get(`knob-${moved[0]}`);
+  if (before.net !== now.net || moved.length !== 1 || !range) return null;
+  const [from, to] = [before, now].map((at) => {
+    const value = Number(at[moved[0]] ?? range.rest);
+    return range.legal ? range.legal.indexOf(value) : value;
+  });
+  const next = range.cloneNode(); // keeps to its ends and its steps
+  next.value = 2 * to - from;
+  if (Number(next.value) === to) return null;
+  const own = { ...now };
+  set(own, moved[0], valueOf(range, next.value), range.rest);
+  return own;
+}
+
+export function turn(name, value, done) {
+  const range = get(`knob-${name}`);
+  set(state[state.at], name, value, range?.rest);
   const number = get(`knob-${name}-number`);
   if (number && value !== "") number.value = value;
   changed(done);

@@ -2,7 +2,7 @@
 import { Gone, Mistake, alive, ask, look, send } from "./ask.js";
 import { can, keep, query, read, start, state } from "./address.js";
 import { draw, onWanted, placeFor, said } from "./charts.js";
-import { allBack, setDevice, setKnobs, setLimits, setUp } from "./controls.js";
+import { allBack, further, setDevice, setKnobs, setLimits, setUp } from "./controls.js";
 import { get } from "./make.js";
 import { asked, behind, drawn, makeSide, written } from "./side.js";
 import { claimBy, claimOf, setExports, showClaims, showRoad, showVersus, stepBy } from "./tools.js";
@@ -11,6 +11,7 @@ import { leave, showAdvice, showWhy } from "./why.js";
 const sides = { a: makeSide("a"), b: makeSide("b") };
 const front = placeFor("front", "front", get("front"));
 const shown = { a: "", b: "" }; // the query whose answer each side shows
+const last = { a: {}, b: {} }; // and the network that it is about, with its knobs
 let frontOf = "", frontChart = null, resting = 0;
 
 function tell(error) {
@@ -26,6 +27,7 @@ let busy = false, again = false, moved = 0;
 async function follow() {
   if (busy) return void (again = true);
   busy = true;
+  clearTimeout(resting);
   do {
     again = false;
     const since = moved;
@@ -41,7 +43,6 @@ async function follow() {
     if (since) painted(since);
   } while (again);
   busy = false;
-  clearTimeout(resting);
   resting = setTimeout(rest, late() ? 100 : 350);
 }
 
@@ -57,11 +58,13 @@ async function once() {
   get("side-b").hidden = !state.b;
   const names = state.b ? ["a", "b"] : ["a"];
   await Promise.all(names.map(async (name) => {
-    const now = query(name), fresh = shown[name] !== now;
+    const now = query(name), own = { ...state[name] }, fresh = shown[name] !== now;
     if (!fresh && !behind(sides[name])) return;
     const answer = await ask(asked(sides[name], fresh), now);
+    if (fresh && !again) ahead(name, own);
     await drawn(sides[name], answer, fresh);
     shown[name] = now;
+    last[name] = own;
   }));
   if (frontChart && !front.stale) markFront();
   for (const name of names) written(sides[name]);
@@ -71,6 +74,12 @@ async function once() {
   showWhy(current);
   showVersus(sides.a.answer, state.b && sides.b.answer);
   document.title = `${current.name} · Netlathe lab`;
+}
+
+// A knob goes on as it goes: while the page draws, the server works out the next answer, and remembers it.
+function ahead(name, own) {
+  const next = further(last[name], own);
+  if (next) ask(asked(sides[name], true), query(name, next)).catch(() => {}); // a mistake is told when it is made
 }
 
 // The networks as upright lines on the front, with a ring where their accuracy is published. Shapes at shares of the

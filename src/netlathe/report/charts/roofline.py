@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log10
-from typing import Any
+from typing import Any, NamedTuple
 
 from netlathe.device.roofline import Line, Roofline, show_rate
 from netlathe.report.charts.chart import Chart, axis, figure, hover, side
@@ -15,25 +15,33 @@ from netlathe.units import show_bytes, show_count, show_ms
 GIGA = 1e9
 
 
+class Mark(NamedTuple):
+    """Operators of one place: the blocks of a stage repeat themselves, and a mark upon a mark would hide it."""
+
+    lines: list[Line]
+    reached: float  # GFLOP/s
+    ms: float  # of all of them
+
+
 def chart(roof: Roofline, times: Mapping[str, float] | None = None) -> Chart:
     """`times`: predicted or measured ms by path; a point is then what the operator reaches, else what it could."""
     drawn = [line for line in roof.lines if line.flops and line.bytes]
-    reached = {line.path: rate(line, times) for line in drawn}
-    cost = {line.path: (times or {}).get(line.path, line.ms) for line in drawn}
+    found = marks(drawn, times)
+    most = max((mark.ms for mark in found), default=1.0)
     data = [roof_trace(roof, drawn)]
     for sort in [*COLOURS, OTHER]:
-        same = [line for line in drawn if sort_of(line.kind) == sort]
+        same = [mark for mark in found if sort_of(mark.lines[0].kind) == sort]
         if same:
-            data.append(points(same, sort, reached, cost))
-    heights = [roof.peak / GIGA, *reached.values()]
+            data.append(points(same, sort, most))
+    heights = [roof.peak / GIGA, *(mark.reached for mark in found)]
     what = "what it reaches in the predicted time" if times else "the least time, on its roof"
     waits = f"{100 * roof.waiting:.0f} % of the least time waits for memory"
     ridge = f"the ridge is at {roof.ridge:.3g} FLOP/byte and the network has {roof.intensity:.3g}"
     return Chart(
         id="roofline",
         title=f"Roofline on {roof.card}, {roof.precision}, batch {roof.batch}",
-        description=f"A mark is an operator, at {what}; its area is its share of the time. {waits}: {ridge}."
-        + " Above the slope, which is that of main memory, a cache serves." * bool(times),
+        description=f"A mark is an operator, or all that are alike, at {what}; its area is the share of the time. "
+        f"{waits}: {ridge}." + " Above the slope, which is that of main memory, a cache serves." * bool(times),
         figure=figure(
             data,
             axis("FLOPs a byte", log=[roof.ridge, *(line.intensity for line in drawn)]),
@@ -69,35 +77,51 @@ def roof_trace(roof: Roofline, drawn: list[Line]) -> dict[str, Any]:
     }
 
 
-def points(lines: list[Line], sort: str, reached: Mapping[str, float], cost: Mapping[str, float]) -> dict[str, Any]:
-    """The operators of one kind."""
-    most = max(cost.values(), default=1.0)
+def marks(lines: Sequence[Line], times: Mapping[str, float] | None) -> list[Mark]:
+    """Operators that are alike in kind, work and time, together."""
+    alike: dict[tuple[object, ...], list[Line]] = {}
+    for line in lines:
+        place = (sort_of(line.kind), line.flops, line.bytes, round(spent(line, times), 9))
+        alike.setdefault(place, []).append(line)
+    return [Mark(same, rate(same[0], times), sum(spent(line, times) for line in same)) for same in alike.values()]
+
+
+def spent(line: Line, times: Mapping[str, float] | None) -> float:
+    """ms: predicted or measured where a time is known, else the least."""
+    return (times or {}).get(line.path, line.ms)
+
+
+def points(marks: Sequence[Mark], sort: str, most: float) -> dict[str, Any]:
+    """The operators of one kind; `most` ms are the largest mark."""
     symbol, _ = SIGNS.get(sort, ("circle-open", ""))
     return {
         "type": "scatter",
         "mode": "markers",
         "name": COLOURS[sort][0] if sort in COLOURS else sort,
-        "x": [line.intensity for line in lines],
-        "y": [reached[line.path] for line in lines],
-        "customdata": [line.path for line in lines],
-        "hovertext": [
-            hover(
-                line.path,
-                line.kind,
-                f"{show_ms(cost[line.path])}, {line.bound}",
-                f"{line.intensity:.3g} FLOP/byte, {reached[line.path]:.3g} of {line.attainable / GIGA:.3g} GFLOP/s",
-            )
-            for line in lines
-        ],
+        "x": [mark.lines[0].intensity for mark in marks],
+        "y": [mark.reached for mark in marks],
+        "customdata": [[line.path for line in mark.lines] for mark in marks],
+        "hovertext": [about(mark) for mark in marks],
         "hoverinfo": "text",
         "marker": {
             "symbol": symbol,
             "color": f"@{sort}" if sort in COLOURS else DIM,
-            "size": [side(cost[line.path], most, 24) for line in lines],
+            "size": [side(mark.ms, most, 24) for mark in marks],
             "opacity": 0.8,
             "line": {"width": 1, "color": "@paper"},
         },
     }
+
+
+def about(mark: Mark) -> str:
+    """What the pointer reads."""
+    first, *others = mark.lines
+    return hover(
+        first.path + (f" and {len(others)} alike" if others else ""),
+        first.kind,
+        f"{show_ms(mark.ms)}, {first.bound}",
+        f"{first.intensity:.3g} FLOP/byte, {mark.reached:.3g} of {first.attainable / GIGA:.3g} GFLOP/s",
+    )
 
 
 def row(line: Line) -> tuple[str, ...]:
