@@ -60,6 +60,11 @@ def knobs() -> Network:
     return Network("knobs", Choice(tuple(made), tuple(net.body for net in made.values()), "knob"), (3, PX, PX))
 
 
+def begin(strategy: str, draws: int) -> dict[str, int]:
+    """Few random networks at first: with as many as by default, so short a search would be a random one."""
+    return {"gp": {"first": draws}, "evolution": {"population": draws, "sample": 2}}.get(strategy, {})
+
+
 def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path) -> Found:
     """One search, with its winner on fresh seeds."""
     recipe = load_recipe("fast", [f"resolution={PX}", f"evaluate.resolution={PX}", "batch=32", "schedule.warmup=0.3"])
@@ -69,7 +74,7 @@ def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path
     wish = Wish(
         space=space,
         strategy=strategy,
-        options={"population": max(2, scale.evaluations // 3), "sample": 2} if strategy == "evolution" else {},
+        options=begin(strategy, max(2, scale.evaluations // 3)),
         objective=to_data(what),
         limits={"latency": scale.latency},
         where=asdict(Where()),
