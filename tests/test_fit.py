@@ -20,6 +20,7 @@ from netlathe.choose.place import card_place
 from netlathe.deploy.package import load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
+from netlathe.fit.pace import in_time
 from netlathe.fit.rungs import Entry, standard_error, survivors, tied
 from netlathe.fit.space import Images, fitting, nearest_budgets, smallest, spread
 from netlathe.fit.steps import done, refuse_other
@@ -275,6 +276,13 @@ def test_the_fastest_of_those_within_one_standard_error_is_taken() -> None:
     assert (names[0] == "near") == within
     assert standard_error(best, best) == 0
     assert [survivors(n) for n in (6, 4, 3, 2)] == [3, 2, 2, 1]
+
+
+def test_only_networks_that_see_every_image_in_their_first_rung_are_raced() -> None:
+    pace = {"slow": {"images_per_s": 20}, "fast": {"images_per_s": 200}, "middle": {"images_per_s": 60}}
+    assert in_time(pace, 1000, 1000) == ["slow", "fast", "middle"]  # 167 s each: 3,333 images of the slow one
+    assert in_time(pace, 120, 1000) == ["fast", "middle"]  # 20 s each: 400 images; without it 30 s: 1,800
+    assert in_time(pace, 4, 1000) == ["fast"]
 
 
 def test_a_step_is_done_once_and_another_wish_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from netlathe.deploy.package import Package, load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
 from netlathe.fit.evidence import exported, formed, verified
+from netlathe.fit.pace import in_time, paced
 from netlathe.fit.race import Progress, Row, Say, raced, trained_further
 from netlathe.fit.rungs import SEARCH
 from netlathe.fit.searched import searched
@@ -69,7 +70,13 @@ def fit(
     found = done(out, "candidates", lambda: shortlist(wish, limits, splits, place, say, first))
     pool: dict[str, Row] = {row["name"]: row for row in found["candidates"]}
     say(f"{len(pool)} candidates that keep the budget: {', '.join(pool)}")
+    pace = done(out, "pace", lambda: paced(wish, pool)) if wish.seconds is not None and len(pool) > 1 else {}
     times = done(out, "times", lambda: shares(wish, clock.spent()))
+    if pace:
+        names = in_time(pace, times["search_s"], len(splits.train))
+        if slow := ", ".join(name for name in pool if name not in names):
+            say(f"left out, for they train too slowly for this time: {slow}")
+        pool = {name: {**pool[name], **pace[name]} for name in names}
     winner, before, last = raced(wish, splits, out, pool, times, clock, say, progress)
     left = done(out, "left", lambda: {"seconds": final_seconds(wish, clock.spent())})["seconds"]
 

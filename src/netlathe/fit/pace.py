@@ -1,0 +1,38 @@
+"""How fast each candidate trains here, and which of them the time allows to race."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netlathe.fit.race import Row, network_in, recipe_for
+from netlathe.fit.rungs import rung_seconds
+from netlathe.fit.wish import Wish
+from netlathe.lower.torch import to_torch
+from netlathe.train import precision
+
+
+def paced(wish: Wish, pool: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
+    """By candidate the precision policy of all its trainings, and training images a second under it.
+
+    MACs do not say it: a narrow network on fine images waits for memory. Measured once, not in every training.
+    """
+    found = {}
+    for name, row in pool.items():
+        network = network_in(row)
+        probe = precision.probe(to_torch(network), (recipe_for(wish, row).batch, *network.input))
+        policy = probe.policy if wish.precision == "auto" else wish.precision
+        speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
+        found[name] = {"precision": policy, "images_per_s": speed}
+    return found
+
+
+def in_time(pace: Mapping[str, Mapping[str, Any]], search_s: float, images: int) -> list[str]:
+    """The candidates that see all images at least once in their first rung; the slowest to train drops out first."""
+    names = list(pace)
+    while len(names) > 1:
+        slowest = min(names, key=lambda name: float(pace[name]["images_per_s"]))
+        if pace[slowest]["images_per_s"] * rung_seconds(search_s, len(names)) >= images:
+            break
+        names.remove(slowest)
+    return names
