@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from netlathe.errors import Infeasible, NetlatheError
 from netlathe.search.crew import Inline
 from netlathe.search.driver import Driver
 from netlathe.search.feasible import feasible_share
+from netlathe.search.finals import claimed
 from netlathe.search.objective import Called, from_data, to_data
 from netlathe.search.run import Found, require_best, search
 from netlathe.search.space import Space
@@ -157,6 +159,24 @@ def test_the_winner_is_evaluated_on_fresh_seeds_and_the_curse_is_told(tmp_path: 
     assert found.final.gap == pytest.approx(found.final.searched - np.mean(found.final.scores))
     again = search(wish("seeded", final_seeds=5, evaluations=30), tmp_path)
     assert again.final == found.final
+
+
+def test_a_claim_is_measured_again_once_so_that_a_search_that_goes_on_keeps_its_winner() -> None:
+    trials = [Trial(i, (i,), None, 0, str(i), 0, i, State.DONE, score=float(3 - i)) for i in range(3)]
+    latency, asked, rows = {(0,): 3.0, (1,): 1.0, (2,): 1.0}, [], []
+
+    def remeasured(genotype: tuple[int, ...]) -> dict[str, float]:
+        asked.append(genotype)
+        return {"latency": latency[genotype]}
+
+    what = SimpleNamespace(objective=SimpleNamespace(remeasured=remeasured, hopeful=True), budget=Budget(latency=2.0))
+    store = SimpleNamespace(finals=lambda: rows, write=lambda trial: None)
+    first = claimed(SimpleNamespace(final_top=1), what, store, trials, print)
+    assert [trial.number for trial in first] == [1]  # the best breaks the budget
+    rows.append({"number": 1})
+    latency.update({(0,): 1.0, (1,): 9.0})  # as a busy machine would have it
+    assert claimed(SimpleNamespace(final_top=1), what, store, trials, print) == first
+    assert asked == [(0,), (1,)]
 
 
 def test_the_best_few_may_get_fresh_seeds_and_their_mean_decides(tmp_path: Path) -> None:

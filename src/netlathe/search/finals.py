@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from netlathe.search.trial import Report
 
 TRIES = 2
+AGAIN = "measured again"  # the error of a claim that broke the budget then
 FAR = 10  # claims that are measured before the search gives up on its own latencies
 Tell = Callable[[str], None]
 
@@ -42,18 +43,25 @@ def place(store: Store, number: int, seed: int) -> Path:
 
 
 def claimed(wish: Wish, what: Built, store: Store, trials: Sequence[Trial], tell: Tell) -> list[Trial]:
-    """The best trials that keep the budget when their latency is measured again, in several processes."""
+    """The best trials that keep the budget when their latency is measured again, in several processes.
+
+    Once for each: one that was refused stays so, and one whose final training began stays claimed, so that a search
+    that goes on, or is only looked at, does not change its winner with the load of the machine.
+    """
     found: list[Trial] = []
+    settled = {row["number"] for row in store.finals()}
     again = getattr(what.objective, "remeasured", None)
     for trial in distinct(whole(trials))[:FAR]:
         if len(found) == wish.final_top:
             break
-        if again is not None and what.objective.hopeful:
+        if trial.error.startswith(AGAIN):
+            continue
+        if again is not None and what.objective.hopeful and trial.number not in settled:
             costs = again(trial.genotype)
             limits = broken(costs, what.budget, hopeful=False)
             trial.costs = {**trial.costs, **costs}
             if limits:
-                trial.error = f"measured again: {breaks(costs, limits, what.budget, hopeful=False)}"
+                trial.error = f"{AGAIN}: {breaks(costs, limits, what.budget, hopeful=False)}"
                 tell(f"trial {trial.number} does not keep the budget when it is {trial.error}; the next best is taken")
             store.write(trial)
             if limits:
