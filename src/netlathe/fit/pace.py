@@ -13,7 +13,7 @@ from netlathe.train import precision
 
 
 def paced(wish: Wish, pool: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
-    """By candidate the precision policy of all its trainings, and training images a second under it.
+    """By candidate the policy of precision of all its trainings, and training images a second under it.
 
     MACs do not say it: a narrow network on fine images waits for memory. Measured once, not in every training.
     """
@@ -23,7 +23,7 @@ def paced(wish: Wish, pool: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
         probe = precision.probe(to_torch(network), (recipe_for(wish, row).batch, *network.input))
         policy = probe.policy if wish.precision == "auto" else wish.precision
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
-        found[name] = {"precision": policy, "images_per_s": speed}
+        found[name] = {"policy": policy, "images_per_s": speed}
     return found
 
 

@@ -93,7 +93,7 @@ def trained_further(
         time=seconds,
         weights=read_weights(before) if before else start.tensors,
         normal=start.normal,
-        precision=row.get("precision", wish.precision),
+        precision=row.get("policy", wish.precision),
         progress=tick,
     )
 
