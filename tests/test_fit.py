@@ -283,6 +283,8 @@ def test_only_networks_that_see_every_image_in_their_first_rung_are_raced() -> N
     assert in_time(pace, 1000, 1000) == ["slow", "fast", "middle"]  # 167 s each: 3,333 images of the slow one
     assert in_time(pace, 120, 1000) == ["fast", "middle"]  # 20 s each: 400 images; without it 30 s: 1,800
     assert in_time(pace, 4, 1000) == ["fast"]
+    assert in_time(pace, 4, 1000, asked=["slow"]) == ["slow"]
+    assert in_time(pace, 120, 1000, asked=["slow"]) == ["slow", "fast", "middle"]
 
 
 def test_a_step_is_done_once_and_another_wish_is_refused(tmp_path: Path) -> None:

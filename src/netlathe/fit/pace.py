@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from math import inf
 from typing import Any
 
 from netlathe.fit.race import Row, network_in, recipe_for
@@ -10,6 +11,8 @@ from netlathe.fit.rungs import rung_seconds
 from netlathe.fit.wish import Wish
 from netlathe.lower.torch import to_torch
 from netlathe.train import precision
+
+MOST_S, SHARE = 2.0, 0.005  # of a measurement: seconds, and of the whole time
 
 
 def paced(wish: Wish, pool: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
@@ -20,18 +23,24 @@ def paced(wish: Wish, pool: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
     found = {}
     for name, row in pool.items():
         network = network_in(row)
-        probe = precision.probe(to_torch(network), (recipe_for(wish, row).batch, *network.input))
+        images = recipe_for(wish, row).batch, *network.input
+        probe = precision.probe(to_torch(network), images, seconds=min(MOST_S, SHARE * (wish.seconds or inf)))
         policy = probe.policy if wish.precision == "auto" else wish.precision
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
         found[name] = {"policy": policy, "images_per_s": speed}
     return found
 
 
-def in_time(pace: Mapping[str, Mapping[str, Any]], search_s: float, images: int) -> list[str]:
-    """The candidates that see all images at least once in their first rung; the slowest to train drops out first."""
+def in_time(
+    pace: Mapping[str, Mapping[str, Any]], search_s: float, images: int, asked: Collection[str] = ()
+) -> list[str]:
+    """The candidates that see all images at least once in their first rung; the slowest to train drops out first.
+
+    Those that were `asked` for, with weights of their own, stay whatever their speed.
+    """
     names = list(pace)
-    while len(names) > 1:
-        slowest = min(names, key=lambda name: float(pace[name]["images_per_s"]))
+    while len(names) > 1 and (free := [name for name in names if name not in asked]):
+        slowest = min(free, key=lambda name: float(pace[name]["images_per_s"]))
         if pace[slowest]["images_per_s"] * rung_seconds(search_s, len(names)) >= images:
             break
         names.remove(slowest)

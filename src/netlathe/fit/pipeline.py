@@ -73,7 +73,8 @@ def fit(
     pace = done(out, "pace", lambda: paced(wish, pool)) if wish.seconds is not None and len(pool) > 1 else {}
     times = done(out, "times", lambda: shares(wish, clock.spent()))
     if pace:
-        names = in_time(pace, times["search_s"], len(splits.train))
+        asked = [name for name, row in pool.items() if row["weights"]]
+        names = in_time(pace, times["search_s"], len(splits.train), asked)
         if slow := ", ".join(name for name in pool if name not in names):
             say(f"left out, for they train too slowly for this time: {slow}")
         pool = {name: {**pool[name], **pace[name]} for name in names}
