@@ -38,7 +38,7 @@ export function placeFor(name, prefix, figure = make("figure", { class: "panel" 
 export const inSight = (place) => seen.has(place) || place.figure.hidden;
 
 export async function draw(place, chart) {
-  place.stale = false;
+  place.stale = Boolean(chart) && place.twin.open && !chart.rows; // opened while the answer was on its way
   place.figure.hidden = !chart;
   if (!chart) return;
   place.chart = chart;

@@ -61,7 +61,7 @@ async function once() {
     const now = query(name), own = { ...state[name] }, fresh = shown[name] !== now;
     if (!fresh && !behind(sides[name])) return;
     const answer = await ask(asked(sides[name], fresh), now);
-    if (fresh && !again) ahead(name, own);
+    if (fresh && query(name) === now) ahead(name, own);
     await drawn(sides[name], answer, fresh);
     shown[name] = now;
     last[name] = own;
