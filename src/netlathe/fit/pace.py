@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from math import inf
 from typing import Any
 
 from netlathe.fit.race import Row, network_in, recipe_for
@@ -15,16 +14,17 @@ from netlathe.train import precision
 MOST_S, SHARE = 2.0, 0.005  # of a measurement: seconds, and of the whole time
 
 
-def paced(wish: Wish, pool: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
+def paced(wish: Wish, pool: Mapping[str, Row], seconds: float) -> dict[str, dict[str, Any]]:
     """By candidate the policy of precision of all its trainings, and training images a second under it.
 
     MACs do not say it: a narrow network on fine images waits for memory. Measured once, not in every training.
+    `seconds` are those of the whole fit.
     """
     found = {}
     for name, row in pool.items():
         network = network_in(row)
         images = recipe_for(wish, row).batch, *network.input
-        probe = precision.probe(to_torch(network), images, seconds=min(MOST_S, SHARE * (wish.seconds or inf)))
+        probe = precision.probe(to_torch(network), images, seconds=min(MOST_S, SHARE * seconds))
         policy = probe.policy if wish.precision == "auto" else wish.precision
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
         found[name] = {"policy": policy, "images_per_s": speed}

@@ -70,11 +70,14 @@ def fit(
     found = done(out, "candidates", lambda: shortlist(wish, limits, splits, place, say, first))
     pool: dict[str, Row] = {row["name"]: row for row in found["candidates"]}
     say(f"{len(pool)} candidates that keep the budget: {', '.join(pool)}")
-    pace = done(out, "pace", lambda: paced(wish, pool)) if wish.seconds is not None and len(pool) > 1 else {}
+    seconds, pace = wish.seconds, dict[str, Any]()
+    if seconds is not None and len(pool) > 1:
+        pace = done(out, "pace", lambda: paced(wish, pool, seconds))
     times = done(out, "times", lambda: shares(wish, clock.spent()))
     if pace:
         asked = [name for name, row in pool.items() if row["weights"]]
-        names = in_time(pace, times["search_s"], len(splits.train), asked)
+        images = len(splits.train)
+        names = done(out, "racing", lambda: {"names": in_time(pace, times["search_s"], images, asked)})["names"]
         if slow := ", ".join(name for name in pool if name not in names):
             say(f"left out, for they train too slowly for this time: {slow}")
         pool = {name: {**pool[name], **pace[name]} for name in names}

@@ -45,9 +45,10 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
     found = steps["candidates"]["candidates"]
     rungs = [steps[name] for name in sorted(name for name in steps if name.startswith("rung"))]
     score = {name: share for rung in rungs for name, share in rung["validation"].items()}
-    trained = steps.get("final", {}).get("network")
-    alone = [c["name"] for c in found if trained in (None, c["name"].rpartition("@")[0])]
-    kept = rungs[-1]["kept"] if rungs else alone
+    racing = steps["racing"]["names"] if "racing" in steps else [c["name"] for c in found]
+    kept = rungs[-1]["kept"] if rungs else racing
+    ended = {c["name"]: "too slow to train" for c in found}
+    ended |= dict.fromkeys(racing, "left behind") | dict.fromkeys(kept, "trained to the end")
     points = [
         front.Point(
             *(c["name"], 100 * score[c["name"]], c["latency_ms"][1], c["latency_ms"][0], c["latency_ms"][2]),
@@ -73,7 +74,7 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
             show_ms(c["latency_ms"][1]),
             show_bytes(c["memory_bytes"]),
             show_bytes(c["size_bytes"]),
-            "trained to the end" if c["name"] in kept else "left behind" if c["name"] in score else "too slow to train",
+            ended[c["name"]],
         )
         for c in found
     ]
