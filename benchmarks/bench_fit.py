@@ -46,6 +46,12 @@ def finished(folder: Path) -> bool:
     return (folder / "card.json").exists() or (folder.name.startswith("resnet18") and (folder / "result.json").exists())
 
 
+def ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a run; one that died ends the benchmark, whose next call goes on from there."""
+    if code := process.wait():
+        sys.exit(f"exit {code}: {process.args!r}; its log is in --work")
+
+
 def accuracy(folder: Path) -> tuple[float, int]:
     """Test accuracy and the number of images."""
     if (folder / "card.json").exists():
@@ -79,9 +85,9 @@ def main() -> None:
             with (args.work / f"{who}-{seed}.log").open("a") as log:
                 waiting.append(subprocess.Popen(words, stdout=log, stderr=log))
             if not args.beside:
-                waiting.pop().wait()
+                ended(waiting.pop())
         for process in waiting:
-            process.wait()
+            ended(process)
     rows, ratios, deployed = [], [], []
     print(f"{'seed':>4}  {'fit':>26}  {'fit %':>6}  {'resnet18 %':>10}  {'points':>6}  {'fp32':>6}  deployed")
     for seed in range(args.seeds):

@@ -263,8 +263,9 @@ def test_the_page_of_a_fit_has_the_card_and_the_race(tmp_path):
         "forecast": {"ms": 2.5, "low_ms": 2.0, "high_ms": 3.0, "basis": "b"},
         "measured": True,
     }
-    names = ["resnet20", EVIL]
+    names = ["resnet20", EVIL, "slow"]
     steps = {
+        "racing": {"names": names[:2]},
         "candidates": {"candidates": [candidate | {"name": name} for name in names]},
         "rung0": {"validation": {"resnet20": 0.9, EVIL: 0.8}, "tied": ["resnet20"], "kept": ["resnet20"]},
     }
@@ -272,7 +273,7 @@ def test_the_page_of_a_fit_has_the_card_and_the_race(tmp_path):
         (folder / "steps" / f"{name}.json").write_text(json.dumps({"step": name, "result": result}))
     html = render(page_of(str(folder)))
     assert html == render(page_of(str(folder / "card.json")))
-    for said in ("left behind", "Recall by class", "Confusion matrix", "Width profile", "Predicted against measured"):
+    for said in ("left behind", "too slow to train", "Recall by class", "Confusion matrix", "Width profile", "Predicted against measured"):
         assert said in html, said
     assert EVIL not in html
 
