@@ -105,3 +105,8 @@ def wish(function: str = "score", **changes: Any) -> Wish:
         "final_seeds": 0,
     }
     return Wish(**given | changes)
+
+
+def paid(folder: Path) -> list[str]:
+    """A line for every evaluation that was begun."""
+    return (folder / "evaluated.txt").read_text().splitlines()

@@ -273,7 +273,8 @@ def test_the_page_of_a_fit_has_the_card_and_the_race(tmp_path):
         (folder / "steps" / f"{name}.json").write_text(json.dumps({"step": name, "result": result}))
     html = render(page_of(str(folder)))
     assert html == render(page_of(str(folder / "card.json")))
-    for said in ("left behind", "too slow to train", "Recall by class", "Confusion matrix", "Width profile", "Predicted against measured"):
+    for said in ("left behind", "too slow to train", "Recall by class", "Confusion matrix", "Width profile",
+                 "Predicted against measured"):  # fmt: skip
         assert said in html, said
     assert EVIL not in html
 
