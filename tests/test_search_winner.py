@@ -35,7 +35,6 @@ def test_the_winner_is_evaluated_on_fresh_seeds_and_the_curse_is_told(tmp_path: 
     assert again.final == found.final
 
 
-
 def test_a_claim_is_measured_again_once_so_that_a_search_that_goes_on_keeps_its_winner() -> None:
     trials = [Trial(i, (i,), None, 0, str(i), 0, i, State.DONE, score=float(3 - i)) for i in range(3)]
     latency, asked, rows = {(0,): 3.0, (1,): 1.0, (2,): 1.0}, [], []
@@ -54,7 +53,6 @@ def test_a_claim_is_measured_again_once_so_that_a_search_that_goes_on_keeps_its_
     assert asked == [(0,), (1,)]
 
 
-
 def test_the_best_few_may_get_fresh_seeds_and_their_mean_decides(tmp_path: Path) -> None:
     found = search(wish("seeded", final_seeds=3, final_top=4, evaluations=30), tmp_path)
     with Store(tmp_path, write=False) as store:
@@ -63,7 +61,6 @@ def test_the_best_few_may_get_fresh_seeds_and_their_mean_decides(tmp_path: Path)
     assert len(means) == 4
     assert found.best is not None
     assert means[found.best.number] == max(means.values())
-
 
 
 def test_limits_are_kept_and_what_breaks_them_is_never_evaluated(tmp_path: Path) -> None:
@@ -76,7 +73,6 @@ def test_limits_are_kept_and_what_breaks_them_is_never_evaluated(tmp_path: Path)
     assert len(paid(tmp_path)) == len(states[State.DONE])
 
 
-
 def test_limits_that_no_network_keeps_are_refused_with_the_smallest_one_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(Infeasible, match=r"macs needs 5\.23k at least; the nearest is 000 with macs") as raised:
         search(wish("slow", limits={"macs": "1k", "size": "1MB"}), tmp_path)
@@ -85,7 +81,6 @@ def test_limits_that_no_network_keeps_are_refused_with_the_smallest_one_before_a
     assert not (tmp_path / "evaluated.txt").exists()
     found = search(wish("slow", limits={"macs": needed, "size": "1MB"}), tmp_path)  # what it says really works
     assert require_best(found).genotype == (0, 0, 0)
-
 
 
 def test_objectives_are_data_that_makes_them_again() -> None:
@@ -97,17 +92,14 @@ def test_objectives_are_data_that_makes_them_again() -> None:
         from_data({"kind": "call", "funtion": "x.py:f"})
 
 
-
 def test_costs_are_those_of_the_network_itself(tmp_path: Path) -> None:
     what = built(wish(), tmp_path)
     graph = what.space.decode((1, 2, 3)).graph()
     assert what.objective.costs((1, 2, 3))["macs"] == sum(op.macs for op in graph.ops)
 
 
-
 def trial(number: int, score: float, state: State = State.DONE, rung: int | None = None, **costs: float) -> Trial:
     return Trial(number, (number,), rung, 0, str(number), 0, 0, state, score=score, costs=costs)
-
 
 
 def test_the_best_is_of_the_highest_rung_and_the_front_is_of_those_that_nothing_beats() -> None:
@@ -118,7 +110,6 @@ def test_the_best_is_of_the_highest_rung_and_the_front_is_of_those_that_nothing_
     assert top.number == 2
     costly = [trial(0, 9.0, macs=5), trial(1, 8.0, macs=5), trial(2, 7.0, macs=3), trial(3, 6.0, macs=4)]
     assert [t.number for t in front(costly)] == [0, 2]
-
 
 
 def test_limits_that_only_clash_together_are_told_as_that() -> None:
@@ -137,7 +128,6 @@ def test_limits_that_only_clash_together_are_told_as_that() -> None:
     assert feasible_share(space, Clash(), Budget(macs=15_000_000, size=15_000_000), np.random.default_rng(0)) > 0  # type: ignore[arg-type]
 
 
-
 @pytest.mark.parametrize("name", ["macs", "jacob_cov"])
 def test_a_proxy_is_an_objective(name: str, tmp_path: Path) -> None:
     found = search(wish(objective={"kind": "proxy", "name": name}, evaluations=3), tmp_path)
@@ -146,7 +136,6 @@ def test_a_proxy_is_an_objective(name: str, tmp_path: Path) -> None:
         assert found.best.score == found.best.costs["macs"]
     with pytest.raises(NetlatheError, match="unknown proxy"):
         search(wish(objective={"kind": "proxy", "name": "zico"}), tmp_path / "other")
-
 
 
 def test_a_latency_is_forecast_first_and_measured_before_anything_is_paid(tmp_path: Path, calibrated: Path) -> None:
