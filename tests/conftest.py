@@ -82,6 +82,24 @@ def timm(torchvision: ModuleType) -> ModuleType:
     return load("timm")
 
 
+@pytest.fixture(scope="session")
+def functional(torchvision: ModuleType) -> ModuleType:
+    """torchvision's operations on an image, with their modes of interpolation."""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as library
+
+    library.InterpolationMode = InterpolationMode
+    return library
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own; the folder of its images."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("NETLATHE_CACHE", str(folder))
+    return folder / "images"
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """torch on one thread: many small computations beside other test processes."""
@@ -107,6 +125,15 @@ def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir(parents=True)
     save(Card(path.stem, "a test", "server cpu", "2026-01-01", (), (model,)), path)
     return folder
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger of its own, not there yet."""
+    from netlathe.bench import ledger
+
+    monkeypatch.setenv("NETLATHE_CACHE", str(tmp_path / "cache"))
+    return ledger.ledger_path()
 
 
 @pytest.fixture(scope="session")

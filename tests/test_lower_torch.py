@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from test_lower_onnx import CASES, MAP, Oracle, pools, relative_error, session
+from onnx_runs import MAP, relative_error, session
+from test_lower_onnx import CASES, Oracle, pools
 from torch import nn
 
 import netlathe.zoo as zoo

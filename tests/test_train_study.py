@@ -1,4 +1,4 @@
-"""Controlled experiments: runs that are never done twice, tables that say what is known, the command."""
+"""Controlled experiments: runs that are never done twice, parts of the images, the command."""
 
 import json
 import signal
@@ -11,27 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from studied import reached, study_of
 
 from netlathe.cli.experiment import parts
 from netlathe.cli.main import run as netlathe
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.train.study import grid
-from netlathe.train.study.findings import document, find
-from netlathe.train.study.table import markdown, tables
-
-RNG = np.random.default_rng(20261123)
-
-
-def study_of(
-    networks=("A", "B"), recipes=("x", "y"), fractions=(1.0,), seeds=5, content=lambda *cell: str(cell), **more
-):
-    return grid.plan(
-        networks, recipes, fractions, range(seeds), content=content, settings={"data": "photos"} | more, facts={}
-    )
-
-
-def reached(percent, images=1000, macs=5000, test=True):
-    return grid.Outcome(percent / 100, percent / 100 if test else None, images, macs, 1.0)
 
 
 def a_trainer(percent=lambda run: 90.0, log=None):
@@ -220,81 +205,6 @@ def test_a_seed_has_its_own_part():
     labels = np.zeros(1000, int)
     assert len(set(chosen(labels, 0.1, 0)) & set(chosen(labels, 0.1, 1))) < 30
     np.testing.assert_array_equal(chosen(labels, 0.1, 3), chosen(labels, 0.1, 3))
-
-
-# Findings
-
-
-def a_found_study(percent, **choices):
-    study = study_of(**choices)
-    return find(study, {run: reached(percent(run)) for run in study.runs})
-
-
-def test_the_tables_tell_recipe_architecture_interaction_and_noise_apart():
-    found = a_found_study(lambda run: 90 + 2 * (run.network == "A") + RNG.normal(0, 0.2))
-    text = markdown(found)
-    for row in ("| network |", "| recipe |", "| network x recipe |", "| seed noise |"):
-        assert row in text
-    assert "A better" in text
-    assert "no difference shown" in text
-    for table in tables(found):
-        assert all(len(row) == len(table.columns) for row in table.rows)
-
-
-def test_one_seed_gives_no_intervals_no_verdicts_and_says_why():
-    found = a_found_study(lambda run: 90 + (run.network == "A"), seeds=1)
-    data = document(found)
-    assert not data["decomposition"]
-    assert not data["detectable"]
-    assert {c["verdict"] for c in data["comparisons"]} == {"no noise estimate"}
-    assert all(cell["top1"]["low"] is None for cell in data["cells"])
-    assert any("One seed" in note and "--seeds 5" in note for note in found.notes)
-    assert "±" not in markdown(found)
-
-
-def test_equal_scores_of_all_seeds_are_no_proof():
-    found = a_found_study(lambda run: 90 + (run.network == "A"))
-    assert {c.verdict for c in found.comparisons["network"]} == {"no noise estimate"}
-    json.dumps(document(found), allow_nan=False)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=24), st.randoms(use_true_random=False))
-def test_whatever_has_finished_gives_tables_that_say_what_is_missing(scores, random):
-    study = study_of(fractions=(0.5, 1.0), seeds=3)
-    chosen = random.sample(study.runs, len(scores))
-    found = find(study, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
-    assert json.loads(json.dumps(document(found), allow_nan=False))["finished"] == len(scores)
-    assert ("Unfinished" in markdown(found)) == (len(scores) < 24)
-
-
-def test_what_the_runs_were_given_is_compared():
-    study = study_of(networks=("small", "large"), recipes=("short", "long"))
-    given = {
-        run: reached(90 + run.seed, 1000 * (1 + (run.recipe == "long")), 10**6 * (1 + 2 * (run.network == "large")))
-        for run in study.runs
-    }
-    notes = "\n".join(find(study, given).notes)
-    assert "levels of network: equal images seen and training MACs that differ by up to x3" in notes
-    assert "levels of recipe: images seen that differ by up to x2 and equal training MACs" in notes
-
-
-def test_without_test_images_the_validation_images_score_and_that_is_said():
-    study = study_of()
-    found = find(study, {run: reached(90 + run.seed, test=False) for run in study.runs})
-    assert found.scored_on == "validation"
-    assert any("no test images" in note for note in found.notes)
-
-
-def test_a_much_noisier_cell_is_named():
-    found = a_found_study(lambda run: 90 + run.seed * (10 if (run.network, run.recipe) == ("B", "y") else 0.1))
-    assert any("noise of B, y" in note for note in found.notes)
-
-
-def test_with_fractions_each_has_its_own_decomposition():
-    found = a_found_study(lambda run: 90 + RNG.normal() + 5 * run.fraction, fractions=(0.1, 1.0))
-    assert list(found.sources) == [None, 0.1, 1.0]
-    assert [source.name for source in found.sources[0.1]][-2:] == ["network x recipe", "seed noise"]
 
 
 # The command

@@ -1,0 +1,198 @@
+"""A record of a measurement carries its statistics and its machine, and the ledger loses none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import comb, inf
+from pathlib import Path
+
+import pytest
+from benched import blocks_of, record, tiny
+
+from netlathe import zoo
+from netlathe.bench import ledger
+from netlathe.bench.machine import ForeignLoad, this_machine
+from netlathe.bench.measurement import Measurement, from_json
+from netlathe.bench.statistics import Sample, median_interval, quantile, summarise
+from netlathe.bench.worker import smooth_input
+from netlathe.errors import NetlatheError
+
+# Statistics
+
+
+def test_the_interval_of_the_median_is_the_narrowest_that_holds_95_percent() -> None:
+    for n in range(6, 40):
+        low, high = median_interval([float(i) for i in range(n)])
+        k = int(low)
+        assert high == n - 1 - k
+
+        def coverage(k: int, n: int = n) -> float:
+            return 1 - 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n
+
+        assert coverage(k) >= 0.95 > coverage(k + 1)
+
+
+def test_few_blocks_give_their_range() -> None:
+    assert median_interval([3.0]) == (3, 3)
+    assert median_interval([5.0, 1.0, 3.0, 2.0, 9.0]) == (1, 9)
+
+
+def test_twelve_blocks_ignore_two_outliers_on_either_side() -> None:
+    assert median_interval([1.0, 2, *range(10, 18), 1e3, 1e4]) == (10, 17)
+
+
+def test_a_quantile_interpolates() -> None:
+    assert quantile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.5
+    assert quantile([1.0], 0.9) == 1.0
+
+
+def test_interrupted_runs_do_not_count_where_enough_others_do() -> None:
+    blocks = [[Sample(1, 1, 0), Sample(50, 1, 3)] for _ in range(12)]
+    clean, latency = summarise(blocks, threads=1)
+    assert clean
+    assert (latency.median_ms, latency.high_ms, latency.runs) == (1, 1, 12)
+
+
+def test_all_runs_count_and_say_so_where_too_few_are_undisturbed() -> None:
+    blocks = blocks_of(lambda i: Sample(10, 10, 0) if i < 5 else Sample(20, 10, 1))
+    clean, latency = summarise(blocks, threads=1)
+    assert not clean
+    assert (latency.median_ms, latency.cpu_ms, latency.runs) == (20, 10, 24)
+
+
+def test_an_interruption_that_costs_less_than_a_hundredth_is_none() -> None:
+    assert Sample(500, 499, 4).undisturbed(threads=1)
+    assert not Sample(500, 480, 1).undisturbed(threads=1)
+    assert Sample(500, 998, 4).undisturbed(threads=2)
+    assert not Sample(500, 600, 4).undisturbed(threads=2)
+
+
+def test_slow_networks_with_few_blocks_can_be_clean() -> None:
+    assert summarise(blocks_of(lambda i: Sample(10, 10, 0), 3), 1)[0]
+    assert not summarise(blocks_of(lambda i: Sample(20, 10, i), 3), 1)[0]
+
+
+# Machine and record
+
+
+def test_the_machine_has_a_stable_identity() -> None:
+    machine = this_machine()
+    assert machine.cpu
+    assert machine.cores >= machine.physical_cores >= 1
+    assert replace(machine, memory_bytes=machine.memory_bytes + 4096).id == machine.id
+    assert replace(machine, cores=machine.cores + 1).id != machine.id
+
+
+def test_foreign_load_is_what_others_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, busy, own = iter([0.0, 10.0]), iter([100.0, 109.0]), iter([1.0, 1.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("time.process_time", lambda: next(own))
+    monkeypatch.setattr("netlathe.bench.machine.busy_seconds", lambda: next(busy))
+    load = ForeignLoad()
+    load.watch(lambda: 4.5)
+    assert load.cores == pytest.approx((9 - 0.5 - 4.5) / 10)
+
+
+def test_the_input_is_fixed_and_smooth() -> None:
+    x = smooth_input((2, 3, 64, 64))
+    assert x.shape == (2, 3, 64, 64)
+    assert (x == smooth_input((2, 3, 64, 64))).all()
+    assert abs(x[..., 1:] - x[..., :-1]).max() < 0.5 * x.std() < 2
+
+
+@pytest.mark.parametrize("m", [record(), record(failure="crash", median_ms=inf), record(rss_bytes=12, rough=True)])
+def test_a_measurement_survives_json(m: Measurement) -> None:
+    text = json.dumps(m.to_json(), allow_nan=False)
+    assert from_json(json.loads(text)) == m
+    assert json.loads(text)["id"] == m.id
+
+
+def test_ids_differ_where_records_do() -> None:
+    assert record().id == record().id != record(date="2026-01-02T03:04:06.000+00:00").id
+
+
+def test_a_contended_measurement_warns() -> None:
+    assert "0.80 cores" in record(contended=True, foreign_load=0.8).warning
+    assert record().warning == record(contended=True, failure="crash").warning == ""
+
+
+def test_the_key_of_a_network_is_its_expression_and_input_not_its_name() -> None:
+    assert tiny(name="other").key == tiny().key
+    assert tiny().at(32).key != tiny().key != tiny(9).key
+    assert zoo.get("resnet50").key == zoo.get("resnet50").key != zoo.get("resnet50", classes=10).key
+
+
+# Ledger
+
+
+def test_the_ledger_gives_back_what_was_appended(book: Path) -> None:
+    assert list(ledger.read()) == []
+    first, second = record(), record(median_ms=1.75)
+    ledger.append(first)
+    ledger.append(second)
+    assert list(ledger.read()) == [first, second]
+    assert ledger.find(second.id) == second
+
+
+def test_the_ledger_survives_a_truncated_line(book: Path) -> None:
+    ledger.append(record())
+    with book.open("ab") as file:
+        file.write(book.read_bytes()[:40])
+    ledger.append(record(batch=2))
+    with pytest.warns(ledger.LedgerWarning, match="line 2"):
+        assert [m.batch for m in ledger.read()] == [1, 2]
+
+
+@pytest.mark.parametrize("line", ["null", "{}", "[1]", "\\x00\\xff", '{"network": 1}'])
+def test_a_line_that_is_no_record_is_left_out(book: Path, line: str) -> None:
+    book.parent.mkdir()
+    book.write_text(line + "\n")
+    with pytest.warns(ledger.LedgerWarning):
+        assert list(ledger.read()) == []
+
+
+def test_an_unknown_id_gets_the_nearest(book: Path) -> None:
+    m = record()
+    ledger.append(m)
+    with pytest.raises(NetlatheError, match=f"did you mean {m.id}"):
+        ledger.find(m.id[:-1] + "x")
+
+
+def test_the_newest_record_under_the_same_conditions_is_found(book: Path) -> None:
+    now = datetime.now(UTC)
+    young, old = ((now - timedelta(days=days)).isoformat() for days in (1, 10))
+    wanted = record(date=young, median_ms=7.0)
+    others = (
+        record(date=old),
+        record(threads=2, date=young),
+        record(batch=8, date=young),
+        record(rough=True, date=now.isoformat()),
+        record(contended=True, date=now.isoformat()),
+        record(failure="crash", date=now.isoformat()),
+        record(runtime_version="2.0", date=now.isoformat()),
+    )
+    for m in (wanted, *others):
+        ledger.append(m)
+    same = {
+        "key": wanted.key,
+        "device": "d",
+        "runtime": "onnxruntime",
+        "runtime_version": "1.0",
+        "threads": 1,
+        "precision": "fp32",
+        "batch": 1,
+    }
+    assert ledger.latest(**same) == wanted
+    assert ledger.latest(**same, max_age=timedelta(days=2)) == wanted
+    assert ledger.latest(**same, max_age=timedelta(hours=1)) is None
+    assert ledger.latest(**same | {"key": "other"}) is None
+    assert ledger.latest(**same, rough=True) == others[3]
+    assert ledger.latest(**same, contended=True) == others[4]
+
+
+def test_a_ledger_that_cannot_be_written_says_where_it_may(book: Path) -> None:
+    book.parent.parent.joinpath("cache").write_text("a file")
+    with pytest.raises(NetlatheError, match="NETLATHE_CACHE"):
+        ledger.append(record())
