@@ -259,6 +259,22 @@ def view_macs(name):
     return totals(network.body, network.input).macs
 
 
+def test_a_network_that_is_put_away_while_its_answer_is_on_its_way_does_not_stop_the_page(page, lab):
+    show(page, lab, "net=resnet18&device=rpi-5&b.net=mobilenetv2")
+    held = []
+    page.route("**/view*", lambda route: held.append(route), times=2)
+    page.locator("#swap").click()
+    while len(held) < 2:  # both sides are asked for
+        page.wait_for_timeout(20)
+    page.locator("#compare").click()
+    for route in held:
+        route.continue_()
+    page.locator("#net").fill("resnet50")
+    page.locator("#net").press("Enter")
+    expect(total(page)).to_have_text(engine("net=resnet50")["macs"])
+    assert page.wrong == []
+
+
 def test_the_road_is_walked_step_by_step(shared, lab):
     show(shared, lab, "net=resnet50")
     shared.locator("#road-on").click()

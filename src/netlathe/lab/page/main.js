@@ -38,7 +38,10 @@ async function follow() {
     } catch (error) {
       if (error instanceof Gone) await untilBack();
       else if (error instanceof Mistake) tell(error);
-      else throw error;
+      else {
+        busy = false; // what is wrong with one answer does not stop the next
+        throw error;
+      }
     }
     if (since) painted(since);
   } while (again);
@@ -61,7 +64,7 @@ async function once() {
     const now = query(name), own = { ...state[name] }, fresh = shown[name] !== now;
     if (!fresh && !behind(sides[name])) return;
     const answer = await ask(asked(sides[name], fresh), now);
-    if (fresh && query(name) === now) ahead(name, own);
+    if (fresh && state[name] && query(name) === now) ahead(name, own); // B may have been put away meanwhile
     await drawn(sides[name], answer, fresh);
     shown[name] = now;
     last[name] = own;
