@@ -275,6 +275,20 @@ def test_a_network_that_is_put_away_while_its_answer_is_on_its_way_does_not_stop
     assert page.wrong == []
 
 
+def test_a_network_that_comes_beside_another_while_that_is_drawn_is_shown_too(page, lab):
+    show(page, lab, "net=resnet18&device=rpi-5")
+    held = []
+    page.route("**/view*", lambda route: held.append(route), times=1)
+    page.locator("#net").fill("mobilenetv2")
+    page.locator("#net").press("Enter")
+    while not held:
+        page.wait_for_timeout(20)
+    page.locator("#compare").click()
+    held[0].continue_()
+    expect(total(page, side="b")).to_have_text(engine("net=mobilenetv2")["macs"])
+    assert page.wrong == []
+
+
 def test_the_road_is_walked_step_by_step(shared, lab):
     show(shared, lab, "net=resnet50")
     shared.locator("#road-on").click()

@@ -72,6 +72,7 @@ async function once() {
   if (frontChart && !front.stale) markFront();
   for (const name of names) written(sides[name]);
   const current = sides[state.at].answer;
+  if (!current) return; // B came while A was drawn: it is asked for next
   setKnobs(current);
   setLimits(current.uses);
   showWhy(current);
