@@ -12,7 +12,7 @@ from netlathe.arch.joins import Add
 from netlathe.arch.layers import Conv
 from netlathe.arch.node import Node
 from netlathe.cost.count import BYTES, count, op_cost, total
-from netlathe.cost.table import BY, profile, rows
+from netlathe.cost.table import GROUPINGS, profile, rows
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 
@@ -102,7 +102,7 @@ def test_fused_traffic_is_no_more_than_eager(name: str) -> None:
     assert cost.bytes(1, 8) * 4 == cost.bytes(4, 8)
 
 
-@pytest.mark.parametrize("by", BY)
+@pytest.mark.parametrize("by", GROUPINGS)
 def test_rows_add_up_to_the_network(by: str) -> None:
     graph = zoo.get("efficientnet_b0").graph()
     table = rows(graph, by, batch=4)

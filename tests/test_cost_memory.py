@@ -20,13 +20,13 @@ from netlathe.cost.arena import arena
 from netlathe.cost.count import count
 from netlathe.cost.memory import VARIANTS, memory, timeline
 from netlathe.cost.order import best_order
-from netlathe.cost.plan import Plan, last_reads, plan, play
+from netlathe.cost.plan import MemoryPlan, last_reads, plan, play
 from netlathe.errors import NetlatheError
 
 MIB = 2**20
 
 
-def peak(plan: Plan, order: tuple[int, ...]) -> int:
+def peak(plan: MemoryPlan, order: tuple[int, ...]) -> int:
     return max(moment.live for moment in play(plan, order))
 
 

@@ -15,7 +15,7 @@ from netlathe.report.edf import picture
 from netlathe.reshape.compound import POLICIES, compound, doubling, grid, grid_search, policy, released, scale
 from netlathe.reshape.knobs import reshape
 from netlathe.reshape.modernise import STEPS, kernel, ladder, resnet200
-from netlathe.reshape.regnet_space import Space, better, draw, edf, sample
+from netlathe.reshape.regnet_space import RegNetSpace, better, draw, edf, sample
 from netlathe.reshape.roadmap import FIGURES, ROUTES
 from netlathe.zoo.efficientnet import NETWORKS as EFFICIENTNETS
 
@@ -144,21 +144,21 @@ def test_scaling_leaves_alone_the_knobs_that_stay_at_one():
 
 
 def test_a_sample_of_the_regnet_space_keeps_its_bounds_and_its_seed():
-    space = Space(macs=(360_000_000, 440_000_000), params=(0, 8_000_000))
+    space = RegNetSpace(macs=(360_000_000, 440_000_000), params=(0, 8_000_000))
     found = sample(space, 8, seed=3)
     assert [n.key for n in found] == [n.key for n in sample(space, 8, seed=3)]
     assert len({n.key for n in found}) == 8
     assert all(360e6 <= cost(n).macs <= 440e6 and cost(n).params <= 8e6 for n in found)
     rng = Random(0)
-    assert {type(draw(Space(), rng)).__name__ for _ in range(60)} == {"Network", "str"}
+    assert {type(draw(RegNetSpace(), rng)).__name__ for _ in range(60)} == {"Network", "str"}
 
 
 def test_a_space_without_networks_says_what_they_broke():
     with pytest.raises(Infeasible, match="0 of 1 were found") as error:
-        sample(Space(macs=(1, 2)), 1, tries=200)
+        sample(RegNetSpace(macs=(1, 2)), 1, tries=200)
     assert "macs > 2" in error.value.hint
     with pytest.raises(NetlatheError, match="multiplier must go from"):
-        Space(multiplier=(3, 1))
+        RegNetSpace(multiplier=(3, 1))
 
 
 def test_the_distribution_orders_spaces():

@@ -6,7 +6,7 @@ import pytest
 from netlathe import testing, zoo
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.reshape.knobs import turned
+from netlathe.reshape.knobs import turn_knobs
 from netlathe.search import spaces
 from netlathe.search.canonical import form
 
@@ -141,7 +141,7 @@ def test_around_a_network_lies_what_its_knobs_give(name):
     for _ in range(6):
         said = space.options(space.sample(rng))
         values = {knob: float(value) for knob, value in said.items() if value != "as is"}
-        wanted = turned(start, {k: v for k, v in values.items() if v != 1 or k in ("groups", "resolution")})
+        wanted = turn_knobs(start, {k: v for k, v in values.items() if v != 1 or k in ("groups", "resolution")})
         genotype = [decision.options.index(said[decision.name]) for decision in space.decisions]
         assert space.decode(genotype).graph() == wanted.graph()
 
@@ -150,7 +150,7 @@ def test_the_grid_around_a_network_is_given_by_hand_as_well():
     space = spaces.get("around:mobilenetv2", width="0.5/1", depth=(), inner=(), resolution=96, classes=10)
     assert [(d.name, d.options) for d in space.decisions] == [("width", ("0.5", "1")), ("resolution", ("96",))]
     network = space.decode((0, 0))
-    assert network.body == turned(zoo.get("mobilenetv2", classes=10), {"width": 0.5}).body
+    assert network.body == turn_knobs(zoo.get("mobilenetv2", classes=10), {"width": 0.5}).body
     assert network.input == (3, 96, 96)
 
 

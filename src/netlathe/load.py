@@ -25,7 +25,7 @@ WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
 
 
-class Input(NamedTuple):
+class InputShape(NamedTuple):
     """An input as people give it, without the batch axis; `type` is torch's name where it is no float."""
 
     shape: Shape
@@ -53,7 +53,7 @@ def expression(net: Net) -> Network:
     return net
 
 
-def load_any(text: str, inputs: Sequence[Input] = (), resolution: int | None = None) -> list[Net]:
+def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None) -> list[Net]:
     """The networks that a text names, for other inputs or square images of another size. Raises NetlatheError."""
     if text.endswith(WEIGHTS):
         raise NetlatheError(
@@ -62,12 +62,12 @@ def load_any(text: str, inputs: Sequence[Input] = (), resolution: int | None = N
             path=text,
             hint="give file.py:function for the network; weights go to --weights",
         )
-    given = tuple(inputs) or ((Input((3, resolution, resolution)),) if resolution is not None else ())
+    given = tuple(inputs) or ((InputShape((3, resolution, resolution)),) if resolution is not None else ())
     found = loaded(text, given)
     return [net if isinstance(net, Found) else fed(net, inputs).at(resolution) for net in found]
 
 
-def fed(network: Network, inputs: Sequence[Input]) -> Network:
+def fed(network: Network, inputs: Sequence[InputShape]) -> Network:
     """The same expression for other inputs."""
     if not inputs:
         return network
@@ -75,7 +75,7 @@ def fed(network: Network, inputs: Sequence[Input]) -> Network:
     return replace(network, input=first, more=tuple(more))
 
 
-def loaded(text: str, inputs: tuple[Input, ...]) -> Sequence[Net]:
+def loaded(text: str, inputs: tuple[InputShape, ...]) -> Sequence[Net]:
     """What a text names; `inputs` are for torch modules and ONNX files."""
     if text.endswith(".json"):
         from netlathe.arch.document import from_json
@@ -164,7 +164,7 @@ def made_by(file: Path, function: str) -> Any:
         raise NetlatheError(message, code="load.broken_function", path=str(file)) from error
 
 
-def from_python(file: Path, function: str, inputs: tuple[Input, ...] = ()) -> Net:
+def from_python(file: Path, function: str, inputs: tuple[InputShape, ...] = ()) -> Net:
     """What a function of a Python file returns: a Network, or an expression or a torch module for 3x224x224 images."""
     made = made_by(file, function)
     if isinstance(made, Node):
@@ -177,18 +177,18 @@ def from_python(file: Path, function: str, inputs: tuple[Input, ...] = ()) -> Ne
     return made
 
 
-def from_module(name: str, module: Any, inputs: tuple[Input, ...]) -> Found:
+def from_module(name: str, module: Any, inputs: tuple[InputShape, ...]) -> Found:
     """A torch module, counted by its forward."""
     import torch
 
     from netlathe.read.torch import read_module
 
-    def tensor(given: Input) -> Any:
+    def tensor(given: InputShape) -> Any:
         if given.type not in TYPES:
             raise unknown("type of an input", given.type, TYPES, code="load.input")
         return torch.empty((1, *given.shape), dtype=getattr(torch, given.type), device="meta")
 
-    given = inputs or (Input((3, 224, 224)),)
+    given = inputs or (InputShape((3, 224, 224)),)
     reading = read_module(module, *(tensor(one) if one.type else one.shape for one in given))
     return Found(name, reading.graph, notes(reading.uncalled))
 

@@ -48,7 +48,7 @@ def claim(holds: bool, otherwise: str) -> None:
         raise Broken(otherwise)
 
 
-class Result(NamedTuple):
+class LawResult(NamedTuple):
     """What became of one law for one network."""
 
     law: int
@@ -87,13 +87,13 @@ def torch_computes_what_onnx_does(network: Network, twin: Any = None) -> str:
 
     from netlathe.lower.inputs import examples
     from netlathe.lower.onnx import to_onnx
-    from netlathe.lower.pretrained import Probe, difference
+    from netlathe.lower.pretrained import OutputProbe, difference
     from netlathe.lower.torch import to_torch
 
     weights, inputs = random_weights(network), examples(network)
     with torch.no_grad():
         y = to_torch(network, weights).eval()(*map(torch.from_numpy, inputs))
-    return within(difference(to_onnx(network, weights).SerializeToString(), Probe(inputs, y.numpy())))
+    return within(difference(to_onnx(network, weights).SerializeToString(), OutputProbe(inputs, y.numpy())))
 
 
 def a_twins_weights_give_its_output(network: Network, twin: Any = None) -> str:
@@ -218,7 +218,7 @@ LAWS: dict[int, Law] = {
 }
 
 
-def check(network: Network, laws: Iterable[int] = LAWS, twin: Any = None) -> list[Result]:
+def check(network: Network, laws: Iterable[int] = LAWS, twin: Any = None) -> list[LawResult]:
     """Check laws by number; `twin` is a torch module that computes what the network does. Missing extras raise."""
     results = []
     for number in laws:
@@ -235,7 +235,7 @@ def check(network: Network, laws: Iterable[int] = LAWS, twin: Any = None) -> lis
             outcome = ("broken", str(error))
         except Exception as error:  # a reading that fails is one more way to break a law
             outcome = ("broken", f"{type(error).__name__}: {error}")
-        results.append(Result(number, network.name, *outcome))
+        results.append(LawResult(number, network.name, *outcome))
     return results
 
 
@@ -301,9 +301,9 @@ def randomise(module: Any, seed: int = 0) -> None:
     """Give a torch module weights and statistics that keep activations of order one and show every mistake."""
     import torch
 
-    from netlathe.lower.watch import owner, trained
+    from netlathe.lower.weight_trace import named_weights, owner
 
-    for i, (name, tensor) in enumerate(trained(module).items()):
+    for i, (name, tensor) in enumerate(named_weights(module).items()):
         shape, role = tuple(tensor.shape), owner(name)[1]
         values = draw(role or ("weight" if prod(shape) == max(shape) else "bias"), shape)
         with torch.no_grad():

@@ -19,7 +19,7 @@ from netlathe.arch.node import Shape
 from netlathe.bench import runtimes
 from netlathe.bench.worker import Given
 from netlathe.errors import NetlatheError, unknown
-from netlathe.read.onnx import constants, parsed
+from netlathe.read.onnx import constants, parse_model
 
 Type = onnx.TensorProto
 PRECISIONS: dict[int, str] = {Type.FLOAT: "fp32", Type.FLOAT16: "fp16", Type.BFLOAT16: "bf16", Type.DOUBLE: "fp64"}
@@ -104,7 +104,7 @@ def onnx_file(path: str | Path, *inputs: Shape) -> OnnxFile:
 
     Raises NetlatheError for a file that is no ONNX, that has no inputs, or with free axes beside the batch.
     """
-    model = parsed(Path(path))
+    model = parse_model(Path(path))
     weights = {tensor.name for tensor in model.graph.initializer}
     values = [value for value in model.graph.input if value.name not in weights]
     if not values or len(inputs) > len(values):

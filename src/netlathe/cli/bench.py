@@ -27,7 +27,7 @@ from netlathe.cli.common import (
     warn,
 )
 from netlathe.errors import Exit, NetlatheError
-from netlathe.load import Input, expression
+from netlathe.load import InputShape, expression
 from netlathe.units import show_bytes, show_ms
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
@@ -62,7 +62,7 @@ runtime_option = click.option("--runtime", type=click.Choice(list(RUNTIMES)), de
 def command(
     nets: tuple[str, ...],
     resolution: int | None,
-    inputs: tuple[Input, ...],
+    inputs: tuple[InputShape, ...],
     batch: int,
     threads: int,
     seconds: float,
@@ -116,21 +116,21 @@ def command(
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
 
 
-def subjects(nets: Sequence[str], resolution: int | None, inputs: Sequence[Input]) -> list[Subject]:
+def subjects(nets: Sequence[str], resolution: int | None, inputs: Sequence[InputShape]) -> list[Subject]:
     """What the arguments name, for square images of a size or other inputs: expressions, then ONNX files."""
     files = [net for net in nets if net.endswith(".onnx")]
     written = any_networks([net for net in nets if net not in files], resolution, inputs)
     return [*map(expression, written), *(as_it_is(file, resolution, inputs) for file in files)]
 
 
-def as_it_is(file: str, resolution: int | None, inputs: Sequence[Input]) -> OnnxFile:
+def as_it_is(file: str, resolution: int | None, inputs: Sequence[InputShape]) -> OnnxFile:
     """An ONNX file, for square images of a size or other inputs where it leaves its axes free."""
     return onnx_file(file, *([(3, resolution, resolution)] if resolution else [given.shape for given in inputs]))
 
 
 def same(before: Measurement) -> Subject:
     """What was measured before. Raises NetlatheError where its name means something else now."""
-    given = [Input(before.input)]  # of a file with free axes, of a network at another resolution
+    given = [InputShape(before.input)]  # of a file with free axes, of a network at another resolution
     for inputs in [given] if before.network.endswith(".onnx") else [[], given]:
         found = subjects([before.network], None, inputs)[0]
         if found.key == before.key:

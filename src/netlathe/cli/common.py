@@ -15,7 +15,7 @@ import click
 
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.load import Input, Net, expression, load_any
+from netlathe.load import InputShape, Net, expression, load_any
 from netlathe.read.found import Found
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ html_option = click.option(
 nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
 
 
-def input_shape(text: str) -> Input:
+def input_shape(text: str) -> InputShape:
     """3x224x224, without the batch axis; 128:int64 where the input is no float."""
     sizes, _, kind = text.partition(":")
     parts = sizes.lower().split("x")
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"{text!r} is not a shape: write 3x224x224 (channels, height, width)")
-    return Input(tuple(map(int, parts)), kind)
+    return InputShape(tuple(map(int, parts)), kind)
 
 
 input_option = click.option(
@@ -54,7 +54,7 @@ def networks(texts: Iterable[str], resolution: int | None = None) -> list[Networ
     return list(map(expression, any_networks(texts, resolution)))
 
 
-def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Sequence[Input] = ()) -> list[Net]:
+def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> list[Net]:
     """As `networks`, and what can only be counted: torch modules and ONNX files; `inputs` are those of all."""
     if resolution is not None and inputs:
         raise NetlatheError("--resolution and --input both say the size", code="usage", hint="give one of them")

@@ -43,7 +43,7 @@ from netlathe.cli.common import (
 from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
-from netlathe.load import Input, Net, expression
+from netlathe.load import InputShape, Net, expression
 from netlathe.read.found import Found
 from netlathe.units import show_bytes, show_count, show_ms
 from netlathe.zoo.published import best
@@ -68,7 +68,7 @@ FP32 = 4
 def command(
     nets: tuple[str, ...],
     resolution: int | None,
-    inputs: tuple[Input, ...],
+    inputs: tuple[InputShape, ...],
     batch: int,
     threads: int,
     seconds: float,
@@ -126,7 +126,7 @@ def command(
     warn(warnings)
 
 
-def subject(net: Net, resolution: int | None, inputs: Sequence[Input]) -> Subject:
+def subject(net: Net, resolution: int | None, inputs: Sequence[InputShape]) -> Subject:
     """What is measured of a network: its expression, or the ONNX file that it was read from."""
     if not (isinstance(net, Found) and net.file):
         return expression(net)

@@ -27,11 +27,11 @@ from netlathe.cost.conventions import TOOLS, Convention, convention, printed
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.document import document
 from netlathe.cost.memory import memory
-from netlathe.cost.table import BY, rows
+from netlathe.cost.table import GROUPINGS, rows
 from netlathe.units import show_bytes, show_count
 
 if TYPE_CHECKING:
-    from netlathe.load import Input, Net
+    from netlathe.load import InputShape, Net
     from netlathe.report.page import Page
 
 STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and this machine has no card
@@ -39,7 +39,7 @@ STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and 
 
 @click.command()
 @nets_argument
-@click.option("--by", type=click.Choice(list(BY)), default="stage", show_default=True, help="What a row is.")
+@click.option("--by", type=click.Choice(list(GROUPINGS)), default="stage", show_default=True, help="What a row is.")
 @resolution_option
 @input_option
 @batch_option
@@ -52,7 +52,7 @@ def command(
     nets: tuple[str, ...],
     by: str,
     resolution: int | None,
-    inputs: tuple[Input, ...],
+    inputs: tuple[InputShape, ...],
     batch: int,
     precision: str,
     tool: str | None,

@@ -129,11 +129,11 @@ def run_once(content: bytes, network: Network) -> None:
     import numpy as np
 
     from netlathe.lower.inputs import examples
-    from netlathe.lower.pretrained import Probe, difference
+    from netlathe.lower.pretrained import OutputProbe, difference
 
     graph = network.graph()
     zero = np.zeros((1, *graph.shapes[graph.outputs[0]]), np.float32)
-    if not math.isfinite(difference(content, Probe(examples(network), zero))):
+    if not math.isfinite(difference(content, OutputProbe(examples(network), zero))):
         raise NetlatheError("the file does not give finite outputs in ONNX Runtime", code="export.check")
 
 

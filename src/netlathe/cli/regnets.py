@@ -11,7 +11,7 @@ from netlathe.arch.network import Network
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.reshape.regnet_space import Space, edf, sample
+from netlathe.reshape.regnet_space import RegNetSpace, edf, sample
 from netlathe.units import mac_count, show_count, show_ms
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -36,7 +36,7 @@ def command(macs: str, count: int, seed: int, device: str | None, svg: Path | No
         hint = "write --macs 360M:440M"
         raise NetlatheError(f"{macs!r} is not a range of MACs", code="unit.syntax", hint=hint)
     bounds = (mac_count(low), mac_count(high))
-    spaces = {f"RegNet{'Y' if excite else 'X'}": Space(macs=bounds, excite=excite) for excite in (False, True)}
+    spaces = {f"RegNet{'Y' if excite else 'X'}": RegNetSpace(macs=bounds, excite=excite) for excite in (False, True)}
     found = {name: [costs(n, device) for n in sample(space, count, seed)] for name, space in spaces.items()}
     if svg is not None:
         from netlathe.files import write_text

@@ -15,7 +15,7 @@ from netlathe.cli.common import emit, json_option, one_network, print_table
 from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.factor import FORMS, dense, factor, where
-from netlathe.reshape.knobs import KNOBS, Rules, exponents, turned
+from netlathe.reshape.knobs import KNOBS, KnobRules, exponents, turn_knobs
 from netlathe.reshape.solve import MEASURES, Solved, solve
 from netlathe.reshape.width import ROUNDING
 from netlathe.units import COUNTS, quantity, show_count
@@ -99,13 +99,13 @@ def command(
         number: dict[str, Any] = {"groups": into} if form == "grouped" else {"width": into}
         chosen = where(path=path, kernel=kernel, form="dense", test=dense)
         network = factor(network, form, chosen, **number).network
-    rules = Rules(width=rounding, keep=keep)
+    rules = KnobRules(width=rounding, keep=keep)
     solved: Solved | None = None
     if to:
         solved = solve(network, *target(to), knob, given, rules)
         network = replace(solved.network, name=f"{network.name}{solved.network.name.removeprefix(network.name)}")
     else:
-        network = turned(network, given, rules)
+        network = turn_knobs(network, given, rules)
     tell(start, network, solved, all_changes, as_json)
     if output is not None:
         from netlathe.arch.document import to_json

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from netlathe.cost.plan import Plan, last_reads, play
+from netlathe.cost.plan import MemoryPlan, last_reads, play
 
 
-class Place(NamedTuple):
+class Allocation(NamedTuple):
     """A buffer in the arena, in elements, and the steps (first, last) during which it is taken."""
 
     offset: int
@@ -25,7 +25,7 @@ class Place(NamedTuple):
         return self.first <= last and first <= self.last
 
 
-def arena(plan: Plan) -> list[Place]:
+def arena(plan: MemoryPlan) -> list[Allocation]:
     """The places of all buffers, in the given order of steps; a buffer written over shares its place."""
     order = range(len(plan.steps))
     last = last_reads(plan, order)
@@ -37,19 +37,19 @@ def arena(plan: Plan) -> list[Place]:
         owner[made] = made if moment.replaced is None else owner[moment.replaced]
         first.setdefault(owner[made], moment.step)
         end[owner[made]] = last.get(made, moment.step)
-    places: list[Place] = []
-    taken: list[list[Place]] = [[] for _ in range(len(plan.steps) + 1)]  # by step
+    places: list[Allocation] = []
+    taken: list[list[Allocation]] = [[] for _ in range(len(plan.steps) + 1)]  # by step
     for buffer in sorted(first, key=lambda buffer: (-plan.sizes[buffer], first[buffer])):
         span = first[buffer], end[buffer]
         size, steps = plan.sizes[buffer], taken[span[0] : span[1] + 1]
-        place = Place(gap(size, sorted({other for step in steps for other in step})), size, *span)
+        place = Allocation(gap(size, sorted({other for step in steps for other in step})), size, *span)
         places.append(place)
         for step in steps:
             step.append(place)
     return places
 
 
-def gap(size: int, taken: list[Place]) -> int:
+def gap(size: int, taken: list[Allocation]) -> int:
     """The offset of the tightest gap between places sorted by offset, else the end of the last."""
     best, slack, top = -1, 0, 0
     for place in taken:

@@ -24,7 +24,7 @@ from netlathe.errors import NetlatheError, unknown
 from netlathe.zoo.published import Figure, figures
 
 
-class Rule(NamedTuple):
+class ConventionRule(NamedTuple):
     """What a tool adds for one kind of operator, an element read or written."""
 
     kind: str  # kind, or "kind form"
@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     macs: int = 0  # times the operator's own
 
 
-class Difference(NamedTuple):
+class CountDifference(NamedTuple):
     """One reason why a tool's total is not ours."""
 
     reason: str
@@ -49,47 +49,53 @@ class Convention(NamedTuple):
     tool: str
     macs: Size
     ours: Size
-    differences: tuple[Difference, ...]
+    differences: tuple[CountDifference, ...]
 
 
 GLOBAL = ("globalpool", "adaptivepool")
 FVCORE = (
-    Rule("norm batch", 2, 0, "counts 2 an element of a batch norm"),
-    Rule("norm layer", 5, 0, "counts 5 an element of a layer norm"),
-    Rule("norm group", 5, 0, "counts 5 an element of a group norm"),
-    Rule("upsample", 0, 1, "counts 1 an element that upsampling writes"),
+    ConventionRule("norm batch", 2, 0, "counts 2 an element of a batch norm"),
+    ConventionRule("norm layer", 5, 0, "counts 5 an element of a layer norm"),
+    ConventionRule("norm group", 5, 0, "counts 5 an element of a group norm"),
+    ConventionRule("upsample", 0, 1, "counts 1 an element that upsampling writes"),
 )
-RULES: dict[str, tuple[Rule, ...]] = {
+RULES: dict[str, tuple[ConventionRule, ...]] = {
     "fvcore": (
         *FVCORE,
-        Rule("attention global", 0, 0, "does not know fused attention", macs=-1),
-        *(Rule(kind, 1, 0, "counts 1 an element that adaptive pooling reads") for kind in GLOBAL),
+        ConventionRule("attention global", 0, 0, "does not know fused attention", macs=-1),
+        *(ConventionRule(kind, 1, 0, "counts 1 an element that adaptive pooling reads") for kind in GLOBAL),
     ),
     "timm": (
         *FVCORE,
         *(
-            Rule(kind, 1, 0, "counts (with fvcore) 1 an element that the head's pooling reads", "head")
+            ConventionRule(kind, 1, 0, "counts (with fvcore) 1 an element that the head's pooling reads", "head")
             for kind in GLOBAL
         ),
     ),
     "thop": (
-        Rule("norm", 4, 0, "counts 4 an element of a norm: 2, and 2 for its weight and bias"),
-        Rule("pool avg", 0, 1, "counts 1 an element that average pooling writes"),
-        *(Rule(kind, 1, 1, "counts the sums and the divisions of adaptive pooling", "module") for kind in GLOBAL),
+        ConventionRule("norm", 4, 0, "counts 4 an element of a norm: 2, and 2 for its weight and bias"),
+        ConventionRule("pool avg", 0, 1, "counts 1 an element that average pooling writes"),
+        *(
+            ConventionRule(kind, 1, 1, "counts the sums and the divisions of adaptive pooling", "module")
+            for kind in GLOBAL
+        ),
     ),
     "ptflops": (
-        Rule("norm", 2, 0, "counts 2 an element of a norm"),
-        *(Rule(kind, 0, 1, "counts 1 an output for a bias", "bias") for kind in ("conv", "linear")),
-        Rule("act relu", 0, 2, "counts ReLU modules twice: the module and the function in it", "module"),
-        Rule("act relu", 0, 1, "counts 1 an element of a ReLU function", "function"),
-        Rule("act relu6", 0, 1, "counts 1 an element of a ReLU6"),
-        Rule("act gelu", 0, 2, "counts GELU modules twice: the module and the function in it"),
-        *(Rule(f"act {form}", 0, 1, f"counts 1 an element of a {form}") for form in ("silu", "softmax")),
+        ConventionRule("norm", 2, 0, "counts 2 an element of a norm"),
+        *(ConventionRule(kind, 0, 1, "counts 1 an output for a bias", "bias") for kind in ("conv", "linear")),
+        ConventionRule("act relu", 0, 2, "counts ReLU modules twice: the module and the function in it", "module"),
+        ConventionRule("act relu", 0, 1, "counts 1 an element of a ReLU function", "function"),
+        ConventionRule("act relu6", 0, 1, "counts 1 an element of a ReLU6"),
+        ConventionRule("act gelu", 0, 2, "counts GELU modules twice: the module and the function in it"),
+        *(ConventionRule(f"act {form}", 0, 1, f"counts 1 an element of a {form}") for form in ("silu", "softmax")),
         *(
-            Rule(kind, 2, 0, "counts pooling modules twice: the module and the function in it", "module")
+            ConventionRule(kind, 2, 0, "counts pooling modules twice: the module and the function in it", "module")
             for kind in ("pool", *GLOBAL)
         ),
-        *(Rule(kind, 1, 0, "counts 1 an element that a pooling function reads", "function") for kind in GLOBAL),
+        *(
+            ConventionRule(kind, 1, 0, "counts 1 an element that a pooling function reads", "function")
+            for kind in GLOBAL
+        ),
     ),
     "torchvision": (),
 }
@@ -144,13 +150,13 @@ def convention(graph: Graph, tool: str, network: str = "", figure: Figure | None
                 hint="fvcore and timm count operators: --convention fvcore",
             )
     heads = frozenset(i for op in graph.ops if op.view for i in op.inputs)  # what is flattened for the classifier
-    found: dict[str, Difference] = {}
+    found: dict[str, CountDifference] = {}
     for rule in RULES[tool]:
         ops = [op for op in graph.ops if matches(op, rule.kind) and written(op, network, rule.where, heads)]
         if ops:
             macs = sum(rule.reads * op.in_elements + rule.writes * op.out_elements + rule.macs * op.macs for op in ops)
             _, known, before = found.get(rule.reason, (rule.reason, 0, 0))
-            found[rule.reason] = Difference(rule.reason, known + len(ops), before + macs)
+            found[rule.reason] = CountDifference(rule.reason, known + len(ops), before + macs)
     return Convention(tool, ours + sum(row.macs for row in found.values()), ours, tuple(found.values()))
 
 
@@ -177,5 +183,5 @@ def paper(ours: Size, figure: Figure) -> Convention:
         "paper",
         macs,
         ours,
-        (Difference(f"{figure.source}: {reason}", 0, macs - ours),) if macs != ours else (),
+        (CountDifference(f"{figure.source}: {reason}", 0, macs - ours),) if macs != ours else (),
     )

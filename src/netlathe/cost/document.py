@@ -9,7 +9,7 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import memory
-from netlathe.cost.table import Row, rows
+from netlathe.cost.table import CostRow, rows
 
 
 def document(name: str, shape: Shape, graph: Graph, by: str, batch: int, precision: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def document(name: str, shape: Shape, graph: Graph, by: str, batch: int, precisi
     }
 
 
-def row_data(row: Row) -> dict[str, Any]:
+def row_data(row: CostRow) -> dict[str, Any]:
     """A row as JSON values."""
     return {
         "path": row.path,

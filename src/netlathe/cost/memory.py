@@ -23,7 +23,7 @@ from math import prod
 from netlathe.arch.graph import Graph
 from netlathe.cost.arena import arena
 from netlathe.cost.order import LIMIT, best_order
-from netlathe.cost.plan import Plan, last_reads, plan, play
+from netlathe.cost.plan import MemoryPlan, last_reads, plan, play
 from netlathe.errors import unknown
 
 VARIANTS = ("eager", "folded", "best", "arena")
@@ -78,13 +78,13 @@ def timeline(
     return [(path, size * bytes_per_element * batch) for path, size in line]
 
 
-def live(steps: Plan, order: tuple[int, ...] | None = None) -> list[tuple[str, int]]:
+def live(steps: MemoryPlan, order: tuple[int, ...] | None = None) -> list[tuple[str, int]]:
     """(path, live elements) at every step."""
     moments = play(steps, range(len(steps.steps)) if order is None else order)
     return [(steps.steps[moment.step].path, moment.live) for moment in moments]
 
 
-def held(steps: Plan) -> list[tuple[str, int]]:
+def held(steps: MemoryPlan) -> list[tuple[str, int]]:
     """(path, the end of the highest place in use) at every step."""
     tops = [0] * len(steps.steps)
     for place in arena(steps):
@@ -93,7 +93,7 @@ def held(steps: Plan) -> list[tuple[str, int]]:
     return [(step.path, top) for step, top in zip(steps.steps, tops, strict=True)]
 
 
-def working(steps: Plan, in_place: str = "") -> list[tuple[str, int]]:
+def working(steps: MemoryPlan, in_place: str = "") -> list[tuple[str, int]]:
     """(path, distinct inputs and output of the step alone); a step of the form `in_place` writes over a dying input."""
     order = range(len(steps.steps))
     last = last_reads(steps, order)

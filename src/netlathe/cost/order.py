@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from netlathe.cost.plan import Plan, play
+from netlathe.cost.plan import MemoryPlan, play
 
 LIMIT = 10_000  # states of one stretch: a second or two
 
@@ -32,12 +32,12 @@ class Best(NamedTuple):
 class Puzzle(NamedTuple):
     """A plan with, as bit masks over its steps, what each step must wait for and who reads each buffer."""
 
-    plan: Plan
+    plan: MemoryPlan
     waits: list[int]
     readers: dict[int, int]
 
 
-def best_order(plan: Plan, limit: int = LIMIT) -> Best:
+def best_order(plan: MemoryPlan, limit: int = LIMIT) -> Best:
     """The order of least peak memory; never worse than the given one, which stays where the search meets its limit."""
     puzzle = Puzzle(plan, waiting(plan), reading(plan))
     given = [moment.live for moment in play(plan, range(len(plan.steps)))]
@@ -55,7 +55,7 @@ def best_order(plan: Plan, limit: int = LIMIT) -> Best:
     return Best(tuple(i for stretch in stretches for i in orders[stretch[0]]), exact=unproven <= floor)
 
 
-def waiting(plan: Plan) -> list[int]:
+def waiting(plan: MemoryPlan) -> list[int]:
     """For every step the steps that must run before it, as a bit mask."""
     maker = {step.writes: i for i, step in enumerate(plan.steps)}
     masks: list[int] = []
@@ -67,7 +67,7 @@ def waiting(plan: Plan) -> list[int]:
     return masks
 
 
-def reading(plan: Plan) -> dict[int, int]:
+def reading(plan: MemoryPlan) -> dict[int, int]:
     """For every buffer the steps that read it; one more bit for the reader of the network's output."""
     masks: dict[int, int] = defaultdict(int)
     for i, step in enumerate(plan.steps):

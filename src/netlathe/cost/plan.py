@@ -18,7 +18,7 @@ FOLDS = frozenset({"norm", "act", "scale"})  # one input, one output, element by
 IN_PLACE = FOLDS | {"add", "mul"}  # may write over an input of the output's size
 
 
-class Step(NamedTuple):
+class PlanStep(NamedTuple):
     """One operator with all that is folded into it."""
 
     path: str
@@ -28,10 +28,10 @@ class Step(NamedTuple):
     form: str  # of its first operator
 
 
-class Plan(NamedTuple):
+class MemoryPlan(NamedTuple):
     """Steps in the given order; sizes in elements, by buffer. Buffers 0, 1, ... are the inputs."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     sizes: tuple[int, ...]
     inputs: frozenset[int]
     outputs: frozenset[int]
@@ -45,7 +45,7 @@ class Moment(NamedTuple):
     replaced: int | None  # the buffer that the output takes over, if any
 
 
-def plan(graph: Graph, *, folded: bool = True) -> Plan:
+def plan(graph: Graph, *, folded: bool = True) -> MemoryPlan:
     """The steps of a graph: folded as at inference, or one an operator and nothing in place, as an eager framework."""
     root = list(range(len(graph.shapes)))  # the value whose memory a view shows
     for op in graph.ops:
@@ -56,7 +56,7 @@ def plan(graph: Graph, *, folded: bool = True) -> Plan:
 
     home = {i: i for i in range(len(graph.input_shapes))}  # root value -> buffer
     sizes = [prod(shape) for shape in graph.input_shapes]
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     for op in graph.ops:
         if op.view:
             continue
@@ -69,18 +69,20 @@ def plan(graph: Graph, *, folded: bool = True) -> Plan:
             sizes.append(op.out_elements)
             free = values - kept if folded and op.kind in IN_PLACE else set()
             over = {home[value] for value in free if sizes[home[value]] == sizes[-1]}
-            steps.append(Step(op.path, frozenset(home[v] for v in values), len(sizes) - 1, frozenset(over), op.form))
+            steps.append(
+                PlanStep(op.path, frozenset(home[v] for v in values), len(sizes) - 1, frozenset(over), op.form)
+            )
     outputs = frozenset(home[root[i]] for i in graph.outputs)
-    return Plan(tuple(steps), tuple(sizes), frozenset(range(len(graph.input_shapes))), outputs)
+    return MemoryPlan(tuple(steps), tuple(sizes), frozenset(range(len(graph.input_shapes))), outputs)
 
 
-def last_reads(plan: Plan, order: Sequence[int]) -> dict[int, int]:
+def last_reads(plan: MemoryPlan, order: Sequence[int]) -> dict[int, int]:
     """The position in `order` after which a buffer is not read any more; outputs are read for ever."""
     last = {buffer: position for position, i in enumerate(order) for buffer in plan.steps[i].reads}
     return last | dict.fromkeys(plan.outputs, len(order))
 
 
-def play(plan: Plan, order: Sequence[int]) -> Iterator[Moment]:
+def play(plan: MemoryPlan, order: Sequence[int]) -> Iterator[Moment]:
     """Run the steps in that order. An input is live until its last read, an output from its step to the end."""
     last = last_reads(plan, order)
     live = sum(plan.sizes[buffer] for buffer in plan.inputs if buffer in last)

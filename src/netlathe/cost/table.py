@@ -18,7 +18,7 @@ from netlathe.errors import unknown
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CostRow:
     """One line of the table: a part of the network and its cost for `batch` images at a precision."""
 
     path: str
@@ -44,22 +44,22 @@ def block_of(path: str) -> str:
     return f"{first}.{rest[0]}" if len(rest) > 1 else first
 
 
-BY: dict[str, Callable[[str], str]] = {"op": str, "block": block_of, "stage": stage_of, "net": lambda path: ""}
+GROUPINGS: dict[str, Callable[[str], str]] = {"op": str, "block": block_of, "stage": stage_of, "net": lambda path: ""}
 
 
-def rows(graph: Graph, by: str = "stage", *, bytes_per_element: int = 4, batch: int = 1) -> list[Row]:
+def rows(graph: Graph, by: str = "stage", *, bytes_per_element: int = 4, batch: int = 1) -> list[CostRow]:
     """The table of a network, in order of execution. Raises NetlatheError for an unknown `by`."""
-    if by not in BY:
-        raise unknown("grouping", by, BY, code="cost.by")
+    if by not in GROUPINGS:
+        raise unknown("grouping", by, GROUPINGS, code="cost.by")
     groups: dict[str, list[Op]] = {}
     for op in graph.ops:
-        groups.setdefault(BY[by](op.path), []).append(op)
+        groups.setdefault(GROUPINGS[by](op.path), []).append(op)
     costs = {path: total(map(op_cost, ops)) for path, ops in groups.items()}
     whole = sum(cost.macs for cost in costs.values())
 
-    def row(path: str, ops: list[Op]) -> Row:
+    def row(path: str, ops: list[Op]) -> CostRow:
         cost = costs[path]
-        return Row(
+        return CostRow(
             path=path,
             kind=f"{ops[0].form} {ops[0].kind}".strip() if by == "op" else "",
             ops=len(ops),

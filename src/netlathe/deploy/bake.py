@@ -23,7 +23,7 @@ from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.folding import folded
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
-from netlathe.read.onnx import parsed
+from netlathe.read.onnx import parse_model
 
 STEPS = ("bake:channels", "bake:float", "bake:scale", "bake:shift")  # names of the nodes
 
@@ -120,7 +120,7 @@ def trained(folder: str | Path) -> Trained:
             path=str(folder),
             hint="netlathe train NET --data photos/ -o run/",
         )
-    about = {entry.key: entry.value for entry in parsed(folder / MODEL).metadata_props}
+    about = {entry.key: entry.value for entry in parse_model(folder / MODEL).metadata_props}
     try:
         mean, std = (tuple(map(float, about[f"netlathe.{name}"].split())) for name in ("mean", "std"))
         preprocessing = Preprocessing(

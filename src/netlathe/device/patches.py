@@ -17,7 +17,7 @@ from netlathe.arch.layers import Conv
 from netlathe.arch.leaf import pads, pair
 from netlathe.arch.pools import Pool
 from netlathe.cost.memory import working
-from netlathe.cost.plan import FOLDS, Plan, plan
+from netlathe.cost.plan import FOLDS, MemoryPlan, plan
 
 SPLITS = range(2, 9)
 LOCAL = FOLDS | {"add", "cat"}  # position by position: a patch needs the same part of the input
@@ -47,7 +47,7 @@ class Patches:
         return max(self.inside + self.image, self.after)
 
 
-def cuts(graph: Graph, steps: Plan) -> Iterator[int]:
+def cuts(graph: Graph, steps: MemoryPlan) -> Iterator[int]:
     """Steps after which one map alone is alive, all before it window by window."""
     by_path = {op.path: op for op in graph.ops}
     for i, step in enumerate(steps.steps[:-1]):
@@ -122,13 +122,13 @@ def patches(graph: Graph, limit: int | None = None) -> list[Patches]:
     return found
 
 
-def rest(steps: Plan, cut: int) -> int:
+def rest(steps: MemoryPlan, cut: int) -> int:
     """The peak after a cut: the working set of the largest step, depthwise convolutions in place."""
     later = steps._replace(steps=steps.steps[cut + 1 :], inputs=frozenset({steps.steps[cut].writes}))
     return max(size for _, size in working(later, "depthwise"))
 
 
-def split(graph: Graph, steps: Plan, cut: int, last: int, count: int, after: int) -> Patches:
+def split(graph: Graph, steps: MemoryPlan, cut: int, last: int, count: int, after: int) -> Patches:
     """The cost of count x count patches before a cut (the number of its step, and of its operator)."""
     before, target = graph.ops[: last + 1], graph.ops[last]
     home = {op.output: step.writes for step in steps.steps[: cut + 1] for op in before if op.path == step.path}

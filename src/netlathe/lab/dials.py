@@ -12,7 +12,7 @@ from typing import NamedTuple
 from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.reshape.knobs import KNOBS, cardinal, cardinalities, divisors, spatial, turned
+from netlathe.reshape.knobs import KNOBS, cardinal, cardinalities, divisors, spatial, turn_knobs
 from netlathe.reshape.solve import has
 
 LOWEST, HIGHEST = 0.05, 4.0  # of a factor
@@ -64,7 +64,7 @@ def settled(network: Network, asked: tuple[tuple[str, float], ...]) -> Turned:
         value, reason = wanted[knob], ""
         for candidate in near(found, knob, value):
             try:
-                found = turned(network, {**values, knob: candidate})
+                found = turn_knobs(network, {**values, knob: candidate})
             except NetlatheError as error:
                 reason = reason or error.message
                 continue

@@ -14,7 +14,7 @@ from netlathe.choose.budget import CHEAP, LIMITS, Budget, keeps
 from netlathe.choose.place import MCU, Costs, costs, within_card
 from netlathe.cost.count import BYTES, Cost, count, total
 from netlathe.cost.memory import timeline
-from netlathe.cost.table import Row, rows
+from netlathe.cost.table import CostRow, rows
 from netlathe.device import latency, micro
 from netlathe.device.card import Card
 from netlathe.device.latency import Prediction, predict
@@ -54,7 +54,7 @@ class Facts:
     run: Run
     batch: int
     cost: Cost
-    stages: list[Row]
+    stages: list[CostRow]
     prediction: Prediction | None
     roof: Roofline | None
     arena: list[tuple[str, int]]  # bytes held at every step

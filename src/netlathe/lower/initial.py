@@ -16,7 +16,7 @@ from netlathe.lower.branches import branches
 from netlathe.lower.weights import DRAWS, Array, generator, tensor_name
 
 
-class Start(NamedTuple):
+class InitialScheme(NamedTuple):
     """Standard deviations of kernels (by operator) and of every other table of weights; factors of scales."""
 
     conv: Callable[[Op], float]
@@ -40,10 +40,10 @@ def small(op: Op) -> float:
 
 # he: ResNet and what followed it. he_zero: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1.
 # truncated: ViT, Swin and ConvNeXt, with ConvNeXt's layer scale (https://arxiv.org/abs/2201.03545, appendix A).
-STARTS = {
-    "he": Start(fan_out, 0.01, 1.0, inf, zero_last=False),
-    "he_zero": Start(fan_out, 0.01, 1.0, inf, zero_last=True),
-    "truncated": Start(small, 0.02, 1e-6, 2.0, zero_last=False),
+SCHEMES = {
+    "he": InitialScheme(fan_out, 0.01, 1.0, inf, zero_last=False),
+    "he_zero": InitialScheme(fan_out, 0.01, 1.0, inf, zero_last=True),
+    "truncated": InitialScheme(small, 0.02, 1e-6, 2.0, zero_last=False),
 }
 
 
@@ -52,9 +52,9 @@ def initial_weights(network: Network, recipe: str, seed: int = 0, *, aux: bool =
 
     Raises NetlatheError for an unknown recipe.
     """
-    if recipe not in STARTS:
-        raise unknown("initialisation", recipe, STARTS, code="torch.init")
-    start, graph = STARTS[recipe], network.graph(training=aux)
+    if recipe not in SCHEMES:
+        raise unknown("initialisation", recipe, SCHEMES, code="torch.init")
+    start, graph = SCHEMES[recipe], network.graph(training=aux)
     zero = last_norms(network, graph) if start.zero_last else set()
     return {
         tensor_name(op.path, name): np.full(shape, 0, np.float32)
@@ -65,7 +65,7 @@ def initial_weights(network: Network, recipe: str, seed: int = 0, *, aux: bool =
     }
 
 
-def drawn(op: Op, name: str, start: Start, seed: int) -> Array:
+def drawn(op: Op, name: str, start: InitialScheme, seed: int) -> Array:
     """The first value of one tensor."""
     shape, random = (op.weights | op.buffers)[name], generator(seed, tensor_name(op.path, name))
     if name == "codes":

@@ -13,7 +13,7 @@ from netlathe.arch.node import Shape
 from netlathe.arch.tokens import Embedding
 
 
-class Input(NamedTuple):
+class InputSpec(NamedTuple):
     """One input. Float32, or int64 ids below `vocabulary` where an embedding reads it."""
 
     name: str
@@ -21,11 +21,13 @@ class Input(NamedTuple):
     vocabulary: int | None = None
 
 
-def inputs(of: Network | Graph) -> tuple[Input, ...]:
+def inputs(of: Network | Graph) -> tuple[InputSpec, ...]:
     """The inputs in order: `input`, then `input1`, `input2` ..."""
     graph = of if isinstance(of, Graph) else of.graph()
     ids = {op.inputs[0]: op.leaf.vocabulary for op in graph.ops if isinstance(op.leaf, Embedding)}
-    return tuple(Input(f"input{i}" if i else "input", shape, ids.get(i)) for i, shape in enumerate(graph.input_shapes))
+    return tuple(
+        InputSpec(f"input{i}" if i else "input", shape, ids.get(i)) for i, shape in enumerate(graph.input_shapes)
+    )
 
 
 def batched(shape: Shape, batch: Any) -> tuple[Any, ...]:

@@ -21,9 +21,9 @@ from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
 from netlathe.files import write_bytes
 from netlathe.lower.inputs import batched, inputs
+from netlathe.lower.onnx_builder import OnnxNodeBuilder
 from netlathe.lower.onnx_ops import RULES
-from netlathe.lower.onnx_wire import serialised
-from netlathe.lower.pen import Pen
+from netlathe.lower.onnx_serialize import serialize
 from netlathe.lower.weights import checked_weights, random_weights, tensor_shapes
 
 OPSET = 21  # with IR 10 the newest pair whose kernels ONNX Runtime 1.22, our floor, has in full; Gelu needs 20
@@ -42,7 +42,7 @@ def to_onnx(
     """
     graph = checked_graph(network, batch)
     tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
-    model = described(network, graph, batch)
+    model = build_model(network, graph, batch)
     # Written in place: a list of tensors would be copied into the graph, and the graph into the model.
     for name, array in tensors.items():
         data = array.astype("<f4", copy=False).tobytes()
@@ -64,7 +64,7 @@ def save_onnx(
     """
     graph = checked_graph(network, batch)
     tensors = random_weights(graph, seed) if weights is None else checked_weights(graph, weights)
-    write_bytes(path, *serialised(described(network, graph, batch), tensors))
+    write_bytes(path, *serialize(build_model(network, graph, batch), tensors))
 
 
 def checked_graph(network: Network, batch: int | None) -> Graph:
@@ -76,25 +76,25 @@ def checked_graph(network: Network, batch: int | None) -> Graph:
     return graph
 
 
-def described(network: Network, graph: Graph, batch: int | None) -> onnx.ModelProto:
+def build_model(network: Network, graph: Graph, batch: int | None) -> onnx.ModelProto:
     """The model without its weights."""
     result = graph.outputs[0]
     reads = inputs(graph)
     names = {i: x.name for i, x in enumerate(reads)}
     names |= {op.output: "output" if op.output == result else f"{op.path}:out" for op in graph.ops}
-    pens = [written(op, names, batch) for op in graph.ops]
+    builders = [build_nodes(op, names, batch) for op in graph.ops]
     count: int | str = "N" if batch is None else batch
 
     def value(name: str, shape: Shape, dtype: int = FLOAT) -> onnx.ValueInfoProto:
         return onnx.helper.make_tensor_value_info(name, dtype, batched(shape, count))
 
     body = onnx.helper.make_graph(
-        [node for pen in pens for node in pen.nodes]
+        [node for build in builders for node in build.nodes]
         + [onnx.helper.make_node("Identity", [names[result]], ["output"])] * (result < len(reads)),
         network.name,
         [value(x.name, x.shape, FLOAT if x.vocabulary is None else INT64) for x in reads],
         [value("output", graph.shapes[result])],
-        [constant for pen in pens for constant in pen.constants],
+        [constant for build in builders for constant in build.constants],
         value_info=[value(names[op.output], op.out_shape) for op in graph.ops if op.output != result],
     )
     model: onnx.ModelProto = onnx.helper.make_model(
@@ -115,14 +115,14 @@ def described(network: Network, graph: Graph, batch: int | None) -> onnx.ModelPr
     return model
 
 
-def written(op: Op, names: dict[int, str], batch: int | None) -> Pen:
+def build_nodes(op: Op, names: dict[int, str], batch: int | None) -> OnnxNodeBuilder:
     """The nodes of one operator."""
     rule = RULES.get(type(op.leaf)) if op.leaf is not None else None
     if rule is None:
         raise NetlatheError(f"no ONNX rule for the operator {type(op.leaf).__name__}", code="onnx.rule", path=op.path)
-    pen = Pen(op, tuple(names[i] for i in op.inputs), batch)
-    pen.finish(rule(op.leaf, op, pen), names[op.output])
-    return pen
+    build = OnnxNodeBuilder(op, tuple(names[i] for i in op.inputs), batch)
+    build.finish(rule(op.leaf, op, build), names[op.output])
+    return build
 
 
 def refuse_large(name: str, graph: Graph) -> None:

@@ -27,7 +27,7 @@ from netlathe.lower.weights import SHOWN, Array, checked_weights, tensor_shapes
 TOLERANCE = 1e-4  # of the largest output, float32: law 3
 
 
-class Probe(NamedTuple):
+class OutputProbe(NamedTuple):
     """Inputs for which the output of the source is known."""
 
     inputs: tuple[NDArray[Any], ...]
@@ -48,7 +48,7 @@ class Loaded:
     unused: tuple[str, ...] = ()
     licence: str | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)  # of the images that the weights were trained on
-    probe: Probe | None = None
+    probe: OutputProbe | None = None
     error: float | None = None
     twin: str = ""  # what a person types for the network that the source is known to be
 
@@ -67,7 +67,7 @@ def from_timm(
     if network is None:
         assert twin is not None
         classes = "" if module.num_classes in (0, 1000) else f"classes={module.num_classes}"
-        network = chosen(twin, classes)
+        network = chosen_twin(twin, classes)
         if config.get("fixed_input_size"):
             network = network.at(config["input_size"][-1])
     size, crop = config["input_size"][-1], config.get("crop_pct") or 1.0
@@ -78,7 +78,7 @@ def from_timm(
         "crop": size,
         "interpolation": config["interpolation"],
     }
-    loaded = taken(module, network, f"timm {name}", twin=twin, strict=strict, verify=verify)
+    loaded = take_weights(module, network, f"timm {name}", twin=twin, strict=strict, verify=verify)
     return replace(loaded, licence=config.get("license"), preprocessing=preprocessing)
 
 
@@ -100,7 +100,7 @@ def from_torchvision(
         "crop": transform.crop_size[0],
         "interpolation": str(transform.interpolation.value),
     }
-    loaded = taken(module, network, f"torchvision {name}.{entry.name}", twin=twin, strict=strict, verify=verify)
+    loaded = take_weights(module, network, f"torchvision {name}.{entry.name}", twin=twin, strict=strict, verify=verify)
     return replace(loaded, licence=entry.meta.get("license"), preprocessing=preprocessing)
 
 
@@ -116,7 +116,9 @@ def from_file(
     shapes = tensor_shapes(network)
     licence = about.get("license")
     if 2 * len(found.keys() & shapes.keys()) > len(shapes):
-        return own_paths(network, {name: array(tensor) for name, tensor in found.items()}, str(path), strict, licence)
+        return own_paths(
+            network, {name: to_array(tensor) for name, tensor in found.items()}, str(path), strict, licence
+        )
     troubles: list[NetlatheError] = []
     for twin in twins_of(network.name):
         try:
@@ -126,8 +128,8 @@ def from_file(
             continue
         names = {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
         if names <= found.keys():
-            fill(module, {name: found[name] for name in names}, path)
-            loaded = taken(module, network, str(path), twin=twin, strict=strict, verify=verify)
+            fill_module(module, {name: found[name] for name in names}, path)
+            loaded = take_weights(module, network, str(path), twin=twin, strict=strict, verify=verify)
             unused = tuple(name for name in found if name not in names)
             return replace(loaded, unused=(*loaded.unused, *unused), licence=licence)
     known = " or ".join(f"{twin.library}'s {twin.name}" for twin in twins_of(network.name))
@@ -158,36 +160,36 @@ def from_module(module: Any, network: Network, *, strict: bool = True, verify: b
     """
     torch = needed("torch", "train")
     copy = deepcopy(module).to("cpu", torch.float32)
-    return taken(copy, network, type(module).__name__, strict=strict, verify=verify)
+    return take_weights(copy, network, type(module).__name__, strict=strict, verify=verify)
 
 
-def taken(
+def take_weights(
     module: Any, network: Network, source: str, *, twin: Twin | None = None, strict: bool = True, verify: bool = True
 ) -> Loaded:
     """The weights of a module on this machine, in float32."""
     torch = needed("torch", "train")
-    from netlathe.lower.watch import watch
+    from netlathe.lower.weight_trace import trace_weights
 
     inputs = examples(network)
-    watched = watch(module.eval(), *map(torch.from_numpy, inputs))
+    watched = trace_weights(module.eval(), *map(torch.from_numpy, inputs))
     alignment = align(network, watched.slots)
     if strict and alignment.missing:
         raise misfit(source, network, alignment.faults())
     shapes = tensor_shapes(network)
-    tensors = {ours: array(watched.weights[name]).reshape(shapes[ours]) for ours, name in alignment.pairs}
+    tensors = {ours: to_array(watched.weights[name]).reshape(shapes[ours]) for ours, name in alignment.pairs}
     loaded = Loaded(
         network,
         tensors,
         source,
         missing=tuple(alignment.missing),
         unused=tuple(alignment.unused),
-        probe=None if alignment.missing else Probe(inputs, array(watched.output)),
+        probe=None if alignment.missing else OutputProbe(inputs, to_array(watched.output)),
         twin=twin.network if twin else "",
     )
-    return verified(loaded) if verify and loaded.probe else loaded
+    return verify_output(loaded) if verify and loaded.probe else loaded
 
 
-def verified(loaded: Loaded) -> Loaded:
+def verify_output(loaded: Loaded) -> Loaded:
     """The same with its error. Raises NetlatheError where our output is not the source's."""
     assert loaded.probe is not None
     error = difference(to_onnx(loaded.network, loaded.tensors).SerializeToString(), loaded.probe)
@@ -196,7 +198,7 @@ def verified(loaded: Loaded) -> Loaded:
     return replace(loaded, error=error)
 
 
-def difference(model: bytes, probe: Probe) -> float:
+def difference(model: bytes, probe: OutputProbe) -> float:
     """max |y - y'| / max |y'| of an ONNX model's output and the probe's; a model of a larger batch sees it repeated."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -234,14 +236,14 @@ def misfit(source: str, network: Network, faults: list[str]) -> NetlatheError:
     )
 
 
-def chosen(twin: Twin, choice: str) -> Network:
+def chosen_twin(twin: Twin, choice: str) -> Network:
     """The twin's network with one more choice."""
     if not choice:
         return twin.made()
     return load(f"{twin.network}{',' if ':' in twin.network else ':'}{choice}")[0]
 
 
-def fill(module: Any, tensors: dict[str, Any], path: str | Path) -> None:
+def fill_module(module: Any, tensors: dict[str, Any], path: str | Path) -> None:
     """Put a file's tensors into the module that their names belong to."""
     try:
         module.load_state_dict(tensors, strict=False)
@@ -255,7 +257,7 @@ def fill(module: Any, tensors: dict[str, Any], path: str | Path) -> None:
         ) from None
 
 
-def array(tensor: Any) -> Array:
+def to_array(tensor: Any) -> Array:
     """A torch tensor as float32."""
     result: Array = tensor.detach().to("cpu").float().contiguous().numpy()
     return result

@@ -26,7 +26,7 @@ from netlathe.reshape.factor import Factored, Where, dense, factor
 Split = Callable[[Array, int], tuple[Array, ...]]  # (kernel, rank) -> kernels of the factors, in order
 
 
-class Error(NamedTuple):
+class FactorError(NamedTuple):
     """How far the factors of an operator are from its kernel: |W - W'| / |W|, Frobenius norm; 0 is exact."""
 
     path: str
@@ -38,11 +38,11 @@ class Decomposed(NamedTuple):
 
     network: Network
     weights: dict[str, Array]
-    errors: tuple[Error, ...]
+    errors: tuple[FactorError, ...]
     factored: Factored
 
 
-def truncated(matrix: Array, rank: int) -> tuple[Array, Array]:
+def truncated_svd(matrix: Array, rank: int) -> tuple[Array, Array]:
     """The nearest product of (..., rows, rank) and (..., rank, columns), the singular values shared out evenly.
 
     Zeros fill up a rank that is larger than a matrix of this shape can have.
@@ -58,21 +58,21 @@ def truncated(matrix: Array, rank: int) -> tuple[Array, Array]:
 def separable(kernel: Array, rank: int) -> tuple[Array, ...]:
     """(o, i, k, k) -> depthwise (i j, 1, k, k), pointwise (o, i j, 1, 1), j = rank / i filters of a channel."""
     o, i, kh, kw = kernel.shape
-    mix, filters = truncated(kernel.transpose(1, 0, 2, 3).reshape(i, o, kh * kw), rank // i)
+    mix, filters = truncated_svd(kernel.transpose(1, 0, 2, 3).reshape(i, o, kh * kw), rank // i)
     return filters.reshape(-1, 1, kh, kw), mix.transpose(1, 0, 2).reshape(o, -1, 1, 1)
 
 
 def low_rank(kernel: Array, rank: int) -> tuple[Array, ...]:
     """(o, i, k, k) -> (r, i, k, k), (o, r, 1, 1); (o, i) -> (r, i), (o, r)."""
     o, *rest = kernel.shape
-    mix, filters = truncated(kernel.reshape(o, -1), rank)
+    mix, filters = truncated_svd(kernel.reshape(o, -1), rank)
     return filters.reshape(-1, *rest), mix.reshape(o, -1, *(1,) * (len(rest) - 1))
 
 
 def spatial(kernel: Array, rank: int) -> tuple[Array, ...]:
     """(o, i, k, k) -> column (r, i, k, 1), row (o, r, 1, k)."""
     o, i, kh, kw = kernel.shape
-    mix, filters = truncated(kernel.transpose(0, 3, 1, 2).reshape(o * kw, i * kh), rank)
+    mix, filters = truncated_svd(kernel.transpose(0, 3, 1, 2).reshape(o * kw, i * kh), rank)
     return filters.reshape(-1, i, kh, 1), mix.reshape(o, kw, -1).transpose(0, 2, 1)[:, :, None, :]
 
 
@@ -112,7 +112,7 @@ def decompose(
         if bias in old:
             new[tensor_name(parts[-1], "bias")] = old[bias]
         lost = np.linalg.norm(kernel - product(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel)
-        errors.append(Error(path, float(lost)))
+        errors.append(FactorError(path, float(lost)))
     return Decomposed(done.network, checked_weights(done.network, new), tuple(errors), done)
 
 

@@ -24,9 +24,9 @@ try:
     import torch
     from torch import fx, nn
 
+    from netlathe.lower.fx_builder import FxGraphBuilder, FxNodeBuilder
     from netlathe.lower.torch_modules import DropPath
     from netlathe.lower.torch_ops import RULES, Rules
-    from netlathe.lower.torch_pen import Pen, Sheet
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
@@ -58,7 +58,7 @@ def to_torch(
     graph = network.graph(training=aux)
     drops = drop_rates(network.body, drop_path, ramp) if drop_path else {}
     with torch.device("meta"):
-        module = written(graph, drops, classifier(graph).path if drop_rate else "", drop_rate)
+        module = build_module(graph, drops, classifier(graph).path if drop_rate else "", drop_rate)
     if device == "meta":
         return module.to(device)
     if weights is None:
@@ -67,27 +67,27 @@ def to_torch(
     return module.to(device)
 
 
-def written(
+def build_module(
     graph: Graph, drops: Mapping[str, float], last: str, drop_rate: float, *, rules: Rules = RULES
 ) -> fx.GraphModule:
     """The module without its weights; `drops` by the path of a residual sum, dropout before the linear at `last`."""
-    sheet = Sheet(graph)
+    fx_graph = FxGraphBuilder(graph)
     for op in graph.ops:
         rule = rules.get(type(op.leaf)) if op.leaf is not None else None
         if rule is None:
             kind = type(op.leaf).__name__
             raise NetlatheError(f"no torch rule for the operator {kind}", code="torch.rule", path=op.path)
-        pen = Pen(op, sheet)
+        build = FxNodeBuilder(op, fx_graph)
         if op.path in drops:
             path = f"{op.path.rpartition('.')[0]}.drop_path".lstrip(".")
-            pen.xs = (sheet.call(path, DropPath(drops[op.path]), pen.xs[0]), *pen.xs[1:])
+            build.xs = (fx_graph.call(path, DropPath(drops[op.path]), build.xs[0]), *build.xs[1:])
         if last and op.path == last:
             path = f"{op.path.rpartition('.')[0]}.dropout".lstrip(".")
-            pen.xs = (sheet.call(path, nn.Dropout(drop_rate), pen.xs[0]),)
-        sheet.values[op.output] = rule(op.leaf, op, pen)
-    result, *sides = (sheet.values[i] for i in graph.outputs)
-    sheet.nodes.output((result, *sides) if sides else result)
-    return (WithHeads if sides else fx.GraphModule)(sheet.root, sheet.nodes, "Network")
+            build.xs = (fx_graph.call(path, nn.Dropout(drop_rate), build.xs[0]),)
+        fx_graph.values[op.output] = rule(op.leaf, op, build)
+    result, *sides = (fx_graph.values[i] for i in graph.outputs)
+    fx_graph.nodes.output((result, *sides) if sides else result)
+    return (WithHeads if sides else fx.GraphModule)(fx_graph.root, fx_graph.nodes, "Network")
 
 
 def classifier(graph: Graph) -> Op:

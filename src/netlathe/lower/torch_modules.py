@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from netlathe.lower.windows import hidden, offsets, padded
 
 
-class Scale(nn.Module):
+class ScaleModule(nn.Module):
     """y = w * x (+ b), by channel: axis 1 of a map, else the last."""
 
     def __init__(self, channels: int, bias: bool, channels_first: bool) -> None:
@@ -56,7 +56,7 @@ class MeanInside(nn.Module):
         return F.avg_pool2d(F.pad(x, self.pads), self.kernel, self.stride) * self.factor
 
 
-class ClassToken(nn.Module):
+class ClassTokenModule(nn.Module):
     """y = the token, then those of x."""
 
     def __init__(self, channels: int) -> None:
@@ -67,7 +67,7 @@ class ClassToken(nn.Module):
         return torch.cat([self.token.expand(x.shape[0], 1, -1), x], 1)
 
 
-class Position(nn.Module):
+class PositionModule(nn.Module):
     """y = x + weight."""
 
     def __init__(self, tokens: int, channels: int) -> None:
@@ -78,7 +78,7 @@ class Position(nn.Module):
         return x + self.weight
 
 
-class Sinusoid(nn.Module):
+class SinusoidModule(nn.Module):
     """y = [cos(t f)], [sin(t f)]."""
 
     frequencies: Tensor
@@ -92,7 +92,7 @@ class Sinusoid(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], 1)
 
 
-class Attention(nn.Module):
+class AttentionModule(nn.Module):
     """y = softmax(q k^T / sqrt(d)) v by head: (N, T, 3C) -> (N, T, C), or the same on a grid (N, H, W, 3C)."""
 
     def __init__(self, heads: int) -> None:
@@ -106,7 +106,7 @@ class Attention(nn.Module):
         return y.reshape(*x.shape[:-1], -1)
 
 
-class WindowAttention(nn.Module):
+class WindowAttentionModule(nn.Module):
     """y = softmax(q k^T / sqrt(d) + b) v by head and window: (N, H, W, 3C) -> (N, H, W, C). See `lower.windows`."""
 
     index: Tensor

@@ -25,17 +25,17 @@ def on_meta(module: nn.Module) -> nn.Module:
         for part in module.modules():
             for parameter in part._parameters.values():
                 if parameter is not None and id(parameter) not in memo:
-                    memo[id(parameter)] = nn.Parameter(meta(parameter), parameter.requires_grad)
+                    memo[id(parameter)] = nn.Parameter(to_meta(parameter), parameter.requires_grad)
             for tensor in (*part._buffers.values(), *vars(part).values()):
                 if isinstance(tensor, torch.Tensor) and id(tensor) not in memo:
                     keeps = tensor.numel() == 1 and tensor.device.type == "cpu"
-                    memo[id(tensor)] = tensor.detach().clone() if keeps else meta(tensor)
+                    memo[id(tensor)] = tensor.detach().clone() if keeps else to_meta(tensor)
             # deepcopy spends most of its time on empty dictionaries of hooks: modules of the usual kind are copied here
             if not hasattr(type(part), "__deepcopy__") and type(part).__reduce_ex__ is object.__reduce_ex__:
                 memo[id(part)] = type(part).__new__(type(part))
         for part in list(module.modules()):
             if id(part) in memo:
-                memo[id(part)].__dict__.update({key: copied(value, memo) for key, value in vars(part).items()})
+                memo[id(part)].__dict__.update({key: copy_value(value, memo) for key, value in vars(part).items()})
         twin: nn.Module = copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, ValueError, AttributeError) as error:
         raise NetlatheError(
@@ -47,12 +47,12 @@ def on_meta(module: nn.Module) -> nn.Module:
     return twin
 
 
-def meta(tensor: torch.Tensor) -> torch.Tensor:
+def to_meta(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of the same shape and type without memory."""
     return torch.empty_like(tensor, device=META)
 
 
-def copied(value: Any, memo: dict[int, Any]) -> Any:
+def copy_value(value: Any, memo: dict[int, Any]) -> Any:
     """copy.deepcopy, with short cuts for what modules are full of."""
     if isinstance(value, ATOMS):
         return value
@@ -63,5 +63,5 @@ def copied(value: Any, memo: dict[int, Any]) -> Any:
     if type(value) is tuple and all(isinstance(item, ATOMS) for item in value):
         return value
     if type(value) is dict:
-        return {key: copied(item, memo) for key, item in value.items()}
+        return {key: copy_value(item, memo) for key, item in value.items()}
     return copy.deepcopy(value, memo)

@@ -18,9 +18,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, nearest
-from netlathe.read.onnx_ops import MAKERS, RULES, VIEWS, Call, register
+from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
+from netlathe.read.onnx_ops import MAKERS, RULES, VIEWS, OnnxCall, register
 from netlathe.read.onnx_shapes import has_data, inferred
-from netlathe.read.tape import Held, Place, Tape
 
 __all__ = ["read_onnx", "register"]
 
@@ -36,9 +36,9 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
     unknown operators, and shapes that ONNX cannot infer.
     """
     path = Path(path)
-    model = parsed(path)
-    with sound(str(path)):
-        model = without_data(model)
+    model = parse_model(path)
+    with refuse_broken(str(path)):
+        model = strip_data(model)
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
         names = fix_inputs(model, inputs, str(path))
@@ -47,19 +47,21 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
         tensors |= {node.output[0]: constant for node in model.graph.node for constant in constants(node)}
         statistics = running_statistics(model.graph)
     trained = {name: tuple(t.dims) for name, t in tensors.items() if is_weight(model, name, t)}
-    tape = Tape({name: shape for name, shape in trained.items() if name not in statistics},
+    builder = GraphBuilder({name: shape for name, shape in trained.items() if name not in statistics},
                 {name: shape for name, shape in trained.items() if name in statistics})  # fmt: skip
-    with sound(str(path)):
-        held = {name: tape.input(shapes[name]) for name in names}
-        held |= {name: Held(tuple(t.dims), sources=(name,) if name in trained else ()) for name, t in tensors.items()}
+    with refuse_broken(str(path)):
+        values = {name: builder.input(shapes[name]) for name in names}
+        values |= {
+            name: TracedValue(tuple(t.dims), sources=(name,) if name in trained else ()) for name, t in tensors.items()
+        }
         for i, node in enumerate(model.graph.node):
-            with sound(path_of(node, i)):
-                write(tape, node, i, held, shapes)
-        return tape.graph([held[y.name] for y in model.graph.output if y.name in held], Place("", alone=False))
+            with refuse_broken(path_of(node, i)):
+                write_node(builder, node, i, values, shapes)
+        return builder.graph([values[y.name] for y in model.graph.output if y.name in values], Scope("", alone=False))
 
 
 @contextmanager
-def sound(path: str) -> Iterator[None]:
+def refuse_broken(path: str) -> Iterator[None]:
     """What breaks while a damaged file is read is a mistake of the file, named with its place."""
     try:
         yield
@@ -73,7 +75,7 @@ def sound(path: str) -> Iterator[None]:
         ) from error  # fmt: skip
 
 
-def parsed(path: Path) -> onnx.ModelProto:
+def parse_model(path: Path) -> onnx.ModelProto:
     """The model without external data. Raises NetlatheError for a file that cannot be read or is none."""
     try:
         model: onnx.ModelProto = onnx.load(path, load_external_data=False)
@@ -89,7 +91,7 @@ def parsed(path: Path) -> onnx.ModelProto:
     return model
 
 
-def without_data(model: onnx.ModelProto) -> onnx.ModelProto:
+def strip_data(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with the shapes of large tensors alone."""
     for tensor in model.graph.initializer:
         if not has_data(tensor):
@@ -162,16 +164,20 @@ def is_weight(model: onnx.ModelProto, name: str, tensor: onnx.TensorProto) -> bo
     return len(tensor.dims) > 0 and tensor.data_type in WEIGHTS and not ours
 
 
-def write(tape: Tape, node: onnx.NodeProto, i: int, held: dict[str, Held], shapes: dict[str, Shape]) -> None:
+def write_node(
+    builder: GraphBuilder, node: onnx.NodeProto, i: int, values: dict[str, TracedValue], shapes: dict[str, Shape]
+) -> None:
     """One node."""
     path = path_of(node, i)
-    xs = [held.get(name) or Held(shapes.get(name, ())) for name in node.input if name]
+    xs = [values.get(name) or TracedValue(shapes.get(name, ())) for name in node.input if name]
     name = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
     y = shapes.get(node.output[0])
     still = all(x.root.id is None for x in xs)
     if name in MAKERS or (y is None and still):
         for output in node.output:
-            held.setdefault(output, Held(shapes.get(output, ()), sources=tuple(s for x in xs for s in x.sources)))
+            values.setdefault(
+                output, TracedValue(shapes.get(output, ()), sources=tuple(s for x in xs for s in x.sources))
+            )
         return
     rule = RULES.get(name)
     if name not in VIEWS and rule is None:
@@ -182,16 +188,16 @@ def write(tape: Tape, node: onnx.NodeProto, i: int, held: dict[str, Held], shape
             hint="give the shape of the input, or simplify the file (onnxsim), or export it with fixed axes",
         )  # fmt: skip
     if rule is None:
-        held[node.output[0]] = tape.view(xs[0], y)
+        values[node.output[0]] = builder.view(xs[0], y)
         return
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    call = Call(tuple(shapes.get(name, ()) for name in node.input), y, attributes)
+    call = OnnxCall(tuple(shapes.get(name, ()) for name in node.input), y, attributes)
     form, macs = rule.work(call) if rule.work else (rule.form, 0)
     weighted = rule.kind == "matmul" and any(x.root.id is None and x.sources for x in xs)
-    made = tape.emit(Place(path), "linear" if weighted else rule.kind, form, xs[:1] if rule.first else xs, y, macs)
-    held[node.output[0]] = made
+    made = builder.emit(Scope(path), "linear" if weighted else rule.kind, form, xs[:1] if rule.first else xs, y, macs)
+    values[node.output[0]] = made
     for output in node.output[1:]:
-        held[output] = tape.view(made, shapes.get(output, y))
+        values[output] = builder.view(made, shapes.get(output, y))
 
 
 def path_of(node: onnx.NodeProto, i: int) -> str:

@@ -14,7 +14,7 @@ from netlathe.errors import NetlatheError
 from netlathe.read.rules import Work, attention, convolution, product, transposed_convolution
 
 
-class Call(NamedTuple):
+class OnnxCall(NamedTuple):
     """A node: the shapes that it reads and the one it makes, with the batch axis, and its attributes."""
 
     xs: tuple[Shape, ...]
@@ -22,10 +22,10 @@ class Call(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-Count: TypeAlias = Callable[[Call], Work]
+Count: TypeAlias = Callable[[OnnxCall], Work]
 
 
-class Rule(NamedTuple):
+class OnnxRule(NamedTuple):
     """What an operator is; without `work` it multiplies no matrices. `first`: only its first input is data."""
 
     kind: str
@@ -34,11 +34,11 @@ class Rule(NamedTuple):
     first: bool = False
 
 
-def gemm(call: Call) -> Work:
+def gemm(call: OnnxCall) -> Work:
     return product(call.y, call.xs[0][0 if call.attributes.get("transA") else 1])
 
 
-def einsum(call: Call) -> Work:
+def einsum(call: OnnxCall) -> Work:
     """Every element of y sums over the letters that y lacks."""
     sides = call.attributes["equation"].decode().replace(" ", "").split("->")
     terms = sides[0].split(",")
@@ -48,42 +48,42 @@ def einsum(call: Call) -> Work:
     return product(call.y, prod(size for letter, size in sizes.items() if letter not in sides[1]) * (len(terms) - 1))
 
 
-RULES: dict[str, Rule] = {
-    "Conv": Rule("conv", work=lambda call: convolution(call.xs[0], call.xs[1], call.y)),
-    "ConvTranspose": Rule("conv", work=lambda call: transposed_convolution(call.xs[0], call.xs[1], call.y)),
-    "ConvInteger": Rule("conv", work=lambda call: convolution(call.xs[0], call.xs[1], call.y)),
-    "QLinearConv": Rule("conv", work=lambda call: convolution(call.xs[0], call.xs[3], call.y)),
-    "Gemm": Rule("linear", work=gemm),
-    "MatMul": Rule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
-    "MatMulInteger": Rule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
-    "QLinearMatMul": Rule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
-    "Einsum": Rule("matmul", work=einsum),
-    "Attention": Rule("attention", work=lambda call: attention(*call.xs[:3])),
-    "BatchNormalization": Rule("norm", "batch"),
-    "LayerNormalization": Rule("norm", "layer"),
-    "InstanceNormalization": Rule("norm", "instance"),
-    "GroupNormalization": Rule("norm", "group"),
-    "RMSNormalization": Rule("norm", "rms"),
-    "LpNormalization": Rule("norm", "lp"),
-    "LRN": Rule("localnorm"),
-    "MaxPool": Rule("pool", "max"),
-    "AveragePool": Rule("pool", "avg"),
-    "LpPool": Rule("pool", "lp"),
-    "GlobalAveragePool": Rule("globalpool"),
-    "GlobalMaxPool": Rule("globalpool", "max"),
-    "Add": Rule("add"),
-    "Sum": Rule("add"),
-    "Mul": Rule("mul"),
-    "Concat": Rule("cat"),
-    "Resize": Rule("upsample", first=True),
-    "Upsample": Rule("upsample", first=True),
-    "Gather": Rule("layout", "gather"),  # of a weight: an embedding
+RULES: dict[str, OnnxRule] = {
+    "Conv": OnnxRule("conv", work=lambda call: convolution(call.xs[0], call.xs[1], call.y)),
+    "ConvTranspose": OnnxRule("conv", work=lambda call: transposed_convolution(call.xs[0], call.xs[1], call.y)),
+    "ConvInteger": OnnxRule("conv", work=lambda call: convolution(call.xs[0], call.xs[1], call.y)),
+    "QLinearConv": OnnxRule("conv", work=lambda call: convolution(call.xs[0], call.xs[3], call.y)),
+    "Gemm": OnnxRule("linear", work=gemm),
+    "MatMul": OnnxRule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
+    "MatMulInteger": OnnxRule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
+    "QLinearMatMul": OnnxRule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
+    "Einsum": OnnxRule("matmul", work=einsum),
+    "Attention": OnnxRule("attention", work=lambda call: attention(*call.xs[:3])),
+    "BatchNormalization": OnnxRule("norm", "batch"),
+    "LayerNormalization": OnnxRule("norm", "layer"),
+    "InstanceNormalization": OnnxRule("norm", "instance"),
+    "GroupNormalization": OnnxRule("norm", "group"),
+    "RMSNormalization": OnnxRule("norm", "rms"),
+    "LpNormalization": OnnxRule("norm", "lp"),
+    "LRN": OnnxRule("localnorm"),
+    "MaxPool": OnnxRule("pool", "max"),
+    "AveragePool": OnnxRule("pool", "avg"),
+    "LpPool": OnnxRule("pool", "lp"),
+    "GlobalAveragePool": OnnxRule("globalpool"),
+    "GlobalMaxPool": OnnxRule("globalpool", "max"),
+    "Add": OnnxRule("add"),
+    "Sum": OnnxRule("add"),
+    "Mul": OnnxRule("mul"),
+    "Concat": OnnxRule("cat"),
+    "Resize": OnnxRule("upsample", first=True),
+    "Upsample": OnnxRule("upsample", first=True),
+    "Gather": OnnxRule("layout", "gather"),  # of a weight: an embedding
 }
 
 
-def kinds(kind: str, names: str, *, first: bool = False) -> dict[str, Rule]:
+def kinds(kind: str, names: str, *, first: bool = False) -> dict[str, OnnxRule]:
     """Operators of a kind that multiply no matrices; the form is the operator's name."""
-    return {name: Rule(kind, name.lower(), first=first) for name in names.split()}
+    return {name: OnnxRule(kind, name.lower(), first=first) for name in names.split()}
 
 
 RULES |= kinds("act", "Relu PRelu LeakyRelu Elu Selu Celu Gelu Sigmoid HardSigmoid HardSwish Swish Softplus Softsign "
@@ -106,7 +106,7 @@ MAKERS = frozenset({"Constant", "ConstantOfShape", "Shape", "Size", "Range", "Ey
 BUILT_IN = frozenset(RULES) | VIEWS | MAKERS
 
 
-def register(name: str, kind: str, form: str = "", work: Callable[[Call], int] | None = None) -> None:
+def register(name: str, kind: str, form: str = "", work: Callable[[OnnxCall], int] | None = None) -> None:
     """Say what an operator is, such as `register("com.microsoft::QuickGelu", "act", "quickgelu")`.
 
     `work(call)` gives its multiply-accumulates for one image from the shapes `call.xs` and `call.y`; without it there
@@ -115,4 +115,4 @@ def register(name: str, kind: str, form: str = "", work: Callable[[Call], int] |
     if name in BUILT_IN:
         raise NetlatheError(f"{name} has a rule already", code="read.registered")
     count = work
-    RULES[name] = Rule(kind, form, None if count is None else lambda call: Work(form, count(call)))
+    RULES[name] = OnnxRule(kind, form, None if count is None else lambda call: Work(form, count(call)))

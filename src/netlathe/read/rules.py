@@ -21,25 +21,25 @@ class Work(NamedTuple):
     macs: int
 
 
-def folded(sizes: Shape) -> tuple[int, int]:
+def fold_axes(sizes: Shape) -> tuple[int, int]:
     """One, two or three spatial axes as two: what is multiplied for a position stays the same."""
     return prod(sizes[:-1]), sizes[-1]
 
 
 def convolution(x: Shape, weight: Shape, y: Shape) -> Work:
     """x (N, C, ...), weight (out, C / groups, ...) -> y (N, out, ...), in one, two or three dimensions."""
-    leaf = Conv(weight[0], folded(weight[2:]), groups=x[1] // weight[1])
+    leaf = Conv(weight[0], fold_axes(weight[2:]), groups=x[1] // weight[1])
     return per_map(leaf, x, y)
 
 
 def transposed_convolution(x: Shape, weight: Shape, y: Shape) -> Work:
     """x (N, C, ...), weight (C, out / groups, ...) -> y (N, out, ...)."""
-    return per_map(ConvTranspose(weight[1], folded(weight[2:])), x, y)
+    return per_map(ConvTranspose(weight[1], fold_axes(weight[2:])), x, y)
 
 
 def per_map(leaf: Leaf, x: Shape, y: Shape) -> Work:
     """The leaf on each of the N maps."""
-    one, result = (x[1], *folded(x[2:])), (y[1], *folded(y[2:]))
+    one, result = (x[1], *fold_axes(x[2:])), (y[1], *fold_axes(y[2:]))
     return Work(leaf.form(one), x[0] * leaf.macs(result, one))
 
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
 from netlathe.errors import MissingExtra, NetlatheError, nearest
-from netlathe.read.tape import Held, Place, Tape
-from netlathe.read.torch_ops import MAKERS, NEEDS_VALUES, RULES, VIEWS, Call, register
+from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
+from netlathe.read.torch_ops import MAKERS, NEEDS_VALUES, RULES, VIEWS, AtenCall, register
 
 try:
     import torch
@@ -30,12 +30,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from netlathe.read.meta import META, meta, on_meta
+from netlathe.read.meta import META, on_meta, to_meta
 
-__all__ = ["Reading", "read_module", "register"]
+__all__ = ["ModuleReading", "read_module", "register"]
 
 
-class Reading(NamedTuple):
+class ModuleReading(NamedTuple):
     """A module as a graph, and what the graph does not say."""
 
     graph: Graph
@@ -43,7 +43,7 @@ class Reading(NamedTuple):
     tied: dict[str, str]  # further names of shared tensors -> the name under which they count, once
 
 
-def read_module(module: nn.Module, *inputs: Shape | torch.Tensor, training: bool = False) -> Reading:
+def read_module(module: nn.Module, *inputs: Shape | torch.Tensor, training: bool = False) -> ModuleReading:
     """The graph of a module for one image: `inputs` are shapes without the batch axis, such as (3, 224, 224).
 
     An input that is no float is given as a tensor with a batch of 1, of which only shape and type matter. The module is
@@ -54,51 +54,51 @@ def read_module(module: nn.Module, *inputs: Shape | torch.Tensor, training: bool
     names = {id(p): name for name, p in twin.named_parameters()}
     aliases = {name: names[id(p)] for name, p in twin.named_parameters(remove_duplicate=False)}
     weights = {name: tuple(p.shape) for name, p in twin.named_parameters()}
-    tape = Tape(weights, {name: tuple(b.shape) for name, b in twin.named_buffers()})
-    recorder = Recorder(tape, twin)
+    builder = GraphBuilder(weights, {name: tuple(b.shape) for name, b in twin.named_buffers()})
+    recorder = Recorder(builder, twin)
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), torch.float32)
-    xs = [meta(x) if isinstance(x, torch.Tensor) else torch.empty((1, *x), dtype=dtype, device=META) for x in inputs]
+    xs = [to_meta(x) if isinstance(x, torch.Tensor) else torch.empty((1, *x), dtype=dtype, device=META) for x in inputs]
     for x in xs:
-        recorder.hold(x, tape.input(tuple(x.shape)))
+        recorder.assign(x, builder.input(tuple(x.shape)))
     y = recorder.run(twin, xs)
-    found = [recorder.held[id(leaf)] for leaf in tree_leaves(y) if id(leaf) in recorder.held]
-    graph = tape.graph(found, recorder.root)
-    uncalled = {name: shape for name, shape in weights.items() if name not in tape.used}
-    return Reading(graph, uncalled, {name: first for name, first in aliases.items() if name != first})
+    found = [recorder.values[id(leaf)] for leaf in tree_leaves(y) if id(leaf) in recorder.values]
+    graph = builder.graph(found, recorder.root)
+    uncalled = {name: shape for name, shape in weights.items() if name not in builder.used}
+    return ModuleReading(graph, uncalled, {name: first for name, first in aliases.items() if name != first})
 
 
 IN_PLACE = object()
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates neither mode
-    """Writes every operator that reaches the dispatcher to a tape."""
+    """Writes every operator that reaches the dispatcher to a graph builder."""
 
-    def __init__(self, tape: Tape, module: nn.Module) -> None:
+    def __init__(self, builder: GraphBuilder, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tape = tape
+        self.builder = builder
         self.paths = {id(part): path for path, part in module.named_modules()}
-        self.root = Place("", alone=False)
-        self.calls: list[tuple[nn.Module, Place]] = []  # the modules that are running, innermost last
-        self.held: dict[int, Held] = {}  # by id of tensor
+        self.root = Scope("", alone=False)
+        self.calls: list[tuple[nn.Module, Scope]] = []  # the modules that are running, innermost last
+        self.values: dict[int, TracedValue] = {}  # by id of tensor
         self.alive: list[torch.Tensor] = []  # keeps those ids from being used again
         self.quiet = False  # inside an operator that is written down as a whole
         self.memo: dict[Any, Any] = {}  # what operators make, by their arguments
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-            self.hold(tensor, Held(tuple(tensor.shape), sources=(name,)))
+            self.assign(tensor, TracedValue(tuple(tensor.shape), sources=(name,)))
 
-    def hold(self, tensor: torch.Tensor, held: Held) -> None:
+    def assign(self, tensor: torch.Tensor, traced: TracedValue) -> None:
         self.alive.append(tensor)
-        self.held[id(tensor)] = held
+        self.values[id(tensor)] = traced
 
     @property
-    def place(self) -> Place:
+    def scope(self) -> Scope:
         """Where the forward is."""
         return self.calls[-1][1] if self.calls else self.root
 
     def run(self, module: nn.Module, xs: list[torch.Tensor]) -> Any:
         """The forward, recorded."""
         try:
-            with torch.no_grad(), self.following(), Whole(self), self:
+            with torch.no_grad(), self.following(), KeepWhole(self), self:
                 return module(*xs)
         except NetlatheError:
             raise
@@ -107,7 +107,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             raise NetlatheError(
                 f"the forward fails on an input of {shapes or 'nothing'}: {type(error).__name__}: {error}",
                 code="read.forward",
-                path=self.place.path or type(module).__name__,
+                path=self.scope.path or type(module).__name__,
                 hint="give the shapes that it is made for, without the batch axis; see --input",
             ) from error
 
@@ -117,8 +117,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
 
         def enter(part: nn.Module, _: Any) -> None:
             path = self.paths.get(id(part))
-            known = self.place if path is None else Place(path, alone=not part._modules)
-            self.calls.append((part, known))
+            scope = self.scope if path is None else Scope(path, alone=not part._modules)
+            self.calls.append((part, scope))
 
         def leave(part: nn.Module, _: Any, y: Any) -> None:
             while self.calls.pop()[0] is not part:  # modules whose error somebody caught
@@ -150,7 +150,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             raise NetlatheError(
                 f"torch cannot say which shape {name} makes without running it",
                 code="read.values",
-                path=self.place.path,
+                path=self.scope.path,
                 hint="of an operator of your own, say it: torch.library.register_fake",
             ) from error
         if not self.quiet and (known or (tensors and func.is_view)):
@@ -179,16 +179,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
     def write(self, func: Any, name: str, args: Any, kwargs: Any, tensors: list[torch.Tensor], y: Any) -> None:
         """One operator that has run."""
         made = [t for t in (y if isinstance(y, (tuple, list)) else [y]) if isinstance(t, torch.Tensor)]
-        reads = [self.look(t) for t in tensors]
+        reads = [self.value_of(t) for t in tensors]
         if func.is_view or name in VIEWS or torch.Tag.inplace_view in func.tags:
             for t in made:
-                self.hold(t, self.tape.view(reads[0], tuple(t.shape)))
+                self.assign(t, self.builder.view(reads[0], tuple(t.shape)))
         elif name not in MAKERS and made:
             target = next((t for t in tensors if t is made[0]), None)  # in place
-            self.record(name, Call(args, kwargs, tuple(made[0].shape)), reads, made, target)
+            self.record(name, AtenCall(args, kwargs, tuple(made[0].shape)), reads, made, target)
 
     def record(
-        self, name: str, call: Call, reads: list[Held], made: list[torch.Tensor], target: torch.Tensor | None = None
+        self,
+        name: str,
+        call: AtenCall,
+        reads: list[TracedValue],
+        made: list[torch.Tensor],
+        target: torch.Tensor | None = None,
     ) -> None:
         """Write an operator down by its rule; further results are views of the first."""
         rule = RULES.get(name) or RULES.get(name.removesuffix("_"))
@@ -196,33 +201,33 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             self.refuse_unknown(name)
         form, macs = rule.work(call) if rule.work else (rule.form, 0)
         linear = rule.kind == "matmul" and any(h.id is None and h.root.id is None and h.sources for h in reads)
-        held = self.tape.emit(self.place, "linear" if linear else rule.kind, form, reads, call.y, macs)
+        traced = self.builder.emit(self.scope, "linear" if linear else rule.kind, form, reads, call.y, macs)
         if target is None:
-            self.hold(made[0], held)
+            self.assign(made[0], traced)
         else:
-            root = self.look(target).root
-            root.id, root.sources = held.id, held.sources if held.id is None else ()
+            root = self.value_of(target).root
+            root.id, root.sources = traced.id, traced.sources if traced.id is None else ()
         for further in made[1:]:
-            self.hold(further, self.tape.view(held, tuple(further.shape)))
+            self.assign(further, self.builder.view(traced, tuple(further.shape)))
 
-    def look(self, tensor: torch.Tensor) -> Held:
+    def value_of(self, tensor: torch.Tensor) -> TracedValue:
         """What a tensor holds; one that was never seen is a constant of the forward."""
-        held = self.held.get(id(tensor))
-        if held is None:
-            held = Held(tuple(tensor.shape))
-            self.hold(tensor, held)
-        return held
+        traced = self.values.get(id(tensor))
+        if traced is None:
+            traced = TracedValue(tuple(tensor.shape))
+            self.assign(tensor, traced)
+        return traced
 
     def written(self, tensor: torch.Tensor) -> bool:
         """Whether something of the network was written into a constant of the forward: its memory tells nothing."""
-        held = self.held.get(id(tensor))
-        return held is not None and held.root.id is not None
+        traced = self.values.get(id(tensor))
+        return traced is not None and traced.root.id is not None
 
     def moved(self, value: Any) -> Any:
         """Tensors with memory (constants of the forward) as tensors without, beside those of the network."""
         if isinstance(value, torch.Tensor) and not value.is_meta:
             twin = value.to(META)
-            self.hold(twin, self.look(value))
+            self.assign(twin, self.value_of(value))
             return twin
         return type(value)(map(self.moved, value)) if isinstance(value, (list, tuple)) else value
 
@@ -230,7 +235,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         raise NetlatheError(
             f"the forward looks at the values of a tensor ({name}), but only its shape is known",
             code="read.values",
-            path=self.place.path,
+            path=self.scope.path,
             hint="a network whose shapes or branches depend on the image has no one cost: read its parts, or export it "
             "to ONNX for one branch",
         )
@@ -241,12 +246,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         raise NetlatheError(
             f"unknown operator {name}: nothing is assumed to be free",
             code="read.unknown_operator",
-            path=self.place.path,
+            path=self.scope.path,
             hint=f'say what it is{like}: netlathe.read.torch.register("{name}", kind, work=macs)',
         )
 
 
-class Whole(TorchFunctionMode):
+class KeepWhole(TorchFunctionMode):
     """Keeps some functions whole that the dispatcher would see in pieces."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -270,9 +275,9 @@ class Whole(TorchFunctionMode):
             y = recorder.once(name, func, args, kwargs)
         finally:
             recorder.quiet = before
-        reads = [recorder.look(t) for t in tensors if isinstance(t, torch.Tensor)]
+        reads = [recorder.value_of(t) for t in tensors if isinstance(t, torch.Tensor)]
         if not before and y.is_meta:
-            recorder.record(name, Call(tensors, {}, tuple(y.shape)), reads, [y])
+            recorder.record(name, AtenCall(tensors, {}, tuple(y.shape)), reads, [y])
         return y
 
     def linear(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:

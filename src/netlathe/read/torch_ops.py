@@ -17,7 +17,7 @@ from netlathe.errors import NetlatheError
 from netlathe.read.rules import Work, attention, convolution, product, transposed_convolution
 
 
-class Call(NamedTuple):
+class AtenCall(NamedTuple):
     """An operator with its arguments (tensors as torch has them, batch axis included) and the shape that it makes."""
 
     args: tuple[Any, ...]
@@ -29,10 +29,10 @@ class Call(NamedTuple):
         return tuple(self.args[i].shape)
 
 
-Count: TypeAlias = Callable[[Call], Work]
+Count: TypeAlias = Callable[[AtenCall], Work]
 
 
-class Rule(NamedTuple):
+class AtenRule(NamedTuple):
     """What an operator is; without `work` it multiplies no matrices."""
 
     kind: str
@@ -45,44 +45,44 @@ def matrices(a: int, b: int) -> Count:
     return lambda call: product((*call.shape(a)[:-1], *call.shape(b)[-1:]), call.shape(a)[-1])
 
 
-def convolve(call: Call) -> Work:
+def convolve(call: AtenCall) -> Work:
     rule = transposed_convolution if call.args[6] else convolution
     return rule(call.shape(0), call.shape(1), call.y)
 
 
-def fused_attention(call: Call) -> Work:
+def fused_attention(call: AtenCall) -> Work:
     return attention(call.shape(0), call.shape(1), call.shape(2))
 
 
-def vectors(call: Call) -> Work:
+def vectors(call: AtenCall) -> Work:
     """A matrix or a vector times a vector."""
     return product(call.y, call.shape(0)[-1])
 
 
-def trilinear(call: Call) -> Work:
+def trilinear(call: AtenCall) -> Work:
     """nn.Bilinear: x1 (n, i), w (o, i, j), x2 (n, j); the two products are done one after the other."""
     n, (o, i, j) = prod(call.y[:-1]), call.args[1].shape[-3:]
     return Work("", product((n, o, j), i).macs + product((n, o), j).macs)
 
 
-MAC_RULES: dict[str, Rule] = {
-    "convolution": Rule("conv", "", convolve),
-    "linear": Rule("linear", "", lambda call: product(call.y, call.shape(0)[-1])),
-    "mm": Rule("matmul", "", matrices(0, 1)),
-    "bmm": Rule("matmul", "", matrices(0, 1)),
-    "addmm": Rule("matmul", "", matrices(1, 2)),
-    "baddbmm": Rule("matmul", "", matrices(1, 2)),
-    "addbmm": Rule("matmul", "", matrices(1, 2)),
-    "mv": Rule("matmul", "", vectors),
-    "dot": Rule("matmul", "", vectors),
-    "vdot": Rule("matmul", "", vectors),
-    "addmv": Rule("matmul", "", lambda call: product(call.y, call.shape(1)[-1])),
-    "_trilinear": Rule("linear", "bilinear", trilinear),
-    "scaled_dot_product_attention": Rule("attention", "", fused_attention),
-    "_scaled_dot_product_flash_attention_for_cpu": Rule("attention", "", fused_attention),
-    "_scaled_dot_product_flash_attention": Rule("attention", "", fused_attention),
-    "_scaled_dot_product_efficient_attention": Rule("attention", "", fused_attention),
-    "_scaled_dot_product_cudnn_attention": Rule("attention", "", fused_attention),
+MAC_RULES: dict[str, AtenRule] = {
+    "convolution": AtenRule("conv", "", convolve),
+    "linear": AtenRule("linear", "", lambda call: product(call.y, call.shape(0)[-1])),
+    "mm": AtenRule("matmul", "", matrices(0, 1)),
+    "bmm": AtenRule("matmul", "", matrices(0, 1)),
+    "addmm": AtenRule("matmul", "", matrices(1, 2)),
+    "baddbmm": AtenRule("matmul", "", matrices(1, 2)),
+    "addbmm": AtenRule("matmul", "", matrices(1, 2)),
+    "mv": AtenRule("matmul", "", vectors),
+    "dot": AtenRule("matmul", "", vectors),
+    "vdot": AtenRule("matmul", "", vectors),
+    "addmv": AtenRule("matmul", "", lambda call: product(call.y, call.shape(1)[-1])),
+    "_trilinear": AtenRule("linear", "bilinear", trilinear),
+    "scaled_dot_product_attention": AtenRule("attention", "", fused_attention),
+    "_scaled_dot_product_flash_attention_for_cpu": AtenRule("attention", "", fused_attention),
+    "_scaled_dot_product_flash_attention": AtenRule("attention", "", fused_attention),
+    "_scaled_dot_product_efficient_attention": AtenRule("attention", "", fused_attention),
+    "_scaled_dot_product_cudnn_attention": AtenRule("attention", "", fused_attention),
 }
 
 
@@ -91,40 +91,40 @@ def words(text: str) -> list[str]:
 
 
 # Operators that multiply no matrices, by kind; the form is the operator's own name unless it is given.
-FORMS: dict[str, Rule] = {
-    "relu": Rule("act", "relu"),
-    "_softmax": Rule("act", "softmax"),
-    "_safe_softmax": Rule("act", "softmax"),
-    "_log_softmax": Rule("act", "log_softmax"),
-    "_prelu_kernel": Rule("act", "prelu"),
-    "log_sigmoid_forward": Rule("act", "log_sigmoid"),
-    "max_pool1d": Rule("pool", "max"),
-    "max_pool2d": Rule("pool", "max"),
-    "max_pool2d_with_indices": Rule("pool", "max"),
-    "max_pool3d_with_indices": Rule("pool", "max"),
-    "avg_pool1d": Rule("pool", "avg"),
-    "avg_pool2d": Rule("pool", "avg"),
-    "avg_pool3d": Rule("pool", "avg"),
-    "_adaptive_avg_pool2d": Rule("adaptivepool"),
-    "_adaptive_avg_pool3d": Rule("adaptivepool"),
-    "adaptive_max_pool2d": Rule("adaptivepool", "max"),
-    "adaptive_max_pool3d": Rule("adaptivepool", "max"),
-    "adaptive_avg_pool2d": Rule("adaptivepool"),
-    "global_avg_pool2d": Rule("globalpool"),
-    "native_batch_norm": Rule("norm", "batch"),
-    "_native_batch_norm_legit": Rule("norm", "batch"),
-    "_native_batch_norm_legit_no_training": Rule("norm", "batch"),
-    "_batch_norm_with_update": Rule("norm", "batch"),
-    "cudnn_batch_norm": Rule("norm", "batch"),
-    "native_layer_norm": Rule("norm", "layer"),
-    "native_group_norm": Rule("norm", "group"),
-    "_fused_rms_norm": Rule("norm", "rms"),
-    "rms_norm": Rule("norm", "rms"),
-    "add": Rule("add"),
-    "mul": Rule("mul"),
-    "cat": Rule("cat"),
-    "stack": Rule("cat"),
-    "embedding": Rule("embedding"),
+FORMS: dict[str, AtenRule] = {
+    "relu": AtenRule("act", "relu"),
+    "_softmax": AtenRule("act", "softmax"),
+    "_safe_softmax": AtenRule("act", "softmax"),
+    "_log_softmax": AtenRule("act", "log_softmax"),
+    "_prelu_kernel": AtenRule("act", "prelu"),
+    "log_sigmoid_forward": AtenRule("act", "log_sigmoid"),
+    "max_pool1d": AtenRule("pool", "max"),
+    "max_pool2d": AtenRule("pool", "max"),
+    "max_pool2d_with_indices": AtenRule("pool", "max"),
+    "max_pool3d_with_indices": AtenRule("pool", "max"),
+    "avg_pool1d": AtenRule("pool", "avg"),
+    "avg_pool2d": AtenRule("pool", "avg"),
+    "avg_pool3d": AtenRule("pool", "avg"),
+    "_adaptive_avg_pool2d": AtenRule("adaptivepool"),
+    "_adaptive_avg_pool3d": AtenRule("adaptivepool"),
+    "adaptive_max_pool2d": AtenRule("adaptivepool", "max"),
+    "adaptive_max_pool3d": AtenRule("adaptivepool", "max"),
+    "adaptive_avg_pool2d": AtenRule("adaptivepool"),
+    "global_avg_pool2d": AtenRule("globalpool"),
+    "native_batch_norm": AtenRule("norm", "batch"),
+    "_native_batch_norm_legit": AtenRule("norm", "batch"),
+    "_native_batch_norm_legit_no_training": AtenRule("norm", "batch"),
+    "_batch_norm_with_update": AtenRule("norm", "batch"),
+    "cudnn_batch_norm": AtenRule("norm", "batch"),
+    "native_layer_norm": AtenRule("norm", "layer"),
+    "native_group_norm": AtenRule("norm", "group"),
+    "_fused_rms_norm": AtenRule("norm", "rms"),
+    "rms_norm": AtenRule("norm", "rms"),
+    "add": AtenRule("add"),
+    "mul": AtenRule("mul"),
+    "cat": AtenRule("cat"),
+    "stack": AtenRule("cat"),
+    "embedding": AtenRule("embedding"),
 }
 NAMES: dict[str, str] = {
     "act": "gelu silu sigmoid tanh hardswish hardsigmoid hardtanh leaky_relu elu softplus mish glu celu selu threshold "
@@ -147,8 +147,8 @@ NAMES: dict[str, str] = {
     "_upsample_nearest_exact2d _upsample_nearest_exact3d upsample_bilinear2d upsample_linear1d upsample_bicubic2d "
     "upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d",
 }
-RULES: dict[str, Rule] = {
-    **{name: Rule(kind, name) for kind, text in NAMES.items() for name in words(text)},
+RULES: dict[str, AtenRule] = {
+    **{name: AtenRule(kind, name) for kind, text in NAMES.items() for name in words(text)},
     **FORMS,
     **MAC_RULES,
 }
@@ -173,7 +173,7 @@ NEEDS_VALUES = frozenset(
 )
 
 
-def register(name: str, kind: str, form: str = "", work: Callable[[Call], int] | None = None) -> None:
+def register(name: str, kind: str, form: str = "", work: Callable[[AtenCall], int] | None = None) -> None:
     """Say what an operator is, such as `register("mylib::window_attention", "attention", work=macs)`.
 
     `kind` and `form` classify it as in `netlathe cost --by op`; `work(call)` gives its multiply-accumulates for one
@@ -184,7 +184,7 @@ def register(name: str, kind: str, form: str = "", work: Callable[[Call], int] |
     if name in BUILT_IN:
         raise NetlatheError(f"{name} has a rule already: {RULES[name].kind}", code="read.registered")
     count = work
-    RULES[name] = Rule(kind, form, None if count is None else lambda call: Work(form, count(call)))
+    RULES[name] = AtenRule(kind, form, None if count is None else lambda call: Work(form, count(call)))
 
 
 BUILT_IN = frozenset(RULES)

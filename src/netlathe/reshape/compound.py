@@ -20,7 +20,7 @@ from typing import NamedTuple
 from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
-from netlathe.reshape.knobs import Rules, turned
+from netlathe.reshape.knobs import KnobRules, turn_knobs
 
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 
@@ -81,10 +81,10 @@ def scale(network: Network, factors: Factors, multiple: int = 1, depth_rounding:
         values["width"] = factors.width
     if factors.resolution != 1:
         values["resolution"] = max(1, round(network.input[-1] * factors.resolution / multiple)) * multiple
-    return turned(network, values, Rules(depth=depth_rounding))
+    return turn_knobs(network, values, KnobRules(depth=depth_rounding))
 
 
-class Candidate(NamedTuple):
+class ScalingCandidate(NamedTuple):
     """A point of the grid, its network, what it costs beside the start, and its score."""
 
     factors: Factors
@@ -110,21 +110,21 @@ def grid_search(
     step: float = 0.05,
     times: float = 2,
     tolerance: float = 0.1,
-) -> list[Candidate]:
+) -> list[ScalingCandidate]:
     """Score every point of the grid (higher is better), the best first: EfficientNet's first step, section 3.3.
 
     `objective` may train the network, read a table, or be any function. Points whose network, after rounding, is one
     seen before are scored once. Raises NetlatheError where no point has the cost asked for.
     """
     start = totals(network.body, network.input).macs
-    found: list[Candidate] = []
+    found: list[ScalingCandidate] = []
     scores: dict[str, float] = {}
     for factors in grid(step, times, tolerance):
         scaled = scale(network, factors)
         ratio = totals(scaled.body, scaled.input).macs / start
         if scaled.key not in scores:
             scores[scaled.key] = objective(scaled)
-        found.append(Candidate(factors, scaled, ratio, scores[scaled.key]))
+        found.append(ScalingCandidate(factors, scaled, ratio, scores[scaled.key]))
     if not found:
         raise NetlatheError(
             f"no point of a grid of steps {step:g} multiplies the MACs by {times:g}",

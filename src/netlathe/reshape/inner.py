@@ -28,7 +28,7 @@ def inner(network: Network, factor: float, rounding: str = "ten_percent", keep: 
     positive("inner", factor)
     if rounding not in ROUNDING:
         raise unknown("rounding rule", rounding, ROUNDING, code="knob.rounding")
-    scale = Scale(factor, rounding, around(network).units, max(1, steps(network)))
+    scale = InnerScale(factor, rounding, around(network).units, max(1, steps(network)))
     body = everywhere(network.body, lambda path, node: node if fits(path, keep) else stretched(node, scale))
     if not scale.met:
         hint = "legal for bottlenecks, inverted bottlenecks and basic blocks: resnet*, mobilenetv2*, vit_*"
@@ -47,7 +47,7 @@ def steps(network: Network) -> int:
 
 
 @dataclass
-class Scale:
+class InnerScale:
     """How widths inside blocks are scaled, and whether any was."""
 
     factor: float
@@ -66,7 +66,7 @@ class Scale:
         return Fraction(max(1, round(ratio * self.steps * Fraction(str(self.factor)))), self.steps) / ratio
 
 
-def stretched(block: Node, scale: Scale) -> Node:
+def stretched(block: Node, scale: InnerScale) -> Node:
     """A residual block with other widths inside; any other node as it is."""
     if not isinstance(block, Residual):
         return block

@@ -156,7 +156,7 @@ KNOBS: dict[str, Knob] = {
 }
 
 
-class Rules(NamedTuple):
+class KnobRules(NamedTuple):
     """How knobs round, and the paths that they leave alone."""
 
     width: str = "ten_percent"
@@ -164,10 +164,10 @@ class Rules(NamedTuple):
     keep: tuple[str, ...] = ()
 
 
-USUAL = Rules()
+USUAL = KnobRules()
 
 
-def turned(network: Network, values: Mapping[str, float], rules: Rules = USUAL) -> Network:
+def turn_knobs(network: Network, values: Mapping[str, float], rules: KnobRules = USUAL) -> Network:
     """Turn several knobs by name, in the order of KNOBS; the result is named after what was turned."""
     for knob in values:
         if knob not in KNOBS:
@@ -190,7 +190,7 @@ def reshape(
     **values: float,
 ) -> Network:
     """Turn several knobs: width=0.5, depth=1.2, inner=2, groups=8, resolution=160."""
-    return turned(network, values, Rules(rounding, depth_rounding, keep))
+    return turn_knobs(network, values, KnobRules(rounding, depth_rounding, keep))
 
 
 def exponents(network: Network, knob: str) -> dict[str, float]:
@@ -198,6 +198,6 @@ def exponents(network: Network, knob: str) -> dict[str, float]:
     if knob not in KNOBS:
         raise unknown("knob", knob, KNOBS, code="knob.unknown")
     start = {"resolution": network.input[-1], "groups": 1}.get(knob, 1)
-    one, two = (turned(network, {knob: value}) for value in (start, 2 * start))
+    one, two = (turn_knobs(network, {knob: value}) for value in (start, 2 * start))
     a, b = (totals(net.body, net.input, *net.more) for net in (one, two))
     return {name: log2(getattr(b, name) / getattr(a, name)) for name in ("params", "macs", "acts")}

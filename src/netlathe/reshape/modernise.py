@@ -21,7 +21,7 @@ from netlathe.arch.rewrite import at, replace_at, rewrite, walk
 from netlathe.arch.tokens import Grid, Map
 from netlathe.errors import NetlatheError
 from netlathe.reshape import roadmap
-from netlathe.reshape.roadmap import Figure, Route
+from netlathe.reshape.roadmap import RoadmapFigure, Route
 from netlathe.reshape.width import width
 from netlathe.zoo.convnext import layer_norm
 from netlathe.zoo.resnet import resnet
@@ -37,7 +37,7 @@ class Rung(NamedTuple):
     step: str
     what: str
     network: Network
-    published: Figure | None
+    published: RoadmapFigure | None
 
 
 def stage_ratio(body: Node, route: Route) -> Node:

@@ -21,7 +21,7 @@ MULTIPLE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class RegNetSpace:
     """Bounds of the five numbers (paper: d < 64, wa and w0 < 256, wm from 1.5 to 3) and of what a sample may cost.
 
     `macs` and `params` are (least, most) of one image at 224 pixels, None where anything goes.
@@ -51,7 +51,7 @@ def logarithmic(rng: Random, low: float, high: float) -> float:
     return exp(rng.uniform(log(low), log(high)))
 
 
-def draw(space: Space, rng: Random) -> Network | str:
+def draw(space: RegNetSpace, rng: Random) -> Network | str:
     """One sample, or the constraint that it broke."""
     depth = rng.randint(*space.depth)
     w0 = max(1, round(logarithmic(rng, *space.width) / MULTIPLE)) * MULTIPLE
@@ -73,7 +73,7 @@ def draw(space: Space, rng: Random) -> Network | str:
     return broken(space, cost) or network
 
 
-def broken(space: Space, cost: Totals) -> str:
+def broken(space: RegNetSpace, cost: Totals) -> str:
     """The first bound that a cost breaks; empty where it keeps all."""
     for name in ("macs", "params"):
         bounds, value = getattr(space, name), getattr(cost, name)
@@ -84,7 +84,7 @@ def broken(space: Space, cost: Totals) -> str:
     return ""
 
 
-def sample(space: Space, count: int, seed: int = 0, tries: int = 10_000) -> list[Network]:
+def sample(space: RegNetSpace, count: int, seed: int = 0, tries: int = 10_000) -> list[Network]:
     """`count` different networks of the space, the same for the same seed.
 
     Raises Infeasible after `tries` draws in a row without a new one, with what they broke.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError, unknown
-from netlathe.reshape.knobs import KNOBS, USUAL, Rules, cardinalities, turned
+from netlathe.reshape.knobs import KNOBS, USUAL, KnobRules, cardinalities, turn_knobs
 from netlathe.units import show_count
 
 MEASURES = ("macs", "params", "acts")
@@ -69,7 +69,7 @@ def solve(
     target: int,
     knob: str | None = None,
     given: Mapping[str, float] | None = None,
-    rules: Rules = USUAL,
+    rules: KnobRules = USUAL,
 ) -> Solved:
     """Turn the `given` knobs, and `knob` (else the first that is missing) as far as `measure` stays within `target`.
 
@@ -86,7 +86,7 @@ def solve(
     values = domain(network, knob)
 
     def at(i: int) -> Network:
-        return turned(network, {**given, knob: values[i]}, rules)
+        return turn_knobs(network, {**given, knob: values[i]}, rules)
 
     low, high = ends(at, len(values))
     reachable = cost_of(at(low), measure), cost_of(at(high), measure)

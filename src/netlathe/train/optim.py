@@ -14,14 +14,14 @@ try:
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    from netlathe.lower.torch_modules import ClassToken, Position, Scale, WindowAttention
+    from netlathe.lower.torch_modules import ClassTokenModule, PositionModule, ScaleModule, WindowAttentionModule
     from netlathe.train.optimisers import OPTIMISERS
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
-NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, Scale)
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, ScaleModule)
 BLOCK = re.compile(r"(.*?\.)?block\d+(?=\.)")  # as `Stage` names its children
-POSITIONS = (Position, ClassToken, WindowAttention)
+POSITIONS = (PositionModule, ClassTokenModule, WindowAttentionModule)
 
 
 def kinds_of(owner: nn.Module, name: str) -> set[str]:

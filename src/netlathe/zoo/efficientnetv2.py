@@ -19,7 +19,7 @@ from netlathe.zoo.registry import Variant, variant
 norm = Norm("batch", eps=1e-3)
 
 
-class Row(NamedTuple):
+class StageRow(NamedTuple):
     """A row of the table: fused or not, expansion, stride, channels, layers."""
 
     fused: bool
@@ -30,30 +30,30 @@ class Row(NamedTuple):
 
 
 S = (
-    Row(True, 1, 1, 24, 2),
-    Row(True, 4, 2, 48, 4),
-    Row(True, 4, 2, 64, 4),
-    Row(False, 4, 2, 128, 6),
-    Row(False, 6, 1, 160, 9),
-    Row(False, 6, 2, 256, 15),
+    StageRow(True, 1, 1, 24, 2),
+    StageRow(True, 4, 2, 48, 4),
+    StageRow(True, 4, 2, 64, 4),
+    StageRow(False, 4, 2, 128, 6),
+    StageRow(False, 6, 1, 160, 9),
+    StageRow(False, 6, 2, 256, 15),
 )
 M = (
-    Row(True, 1, 1, 24, 3),
-    Row(True, 4, 2, 48, 5),
-    Row(True, 4, 2, 80, 5),
-    Row(False, 4, 2, 160, 7),
-    Row(False, 6, 1, 176, 14),
-    Row(False, 6, 2, 304, 18),
-    Row(False, 6, 1, 512, 5),
+    StageRow(True, 1, 1, 24, 3),
+    StageRow(True, 4, 2, 48, 5),
+    StageRow(True, 4, 2, 80, 5),
+    StageRow(False, 4, 2, 160, 7),
+    StageRow(False, 6, 1, 176, 14),
+    StageRow(False, 6, 2, 304, 18),
+    StageRow(False, 6, 1, 512, 5),
 )
 L = (
-    Row(True, 1, 1, 32, 4),
-    Row(True, 4, 2, 64, 7),
-    Row(True, 4, 2, 96, 7),
-    Row(False, 4, 2, 192, 10),
-    Row(False, 6, 1, 224, 19),
-    Row(False, 6, 2, 384, 25),
-    Row(False, 6, 1, 640, 7),
+    StageRow(True, 1, 1, 32, 4),
+    StageRow(True, 4, 2, 64, 7),
+    StageRow(True, 4, 2, 96, 7),
+    StageRow(False, 4, 2, 192, 10),
+    StageRow(False, 6, 1, 224, 19),
+    StageRow(False, 6, 2, 384, 25),
+    StageRow(False, 6, 1, 640, 7),
 )
 
 
@@ -66,10 +66,10 @@ def fused(out: Size, expansion: Size, stride: int) -> Node:
     return residual(expand=wide, squeeze=conv(out, norm=norm, act=None), optional=True)
 
 
-def efficientnetv2(table: tuple[Row, ...], classes: Size = 1000) -> Node:
+def efficientnetv2(table: tuple[StageRow, ...], classes: Size = 1000) -> Node:
     """Stages of fused, then of plain inverted residuals."""
 
-    def make(row: Row, stride: int) -> Node:
+    def make(row: StageRow, stride: int) -> Node:
         if row.fused:
             return fused(row.out, row.expansion, stride)
         return mbconv(row.out, row.expansion, 3, stride, norm)

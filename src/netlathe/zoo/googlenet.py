@@ -19,7 +19,7 @@ from netlathe.arch.pools import AdaptivePool, LocalNorm, Pool
 from netlathe.zoo.registry import Variant, variant
 
 
-class Row(NamedTuple):
+class InceptionRow(NamedTuple):
     """A row of Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj."""
 
     point: int
@@ -31,15 +31,15 @@ class Row(NamedTuple):
 
 
 TABLE = {
-    "3a": Row(64, 96, 128, 16, 32, 32),
-    "3b": Row(128, 128, 192, 32, 96, 64),
-    "4a": Row(192, 96, 208, 16, 48, 64),
-    "4b": Row(160, 112, 224, 24, 64, 64),
-    "4c": Row(128, 128, 256, 24, 64, 64),
-    "4d": Row(112, 144, 288, 32, 64, 64),
-    "4e": Row(256, 160, 320, 32, 128, 128),
-    "5a": Row(256, 160, 320, 32, 128, 128),
-    "5b": Row(384, 192, 384, 48, 128, 128),
+    "3a": InceptionRow(64, 96, 128, 16, 32, 32),
+    "3b": InceptionRow(128, 128, 192, 32, 96, 64),
+    "4a": InceptionRow(192, 96, 208, 16, 48, 64),
+    "4b": InceptionRow(160, 112, 224, 24, 64, 64),
+    "4c": InceptionRow(128, 128, 256, 24, 64, 64),
+    "4d": InceptionRow(112, 144, 288, 32, 64, 64),
+    "4e": InceptionRow(256, 160, 320, 32, 128, 128),
+    "5a": InceptionRow(256, 160, 320, 32, 128, 128),
+    "5b": InceptionRow(384, 192, 384, 48, 128, 128),
 }
 torchvision_norm = Norm("batch", eps=1e-3)
 
@@ -51,7 +51,7 @@ def layer(out: Size, kernel: int = 1, stride: int = 1, original: bool = False) -
 
 
 @block
-def inception(row: Row, original: bool = False) -> Node:
+def inception(row: InceptionRow, original: bool = False) -> Node:
     """[1x1, 1x1 -> 3x3, 1x1 -> 5x5, max pool -> 1x1]."""
     return concat(
         point=layer(row.point, original=original),

@@ -23,7 +23,7 @@ norm = Norm("batch", eps=1e-3)
 hardswish, hardsigmoid = Act("hardswish"), Act("hardsigmoid")
 
 
-class Row(NamedTuple):
+class BneckRow(NamedTuple):
     """A row of the tables: stage, kernel, exp size, #out, SE, non-linearity, stride."""
 
     stage: int
@@ -36,39 +36,39 @@ class Row(NamedTuple):
 
 
 LARGE = (
-    Row(1, 3, 16, 16, False, relu, 1),
-    Row(2, 3, 64, 24, False, relu, 2),
-    Row(2, 3, 72, 24, False, relu, 1),
-    Row(3, 5, 72, 40, True, relu, 2),
-    Row(3, 5, 120, 40, True, relu, 1),
-    Row(3, 5, 120, 40, True, relu, 1),
-    Row(4, 3, 240, 80, False, hardswish, 2),
-    Row(4, 3, 200, 80, False, hardswish, 1),
-    Row(4, 3, 184, 80, False, hardswish, 1),
-    Row(4, 3, 184, 80, False, hardswish, 1),
-    Row(5, 3, 480, 112, True, hardswish, 1),
-    Row(5, 3, 672, 112, True, hardswish, 1),
-    Row(6, 5, 672, 160, True, hardswish, 2),
-    Row(6, 5, 960, 160, True, hardswish, 1),
-    Row(6, 5, 960, 160, True, hardswish, 1),
+    BneckRow(1, 3, 16, 16, False, relu, 1),
+    BneckRow(2, 3, 64, 24, False, relu, 2),
+    BneckRow(2, 3, 72, 24, False, relu, 1),
+    BneckRow(3, 5, 72, 40, True, relu, 2),
+    BneckRow(3, 5, 120, 40, True, relu, 1),
+    BneckRow(3, 5, 120, 40, True, relu, 1),
+    BneckRow(4, 3, 240, 80, False, hardswish, 2),
+    BneckRow(4, 3, 200, 80, False, hardswish, 1),
+    BneckRow(4, 3, 184, 80, False, hardswish, 1),
+    BneckRow(4, 3, 184, 80, False, hardswish, 1),
+    BneckRow(5, 3, 480, 112, True, hardswish, 1),
+    BneckRow(5, 3, 672, 112, True, hardswish, 1),
+    BneckRow(6, 5, 672, 160, True, hardswish, 2),
+    BneckRow(6, 5, 960, 160, True, hardswish, 1),
+    BneckRow(6, 5, 960, 160, True, hardswish, 1),
 )
 SMALL = (
-    Row(1, 3, 16, 16, True, relu, 2),
-    Row(2, 3, 72, 24, False, relu, 2),
-    Row(2, 3, 88, 24, False, relu, 1),
-    Row(3, 5, 96, 40, True, hardswish, 2),
-    Row(3, 5, 240, 40, True, hardswish, 1),
-    Row(3, 5, 240, 40, True, hardswish, 1),
-    Row(4, 5, 120, 48, True, hardswish, 1),
-    Row(4, 5, 144, 48, True, hardswish, 1),
-    Row(5, 5, 288, 96, True, hardswish, 2),
-    Row(5, 5, 576, 96, True, hardswish, 1),
-    Row(5, 5, 576, 96, True, hardswish, 1),
+    BneckRow(1, 3, 16, 16, True, relu, 2),
+    BneckRow(2, 3, 72, 24, False, relu, 2),
+    BneckRow(2, 3, 88, 24, False, relu, 1),
+    BneckRow(3, 5, 96, 40, True, hardswish, 2),
+    BneckRow(3, 5, 240, 40, True, hardswish, 1),
+    BneckRow(3, 5, 240, 40, True, hardswish, 1),
+    BneckRow(4, 5, 120, 48, True, hardswish, 1),
+    BneckRow(4, 5, 144, 48, True, hardswish, 1),
+    BneckRow(5, 5, 288, 96, True, hardswish, 2),
+    BneckRow(5, 5, 576, 96, True, hardswish, 1),
+    BneckRow(5, 5, 576, 96, True, hardswish, 1),
 )
 
 
 @block
-def inverted(row: Row, narrow: Size) -> Node:
+def inverted(row: BneckRow, narrow: Size) -> Node:
     """x + f(x), f = 1x1 expand, depthwise, squeeze-excite (where the row says), linear 1x1 squeeze."""
     parts: dict[str, Node] = {}
     if row.wide != narrow:
@@ -79,7 +79,7 @@ def inverted(row: Row, narrow: Size) -> Node:
     return residual(seq(**parts, squeeze=conv(row.out, norm=norm, act=None)), optional=True)
 
 
-def mobilenetv3(table: tuple[Row, ...], hidden: Size = 1280, classes: Size = 1000) -> Node:
+def mobilenetv3(table: tuple[BneckRow, ...], hidden: Size = 1280, classes: Size = 1000) -> Node:
     """Stages of inverted residuals; the last 1x1 stays wide, and the mean is taken before the hidden layer."""
     narrow = (16, *(row.out for row in table))
     blocks = [(row.stage, inverted(row, x)) for row, x in zip(table, narrow, strict=False)]

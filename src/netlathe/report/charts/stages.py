@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from netlathe.cost.table import Row
+from netlathe.cost.table import CostRow
 from netlathe.report.charts.chart import Chart, axis, figure, hover, label
 from netlathe.report.theme import PATTERNS, SERIES
 from netlathe.units import show_bytes, show_count
@@ -24,7 +24,7 @@ MOVED = "moved bytes"
 QUANTITIES = (("MACs", "macs", show_count), ("params", "params", show_count), (MOVED, "bytes", show_bytes))
 
 
-def parts(rows: Iterable[Row]) -> list[Part]:
+def parts(rows: Iterable[CostRow]) -> list[Part]:
     """The rows of a cost table."""
     return [Part(row.path, int(row.cost.macs), int(row.cost.params), int(row.bytes_fused)) for row in rows]
 

@@ -25,9 +25,9 @@ try:
     import torch
     from torch import Tensor, fx, nn
 
-    from netlathe.lower.torch import fill, written
+    from netlathe.lower.fx_builder import FxNodeBuilder
+    from netlathe.lower.torch import build_module, fill
     from netlathe.lower.torch_ops import RULES
-    from netlathe.lower.torch_pen import Pen
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
@@ -51,7 +51,7 @@ class Supernet(nn.Module):
         self.decisions = decisions(self.network.body)
         graph = self.network.graph()
         with torch.device("meta"):
-            self.net = written(graph, {}, "", 0.0, rules=RULES | {Mix: mix, Zero: zero})
+            self.net = build_module(graph, {}, "", 0.0, rules=RULES | {Mix: mix, Zero: zero})
         fill(self.net, checked_weights(graph, initial_weights(self.network, init, seed)))
         for path, norm in list(self.net.named_modules()):
             if isinstance(norm, nn.BatchNorm2d) and not affine(path):
@@ -180,14 +180,14 @@ def nothing(node: fx.Node, x: Tensor) -> Tensor:
     return x.new_zeros((len(x), *node.meta["shape"]))
 
 
-def mix(leaf: Mix, op: Op, pen: Pen) -> fx.Node:
+def mix(leaf: Mix, op: Op, pen: FxNodeBuilder) -> fx.Node:
     """The rule of `Mix`, and the mark by which its nodes are known."""
     made = pen(mix, leaf.decision, *pen.xs)
     made.meta["shape"] = op.out_shape
     return made
 
 
-def zero(leaf: Zero, op: Op, pen: Pen) -> fx.Node:
+def zero(leaf: Zero, op: Op, pen: FxNodeBuilder) -> fx.Node:
     """The rule of `Zero`, and the mark by which its nodes are known."""
     made = pen(zero, *pen.xs)
     made.meta["shape"] = op.out_shape

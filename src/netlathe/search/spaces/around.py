@@ -20,7 +20,7 @@ from netlathe.arch.node import Node
 from netlathe.arch.rewrite import walk
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.reshape.knobs import KNOBS, cardinalities, depth, turned
+from netlathe.reshape.knobs import KNOBS, cardinalities, depth, turn_knobs
 from netlathe.reshape.visit import everywhere
 from netlathe.search.genotype import Decision
 from netlathe.search.grid import Grid, Options
@@ -72,7 +72,7 @@ class Lathe:
         self.network = network
         self.depths = dict(depths(network))
         self.shallow = stacked(network, dict.fromkeys(self.depths, 2))  # a repeated block is seen, but once
-        self.core = lru_cache(maxsize=1 << 10)(lambda values: turned(self.shallow, dict(values)))
+        self.core = lru_cache(maxsize=1 << 10)(lambda values: turn_knobs(self.shallow, dict(values)))
         self.turned = lru_cache(maxsize=1 << 12)(self._turned)
 
     def own(self, knob: str) -> float:

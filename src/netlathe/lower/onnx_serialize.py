@@ -20,7 +20,7 @@ Piece: TypeAlias = bytes | memoryview
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9  # of a model, of a graph, of a tensor
 
 
-def serialised(model: onnx.ModelProto, tensors: Mapping[str, Array]) -> Iterator[Piece]:
+def serialize(model: onnx.ModelProto, tensors: Mapping[str, Array]) -> Iterator[Piece]:
     """The pieces of a file with `model` and `tensors` as its initializers, float32."""
     outer = onnx.ModelProto()
     outer.CopyFrom(model)

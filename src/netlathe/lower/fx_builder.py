@@ -1,4 +1,4 @@
-"""Pen: writes the torch.fx nodes of one operator. https://docs.pytorch.org/docs/stable/fx.html"""
+"""Builder: writes the torch.fx nodes of one operator. https://docs.pytorch.org/docs/stable/fx.html"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from netlathe.errors import NetlatheError
 FRESH = (Conv, ConvTranspose, Linear, Norm, Add, Cat)
 
 
-class Sheet:
+class FxGraphBuilder:
     """A graph that is being written: fx nodes, the modules that they call, who reads which value."""
 
     def __init__(self, graph: Graph) -> None:
@@ -29,16 +29,16 @@ class Sheet:
 
     def call(self, path: str, module: nn.Module, *xs: fx.Node) -> fx.Node:
         """Put a module at a path and call it."""
-        place(self.root, path or "leaf", module)
+        put_module(self.root, path or "leaf", module)
         return self.nodes.call_module(path or "leaf", xs)
 
 
-class Pen:
+class FxNodeBuilder:
     """Writes the nodes of one operator; a rule returns the node of its result."""
 
-    def __init__(self, op: Op, sheet: Sheet) -> None:
-        self.op, self.sheet = op, sheet
-        self.xs = tuple(sheet.values[i] for i in op.inputs)
+    def __init__(self, op: Op, fx_graph: FxGraphBuilder) -> None:
+        self.op, self.fx_graph = op, fx_graph
+        self.xs = tuple(fx_graph.values[i] for i in op.inputs)
 
     def module(self, module: nn.Module, x: fx.Node) -> fx.Node:
         """The operator's own module, at its path."""
@@ -48,21 +48,21 @@ class Pen:
                 code="torch.path",
                 hint="name it: seq(layer=...)",
             )
-        return self.sheet.call(self.op.path, module, x)
+        return self.fx_graph.call(self.op.path, module, x)
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
-        return self.sheet.nodes.call_function(function, args, kwargs)
+        return self.fx_graph.nodes.call_function(function, args, kwargs)
 
     def method(self, name: str, *args: Any, **kwargs: Any) -> fx.Node:
-        """The method of a tensor: `pen.method("permute", x, 0, 2, 3, 1)`."""
-        return self.sheet.nodes.call_method(name, args, kwargs)
+        """The method of a tensor: `build.method("permute", x, 0, 2, 3, 1)`."""
+        return self.fx_graph.nodes.call_method(name, args, kwargs)
 
     def free(self, i: int = 0) -> bool:
         """Whether input `i` may be overwritten."""
-        return self.op.inputs[i] in self.sheet.free
+        return self.op.inputs[i] in self.fx_graph.free
 
 
-def place(root: nn.Module, path: str, module: nn.Module) -> None:
+def put_module(root: nn.Module, path: str, module: nn.Module) -> None:
     """Put a module at a path, inside plain modules; what already lies below it stays there."""
     *outer, name = path.split(".")
     for part in outer:

@@ -1,4 +1,4 @@
-"""Pen: writes the ONNX nodes of one operator."""
+"""Builder: writes the ONNX nodes of one operator."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from netlathe.arch.graph import Op
 from netlathe.lower.weights import tensor_name
 
 
-class Pen:
-    """Writes the nodes of one operator: `pen("Relu", x)` adds a node and gives the name of its output."""
+class OnnxNodeBuilder:
+    """Writes the nodes of one operator: `build("Relu", x)` adds a node and gives the name of its output."""
 
     def __init__(self, op: Op, xs: tuple[str, ...], batch: int | None) -> None:
         self.op, self.xs, self.batch = op, xs, batch

@@ -29,7 +29,7 @@ ROLES = ("weight", "bias", "running_mean", "running_var")
 OWNED = re.compile(rf"(.*?)[._]?({'|'.join(ROLES)})")
 
 
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class WeightTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While a forward runs under it, notes the slots that every tensor comes from."""
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
@@ -39,7 +39,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.reads: MutableMapping[torch.Tensor, Reads] = WeakIdKeyDictionary()  # of values
         self.owners: MutableMapping[torch.Tensor, tuple[str, ...]] = WeakIdKeyDictionary()  # of what weights alone make
         self.made: MutableMapping[torch.Tensor, tuple[str, bool]] = WeakIdKeyDictionary()  # see `follow`
-        self.effective = trained(module)  # by name, as the forward uses them
+        self.effective = named_weights(module)  # by name, as the forward uses them
         self.tensors: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {}
         for x in inputs:
             self.reads[x] = {}
@@ -55,7 +55,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         values = [x for x in given if x in self.reads]
         owners = dict.fromkeys(path for x in given for path in self.owners.get(x, ()))
         if values:
-            starts = places(func, args, given)
+            starts = start_offsets(func, args, given)
             reads = self.flow.join(zip(starts, (self.reads.get(x, {}) for x in given), strict=False))
             for path in owners:
                 reads = self.enter(path, reads)
@@ -89,7 +89,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.flow.join([(0, reads), (0, self.entered[path])])
 
 
-def places(func: Any, args: Sequence[Any], given: Sequence[torch.Tensor]) -> list[int]:
+def start_offsets(func: Any, args: Sequence[Any], given: Sequence[torch.Tensor]) -> list[int]:
     """Where each tensor starts in a concatenation; zeros for every other operator."""
     if func.overloadpacket is not aten.cat:
         return [0] * len(given)
@@ -103,13 +103,13 @@ def owner(name: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (name, "")
 
 
-def trained(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def named_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The tensors that are weights: parameters, statistics, frozen weights; no index tables, masks and counters."""
     buffers = {name: buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] in ROLES}
     return {**dict(module.named_parameters()), **buffers}
 
 
-class Watched(NamedTuple):
+class WeightTrace(NamedTuple):
     """The slots of a module in order of execution, its weights by name as the forward uses them, its output.
 
     The last slot in use has no tensors and reads the output; slots that the forward does not use follow.
@@ -120,14 +120,14 @@ class Watched(NamedTuple):
     output: torch.Tensor
 
 
-def watch(module: torch.nn.Module, *inputs: torch.Tensor) -> Watched:
+def trace_weights(module: torch.nn.Module, *inputs: torch.Tensor) -> WeightTrace:
     """One forward at inference.
 
     Slots without use in the forward come last and read nothing. Raises NetlatheError where the forward fails.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it would hide attention in one operator
-    mode = Watch(module, inputs)
+    mode = WeightTracer(module, inputs)
     try:
         with torch.no_grad(), mode:
             y = module(*inputs)
@@ -148,4 +148,4 @@ def watch(module: torch.nn.Module, *inputs: torch.Tensor) -> Watched:
         )
     mode.flow.slot("", {}, mode.reads.get(y, {}))
     unused = [Slot(path, tensors, {}) for path, tensors in mode.tensors.items() if path not in mode.entered]
-    return Watched([*mode.flow.slots, *unused], mode.effective, y)
+    return WeightTrace([*mode.flow.slots, *unused], mode.effective, y)
