@@ -1,7 +1,7 @@
 """The latency of a file that `fit` deploys against what a user would run instead, in one interleaved run.
 
 `python benchmarks/bench_deploy.py [--resolution 128] [--rounds 40] [NET ...]`: one thread, batch 1. Ours is the form
-that `deploy.forms` picks (random weights, so accuracy is left out of it), pixels in, normalisation included; timm's
+that `deploy.variants` picks (random weights, so accuracy is left out of it), pixels in, normalisation included; timm's
 module in eager mode, compiled by Inductor, and through torch.onnx.export in ONNX Runtime get normalised floats.
 Processor time of each call, all contenders in turns, the order turned about each round; ratios are inside a round.
 """
@@ -22,11 +22,11 @@ import torch
 from peers import load_timm
 
 from netlathe import zoo
-from netlathe.deploy.bake import arch_document, deployable
-from netlathe.deploy.forms import described, forms_of
+from netlathe.deploy.export import arch_document, deployable_model
 from netlathe.deploy.package import Package, Preprocessing, write_package
 from netlathe.deploy.quantise import Labelled
-from netlathe.deploy.runtime import session
+from netlathe.deploy.session import open_session
+from netlathe.deploy.variants import choose_variant, describe_variant
 from netlathe.lower.initial import initial_weights
 
 TWINS = {
@@ -49,12 +49,12 @@ def ours(name: str, px: int, folder: Path) -> tuple[Callable[[], object], str]:
     smooth = random.integers(0, 255, (64, 8, 8, 3), np.uint8).repeat(px // 8, 1).repeat(px // 8, 2)
     images = Labelled(smooth, random.integers(0, CLASSES, 64))
     package = Package(arch=arch_document(network), classes=tuple("abcdefghij"), preprocessing=steps, folder=folder)
-    model = deployable(network, initial_weights(network, "he", 0), steps)
+    model = deployable_model(network, initial_weights(network, "he", 0), steps)
     package = write_package(package, {"model.onnx": model.SerializeToString()})
-    made, tried = forms_of(package, images, images, tolerance=0.999)
+    made, tried = choose_variant(package, images, images, tolerance=0.999)
     for form in tried:
-        print("   ", described(form), flush=True)
-    run, one = session(made), smooth[:1]
+        print("   ", describe_variant(form), flush=True)
+    run, one = open_session(made), smooth[:1]
     return lambda: run.run(one), f"{made.runtime} {made.precision}"
 
 

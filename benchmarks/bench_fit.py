@@ -21,7 +21,7 @@ from statistics import mean, stdev
 from netlathe import zoo
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.deploy.package import load_package
-from netlathe.deploy.runtime import subject
+from netlathe.deploy.session import model_file
 from netlathe.reshape.classes import for_images
 from netlathe.train.study.student import t_quantile
 
@@ -93,9 +93,11 @@ def main() -> None:
     for seed in range(args.seeds):
         fit_, fixed = args.work / f"fit-{seed}", args.work / f"resnet18-{seed}"
         (a, n), (b, _) = accuracy(fit_), accuracy(fixed)
-        ours, theirs = measure([subject(fit_ / "model.onnx"), subject(fixed / "model.onnx")], processes=HEADLINE)
+        ours, theirs = measure([model_file(fit_ / "model.onnx"), model_file(fixed / "model.onnx")], processes=HEADLINE)
         package = load_package(fit_)
-        [best] = measure([subject(package)], processes=HEADLINE, runtime=package.runtime, precision=package.precision)
+        [best] = measure(
+            [model_file(package)], processes=HEADLINE, runtime=package.runtime, precision=package.precision
+        )
         rows.append(100 * (a - b))
         ratios.append(theirs.median_ms / ours.median_ms)
         deployed.append(theirs.median_ms / best.median_ms)

@@ -30,7 +30,7 @@ from netlathe import zoo
 from netlathe.arch.graph import Graph
 from netlathe.bench.calibrate import NETWORKS, measure_all
 from netlathe.bench.machine import this_machine
-from netlathe.bench.probes import probes
+from netlathe.bench.probes import probe_networks
 from netlathe.cost.totals import totals
 from netlathe.device.features import Row, bounds, features, fused, total
 from netlathe.device.fit import RIDGE, RIDGE_PROBED, Probes, fit, held_out
@@ -66,7 +66,7 @@ def measure() -> None:
     families = networks()
     rows = []
     for runtime, precision in SETTINGS:
-        everything = [*probes(), *(zoo.get(name) for name in families)]
+        everything = [*probe_networks(), *(zoo.get(name) for name in families)]
         done, load = measure_all(
             everything, runtime, precision, 1, lambda i, n, name: print(i, n, name, file=sys.stderr)
         )
@@ -169,7 +169,7 @@ def scores(predicted: list[float], ms: list[float]) -> dict[str, float]:
 
 def report(residuals: bool, with_nested: bool) -> None:
     """The table, a block a runtime."""
-    shapes = {p.name: p for p in probes()}
+    shapes = {p.name: p for p in probe_networks()}
     for setting, measured in read().items():
         runtime = setting.split()[0]
         real, small = [m for m in measured if m.family], [m for m in measured if not m.family]

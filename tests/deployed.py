@@ -9,7 +9,7 @@ from PIL import Image
 
 from netlathe.arch.build import head
 from netlathe.arch.network import Network
-from netlathe.deploy.bake import arch_document, deployable
+from netlathe.deploy.export import arch_document, deployable_model
 from netlathe.deploy.package import Package, Preprocessing, write_package
 from netlathe.lower.weights import tensor_shapes
 
@@ -28,7 +28,7 @@ def colours(folder, *, classes=COLOURS, resolution=16, crop=1.0, **more):
         resolution=resolution, crop=crop, interpolation="bilinear", mean=(0.0,) * 3, std=(1.0,) * 3, channels=3
     )
     package = Package(arch=arch_document(network), classes=classes, preprocessing=p, folder=folder)
-    model = deployable(network, weights, p).SerializeToString()
+    model = deployable_model(network, weights, p).SerializeToString()
     return write_package(replace(package, **more), {"model.onnx": model})
 
 

@@ -13,12 +13,12 @@ from benched import blocks_of, tiny
 
 from netlathe.arch.build import head, seq
 from netlathe.arch.network import Network
-from netlathe.bench import contender as contenders
-from netlathe.bench.contender import Contender, death
+from netlathe.bench import worker_client as clients
 from netlathe.bench.machine import this_machine
-from netlathe.bench.measure import FULL, HEADLINE, ROUGH, SHARED, Interrupted, measure, turns
+from netlathe.bench.measure import FULL, HEADLINE, ROUGH, SHARED, Interrupted, measure, round_order
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.statistics import Sample, median_interval, summarise, summarise_processes
+from netlathe.bench.worker_client import WorkerClient, describe_death
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.onnx import save_onnx
 
@@ -33,7 +33,7 @@ HANG = "import time; time.sleep(60)"
 
 def worker_that_runs(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Every worker from now on is this program."""
-    monkeypatch.setattr(contenders, "WORKER", (sys.executable, "-c", code))
+    monkeypatch.setattr(clients, "WORKER", (sys.executable, "-c", code))
 
 
 # Measuring
@@ -101,16 +101,16 @@ def test_measuring_nothing_gives_nothing() -> None:
 def test_contenders_take_turns_in_reversed_order(interleave: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     monkeypatch.setattr("netlathe.bench.measure.ROUGH", ROUGH._replace(patience=inf))
-    block = Contender.block
+    block = WorkerClient.block
     monkeypatch.setattr(
-        Contender, "block", lambda self, *a, **k: (order.append(self.network.name), block(self, *a, **k))
+        WorkerClient, "block", lambda self, *a, **k: (order.append(self.network.name), block(self, *a, **k))
     )
     measure([tiny(name=name) for name in "abc"], rough=True, seconds=0.03, interleave=interleave)
     assert "".join(order) == ("abccbaabc" if interleave else "aaabbbccc")
 
 
 def test_turns_are_reversed_every_other_round() -> None:
-    assert [turns("abc", i) for i in range(3)] == ["abc", "cba", "abc"]
+    assert [round_order("abc", i) for i in range(3)] == ["abc", "cba", "abc"]
 
 
 def test_progress_counts_blocks_and_finished_networks_are_handed_over() -> None:
@@ -131,13 +131,13 @@ def test_progress_counts_blocks_and_finished_networks_are_handed_over() -> None:
 
 def test_every_process_is_a_fresh_one_and_contenders_take_turns_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[tuple[str, int]] = []
-    block = Contender.block
+    block = WorkerClient.block
 
-    def noted(self: Contender, seconds: float, *, timeout: float) -> None:
+    def noted(self: WorkerClient, seconds: float, *, timeout: float) -> None:
         order.append((self.network.name, self.process.pid))
         block(self, seconds, timeout=timeout)
 
-    monkeypatch.setattr(Contender, "block", noted)
+    monkeypatch.setattr(WorkerClient, "block", noted)
     monkeypatch.setattr("netlathe.bench.measure.SHARED", SHARED._replace(rounds=2, least=2))
     heard: list[int] = []
     a, b = measure(
@@ -173,31 +173,31 @@ def test_a_headline_has_the_processes_that_an_interval_of_95_percent_needs() -> 
 
 
 def test_a_crash_in_any_process_is_the_result_and_no_further_one_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Contender] = []
-    start = Contender.__init__
+    started: list[WorkerClient] = []
+    start = WorkerClient.__init__
 
-    def crashing(self: Contender, network: Network, threads: int) -> None:
+    def crashing(self: WorkerClient, network: Network, threads: int) -> None:
         if started:
-            monkeypatch.setattr(contenders, "WORKER", (sys.executable, "-c", CRASH))
+            monkeypatch.setattr(clients, "WORKER", (sys.executable, "-c", CRASH))
         start(self, network, threads)
         started.append(self)
 
-    monkeypatch.setattr(Contender, "__init__", crashing)
+    monkeypatch.setattr(WorkerClient, "__init__", crashing)
     (m,) = measure([tiny()], processes=4, seconds=0.05)
     assert m.failure == "the worker was killed by SIGSEGV"
     assert len(started) == m.processes == 2
 
 
 def test_ctrl_c_between_processes_leaves_no_half_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, count = Contender.__init__, [0]
+    start, count = WorkerClient.__init__, [0]
 
-    def interrupted(self: Contender, network: Network, threads: int) -> None:
+    def interrupted(self: WorkerClient, network: Network, threads: int) -> None:
         count[0] += 1
         if count[0] == 3:
             raise KeyboardInterrupt
         start(self, network, threads)
 
-    monkeypatch.setattr(Contender, "__init__", interrupted)
+    monkeypatch.setattr(WorkerClient, "__init__", interrupted)
     with pytest.raises(Interrupted) as caught:
         measure([tiny()], processes=3, seconds=0.05)
     assert caught.value.measurements == []
@@ -252,21 +252,21 @@ def test_one_failure_does_not_touch_the_other_contender(monkeypatch: pytest.Monk
 
 
 def test_ctrl_c_keeps_what_is_complete_and_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers: list[Contender] = []
-    start = Contender.__init__
-    block = Contender.block
+    workers: list[WorkerClient] = []
+    start = WorkerClient.__init__
+    block = WorkerClient.block
 
-    def started(self: Contender, network: Network, threads: int) -> None:
+    def started(self: WorkerClient, network: Network, threads: int) -> None:
         start(self, network, threads)
         workers.append(self)
 
-    def interrupted(self: Contender, seconds: float, *, timeout: float) -> None:
+    def interrupted(self: WorkerClient, seconds: float, *, timeout: float) -> None:
         if self.network.name == "second":
             raise KeyboardInterrupt
         block(self, seconds, timeout=timeout)
 
-    monkeypatch.setattr(Contender, "__init__", started)
-    monkeypatch.setattr(Contender, "block", interrupted)
+    monkeypatch.setattr(WorkerClient, "__init__", started)
+    monkeypatch.setattr(WorkerClient, "block", interrupted)
     kept: list[Measurement] = []
     with pytest.raises(Interrupted) as caught:
         measure(
@@ -283,7 +283,7 @@ def test_ctrl_c_keeps_what_is_complete_and_ends_the_worker(monkeypatch: pytest.M
 
 
 def test_the_signal_is_named() -> None:
-    assert death(-9, "") == "the worker was killed by SIGKILL"
+    assert describe_death(-9, "") == "the worker was killed by SIGKILL"
 
 
 @pytest.mark.parametrize("bad", [{"threads": 0}, {"batch": -1}, {"seconds": 0.0}, {"seconds": inf}])

@@ -19,7 +19,7 @@ from netlathe.arch.network import Network
 from netlathe.bench import ledger
 from netlathe.bench.measure import measure
 from netlathe.bench.onnx_file import onnx_file
-from netlathe.bench.worker import example
+from netlathe.bench.worker import example_input
 from netlathe.cli.bench import same
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
@@ -96,7 +96,7 @@ def test_a_file_is_fed_and_named_by_its_own_type(tmp_path: Path, kind: int, prec
     file = onnx_file(add_file(tmp_path / "typed.onnx", batch=1, kind=kind))
     (m,) = measure([file], seconds=0.05)
     assert (m.failure, m.precision) == (None, precision)
-    assert example(file.given(1)[0]).dtype == values
+    assert example_input(file.given(1)[0]).dtype == values
     with pytest.raises(NetlatheError, match=f"computes in what is written, {precision}, not in bf16"):
         file.precisions("onnxruntime", "bf16")
     assert file.precisions("openvino", "bf16") == ("bf16", "bf16")

@@ -12,12 +12,12 @@ from deployed import colours, plain
 
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
-from netlathe.deploy.card import HTML, JSON, Forecast, Training, describe, read_card, write_card
-from netlathe.deploy.cardpage import POLICY, page
-from netlathe.deploy.check import findings_of
+from netlathe.deploy.check import check_figures
 from netlathe.deploy.limits import limits
+from netlathe.deploy.model_card import HTML, JSON, Forecast, TrainingRecord, model_card, read_card, write_card
+from netlathe.deploy.model_card_page import POLICY, page
 from netlathe.deploy.predict import snippet
-from netlathe.deploy.score import Score, images_for
+from netlathe.deploy.score import ConfusionScore, images_for
 from netlathe.errors import NetlatheError
 
 EVIL = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "blue&amp;'")
@@ -62,9 +62,9 @@ def measurement(**more):
 
 def card(folder, classes, confusion, **more):
     package = colours(folder, classes=classes, licence="CC-BY-4.0 <b>", weights="timm:<i>", budget={"latency": "5ms"})
-    found = Score("test", classes, confusion) if confusion else None
+    found = ConfusionScore("test", classes, confusion) if confusion else None
     asked = limits({"latency": "5.5ms", "accuracy": 0.5} if found else {"latency": "3ms"}, "test")
-    return describe(package, findings_of(package, asked, measurement(), found), **more)
+    return model_card(package, check_figures(package, asked, measurement(), found), **more)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def evil(tmp_path):
         tmp_path / "out",
         EVIL,
         ((10, 2, 0), (0, 9, 3), (0, 0, 0)),
-        training=Training(recipe, (3, 4, 5), {"seconds": 95.0, "epochs": 12.0, "images": 12_345}),
+        training=TrainingRecord(recipe, (3, 4, 5), {"seconds": 95.0, "epochs": 12.0, "images": 12_345}),
         forecast=Forecast(4.0, 3.0, 5.0, "30 <networks>"),
         limits=["<limit> of the & user"],
         reproduce=["netlathe fit '<photos>' -o out"],
@@ -189,8 +189,8 @@ def test_the_data_of_the_training_are_described(tmp_path):
     (tmp_path / "photos" / "LICENSE").write_text("MIT")
     package = colours(tmp_path / "out")
     report = images_for(package, tmp_path / "photos").report
-    done = findings_of(package, {}, measurement())
-    document = describe(package, done, data=report)
+    done = check_figures(package, {}, measurement())
+    document = model_card(package, done, data=report)
     assert document["data"]["counts"]["train"] == {"red": 2, "green": 2, "blue": 2}
     assert "LICENSE" in " ".join(document["data"]["licences"])
     text = Reader(page(document)).text
@@ -211,15 +211,15 @@ def test_a_card_is_written_and_read_again(tmp_path, evil):
 
 def test_a_failed_latency_is_on_the_card(tmp_path):
     package = colours(tmp_path / "out")
-    done = findings_of(package, {"latency": 5.0}, measurement(failure="no answer within 180 s"))
-    text = Reader(page(describe(package, done))).text
+    done = check_figures(package, {"latency": 5.0}, measurement(failure="no answer within 180 s"))
+    text = Reader(page(model_card(package, done))).text
     assert "it did not run: no answer within 180 s" in text
     assert "not shown" in text
 
 
 def test_a_package_without_an_onnx_file_has_no_five_lines(tmp_path):
     package = replace(colours(tmp_path / "out"), files={"model.xml": "0", "model.bin": "0"})
-    document = describe(package, findings_of(package, {}, measurement()))
+    document = model_card(package, check_figures(package, {}, measurement()))
     assert document["use"] is None
     assert "onnxruntime, numpy and Pillow" not in page(document)
 

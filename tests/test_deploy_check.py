@@ -18,12 +18,12 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
-from netlathe.deploy.bake import shown
-from netlathe.deploy.check import KEPT, NOT_SHOWN, OVER, Finding, check, findings_of, markdown
+from netlathe.deploy.check import KEPT, NOT_SHOWN, OVER, BudgetFinding, check, check_figures, markdown
+from netlathe.deploy.export import model_pixels
 from netlathe.deploy.limits import limits, read_limits
 from netlathe.deploy.package import load_package
 from netlathe.deploy.predict import pixels_of, predict, snippet
-from netlathe.deploy.score import Score, held_out, images_for, score
+from netlathe.deploy.score import ConfusionScore, held_out_split, images_for, score
 from netlathe.errors import NetlatheError
 
 NETLATHE = str(Path(sys.executable).with_name("netlathe"))
@@ -73,7 +73,7 @@ def measured():
 
 @given(st.floats(1, 100), st.floats(0, 50), st.floats(0.5, 200))
 def test_a_limit_is_kept_only_where_the_whole_interval_keeps_it(low, width, limit):
-    found = Finding("latency", limit, low, low + width / 2, low + width)
+    found = BudgetFinding("latency", limit, low, low + width / 2, low + width)
     assert (found.verdict == KEPT) == (low + width <= limit)
     assert (found.verdict == OVER) == (low > limit)
     assert (found.verdict == NOT_SHOWN) == (low <= limit < low + width)
@@ -81,20 +81,20 @@ def test_a_limit_is_kept_only_where_the_whole_interval_keeps_it(low, width, limi
 
 @pytest.mark.parametrize(("least", "verdict"), [(0.8, KEPT), (0.9, NOT_SHOWN), (0.97, OVER)])
 def test_accuracy_is_a_limit_from_below(least, verdict):
-    assert Finding("accuracy", least, 0.85, 0.92, 0.95).verdict == verdict
+    assert BudgetFinding("accuracy", least, 0.85, 0.92, 0.95).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("budget", "verdict"), [("6.01ms", KEPT), ("6ms", KEPT), ("5.5ms", NOT_SHOWN), ("4ms", NOT_SHOWN), ("3.9ms", OVER)]
 )
 def test_a_median_below_the_limit_is_no_pass_where_the_interval_straddles_it(out, measured, budget, verdict):
-    done = findings_of(load_package(out), limits({"latency": budget}, "test"), measured)
+    done = check_figures(load_package(out), limits({"latency": budget}, "test"), measured)
     assert done.verdict == verdict
     assert done.kept == (verdict == KEPT)
 
 
 def test_one_limit_that_is_over_decides(out, measured):
-    done = findings_of(load_package(out), limits({"latency": "5ms", "size": "10B", "macs": "1k"}, "test"), measured)
+    done = check_figures(load_package(out), limits({"latency": "5ms", "size": "10B", "macs": "1k"}, "test"), measured)
     assert {f.name: f.verdict for f in done.findings if f.limit} == {
         "latency": NOT_SHOWN, "size": OVER, "macs": KEPT
     }  # fmt: skip
@@ -103,14 +103,14 @@ def test_one_limit_that_is_over_decides(out, measured):
 
 def test_a_file_that_does_not_run_shows_nothing(out, measured):
     failed = replace(measured, failure="the worker was killed by SIGSEGV")
-    done = findings_of(load_package(out), {"latency": 1e6}, failed)
+    done = check_figures(load_package(out), {"latency": 1e6}, failed)
     assert not done.kept
     assert "SIGSEGV" in done.findings[0].note
     assert any("did not run" in warning for warning in done.warnings)
 
 
 def test_size_and_macs_and_memory_are_the_exact_ones(out, measured):
-    found = {f.name: f.value for f in findings_of(load_package(out), {"size": 1}, measured).findings}
+    found = {f.name: f.value for f in check_figures(load_package(out), {"size": 1}, measured).findings}
     assert found["size"] == (out / "model.onnx").stat().st_size
     assert found["macs"] == 9  # 3 channels to 3 classes
     # 12 weights and biases; at the peak the image and the means of its channels.
@@ -119,15 +119,15 @@ def test_size_and_macs_and_memory_are_the_exact_ones(out, measured):
 
 def test_another_machine_is_said(out, measured):
     here = load_package(out)
-    assert not findings_of(replace(here, device=this_machine().id), {"size": 1}, measured).warnings
-    (said,) = findings_of(replace(here, device="cafe0000"), {"size": 1}, measured).warnings
+    assert not check_figures(replace(here, device=this_machine().id), {"size": 1}, measured).warnings
+    (said,) = check_figures(replace(here, device="cafe0000"), {"size": 1}, measured).warnings
     assert "cafe0000" in said
     assert this_machine().id in said
 
 
 def test_the_markdown_holds_the_verdicts_and_no_text_breaks_out_of_its_cell(out, measured):
     package = replace(load_package(out), folder=out, device="a|b`<script>")
-    text = markdown(package, findings_of(package, limits({"latency": "5ms", "size": "1MB"}, "t"), measured))
+    text = markdown(package, check_figures(package, limits({"latency": "5ms", "size": "1MB"}, "t"), measured))
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert any(row.startswith("| latency | 5 ms (4 ms to 6 ms), 6 processes | 5 ms | ⚠️ not shown") for row in rows)
     assert all(row.replace(r"\|", "").count("|") == 5 for row in rows)
@@ -173,7 +173,7 @@ def test_a_budget_that_is_none(tmp_path, content, code):
 
 def test_accuracy_is_that_of_the_images_with_the_interval_of_wilson(out, photos, one_thread):
     package = load_package(out)
-    split, images = held_out(images_for(package, photos))
+    split, images = held_out_split(images_for(package, photos))
     found = score(package, images, split)
     assert split == "test"
     # By name, though folders sort otherwise than the classes of the package; two images of blue are red.
@@ -192,7 +192,7 @@ def test_images_of_a_foreign_class_are_refused(out, photos, one_thread):
         (photos / split / "blue").rename(photos / split / "blues")
     package = load_package(out)
     with pytest.raises(NetlatheError, match="did you mean blue"):
-        score(package, held_out(images_for(package, photos))[1], "test")
+        score(package, held_out_split(images_for(package, photos))[1], "test")
 
 
 def test_an_accuracy_limit_needs_images_and_says_so_before_anything_runs(out):
@@ -317,7 +317,7 @@ def test_predict_sees_what_a_training_saw(tmp_path, one_thread, sizes, apart):
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "0.jpg")
     splits = images_for(package, tmp_path / "photos")
     for images in (splits.train, splits.validation):
-        there = shown(np.asarray(images.pixels), package.preprocessing)
+        there = model_pixels(np.asarray(images.pixels), package.preprocessing)
         for row, name in zip(there, images.names, strict=True):
             here = pixels_of((tmp_path / "photos" / name).read_bytes(), package.preprocessing)
             assert np.abs(here.astype(int) - row).max() <= apart
@@ -366,7 +366,7 @@ def test_openvino_answers_the_same(out, tmp_path):
 @given(st.lists(st.lists(st.integers(0, 40), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_recall_and_precision_are_those_of_scikit_learn(table):
     pairs = [(i, j) for i, row in enumerate(table) for j, n in enumerate(row) for _ in range(n)]
-    found = Score("test", COLOURS, tuple(map(tuple, table)))
+    found = ConfusionScore("test", COLOURS, tuple(map(tuple, table)))
     if pairs:
         true, said = zip(*pairs, strict=True)
         precision, recall, *_ = precision_recall_fscore_support(true, said, labels=[0, 1, 2], zero_division=0)
@@ -376,5 +376,5 @@ def test_recall_and_precision_are_those_of_scikit_learn(table):
 
 
 def test_a_score_of_nothing_is_anywhere():
-    empty = Score("test", COLOURS, ((0, 0, 0),) * 3).accuracy
+    empty = ConfusionScore("test", COLOURS, ((0, 0, 0),) * 3).accuracy
     assert (empty.low, empty.high) == (0, 1)

@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 from netlathe import zoo
-from netlathe.deploy.bake import Trained, shown, trained
-from netlathe.deploy.parity import agreement, parity, require_exact
-from netlathe.deploy.quantise import Labelled, fewest, quantised, within
-from netlathe.deploy.runtime import session
+from netlathe.deploy.export import TrainedModel, load_trained, model_pixels
+from netlathe.deploy.parity import compare_outputs, parity, require_exact
+from netlathe.deploy.quantise import Labelled, fewest_float_layers, quantise_model, within_tolerance
+from netlathe.deploy.session import open_session
 from netlathe.errors import NetlatheError
 from netlathe.train import recipefile
 from netlathe.train.images import Splits, load
@@ -25,43 +25,43 @@ def splits() -> Splits:
 
 
 @pytest.fixture(scope="module")
-def run(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def run(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     """A small network that was trained for a few epochs on scikit-learn's digits."""
     folder = tmp_path_factory.mktemp("run")
     recipe = recipefile.load("digits", ["regularise.ema=0.9", "optimiser.lr_per=32", "batch=32"])
     train(zoo.get("resnet20", depth=8), splits, recipe, folder, epochs=4, precision="fp32-last", threads=1)
-    return trained(folder)
+    return load_trained(folder)
 
 
-def labelled(images: object, run: Trained, count: int) -> Labelled:
-    return Labelled(shown(images.pixels[:count], run.preprocessing), images.labels[:count])  # type: ignore[attr-defined]
+def labelled(images: object, run: TrainedModel, count: int) -> Labelled:
+    return Labelled(model_pixels(images.pixels[:count], run.preprocessing), images.labels[:count])  # type: ignore[attr-defined]
 
 
 def test_the_deployed_file_takes_pixels_and_agrees_with_the_torch_network(
-    run: Trained, splits: Splits, tmp_path: Path
+    run: TrainedModel, splits: Splits, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(run.model(), path)
-    pixels = shown(splits.validation.pixels[:32], run.preprocessing)
+    pixels = model_pixels(splits.validation.pixels[:32], run.preprocessing)
     same = parity(run.network, run.weights, run.preprocessing, path, pixels)
     require_exact(same, path)
     assert same.relative_error < 1e-4
     assert pixels.dtype == np.uint8
-    assert session(path).run(pixels).shape == (32, 10)
+    assert open_session(path).run(pixels).shape == (32, 10)
 
 
-def test_a_file_that_computes_something_else_is_refused(run: Trained, splits: Splits, tmp_path: Path) -> None:
+def test_a_file_that_computes_something_else_is_refused(run: TrainedModel, splits: Splits, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(run.model(), path)
     wrong = {name: tensor + 0.05 for name, tensor in run.weights.items()}
-    pixels = shown(splits.validation.pixels[:8], run.preprocessing)
+    pixels = model_pixels(splits.validation.pixels[:8], run.preprocessing)
     with pytest.raises(NetlatheError):
         require_exact(parity(run.network, wrong, run.preprocessing, path, pixels), path)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_int8_keeps_the_accuracy_within_the_tolerance(run: Trained, splits: Splits, runtime: str) -> None:
-    found = quantised(
+def test_int8_keeps_the_accuracy_within_the_tolerance(run: TrainedModel, splits: Splits, runtime: str) -> None:
+    found = quantise_model(
         run.model().SerializeToString(),
         labelled(splits.train, run, 64),
         labelled(splits.validation, run, 100),
@@ -70,22 +70,22 @@ def test_int8_keeps_the_accuracy_within_the_tolerance(run: Trained, splits: Spli
         seconds=30,
     )
     assert found.accurate
-    assert within(found.before, found.after, found.images, 0.03)
+    assert within_tolerance(found.before, found.after, found.images, 0.03)
     assert found.scheme == "u8s8"
     assert len(found.kept) < found.layers
 
 
-def test_too_few_calibration_images_are_refused(run: Trained, splits: Splits) -> None:
+def test_too_few_calibration_images_are_refused(run: TrainedModel, splits: Splits) -> None:
     few, some = labelled(splits.train, run, 8), labelled(splits.validation, run, 8)
     with pytest.raises(NetlatheError, match="8 calibration images are too few"):
-        quantised(run.model().SerializeToString(), few, some)
+        quantise_model(run.model().SerializeToString(), few, some)
     with pytest.raises(NetlatheError, match="unknown runtime for int8"):
-        quantised(run.model().SerializeToString(), few, some, runtime="torch")
+        quantise_model(run.model().SerializeToString(), few, some, runtime="torch")
 
 
 def test_the_fewest_layers_that_must_stay_in_float_are_found() -> None:
     ranked = [f"layer{i}" for i in range(20)]
-    tried = fewest(ranked, lambda kept: (len(kept), len(kept) >= 5), deadline=float("inf"))
+    tried = fewest_float_layers(ranked, lambda kept: (len(kept), len(kept) >= 5), deadline=float("inf"))
     assert 5 in tried
     assert len(tried) < 12
 
@@ -95,4 +95,4 @@ def test_the_signal_to_noise_ratio_is_that_of_its_definition() -> None:
     x = rng.standard_normal((50, 10))
     noise = 0.01 * rng.standard_normal((50, 10))
     wanted = 10 * np.log10((x**2).sum() / (noise**2).sum())
-    assert agreement(x, x + noise).snr_db == pytest.approx(wanted, rel=0.05)
+    assert compare_outputs(x, x + noise).snr_db == pytest.approx(wanted, rel=0.05)

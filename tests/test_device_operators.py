@@ -11,10 +11,10 @@ import pytest
 
 from netlathe import zoo
 from netlathe.bench import runtimes, worker
-from netlathe.bench.calibrate import cold_one, measure_all
-from netlathe.bench.contender import Contender
+from netlathe.bench.calibrate import measure_all, time_cold
 from netlathe.bench.measure import write_model
-from netlathe.bench.operators import COLD_RUNS, operators, record
+from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
+from netlathe.bench.worker_client import WorkerClient
 from netlathe.device.card import Card, Error, Figure, Model, Operator, load, parse, save, to_toml
 from netlathe.device.features import class_of
 from netlathe.device.why import ceilings, model_clock, why
@@ -46,7 +46,7 @@ def netlathe(*words, code=0):
 
 
 def test_every_row_is_one_operator_and_they_hold_the_classes_of_the_zoo():
-    found = operators()
+    found = operator_networks()
     assert len({network.name for network in found}) == len(found) >= 20
     assert all(len([op for op in network.graph().ops if not op.view]) == 1 for network in found)
     classes = {class_of(op) for network in found for op in network.graph().ops if not op.view}
@@ -56,23 +56,23 @@ def test_every_row_is_one_operator_and_they_hold_the_classes_of_the_zoo():
 
 
 def test_amounts_are_those_of_the_closed_forms():
-    by_name = {network.name: network for network in operators()}
-    conv = record(by_name["3x3, 64 to 64, 64x56x56"], "onnxruntime", 4, 1.0, 2.0)
+    by_name = {network.name: network for network in operator_networks()}
+    conv = operator_record(by_name["3x3, 64 to 64, 64x56x56"], "onnxruntime", 4, 1.0, 2.0)
     assert (conv.of, conv.macs) == ("dense3", 56 * 56 * 64 * 64 * 9)
     assert conv.bytes == 4 * (2 * 64 * 56 * 56 + 64 * 64 * 9)
-    add = record(by_name["sum of two, 256x56x56"], "openvino", 2, 1.0, 2.0)
+    add = operator_record(by_name["sum of two, 256x56x56"], "openvino", 2, 1.0, 2.0)
     assert (add.of, add.macs, add.bytes) == ("elementwise", 0, 2 * 3 * 256 * 56 * 56)
 
 
 def test_a_worker_measures_with_empty_caches():
-    network = next(network for network in operators() if network.name.startswith("1x1, 256"))
-    with Contender(network, 1) as contender, tempfile.TemporaryDirectory() as folder:
+    network = next(network for network in operator_networks() if network.name.startswith("1x1, 256"))
+    with WorkerClient(network, 1) as client, tempfile.TemporaryDirectory() as folder:
         path, inputs = write_model(network, Path(folder), "onnxruntime", batch=1, seed=0)
-        setting = runtimes.Setting(str(path), 1, "fp32")
-        contender.load(runtime="onnxruntime", setting=setting, inputs=inputs, warmups=1, warm_seconds=0.0, timeout=60.0)
-        assert len(contender.ask({"do": "cold", "runs": 3}, 60.0)["samples"]) == 3
-        assert cold_one(contender, 1) > 0
-        assert contender.failure is None
+        setting = runtimes.SessionOptions(str(path), 1, "fp32")
+        client.load(runtime="onnxruntime", setting=setting, inputs=inputs, warmups=1, warm_seconds=0.0, timeout=60.0)
+        assert len(client.ask({"do": "cold", "runs": 3}, 60.0)["samples"]) == 3
+        assert time_cold(client, 1) > 0
+        assert client.failure is None
 
 
 def test_the_sweep_is_larger_than_every_cache():
@@ -82,7 +82,7 @@ def test_the_sweep_is_larger_than_every_cache():
 
 
 def test_the_first_of_a_calibration_are_measured_cold_too():
-    found, _ = measure_all([*operators()[:2], zoo.get("lenet5_modern")], "onnxruntime", "fp32", 1, None, cold=2)
+    found, _ = measure_all([*operator_networks()[:2], zoo.get("lenet5_modern")], "onnxruntime", "fp32", 1, None, cold=2)
     assert [t.cold_ms > 0 for t in found] == [True, True, False]
     assert COLD_RUNS >= 3  # a median
 

@@ -19,7 +19,7 @@ from netlathe.arch.document import to_json
 from netlathe.cli.main import run
 from netlathe.cost.memory import memory, timeline
 from netlathe.cost.table import rows
-from netlathe.deploy.card import write_card
+from netlathe.deploy.model_card import write_card
 from netlathe.device.card import load
 from netlathe.device.roofline import roofline
 from netlathe.errors import NetlatheError

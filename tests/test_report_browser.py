@@ -7,7 +7,7 @@ from axe_core_python.sync_playwright import Axe
 from reported import charts, page
 from test_deploy_card import card
 
-from netlathe.deploy.cardpage import page as card_page
+from netlathe.deploy.model_card_page import page as card_page
 from netlathe.report.page import render
 
 PHONE, DESK = {"width": 375, "height": 700}, {"width": 1280, "height": 900}

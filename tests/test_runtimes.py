@@ -9,9 +9,9 @@ from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.bench import calibrate as calibrating
 from netlathe.bench.measure import measure
-from netlathe.bench.operators import operators
-from netlathe.bench.probes import probes
-from netlathe.bench.runtimes import CUDA, RUNTIMES, Setting, load_module, precision_of
+from netlathe.bench.operators import operator_networks
+from netlathe.bench.probes import probe_networks
+from netlathe.bench.runtimes import CUDA, RUNTIMES, SessionOptions, load_module, precision_of
 from netlathe.device.card import load, save
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
@@ -27,7 +27,7 @@ def answer(name, precision, folder):
         save_onnx(NETWORK, path)
     else:
         path.write_text(to_json(NETWORK))
-    call = RUNTIMES[name].open(load_module(name), Setting(str(path), 1, precision))
+    call = RUNTIMES[name].open(load_module(name), SessionOptions(str(path), 1, precision))
     image = np.random.default_rng(0).standard_normal((1, 3, 64, 64), np.float32)
     return np.array(call([image]))
 
@@ -78,8 +78,8 @@ def test_a_module_without_weights_runs_under_torch():
 def test_a_calibration_makes_a_card_that_can_be_read_back(monkeypatch, tmp_path):
     names = ("mobilenetv1_025", "mobilenetv2_035", "mobilenetv3_small", "lenet5_modern")
     monkeypatch.setattr(calibrating, "NETWORKS", names)
-    monkeypatch.setattr(calibrating, "probes", lambda: probes()[:4])
-    monkeypatch.setattr(calibrating, "operators", lambda: operators()[:2])
+    monkeypatch.setattr(calibrating, "probe_networks", lambda: probe_networks()[:4])
+    monkeypatch.setattr(calibrating, "operator_networks", lambda: operator_networks()[:2])
     found = calibrating.calibrate(force=True)
     assert [t.network.name for t in found.networks] == list(names)
     assert found.model.error.low <= found.model.error.high

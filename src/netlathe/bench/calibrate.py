@@ -20,12 +20,12 @@ from netlathe import zoo
 from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
 from netlathe.bench import runtimes
-from netlathe.bench.contender import Contender
 from netlathe.bench.machine import ForeignLoad, Machine, this_machine
-from netlathe.bench.measure import BLOCK_TIMEOUT, LOAD_TIMEOUT, foreign_limit, write_model
-from netlathe.bench.operators import COLD_RUNS, operators, record
-from netlathe.bench.probes import probes
+from netlathe.bench.measure import BLOCK_TIMEOUT, LOAD_TIMEOUT, foreign_load_limit, write_model
+from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
+from netlathe.bench.probes import probe_networks
 from netlathe.bench.statistics import Latency, Sample, summarise
+from netlathe.bench.worker_client import WorkerClient
 from netlathe.device.card import Card, Figure, Model
 from netlathe.device.features import features, fused
 from netlathe.device.fit import fit_few
@@ -51,7 +51,7 @@ LEVELS = (("l2", 2**19), ("l3", 2**23), ("dram", 2**28))  # bytes of each array 
 Progress = Callable[[int, int, str], None]
 
 
-class Timed(NamedTuple):
+class TimedNetwork(NamedTuple):
     """A probe, operator or network and its latency; with empty caches too, where that was asked for."""
 
     network: Network
@@ -65,8 +65,8 @@ class Calibration(NamedTuple):
 
     model: Model
     figures: tuple[Figure, ...]
-    probes: list[Timed]
-    networks: list[Timed]
+    probes: list[TimedNetwork]
+    networks: list[TimedNetwork]
     seconds: float
     foreign_load: float
 
@@ -86,9 +86,9 @@ def calibrate(
     start = time.perf_counter()
     kind = runtimes.precision_of(runtime, precision)
     version = runtimes.runtime_version(runtime)
-    known, lone = [zoo.get(name) for name in NETWORKS], [] if runtime in runtimes.CUDA else operators()
-    found, load = measure_all([*lone, *probes(), *known], runtime, kind, threads, progress, cold=len(lone))
-    busy = load > foreign_limit(this_machine().cores)
+    known, lone = [zoo.get(name) for name in NETWORKS], [] if runtime in runtimes.CUDA else operator_networks()
+    found, load = measure_all([*lone, *probe_networks(), *known], runtime, kind, threads, progress, cold=len(lone))
+    busy = load > foreign_load_limit(this_machine().cores)
     if busy and not force:
         raise NetlatheError(
             f"other processes use {load:.1f} cores of this machine, so its card would be wrong",
@@ -116,16 +116,16 @@ def calibrate(
         coefficients=coefficients,
         error=bar,
         roofs=class_rates(small, rule),
-        operators=tuple(record(t.network, rule, WIDTH[kind], t.ms, t.cold_ms) for t in alone),
+        operators=tuple(operator_record(t.network, rule, WIDTH[kind], t.ms, t.cold_ms) for t in alone),
         note=note,
     )
     source = f"netlathe device calibrate, {runtime} {version}, {threads} thread{'s' * (threads > 1)}"
     # The copy bandwidth is of this processor's memory: it says nothing of a GPU.
-    figures = roofs(small, kind, source) + (() if runtime in runtimes.CUDA else bandwidths(source))
+    figures = peak_figures(small, kind, source) + (() if runtime in runtimes.CUDA else bandwidth_figures(source))
     return Calibration(model, figures, small, large, time.perf_counter() - start, load)
 
 
-def class_rates(found: Sequence[Timed], rule: str) -> dict[str, float]:
+def class_rates(found: Sequence[TimedNetwork], rule: str) -> dict[str, float]:
     """The roof of every class of operator: the highest GFLOP/s of a probe that is nearly all of that class."""
     best: dict[str, float] = {}
     for t in found:
@@ -147,27 +147,27 @@ def measure_all(
     progress: Progress | None,
     *,
     cold: int = 0,
-) -> tuple[list[Timed], float]:
+) -> tuple[list[TimedNetwork], float]:
     """The latency of each network in one worker process, and the cores that others used meanwhile.
 
     The first `cold` are measured with empty caches too. One that fails (a precision or an operator that a runtime has
     not) is left out; a dead worker is replaced.
     """
-    done: list[Timed] = []
+    done: list[TimedNetwork] = []
     load = ForeignLoad()
-    worker: Contender | None = None
+    worker: WorkerClient | None = None
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
         try:
             for i, network in enumerate(networks):
                 if progress is not None:
                     progress(i, len(networks), network.name)
                 if worker is None:
-                    worker = Contender(network, threads)
+                    worker = WorkerClient(network, threads)
                 worker.network, worker.blocks, worker.failure, worker.load_by_others = network, [], None, load
-                timed = one(worker, Path(folder), runtime, precision, threads)
-                cold_ms = cold_one(worker, threads) if timed is not None and i < cold else 0.0
+                timed = time_network(worker, Path(folder), runtime, precision, threads)
+                cold_ms = time_cold(worker, threads) if timed is not None and i < cold else 0.0
                 if timed is not None and not worker.failure:
-                    done.append(Timed(network, network.graph(), timed.median_ms, cold_ms))
+                    done.append(TimedNetwork(network, network.graph(), timed.median_ms, cold_ms))
                 elif worker.process.poll() is not None:
                     worker.__exit__(None, None, None)
                     worker = None
@@ -179,12 +179,12 @@ def measure_all(
     return done, load.cores
 
 
-def one(worker: Contender, folder: Path, runtime: str, precision: str, threads: int) -> Latency | None:
+def time_network(worker: WorkerClient, folder: Path, runtime: str, precision: str, threads: int) -> Latency | None:
     """The latency of the worker's network by a few short blocks; None where it fails."""
     path, inputs = write_model(worker.network, folder, runtime, batch=1, seed=0)
     worker.load(
         runtime=runtime,
-        setting=runtimes.Setting(str(path), threads, precision),
+        setting=runtimes.SessionOptions(str(path), threads, precision),
         inputs=inputs,
         warmups=2,
         warm_seconds=0.01,
@@ -196,21 +196,21 @@ def one(worker: Contender, folder: Path, runtime: str, precision: str, threads: 
     return None if worker.failure or not worker.blocks else summarise(worker.blocks, threads)[1]
 
 
-def cold_one(worker: Contender, threads: int) -> float:
+def time_cold(worker: WorkerClient, threads: int) -> float:
     """The median of the worker's network with empty caches, in ms; 0 where it fails."""
     reply = worker.ask({"do": "cold", "runs": COLD_RUNS}, BLOCK_TIMEOUT)
     samples = [Sample(*sample) for sample in reply.get("samples", ())]
     return summarise([[sample] for sample in samples], threads)[1].median_ms if samples else 0.0
 
 
-def roofs(found: Sequence[Timed], precision: str, source: str) -> tuple[Figure, ...]:
+def peak_figures(found: Sequence[TimedNetwork], precision: str, source: str) -> tuple[Figure, ...]:
     """The highest rate of any probe: the peak, 2 operations a MAC."""
     rates = {t.network.name: 2 * sum(op.macs for op in t.graph.ops) / t.ms / 1e6 for t in found}
     best = max(rates, key=lambda name: rates[name])
     return (Figure("peak", precision, round(rates[best], 1), "GFLOP/s", "measured", source, f"the probe {best}"),)
 
 
-def bandwidths(source: str) -> tuple[Figure, ...]:
+def bandwidth_figures(source: str) -> tuple[Figure, ...]:
     """Copy bandwidth by footprint, read and write counted, one thread: the best of several copies."""
     import numpy as np
 
@@ -234,14 +234,14 @@ def card_of(
 ) -> Card:
     """The card of this machine, or of its CUDA device: what was calibrated replaces older figures and models."""
     figures = {(f.quantity, f.of): f for f in before.figures} if before else {}
-    models = {key(m): m for m in before.models} if before else {}
+    models = {model_key(m): m for m in before.models} if before else {}
     if not cuda:
         figures["memory", ""] = Figure("memory", "", machine.memory_bytes, "B", "measured", "the operating system")
     for calibration in calibrations:
         for f in calibration.figures:
             old = figures.get((f.quantity, f.of))
             figures[f.quantity, f.of] = f if old is None or f.value >= old.value else old
-        models[key(calibration.model)] = calibration.model
+        models[model_key(calibration.model)] = calibration.model
     cores, gpu = machine.physical_cores, gpu_name() if cuda else ""
     return Card(
         id=f"this-{machine.id}" + "-cuda" * cuda,
@@ -264,6 +264,6 @@ def gpu_name() -> str:
     return asked.stdout.strip().splitlines()[0] if asked.returncode == 0 and asked.stdout.strip() else ""
 
 
-def key(model: Model) -> tuple[str, str, int, int]:
+def model_key(model: Model) -> tuple[str, str, int, int]:
     """Models of the same key replace each other."""
     return model.runtime, model.precision, model.threads, model.batch

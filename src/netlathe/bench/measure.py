@@ -20,12 +20,12 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from netlathe.arch.document import to_json
 from netlathe.bench import runtimes
-from netlathe.bench.contender import Contender, Subject
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.onnx_file import OnnxFile
 from netlathe.bench.statistics import ENOUGH, summarise_processes
-from netlathe.bench.worker import Given
+from netlathe.bench.worker import InputSpec
+from netlathe.bench.worker_client import Subject, WorkerClient
 from netlathe.errors import NetlatheError
 from netlathe.lower.inputs import batched, inputs
 from netlathe.lower.onnx import save_onnx
@@ -35,7 +35,7 @@ Tick: TypeAlias = Callable[[int, str], None]
 T = TypeVar("T")
 
 
-class Plan(NamedTuple):
+class MeasurePlan(NamedTuple):
     """How long and how often one process runs, in shares of the time budget of one network."""
 
     rounds: int
@@ -47,16 +47,18 @@ class Plan(NamedTuple):
 
 
 # Twelve blocks give the interval from the third smallest median to the third largest.
-FULL = Plan(rounds=12, least=ENOUGH, patience=4, block=0.8 / 12, warmups=3, warm=0.2)
-ROUGH = Plan(rounds=3, least=1, patience=0.3, block=0.2 / 3, warmups=2, warm=0)
-SHARED = Plan(rounds=4, least=2, patience=0.6, block=0.3 / 4, warmups=3, warm=0.1)  # of each of several processes
+FULL = MeasurePlan(rounds=12, least=ENOUGH, patience=4, block=0.8 / 12, warmups=3, warm=0.2)
+ROUGH = MeasurePlan(rounds=3, least=1, patience=0.3, block=0.2 / 3, warmups=2, warm=0)
+SHARED = MeasurePlan(
+    rounds=4, least=2, patience=0.6, block=0.3 / 4, warmups=3, warm=0.1
+)  # of each of several processes
 HEADLINE = ENOUGH  # processes behind a latency that a claim rests on: their range is a 95 % interval
 
 LOAD_TIMEOUT = 180.0  # seconds, warming up included
 BLOCK_TIMEOUT = 120.0
 
 
-class How(NamedTuple):
+class MeasureConfig(NamedTuple):
     """The conditions of a measurement."""
 
     runtime: str
@@ -66,7 +68,7 @@ class How(NamedTuple):
     batch: int
     seed: int
     seconds: float
-    plan: Plan
+    plan: MeasurePlan
     processes: int
     stop_above_ms: float | None
 
@@ -116,7 +118,7 @@ def measure(
         else:
             network.graph()
     plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, runtimes.runtime_version(runtime)
-    how = How(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
+    how = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
     blocks = plan.rounds * processes
@@ -127,7 +129,7 @@ def measure(
             if progress is not None:
                 progress(before + more, blocks * len(networks), name)
 
-        results, interrupted = contest(group, how, tick)
+        results, interrupted = measure_group(group, how, tick)
         for result in results:
             done.append(result)
             if keep is not None:
@@ -144,47 +146,47 @@ def precisions(network: Subject, runtime: str, precision: str | None) -> tuple[s
     return (runtimes.precision_of(runtime, precision),) * 2
 
 
-def contest(group: Sequence[Subject], how: How, tick: Tick) -> tuple[list[Measurement], bool]:
+def measure_group(group: Sequence[Subject], how: MeasureConfig, tick: Tick) -> tuple[list[Measurement], bool]:
     """The measurements of networks that take turns, and whether Ctrl-C ended it before all were complete."""
-    entries: list[tuple[Subject, list[Contender]]] = [(network, []) for network in group]
+    entries: list[tuple[Subject, list[WorkerClient]]] = [(network, []) for network in group]
     interrupted = False
     try:
         for i in range(how.processes):
             before = i * how.plan.rounds * len(group)
             with ExitStack() as stack:
-                for network, contenders in entries:
-                    if not failure(contenders):
+                for network, clients in entries:
+                    if not first_failure(clients):
                         tick(before, network.name)
-                        contenders.append(stack.enter_context(Contender(network, how.threads)))
-                        load(contenders[-1], how)
-                playing = [contenders[-1] for _, contenders in entries if not failure(contenders)]
-                play(playing, how, lambda more, name, before=before: tick(before + more, name))  # type: ignore[misc]
+                        clients.append(stack.enter_context(WorkerClient(network, how.threads)))
+                        load_model(clients[-1], how)
+                playing = [clients[-1] for _, clients in entries if not first_failure(clients)]
+                run_rounds(playing, how, lambda more, name, before=before: tick(before + more, name))  # type: ignore[misc]
     except KeyboardInterrupt:
         interrupted = True
     if interrupted:
-        entries = [(network, contenders) for network, contenders in entries if is_complete(contenders, how)]
-    return [result(network, contenders, how, len(group) > 1) for network, contenders in entries], interrupted
+        entries = [(network, clients) for network, clients in entries if has_run_enough(clients, how)]
+    return [measurement_of(network, clients, how, len(group) > 1) for network, clients in entries], interrupted
 
 
-def failure(contenders: Sequence[Contender]) -> str | None:
+def first_failure(clients: Sequence[WorkerClient]) -> str | None:
     """What failed in a process of a network, if any did; then no further one is started."""
-    return next((c.failure for c in contenders if c.failure), None)
+    return next((c.failure for c in clients if c.failure), None)
 
 
-def is_complete(contenders: Sequence[Contender], how: How) -> bool:
+def has_run_enough(clients: Sequence[WorkerClient], how: MeasureConfig) -> bool:
     """Whether Ctrl-C came after a network had failed, or had run long enough in every process."""
-    ran = [c for c in contenders if len(c.blocks) >= how.plan.least]
-    return failure(contenders) is not None or len(ran) == how.processes
+    ran = [c for c in clients if len(c.blocks) >= how.plan.least]
+    return first_failure(clients) is not None or len(ran) == how.processes
 
 
-def load(contender: Contender, how: How) -> None:
+def load_model(client: WorkerClient, how: MeasureConfig) -> None:
     """Write the model file, let the worker load it, and remove it."""
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        path, given = write_model(contender.network, Path(folder), how.runtime, how.batch, how.seed)
-        _, precision = precisions(contender.network, how.runtime, how.precision)
-        contender.load(
+        path, given = write_model(client.network, Path(folder), how.runtime, how.batch, how.seed)
+        _, precision = precisions(client.network, how.runtime, how.precision)
+        client.load(
             runtime=how.runtime,
-            setting=runtimes.Setting(str(path), how.threads, precision, how.seed),
+            setting=runtimes.SessionOptions(str(path), how.threads, precision, how.seed),
             inputs=given,
             warmups=how.plan.warmups,
             warm_seconds=how.plan.warm * how.seconds,
@@ -192,7 +194,7 @@ def load(contender: Contender, how: How) -> None:
         )
 
 
-def write_model(network: Subject, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, list[Given]]:
+def write_model(network: Subject, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, list[InputSpec]]:
     """The file that a runtime reads, and the inputs that the worker makes."""
     if isinstance(network, OnnxFile):
         return network.path, network.given(batch)
@@ -203,41 +205,43 @@ def write_model(network: Subject, folder: Path, runtime: str, batch: int, seed: 
     else:
         path.write_text(to_json(network))
     return path, [
-        Given(batched(shape, batch), vocabulary, "float32" if vocabulary is None else "int64")
+        InputSpec(batched(shape, batch), vocabulary, "float32" if vocabulary is None else "int64")
         for _, shape, vocabulary in inputs(network)
     ]
 
 
-def play(contenders: Sequence[Contender], how: How, tick: Tick) -> None:
+def run_rounds(clients: Sequence[WorkerClient], how: MeasureConfig, tick: Tick) -> None:
     """Rounds of one block each, in reversed order every other round."""
     plan = how.plan
     for i in range(plan.rounds):
-        for j, contender in enumerate(turns(contenders, i)):
-            if not over(contender, how):
-                contender.block(plan.block * how.seconds, timeout=BLOCK_TIMEOUT)
-            tick(i * len(contenders) + j + 1, contender.network.name)
+        for j, client in enumerate(round_order(clients, i)):
+            if not needs_no_more(client, how):
+                client.block(plan.block * how.seconds, timeout=BLOCK_TIMEOUT)
+            tick(i * len(clients) + j + 1, client.network.name)
 
 
-def turns(contenders: Sequence[T], i: int) -> Sequence[T]:
+def round_order(clients: Sequence[T], i: int) -> Sequence[T]:
     """Who runs when in round i: forwards, then backwards, so that nobody always follows the same neighbour."""
-    return contenders if i % 2 == 0 else contenders[::-1]
+    return clients if i % 2 == 0 else clients[::-1]
 
 
-def over(contender: Contender, how: How) -> bool:
-    """Whether a contender needs no further block: it failed, is too slow to matter, or has used up the patience."""
-    blocks, plan = contender.blocks, how.plan
-    if contender.failure or not blocks:
-        return bool(contender.failure)
-    if how.stop_above_ms is not None and contender.fastest_ms > how.stop_above_ms:
+def needs_no_more(client: WorkerClient, how: MeasureConfig) -> bool:
+    """Whether a client needs no further block: it failed, is too slow to matter, or has used up the patience."""
+    blocks, plan = client.blocks, how.plan
+    if client.failure or not blocks:
+        return bool(client.failure)
+    if how.stop_above_ms is not None and client.fastest_ms > how.stop_above_ms:
         return True
-    return len(blocks) >= plan.least and contender.load_by_others.seconds > plan.patience * how.seconds
+    return len(blocks) >= plan.least and client.load_by_others.seconds > plan.patience * how.seconds
 
 
-def result(network: Subject, contenders: Sequence[Contender], how: How, interleaved: bool) -> Measurement:
+def measurement_of(
+    network: Subject, clients: Sequence[WorkerClient], how: MeasureConfig, interleaved: bool
+) -> Measurement:
     """What the blocks of all processes of a network say."""
-    machine, failed = this_machine(), failure(contenders)
-    watched = sum(c.load_by_others.seconds for c in contenders)
-    others = sum(c.load_by_others.cores * c.load_by_others.seconds for c in contenders) / watched if watched else 0.0
+    machine, failed = this_machine(), first_failure(clients)
+    watched = sum(c.load_by_others.seconds for c in clients)
+    others = sum(c.load_by_others.cores * c.load_by_others.seconds for c in clients) / watched if watched else 0.0
     blank = Measurement(
         network=network.name,
         key=network.key,
@@ -253,8 +257,8 @@ def result(network: Subject, contenders: Sequence[Contender], how: How, interlea
         batch=how.batch,
         seed=how.seed,
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        processes=len(contenders),
-        warmups=sum(c.warmups for c in contenders),
+        processes=len(clients),
+        warmups=sum(c.warmups for c in clients),
         rough=how.plan == ROUGH,
         interleaved=interleaved,
         foreign_load=round(others, 3),
@@ -262,13 +266,13 @@ def result(network: Subject, contenders: Sequence[Contender], how: How, interlea
     )
     if failed:
         return blank
-    clean, latency = summarise_processes([c.blocks for c in contenders], how.threads)
-    memory = [c.rss_bytes for c in contenders if c.rss_bytes is not None]
-    contended = others > foreign_limit(machine.cores) or not clean
+    clean, latency = summarise_processes([c.blocks for c in clients], how.threads)
+    memory = [c.rss_bytes for c in clients if c.rss_bytes is not None]
+    contended = others > foreign_load_limit(machine.cores) or not clean
     return replace(blank, **latency._asdict(), contended=contended, rss_bytes=max(memory, default=None))
 
 
-def foreign_limit(cores: int) -> float:
+def foreign_load_limit(cores: int) -> float:
     """Cores that others may use before a latency is called contended.
 
     0.35 is where single latencies began to move on a two-core machine; a larger one has a tenth of its cores to spare.

@@ -17,7 +17,7 @@ import onnx
 
 from netlathe.arch.node import Shape
 from netlathe.bench import runtimes
-from netlathe.bench.worker import Given
+from netlathe.bench.worker import InputSpec
 from netlathe.errors import NetlatheError, unknown
 from netlathe.read.onnx import constants, parse_model
 
@@ -61,7 +61,7 @@ class OnnxFile:
         """The first input without the batch."""
         return tuple(size for size in self.entries[0].shape[1:] if size is not None)
 
-    def given(self, batch: int) -> list[Given]:
+    def given(self, batch: int) -> list[InputSpec]:
         """The inputs for a batch. Raises NetlatheError where the file is fixed to another one."""
         first = next(iter(self.entries[0].shape), None)
         if first not in (None, batch):
@@ -72,7 +72,7 @@ class OnnxFile:
                 hint=f"--batch {first}, or export it with a free batch axis",
             )
         return [
-            Given(tuple(batch if size is None else size for size in entry.shape), entry.vocabulary, entry.type)
+            InputSpec(tuple(batch if size is None else size for size in entry.shape), entry.vocabulary, entry.type)
             for entry in self.entries
         ]
 

@@ -30,7 +30,7 @@ def chain(name: str, part: Node, count: int, shape: Shape) -> Network:
     return Network(name, seq(**{f"part{i}": part for i in range(count)}), shape)
 
 
-def convolutions() -> Iterator[Network]:
+def convolution_probes() -> Iterator[Network]:
     """Dense, pointwise, depthwise and grouped convolutions."""
     for width, side in WIDE:
         yield chain(f"dense3 {width}@{side}", conv(width, 3), 2, (width, side, side))
@@ -53,7 +53,7 @@ def convolutions() -> Iterator[Network]:
     yield chain("dense5 48@28", conv(48, 5), 2, (48, 28, 28))
 
 
-def tokens() -> Iterator[Network]:
+def token_probes() -> Iterator[Network]:
     """The parts of Transformers and of ConvNeXt, on tokens and on grids."""
     for count, width in ((14, 192), (14, 384), (14, 768), (7, 768)):
         shape = (width, count, count)
@@ -91,6 +91,6 @@ def others() -> Iterator[Network]:
     yield Network("nothing", relu, (1, 1, 1))
 
 
-def probes() -> list[Network]:
+def probe_networks() -> list[Network]:
     """All of them."""
-    return [*convolutions(), *tokens(), *others()]
+    return [*convolution_probes(), *token_probes(), *others()]

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from netlathe.errors import MissingExtra, NetlatheError, unknown
 
 Array: TypeAlias = NDArray[Any]
-Call: TypeAlias = Callable[[list[Array]], Array]  # one inference: the inputs, the first output
+Infer: TypeAlias = Callable[[list[Array]], Array]  # one inference: the inputs, the first output
 
 
-class Setting(NamedTuple):
+class SessionOptions(NamedTuple):
     """What a runtime is opened with; `path` is a file of its `form`."""
 
     path: str
@@ -43,10 +43,10 @@ class Runtime(NamedTuple):
     extra: str | None
     form: str
     precisions: tuple[str, ...]
-    open: Callable[[Any, Setting], Call]
+    open: Callable[[Any, SessionOptions], Infer]
 
 
-def open_onnxruntime(ort: Any, setting: Setting) -> Call:
+def open_onnxruntime(ort: Any, setting: SessionOptions) -> Infer:
     """ONNX Runtime on the CPU: one operator after the other, denormals flushed to zero."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = setting.threads
@@ -60,7 +60,7 @@ def open_onnxruntime(ort: Any, setting: Setting) -> Call:
     return lambda xs: session.run(None, dict(zip(names, xs, strict=True)))[0]
 
 
-def open_openvino(ov: Any, setting: Setting) -> Call:
+def open_openvino(ov: Any, setting: SessionOptions) -> Infer:
     """OpenVINO on the CPU: one stream, for latency. Raises NetlatheError where it would run another precision."""
     wanted = {"fp32": "f32", "bf16": "bf16"}[setting.precision]
     properties = {
@@ -83,7 +83,7 @@ def open_openvino(ov: Any, setting: Setting) -> Call:
     return call
 
 
-def torch_module(torch: Any, setting: Setting) -> Any:
+def torch_module(torch: Any, setting: SessionOptions) -> Any:
     """The network as a torch module for inference, channels last, in the precision."""
     from netlathe.arch.document import from_json
     from netlathe.lower.torch import to_torch
@@ -96,17 +96,17 @@ def torch_module(torch: Any, setting: Setting) -> Any:
     )
 
 
-def open_torch(torch: Any, setting: Setting) -> Call:
+def open_torch(torch: Any, setting: SessionOptions) -> Infer:
     """torch in eager mode."""
     return torch_call(torch, torch_module(torch, setting), setting.precision)
 
 
-def open_compiled(torch: Any, setting: Setting) -> Call:
+def open_compiled(torch: Any, setting: SessionOptions) -> Infer:
     """torch.compile with Inductor."""
     return torch_call(torch, torch.compile(torch_module(torch, setting)), setting.precision)
 
 
-def torch_call(torch: Any, model: Any, precision: str) -> Call:
+def torch_call(torch: Any, model: Any, precision: str) -> Infer:
     """The call of a module: arrays in, array out."""
     kind = torch_type(torch, precision)
 
@@ -123,7 +123,7 @@ def torch_call(torch: Any, model: Any, precision: str) -> Call:
     return call
 
 
-def open_cuda(torch: Any, setting: Setting) -> Call:
+def open_cuda(torch: Any, setting: SessionOptions) -> Infer:
     """torch in eager mode on the first CUDA device; a call waits for its result, copies included."""
     if not torch.cuda.is_available():
         raise NetlatheError("torch sees no CUDA device here", code="bench.no_cuda")
@@ -139,7 +139,7 @@ def open_cuda(torch: Any, setting: Setting) -> Call:
     return call
 
 
-def open_onnxruntime_cuda(ort: Any, setting: Setting) -> Call:
+def open_onnxruntime_cuda(ort: Any, setting: SessionOptions) -> Infer:
     """ONNX Runtime on the first CUDA device; nothing may fall back to the CPU provider silently."""
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise NetlatheError("this ONNX Runtime has no CUDA provider (package onnxruntime-gpu)", code="bench.no_cuda")

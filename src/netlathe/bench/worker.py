@@ -19,13 +19,13 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from netlathe.bench.runtimes import RUNTIMES, Array, Call, Setting, load_module
+from netlathe.bench.runtimes import RUNTIMES, Array, Infer, SessionOptions, load_module
 from netlathe.bench.statistics import Sample
 
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
 
 
-class Given(NamedTuple):
+class InputSpec(NamedTuple):
     """An input that the worker makes: its shape with the batch axis, ids below a vocabulary or an image, its type."""
 
     shape: tuple[int, ...]
@@ -33,11 +33,11 @@ class Given(NamedTuple):
     type: str  # numpy's name
 
 
-class Bench:
+class ModelRunner:
     """A loaded model, its input and its memory."""
 
     def __init__(self) -> None:
-        self.call: Call | None = None
+        self.call: Infer | None = None
         self.sweep: Array | None = None
 
     def load(
@@ -47,10 +47,10 @@ class Bench:
 
         `setting` is a `Setting`, `inputs` are `Given`.
         """
-        self.inputs = [example(Given(*given)) for given in inputs]
+        self.inputs = [example_input(InputSpec(*given)) for given in inputs]
         module = load_module(runtime)
         before = resident_bytes()
-        self.call = RUNTIMES[runtime].open(module, Setting(*setting))
+        self.call = RUNTIMES[runtime].open(module, SessionOptions(*setting))
         runs = list(self.runs(warm_seconds, warmups))
         self.warm_ms = min(run.wall_ms for run in runs)
         peak = peak_bytes()
@@ -73,7 +73,7 @@ class Bench:
         samples = []
         for _ in range(runs):
             self.sweep += 1
-            samples.append(timed(self.call, self.inputs))
+            samples.append(time_run(self.call, self.inputs))
         return {"samples": samples}
 
     def runs(self, seconds: float, at_least: int) -> Iterator[Sample]:
@@ -82,11 +82,11 @@ class Bench:
         end = time.perf_counter() + seconds
         done = 0
         while done < at_least or time.perf_counter() < end:
-            yield timed(self.call, self.inputs)
+            yield time_run(self.call, self.inputs)
             done += 1
 
 
-def timed(call: Call, xs: list[Array]) -> Sample:
+def time_run(call: Infer, xs: list[Array]) -> Sample:
     """One run: wall time, processor time of all threads, involuntary context switches."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
@@ -95,7 +95,7 @@ def timed(call: Call, xs: list[Array]) -> Sample:
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
 
 
-def example(given: Given) -> Array:
+def example_input(given: InputSpec) -> Array:
     """A fixed input: an image-like one, or ids below the size of a vocabulary."""
     shape = tuple(given.shape)
     if given.vocabulary is None:
@@ -148,7 +148,7 @@ def status_bytes(field: str) -> int | None:
 
 def serve(requests: IO[str], replies: IO[str]) -> None:
     """Answer requests until they end; a Python error is an answer as well."""
-    bench = Bench()
+    bench = ModelRunner()
     verbs: dict[str, Callable[..., dict[str, Any]]] = {"load": bench.load, "block": bench.block, "cold": bench.cold}
     for line in requests:
         request = json.loads(line)

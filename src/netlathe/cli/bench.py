@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import click
 
 from netlathe.bench import ledger
-from netlathe.bench.contender import Subject
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.onnx_file import OnnxFile, onnx_file
 from netlathe.bench.runtimes import RUNTIMES
 from netlathe.bench.statistics import ENOUGH
+from netlathe.bench.worker_client import Subject
 from netlathe.cli.common import (
     any_networks,
     batch_option,

@@ -12,10 +12,10 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE
 from netlathe.cli.bench import conditions
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
-from netlathe.deploy.check import Checked, check, markdown
+from netlathe.deploy.check import CheckReport, check, markdown
 from netlathe.deploy.limits import KINDS, limits_of, read_limits
 from netlathe.deploy.package import Package, load_package
-from netlathe.deploy.score import held_out, images_for
+from netlathe.deploy.score import held_out_split, images_for
 from netlathe.errors import Exit
 
 
@@ -51,7 +51,7 @@ def command(
         raise click.UsageError("--markdown and --json both go to stdout: give one of them")
     package = load_package(out)
     limits = read_limits(budget) if budget is not None else limits_of(package)
-    split, images = held_out(images_for(package, source)) if source is not None else ("", None)
+    split, images = held_out_split(images_for(package, source)) if source is not None else ("", None)
     with progress_bar("measuring") as progress:
         done = check(
             package, limits, images, split=split, seconds=seconds, processes=processes, progress=progress,
@@ -68,7 +68,7 @@ def command(
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
 
 
-def document(package: Package, done: Checked) -> dict[str, Any]:
+def document(package: Package, done: CheckReport) -> dict[str, Any]:
     """The data of --json; figures in ms, bytes, MACs and shares."""
     here = this_machine().id
     return {
@@ -82,7 +82,7 @@ def document(package: Package, done: Checked) -> dict[str, Any]:
     }
 
 
-def show(package: Package, done: Checked) -> None:
+def show(package: Package, done: CheckReport) -> None:
     """The findings as a table, and the verdict."""
     rows = [
         (f.name, f.used, "" if f.limit is None else KINDS[f.name].show(f.limit), f.verdict, f.note)

@@ -11,9 +11,9 @@ import click
 
 from netlathe.arch.diff import diff
 from netlathe.bench import ledger
-from netlathe.bench.contender import Subject
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
+from netlathe.bench.worker_client import Subject
 from netlathe.cli.bench import (
     as_it_is,
     basis,

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from netlathe.bench.runtimes import RUNTIMES
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
 from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
-from netlathe.deploy.words import WANTED, Wanted
+from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)),
               help="Of the deployed network.  [default: ONNX Runtime, and OpenVINO where it is installed]")  # fmt: skip
 @click.option("--run-threads", type=click.IntRange(1), default=1, show_default=True, help="Of the deployed network.")
-@click.option("--form", type=click.Choice(WANTED), default="auto", show_default=True,
+@click.option("--form", type=click.Choice(PRECISION_CHOICES), default="auto", show_default=True,
               help="Of the deployed network; auto takes bf16 or int8 where they are measurably faster.")  # fmt: skip
 @click.option("--weights", "weights", multiple=True, metavar="SOURCE",
               help="A candidate from given weights: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
@@ -59,7 +59,7 @@ def command(
     device: str | None,
     runtimes: tuple[str, ...],
     run_threads: int,
-    form: Wanted,
+    form: PrecisionChoice,
     weights: tuple[str, ...],
     space: str | None,
     limit: float | None,

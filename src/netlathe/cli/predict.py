@@ -9,7 +9,7 @@ import click
 
 from netlathe.cli.common import emit, json_option
 from netlathe.deploy.package import load_package
-from netlathe.deploy.predict import Prediction, predict
+from netlathe.deploy.predict import ImagePrediction, predict
 from netlathe.errors import Exit
 
 
@@ -43,7 +43,7 @@ def command(out: Path, images: tuple[str, ...], top: int, as_json: bool) -> None
         raise click.exceptions.Exit(Exit.USAGE)
 
 
-def show(found: Sequence[Prediction]) -> None:
+def show(found: Sequence[ImagePrediction]) -> None:
     """A line an image."""
     for p in found:
         if not p.fault:

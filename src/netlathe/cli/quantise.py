@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import emit, json_option, print_table
-from netlathe.deploy.words import WANTED, Wanted
+from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.units import show_bytes
 
 if TYPE_CHECKING:
-    from netlathe.deploy.forms import Form
+    from netlathe.deploy.variants import DeployVariant
 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--data", "source", required=True, metavar="SOURCE", help="Images of the training.")
-@click.option("--form", type=click.Choice([form for form in WANTED if form != "fp32"]), default="auto",
+@click.option("--form", type=click.Choice([form for form in PRECISION_CHOICES if form != "fp32"]), default="auto",
               show_default=True, help="auto keeps float where nothing is measurably faster.")  # fmt: skip
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(("onnxruntime", "openvino")),
               help="[default: that of the package, and what else is installed]")  # fmt: skip
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def command(
     out: Path,
     source: str,
-    form: Wanted,
+    form: PrecisionChoice,
     runtimes: tuple[str, ...],
     tolerance: float,
     calibration: int,
@@ -46,17 +46,17 @@ def command(
     int8 is calibrated on training images, and the layers that hurt stay in float; bf16 and int8 are judged on the
     validation images and timed here. Then: netlathe check out8/ --data photos/
     """
-    from netlathe.deploy.forms import forms_of, labelled, remade
     from netlathe.deploy.limits import limits
     from netlathe.deploy.package import load_package
     from netlathe.deploy.score import images_for
+    from netlathe.deploy.variants import choose_variant, copy_as_float, labelled_pixels
 
     package = load_package(out)
     splits = images_for(package, source)
-    made, tried = forms_of(
-        remade(package, output),
-        labelled(splits.train, package, calibration),
-        labelled(splits.validation, package),
+    made, tried = choose_variant(
+        copy_as_float(package, output),
+        labelled_pixels(splits.train, package, calibration),
+        labelled_pixels(splits.validation, package),
         runtimes=runtimes,
         wanted=form,
         limits=limits(dict(package.budget), str(out)) if package.budget else {},
@@ -75,7 +75,7 @@ def command(
 HEADS = ("form", "verdict", "latency", "interval", "size", "right")
 
 
-def row(form: Form) -> tuple[str, ...]:
+def row(form: DeployVariant) -> tuple[str, ...]:
     """The cells of a form."""
     low, middle, high = form.latency_ms
     latency: Any = ("-", "-") if middle == float("inf") else (f"{middle:.3g} ms", f"{low:.3g} to {high:.3g} ms")

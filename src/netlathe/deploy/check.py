@@ -19,8 +19,8 @@ from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
 from netlathe.deploy.limits import KINDS
 from netlathe.deploy.package import Package
-from netlathe.deploy.runtime import subject
-from netlathe.deploy.score import Score, score
+from netlathe.deploy.score import ConfusionScore, score
+from netlathe.deploy.session import model_file
 from netlathe.errors import NetlatheError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ KEPT, OVER, NOT_SHOWN = "kept", "over", "not shown"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BudgetFinding:
     """One figure in base units (ms, bytes, MACs, share) with its interval; exact ones have three equal values.
 
     `limit` is None where the budget says nothing of it, and `value` where it could not be had (`note` says why).
@@ -72,12 +72,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckReport:
     """The findings, what they rest on, and what there is to say of them."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[BudgetFinding, ...]
     latency: Measurement | None  # None for another device, whose latency is a forecast
-    score: Score | None
+    score: ConfusionScore | None
     warnings: tuple[str, ...]
 
     @property
@@ -102,7 +102,7 @@ def check(
     processes: int = HEADLINE,
     progress: Progress | None = None,
     keep: Callable[[Measurement], None] | None = None,
-) -> Checked:
+) -> CheckReport:
     """Measure the file of a package under its runtime, precision, threads and batch, and hold it against limits.
 
     `limits` are in base units (`limits.limits`); `images` of `split` are needed where accuracy is limited. `seconds`
@@ -118,7 +118,7 @@ def check(
         )
     scored = score(package, images, split) if images is not None else None
     latency = measure(
-        [subject(package)],
+        [model_file(package)],
         threads=package.threads,
         batch=package.batch,
         seconds=seconds,
@@ -128,40 +128,42 @@ def check(
         progress=progress,
         keep=keep,
     )[0]
-    return findings_of(package, limits, latency, scored)
+    return check_figures(package, limits, latency, scored)
 
 
-def findings_of(
+def check_figures(
     package: Package,
     limits: Mapping[str, float],
     latency: Measurement | Forecast | None,
-    scored: Score | None = None,
-) -> Checked:
+    scored: ConfusionScore | None = None,
+) -> CheckReport:
     """A latency (measured, or forecast for another device), a score and the exact costs, held against limits."""
-    found = [timed(latency, limits.get("latency"))]
+    found = [latency_finding(latency, limits.get("latency"))]
     exact = {
         "size": package.bytes,
         "memory": memory_bytes(package),
         "macs": count(package.network.graph()).macs,
     }
-    found += [Finding(name, limits.get(name), value, value, value) for name, value in exact.items()]
+    found += [BudgetFinding(name, limits.get(name), value, value, value) for name, value in exact.items()]
     if scored is not None:
         a = scored.accuracy
-        found.append(Finding("accuracy", limits.get("accuracy"), a.low, a.share, a.high, f"{a.images} images"))
+        found.append(BudgetFinding("accuracy", limits.get("accuracy"), a.low, a.share, a.high, f"{a.images} images"))
     measured = latency if isinstance(latency, Measurement) else None
-    return Checked(tuple(found), measured, scored, warnings_of(package, measured, scored))
+    return CheckReport(tuple(found), measured, scored, warnings_of(package, measured, scored))
 
 
-def timed(latency: Measurement | Forecast | None, limit: float | None) -> Finding:
+def latency_finding(latency: Measurement | Forecast | None, limit: float | None) -> BudgetFinding:
     """The latency as a finding; a failed run shows nothing, and a forecast says that it is one."""
     if latency is None:
-        return Finding("latency", limit, None, None, None, "nothing is known of it")
+        return BudgetFinding("latency", limit, None, None, None, "nothing is known of it")
     if isinstance(latency, Forecast):
-        return Finding("latency", limit, latency.low_ms, latency.ms, latency.high_ms, f"predicted: {latency.basis}")
+        return BudgetFinding(
+            "latency", limit, latency.low_ms, latency.ms, latency.high_ms, f"predicted: {latency.basis}"
+        )
     if latency.failure:
-        return Finding("latency", limit, None, None, None, latency.failure)
+        return BudgetFinding("latency", limit, None, None, None, latency.failure)
     many = f"{latency.processes} process{'es' * (latency.processes > 1)}"
-    return Finding("latency", limit, latency.low_ms, latency.median_ms, latency.high_ms, many)
+    return BudgetFinding("latency", limit, latency.low_ms, latency.median_ms, latency.high_ms, many)
 
 
 def memory_bytes(package: Package) -> int:
@@ -178,7 +180,7 @@ def memory_bytes(package: Package) -> int:
     return arena + (package.bytes if quantised else (cost.params + cost.buffers) * width)
 
 
-def warnings_of(package: Package, latency: Measurement | None, scored: Score | None) -> tuple[str, ...]:
+def warnings_of(package: Package, latency: Measurement | None, scored: ConfusionScore | None) -> tuple[str, ...]:
     """What makes the figures say less than they seem to."""
     found = []
     here = this_machine()
@@ -198,23 +200,23 @@ def warnings_of(package: Package, latency: Measurement | None, scored: Score | N
     return tuple(found)
 
 
-def markdown(package: Package, checked: Checked) -> str:
+def markdown(package: Package, checked: CheckReport) -> str:
     """The findings as Markdown, for the summary of a CI job."""
     sign = {KEPT: "✅ kept", OVER: "❌ over", NOT_SHOWN: "⚠️ not shown", "": ""}
-    name = cell(str(Path(package.folder)))
+    name = escape_cell(str(Path(package.folder)))
     lines = [f"### {name}: {checked.verdict}", "", "| | measured | limit | |", "|---|---|---|---|"]
     for f in checked.findings:
         limit = "" if f.limit is None else KINDS[f.name].show(f.limit)
         used = f"{f.used}, {f.note}" if f.note else f.used
-        lines.append(f"| {f.name} | {cell(used)} | {limit} | {sign[f.verdict]} |")
+        lines.append(f"| {f.name} | {escape_cell(used)} | {limit} | {sign[f.verdict]} |")
     if m := checked.latency:
         how = f"{m.runtime} {m.runtime_version}, {m.precision}, {m.threads} threads, batch {m.batch}"
-        lines += ["", f"{cell(m.cpu)} ({m.device}), {how}, {m.processes} processes"]
-    lines += [f"\n> {cell(warning)}" for warning in checked.warnings]
+        lines += ["", f"{escape_cell(m.cpu)} ({m.device}), {how}, {m.processes} processes"]
+    lines += [f"\n> {escape_cell(warning)}" for warning in checked.warnings]
     return "\n".join(lines)
 
 
-def cell(text: str) -> str:
+def escape_cell(text: str) -> str:
     """Text that Markdown takes as it is."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "|*`[]\\" else c for c in plain)

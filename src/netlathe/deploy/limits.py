@@ -20,7 +20,7 @@ from netlathe.errors import NetlatheError, nearest
 from netlathe.units import byte_count, mac_count, milliseconds, show_bytes, show_count, show_ms
 
 
-def share(value: object) -> float:
+def read_share(value: object) -> float:
     """0.9 -> 0.9. Raises NetlatheError for what is no share."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NetlatheError(f"must be a number between 0 and 1, not {value!r:.40}", hint="write 0.9")
@@ -35,7 +35,7 @@ def show_share(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def texts(read: Callable[[str], float]) -> Callable[[object], float]:
+def from_text(read: Callable[[str], float]) -> Callable[[object], float]:
     """A reader of quantities, for values that must be text: a bare number has no unit."""
 
     def reader(value: object) -> float:
@@ -46,7 +46,7 @@ def texts(read: Callable[[str], float]) -> Callable[[object], float]:
     return reader
 
 
-class Kind(NamedTuple):
+class LimitKind(NamedTuple):
     """One kind of limit: how a value is read and printed, and an example. Only accuracy is a limit from below."""
 
     read: Callable[[object], float]
@@ -56,11 +56,11 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "latency": Kind(texts(milliseconds), show_ms, '"10ms"'),
-    "size": Kind(texts(byte_count), show_bytes, '"8MB"'),
-    "memory": Kind(texts(byte_count), show_bytes, '"64MB"'),
-    "macs": Kind(texts(mac_count), show_count, '"300M"'),
-    "accuracy": Kind(share, show_share, "0.9", at_least=True),
+    "latency": LimitKind(from_text(milliseconds), show_ms, '"10ms"'),
+    "size": LimitKind(from_text(byte_count), show_bytes, '"8MB"'),
+    "memory": LimitKind(from_text(byte_count), show_bytes, '"64MB"'),
+    "macs": LimitKind(from_text(mac_count), show_count, '"300M"'),
+    "accuracy": LimitKind(read_share, show_share, "0.9", at_least=True),
 }
 EXAMPLE = "\n".join(f"{name} = {kind.example}" for name, kind in KINDS.items())
 

@@ -1,7 +1,7 @@
 """A package: the folder that is deployed. Its package.json says all that a runtime and a reader must know of its files.
 
-model.onnx takes pixels, `image` uint8 (N, r, r, C), and gives `output` float32 (N, classes): see bake.py. An int8 file
-for OpenVINO lies beside it as model.xml and model.bin; `model` names the file that the package stands for.
+model.onnx takes pixels, `image` uint8 (N, r, r, C), and gives `output` float32 (N, classes): see export.py. A quantised
+file lies beside it (for OpenVINO, model.xml and model.bin); `model` names the file that the package stands for.
 """
 
 from __future__ import annotations
@@ -123,13 +123,13 @@ def load_package(folder: str | Path, *, verify: bool = True) -> Package:
         raise NetlatheError(message, code="package.missing", path=str(folder), hint=hint) from None
     except ValueError as error:
         raise NetlatheError(f"this is no JSON: {error}", code="package.read", path=str(folder / FILE)) from None
-    package = understood(given, folder)
+    package = parse_package(given, folder)
     for name, hash in package.files.items() if verify else ():
         refuse_changed(folder / name, hash)
     return package
 
 
-def understood(given: Any, folder: Path) -> Package:
+def parse_package(given: Any, folder: Path) -> Package:
     """The package of a JSON document. Raises NetlatheError for one that is none."""
     where = str(folder / FILE)
     if not isinstance(given, dict) or given.get("schema") != SCHEMA:

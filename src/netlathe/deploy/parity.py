@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from netlathe.arch.network import Network
 from netlathe.deploy.package import Preprocessing
-from netlathe.deploy.runtime import Logits, Pixels, outputs_apart
+from netlathe.deploy.session import Logits, Pixels, compute_outputs_isolated
 from netlathe.errors import MissingExtra, NetlatheError
 
 SNR_DB, RELATIVE = 100.0, 1e-4  # either shows that fp32 is exact
@@ -42,7 +42,7 @@ class Parity:
         return self.snr_db >= SNR_DB or self.relative_error <= RELATIVE
 
 
-def agreement(reference: NDArray[np.floating[Any]], found: NDArray[np.floating[Any]]) -> Parity:
+def compare_outputs(reference: NDArray[np.floating[Any]], found: NDArray[np.floating[Any]]) -> Parity:
     """How `found` agrees with `reference`, both (N, classes). Raises NetlatheError where the shapes differ."""
     if reference.shape != found.shape or not len(reference):
         message = f"the file gives {found.shape}, the network {reference.shape}"
@@ -93,10 +93,12 @@ def parity(
 ) -> Parity:
     """The torch network against a file under a runtime, loaded in a process of its own, on images (N, r, r, C).
 
-    Raises deploy.apart.Failed where the runtime crashes.
+    Raises deploy.isolation.IsolatedFailure where the runtime crashes.
     """
     reference = torch_outputs(network, weights, preprocessing, pixels)
-    return agreement(reference, outputs_apart(path, pixels, runtime=runtime, precision=precision, threads=threads))
+    return compare_outputs(
+        reference, compute_outputs_isolated(path, pixels, runtime=runtime, precision=precision, threads=threads)
+    )
 
 
 def require_exact(found: Parity, path: str | Path) -> None:

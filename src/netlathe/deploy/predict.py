@@ -14,28 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.deploy.package import INPUT, Package, Preprocessing, load_package
-from netlathe.deploy.runtime import BATCH, Logits, session
+from netlathe.deploy.session import BATCH, Logits, open_session
 from netlathe.errors import NetlatheError
 
 ONNX = "model.onnx"
 
 
-class Guess(NamedTuple):
+class ClassProbability(NamedTuple):
     """A class and its probability, the softmax of the outputs."""
 
     label: str
     probability: float
 
 
-class Prediction(NamedTuple):
+class ImagePrediction(NamedTuple):
     """The most probable classes of an image file, best first; none where `fault` says why it cannot be read."""
 
     image: str
-    guesses: tuple[Guess, ...]
+    guesses: tuple[ClassProbability, ...]
     fault: str = ""
 
 
-def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: int = 5) -> list[Prediction]:
+def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: int = 5) -> list[ImagePrediction]:
     """The `top` classes of each image file, in the order given, under the runtime of the package.
 
     Raises NetlatheError for a folder without a package, a runtime that cannot run it, and a `top` below 1.
@@ -43,15 +43,15 @@ def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: 
     if top < 1:
         raise NetlatheError(f"top must be at least 1, not {top}", code="predict.top")
     package = folder if isinstance(folder, Package) else load_package(folder)
-    run = session(package).run
-    found: list[Prediction] = []
+    run = open_session(package).run
+    found: list[ImagePrediction] = []
     for start in range(0, len(images), BATCH):
         part = [str(image) for image in images[start : start + BATCH]]
         read = [pixels_or_fault(Path(image), package.preprocessing) for image in part]
         pixels = [x for x in read if not isinstance(x, str)]
-        rows = iter(ranked(run(np.stack(pixels)), package.classes, top) if pixels else [])
+        rows = iter(rank_classes(run(np.stack(pixels)), package.classes, top) if pixels else [])
         for image, x in zip(part, read, strict=True):
-            found.append(Prediction(image, (), x) if isinstance(x, str) else Prediction(image, next(rows)))
+            found.append(ImagePrediction(image, (), x) if isinstance(x, str) else ImagePrediction(image, next(rows)))
     return found
 
 
@@ -80,14 +80,15 @@ def pixels_of(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     return flat.reshape(p.side, p.side, p.channels)[middle, middle]
 
 
-def ranked(logits: Logits, classes: tuple[str, ...], top: int) -> list[tuple[Guess, ...]]:
+def rank_classes(logits: Logits, classes: tuple[str, ...], top: int) -> list[tuple[ClassProbability, ...]]:
     """The most probable classes of each row, best first."""
     shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
     odds = np.exp(shifted)
     shares = odds / odds.sum(1, keepdims=True)
     order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
     return [
-        tuple(Guess(classes[i], float(row[i])) for i in best) for row, best in zip(shares, order.tolist(), strict=True)
+        tuple(ClassProbability(classes[i], float(row[i])) for i in best)
+        for row, best in zip(shares, order.tolist(), strict=True)
     ]
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from netlathe.bench.machine import this_machine
 from netlathe.bench.runtimes import runtime_version
-from netlathe.deploy.apart import Failed, apart
-from netlathe.deploy.runtime import Logits, Pixels
+from netlathe.deploy.isolation import IsolatedFailure, run_isolated
+from netlathe.deploy.session import Logits, Pixels
 from netlathe.errors import NetlatheError, unknown
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Labelled(NamedTuple):
     labels: NDArray[np.int64]
 
 
-class Task(NamedTuple):
+class QuantiseTask(NamedTuple):
     """What a quantiser works on: the float file with pixels in, its images, and what it may cost."""
 
     model: bytes
@@ -50,7 +50,7 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantised:
+class QuantisedModel:
     """An int8 file. `before` and `after` are how many validation images the float and the int8 network get right."""
 
     runtime: str
@@ -71,15 +71,15 @@ class Quantised:
     @property
     def accurate(self) -> bool:
         """Whether the accuracy is within the tolerance."""
-        return within(self.before, self.after, self.images, self.tolerance)
+        return within_tolerance(self.before, self.after, self.images, self.tolerance)
 
 
-def within(before: int, after: int, images: int, tolerance: float) -> bool:
+def within_tolerance(before: int, after: int, images: int, tolerance: float) -> bool:
     """Whether so many hits are no more than the tolerance below those before."""
     return before - after <= tolerance * images + 1e-9
 
 
-def quantised(
+def quantise_model(
     model: bytes,
     calibration: Labelled,
     validation: Labelled,
@@ -88,8 +88,8 @@ def quantised(
     tolerance: float = TOLERANCE,
     seconds: float = SECONDS,
     threads: int = 1,
-) -> Quantised:
-    """The int8 file of a float one that takes pixels (`bake.deployable`), for a runtime; made in another process.
+) -> QuantisedModel:
+    """The int8 file, for a runtime, of a float one that takes pixels (`export.deployable_model`); made in isolation.
 
     `calibration` are training images as the file takes them, `validation` those that decide which layers stay in
     float. It takes about `seconds` at most, of which nothing is cut that has begun: the process ends after twice that.
@@ -110,7 +110,9 @@ def quantised(
         hint = "0.01 allows one image in a hundred to be lost"
         raise NetlatheError(f"a tolerance of {tolerance} is no share", code="quantise.tolerance", hint=hint)
     runtime_version(runtime)
-    task = Task(model, calibration, validation, tolerance, seconds, threads, saturates(set(this_machine().flags)))
+    task = QuantiseTask(
+        model, calibration, validation, tolerance, seconds, threads, saturates(set(this_machine().flags))
+    )
     return QUANTISERS[runtime](task)
 
 
@@ -122,14 +124,14 @@ def saturates(flags: set[str]) -> bool:
     return "avx2" in flags and not flags & {"avx_vnni", "avx512_vnni", "amx_int8"}
 
 
-def by_onnxruntime(task: Task) -> Quantised:
+def by_onnxruntime(task: QuantiseTask) -> QuantisedModel:
     """Static U8S8 QDQ."""
-    from netlathe.deploy.quantise_ort import static
+    from netlathe.deploy.quantise_ort import quantise_static
 
-    return apart(static, task.threads, 2 * task.seconds + 60, task)
+    return run_isolated(quantise_static, task.threads, 2 * task.seconds + 60, task)
 
 
-def by_nncf(task: Task) -> Quantised:
+def by_nncf(task: QuantiseTask) -> QuantisedModel:
     """NNCF, all layers; where that costs too much accuracy, NNCF's own search, with half of the time."""
     from importlib.util import find_spec
 
@@ -137,26 +139,26 @@ def by_nncf(task: Task) -> Quantised:
 
     if find_spec("nncf") is None:
         raise MissingExtra("nncf", "openvino")
-    from netlathe.deploy.quantise_nncf import controlled, plain
+    from netlathe.deploy.quantise_nncf import quantise_all, quantise_with_control
 
     start = time.monotonic()
-    first = apart(plain, task.threads, 2 * task.seconds + 60, task)
+    first = run_isolated(quantise_all, task.threads, 2 * task.seconds + 60, task)
     left = task.seconds - (time.monotonic() - start)
     if first.accurate or left <= 0:
-        return first if first.accurate else noted(first, "no time was left to look for layers that hurt")
+        return first if first.accurate else with_note(first, "no time was left to look for layers that hurt")
     try:
-        second = apart(controlled, task.threads, left + 30, task)
-    except Failed as error:
-        return noted(first, f"looking for layers that hurt ended early: {error.message}")
-    return second if second.after > first.after else noted(first, "no layer left in float made it better")
+        second = run_isolated(quantise_with_control, task.threads, left + 30, task)
+    except IsolatedFailure as error:
+        return with_note(first, f"looking for layers that hurt ended early: {error.message}")
+    return second if second.after > first.after else with_note(first, "no layer left in float made it better")
 
 
-def noted(found: Quantised, note: str) -> Quantised:
+def with_note(found: QuantisedModel, note: str) -> QuantisedModel:
     """The same with a note more."""
     return replace(found, notes=(*found.notes, note))
 
 
-QUANTISERS: dict[str, Callable[[Task], Quantised]] = {"onnxruntime": by_onnxruntime, "openvino": by_nncf}
+QUANTISERS: dict[str, Callable[[QuantiseTask], QuantisedModel]] = {"onnxruntime": by_onnxruntime, "openvino": by_nncf}
 
 
 def worst_first(layers: Sequence[str], snr: Callable[[str], float], deadline: float) -> list[str]:
@@ -169,7 +171,9 @@ def worst_first(layers: Sequence[str], snr: Callable[[str], float], deadline: fl
     return sorted(layers, key=lambda layer: known.get(layer, float("inf")))
 
 
-def fewest(ranked: Sequence[str], attempt: Callable[[Sequence[str]], tuple[T, bool]], deadline: float) -> list[T]:
+def fewest_float_layers(
+    ranked: Sequence[str], attempt: Callable[[Sequence[str]], tuple[T, bool]], deadline: float
+) -> list[T]:
     """Attempts with more and more of the ranked layers in float, the last that was good enough at the end.
 
     1, 2, 4, ... until one is good enough, then the middle between that and the one before, and so on. It takes for
@@ -195,6 +199,6 @@ def fewest(ranked: Sequence[str], attempt: Callable[[Sequence[str]], tuple[T, bo
     return tried if good is None else [*tried, good]
 
 
-def hits(logits: Logits, labels: NDArray[np.int64]) -> int:
+def count_hits(logits: Logits, labels: NDArray[np.int64]) -> int:
     """How many images have their largest output at their label."""
     return int((logits.argmax(1) == labels).sum())

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from netlathe.deploy.bake import STEPS
+from netlathe.deploy.export import STEPS
 from netlathe.deploy.package import INPUT
-from netlathe.deploy.parity import agreement
-from netlathe.deploy.quantise import Quantised, Task, hits
-from netlathe.deploy.runtime import Logits, Pixels
+from netlathe.deploy.parity import compare_outputs
+from netlathe.deploy.quantise import QuantisedModel, QuantiseTask, count_hits
+from netlathe.deploy.session import Logits, Pixels
 from netlathe.errors import MissingExtra, NetlatheError
 
 try:
@@ -30,20 +30,20 @@ except ImportError as error:
 WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 
 
-def plain(task: Task) -> Quantised:
-    """All layers in int8. Runs in a process of its own (`deploy.apart`)."""
+def quantise_all(task: QuantiseTask) -> QuantisedModel:
+    """All layers in int8. Runs in a process of its own (`deploy.isolation`)."""
     start = time.monotonic()
     model = ov.Core().read_model(task.model)
-    done = nncf.quantize(model, nncf.Dataset(pieces(task.calibration.pixels)), **options(model, task))
-    return finished(done, "nncf ptq", task, start)
+    done = nncf.quantize(model, nncf.Dataset(single_images(task.calibration.pixels)), **nncf_options(model, task))
+    return quantised_model(done, "nncf ptq", task, start)
 
 
-def controlled(task: Task) -> Quantised:
+def quantise_with_control(task: QuantiseTask) -> QuantisedModel:
     """As `plain`, with layers back in float, the most harmful first, until the accuracy is within the tolerance."""
     start = time.monotonic()
     model = ov.Core().read_model(task.model)
     labels = task.validation.labels
-    items = [{INPUT: x[INPUT], "label": labels[i]} for i, x in enumerate(pieces(task.validation.pixels))]
+    items = [{INPUT: x[INPUT], "label": labels[i]} for i, x in enumerate(single_images(task.validation.pixels))]
 
     def accuracy(compiled: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
         right = [float(np.argmax(compiled([item[INPUT]])[0]) == item["label"]) for item in items]
@@ -51,22 +51,22 @@ def controlled(task: Task) -> Quantised:
 
     done = nncf.quantize_with_accuracy_control(
         model,
-        calibration_dataset=nncf.Dataset(pieces(task.calibration.pixels)),
+        calibration_dataset=nncf.Dataset(single_images(task.calibration.pixels)),
         validation_dataset=nncf.Dataset(items, lambda item: {INPUT: item[INPUT]}),
         validation_fn=accuracy,
         max_drop=task.tolerance,
         drop_type=nncf.DropType.ABSOLUTE,
-        **options(model, task),
+        **nncf_options(model, task),
     )
-    return finished(done, "nncf with accuracy control", task, start)
+    return quantised_model(done, "nncf with accuracy control", task, start)
 
 
-def pieces(pixels: Pixels) -> list[dict[str, Pixels]]:
+def single_images(pixels: Pixels) -> list[dict[str, Pixels]]:
     """The images as inputs, one by one."""
     return [{INPUT: pixels[i : i + 1]} for i in range(len(pixels))]
 
 
-def options(model: Any, task: Task) -> dict[str, Any]:
+def nncf_options(model: Any, task: QuantiseTask) -> dict[str, Any]:
     """What NNCF is told: how many images, what kind of network, and that pixels are not to be quantised again."""
     attention = any(op.get_type_name() in ("Softmax", "ScaledDotProductAttention") for op in model.get_ops())
     steps = [op.get_friendly_name() for op in model.get_ops() if op.get_friendly_name() in STEPS]
@@ -78,17 +78,17 @@ def options(model: Any, task: Task) -> dict[str, Any]:
     }
 
 
-def finished(model: Any, method: str, task: Task, start: float) -> Quantised:
+def quantised_model(model: Any, method: str, task: QuantiseTask, start: float) -> QuantisedModel:
     """The IR of a quantised model, and how it does on the validation images."""
-    layers, kept = weighted(model)
+    layers, kept = count_layers(model)
     if len(kept) == layers:
         raise NetlatheError("NNCF quantised no layer", code="quantise.nothing")
-    before = outputs(ov.Core().read_model(task.model), task.validation.pixels, task.threads)
-    after = outputs(model, task.validation.pixels, task.threads)
+    before = model_outputs(ov.Core().read_model(task.model), task.validation.pixels, task.threads)
+    after = model_outputs(model, task.validation.pixels, task.threads)
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
         ov.save_model(model, Path(folder, "model.xml"), compress_to_fp16=False)
         files = {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
-    return Quantised(
+    return QuantisedModel(
         runtime="openvino",
         files=files,
         scheme="u8s8",
@@ -97,15 +97,15 @@ def finished(model: Any, method: str, task: Task, start: float) -> Quantised:
         layers=layers,
         kept=kept,
         images=len(before),
-        before=hits(before, task.validation.labels),
-        after=hits(after, task.validation.labels),
+        before=count_hits(before, task.validation.labels),
+        after=count_hits(after, task.validation.labels),
         tolerance=task.tolerance,
-        snr_db=agreement(before, after).snr_db,
+        snr_db=compare_outputs(before, after).snr_db,
         seconds=time.monotonic() - start,
     )
 
 
-def weighted(model: Any) -> tuple[int, tuple[str, ...]]:
+def count_layers(model: Any) -> tuple[int, tuple[str, ...]]:
     """How many convolutions and products with weights there are, and the names of those left in float."""
     count, kept = 0, []
     for op in model.get_ordered_ops():
@@ -115,12 +115,12 @@ def weighted(model: Any) -> tuple[int, tuple[str, ...]]:
         if not is_constant(sources[1]):
             continue
         count += 1
-        if not any(behind(source).get_type_name() == "FakeQuantize" for source in sources):
+        if not any(weight_source(source).get_type_name() == "FakeQuantize" for source in sources):
             kept.append(op.get_friendly_name())
     return count, tuple(kept)
 
 
-def behind(node: Any) -> Any:
+def weight_source(node: Any) -> Any:
     """The node behind those that only move or convert values."""
     while node.get_type_name() in ("Reshape", "Transpose", "Convert", "Multiply", "Subtract") and is_constant(node):
         node = node.input_value(0).get_node()
@@ -134,7 +134,7 @@ def is_constant(node: Any) -> bool:
     return all(is_constant(node.input_value(i).get_node()) for i in range(node.get_input_size()))
 
 
-def outputs(model: Any, pixels: Pixels, threads: int) -> Logits:
+def model_outputs(model: Any, pixels: Pixels, threads: int) -> Logits:
     """Outputs (N, classes) for images (N, r, r, C), in fp32 where it is not int8."""
     properties = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     request = ov.Core().compile_model(model, "CPU", properties).create_infer_request()

@@ -21,12 +21,20 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.calibrate import create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from netlathe.bench.runtimes import Setting, open_onnxruntime
-from netlathe.deploy.bake import STEPS
+from netlathe.bench.runtimes import SessionOptions, open_onnxruntime
+from netlathe.deploy.export import STEPS
 from netlathe.deploy.package import INPUT
-from netlathe.deploy.parity import agreement
-from netlathe.deploy.quantise import Labelled, Quantised, Task, fewest, hits, within, worst_first
-from netlathe.deploy.runtime import Logits, Pixels
+from netlathe.deploy.parity import compare_outputs
+from netlathe.deploy.quantise import (
+    Labelled,
+    QuantisedModel,
+    QuantiseTask,
+    count_hits,
+    fewest_float_layers,
+    within_tolerance,
+    worst_first,
+)
+from netlathe.deploy.session import Logits, Pixels
 from netlathe.errors import NetlatheError
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -41,7 +49,7 @@ PIECE = 16  # images whose activations are held at a time
 RANKED = 32  # images that layers are ranked by
 
 
-class Built(NamedTuple):
+class QuantiseAttempt(NamedTuple):
     """One attempt."""
 
     model: bytes
@@ -51,7 +59,7 @@ class Built(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FloatModel:
     """The float model, constants folded; what is quantised of it."""
 
     path: Path
@@ -70,7 +78,7 @@ class Source:
         return [node.name for node in self.model.graph.node if node.op_type in BETWEEN and node.name not in STEPS]
 
 
-class Pieces(CalibrationDataReader):  # type: ignore[misc]
+class PixelReader(CalibrationDataReader):  # type: ignore[misc]
     """A few images for a calibrator, one by one."""
 
     def __init__(self, pixels: Pixels) -> None:
@@ -82,44 +90,46 @@ class Pieces(CalibrationDataReader):  # type: ignore[misc]
         return None if part is None else {INPUT: part}
 
 
-def static(task: Task) -> Quantised:
-    """The int8 file of a task. Runs in a process of its own (`deploy.apart`)."""
+def quantise_static(task: QuantiseTask) -> QuantisedModel:
+    """The int8 file of a task. Runs in a process of its own (`deploy.isolation`)."""
     start = time.monotonic()
     deadline = start + task.seconds
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        source = prepared(task.model, Path(folder))
-        float_logits = run(task.model, task.validation.pixels, task.threads)
+        source = prepare_model(task.model, Path(folder))
+        float_logits = run_model(task.model, task.validation.pixels, task.threads)
         method, ranges, notes = best_ranges(source, task, start + task.seconds / 2)
 
         def build(kept: Sequence[str]) -> bytes:
             return quantise(source, ranges, kept, task.reduce_range)
 
-        def attempt(kept: Sequence[str]) -> tuple[Built, bool]:
+        def attempt(kept: Sequence[str]) -> tuple[QuantiseAttempt, bool]:
             model = build(kept)
-            logits = run(model, task.validation.pixels, task.threads)
-            right = hits(logits, task.validation.labels)
-            return Built(model, tuple(kept), logits, right), within(before, right, len(logits), task.tolerance)
+            logits = run_model(model, task.validation.pixels, task.threads)
+            right = count_hits(logits, task.validation.labels)
+            return QuantiseAttempt(model, tuple(kept), logits, right), within_tolerance(
+                before, right, len(logits), task.tolerance
+            )
 
-        before = hits(float_logits, task.validation.labels)
+        before = count_hits(float_logits, task.validation.labels)
         found, enough = attempt(())
         if not enough:
             few = task.calibration.pixels[-RANKED:]
-            reference = run(task.model, few, task.threads)
+            reference = run_model(task.model, few, task.threads)
 
             def snr(layer: str) -> float:
                 alone = quantise(source, ranges, [n for n in source.layers if n != layer], task.reduce_range, only=True)
-                return agreement(reference, run(alone, few, task.threads)).snr_db
+                return compare_outputs(reference, run_model(alone, few, task.threads)).snr_db
 
             ranked = worst_first(source.layers, snr, time.monotonic() + (deadline - time.monotonic()) / 2)
-            tried = fewest(ranked, attempt, deadline)
-            enough = bool(tried) and within(before, tried[-1].hits, len(float_logits), task.tolerance)
+            tried = fewest_float_layers(ranked, attempt, deadline)
+            enough = bool(tried) and within_tolerance(before, tried[-1].hits, len(float_logits), task.tolerance)
             found = tried[-1] if enough else max([found, *tried], key=lambda one: one.hits)
         if not enough:
             notes.append("no set of float layers that was tried keeps the accuracy within the tolerance")
-    return Quantised(
+    return QuantisedModel(
         runtime="onnxruntime",
         files={"model.onnx": with_metadata(found.model, task.model)},
-        scheme=scheme(onnx.load_from_string(found.model)),
+        scheme=quantisation_scheme(onnx.load_from_string(found.model)),
         method=method,
         calibration=len(task.calibration.pixels),
         layers=len(source.layers),
@@ -128,13 +138,13 @@ def static(task: Task) -> Quantised:
         before=before,
         after=found.hits,
         tolerance=task.tolerance,
-        snr_db=agreement(float_logits, found.logits).snr_db,
+        snr_db=compare_outputs(float_logits, found.logits).snr_db,
         seconds=time.monotonic() - start,
         notes=tuple(notes),
     )
 
 
-def prepared(model: bytes, folder: Path) -> Source:
+def prepare_model(model: bytes, folder: Path) -> FloatModel:
     """The model with its constants folded by ONNX Runtime, so that a transposed weight is seen to be one."""
     path = folder / "float.onnx"
     options = ort.SessionOptions()
@@ -151,10 +161,10 @@ def prepared(model: bytes, folder: Path) -> Source:
     if not layers:
         message = "nothing to quantise: it has no convolution or matrix product with weights"
         raise NetlatheError(message, code="quantise.nothing", path=loaded.graph.name)
-    return Source(path, loaded, tuple(layers), any(node.op_type == "Softmax" for node in loaded.graph.node))
+    return FloatModel(path, loaded, tuple(layers), any(node.op_type == "Softmax" for node in loaded.graph.node))
 
 
-def best_ranges(source: Source, task: Task, deadline: float) -> tuple[str, Any, list[str]]:
+def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tuple[str, Any, list[str]]:
     """Ranges from one half of the calibration images by the method whose int8 network does best on the other half.
 
     The most images right; where methods tie, the largest SNR. Returns the method, its ranges, and what was left out.
@@ -162,7 +172,7 @@ def best_ranges(source: Source, task: Task, deadline: float) -> tuple[str, Any, 
     half = len(task.calibration.pixels) // 2
     pixels, labels = task.calibration
     told, asked = Labelled(pixels[:half], labels[:half]), Labelled(pixels[half:], labels[half:])
-    reference = run(task.model, asked.pixels, task.threads)
+    reference = run_model(task.model, asked.pixels, task.threads)
     scores: dict[str, tuple[int, float]] = {}
     best: Any = None
     notes = []
@@ -171,15 +181,15 @@ def best_ranges(source: Source, task: Task, deadline: float) -> tuple[str, Any, 
             notes.append(f"no time was left to try ranges by {name}")
             continue
         ranges = ranges_by(name, source, told.pixels)
-        logits = run(quantise(source, ranges, (), task.reduce_range), asked.pixels, task.threads)
-        score = hits(logits, asked.labels), agreement(reference, logits).snr_db
+        logits = run_model(quantise(source, ranges, (), task.reduce_range), asked.pixels, task.threads)
+        score = count_hits(logits, asked.labels), compare_outputs(reference, logits).snr_db
         if not scores or score > max(scores.values()):
             best = ranges
         scores[name] = score
     return max(scores, key=lambda name: scores[name]), best, notes
 
 
-def ranges_by(method: str, source: Source, pixels: Pixels) -> Any:
+def ranges_by(method: str, source: FloatModel, pixels: Pixels) -> Any:
     """The range of every tensor by one method, over images (N, r, r, C)."""
     kind, options = METHODS[method]
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
@@ -192,11 +202,11 @@ def ranges_by(method: str, source: Source, pixels: Pixels) -> Any:
         )
         # Piece by piece: it holds every activation of what it is given at once.
         for start in range(0, len(pixels), PIECE):
-            calibrator.collect_data(Pieces(pixels[start : start + PIECE]))
+            calibrator.collect_data(PixelReader(pixels[start : start + PIECE]))
         return calibrator.compute_data()
 
 
-def quantise(source: Source, ranges: Any, kept: Sequence[str], reduce_range: bool, *, only: bool = False) -> bytes:
+def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], reduce_range: bool, *, only: bool = False) -> bytes:
     """The QDQ file with the layers `kept` in float; `only`: nothing but the other layers is quantised."""
     model = onnx.ModelProto()
     model.CopyFrom(source.model)
@@ -221,16 +231,16 @@ def quantise(source: Source, ranges: Any, kept: Sequence[str], reduce_range: boo
     return done
 
 
-def run(model: bytes, pixels: Pixels, threads: int) -> Logits:
+def run_model(model: bytes, pixels: Pixels, threads: int) -> Logits:
     """Outputs (N, classes) for images (N, r, r, C)."""
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
         file.write(model)
         file.flush()
-        call = open_onnxruntime(ort, Setting(file.name, threads, "int8+fp32"))
+        call = open_onnxruntime(ort, SessionOptions(file.name, threads, "int8+fp32"))
         return np.concatenate([call([pixels[i : i + 32]]) for i in range(0, len(pixels), 32)])
 
 
-def scheme(model: onnx.ModelProto) -> str:
+def quantisation_scheme(model: onnx.ModelProto) -> str:
     """Types of activations and of weights in a QDQ file: u8s8; empty where nothing is quantised."""
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     signs = {onnx.TensorProto.UINT8: "u8", onnx.TensorProto.INT8: "s8"}

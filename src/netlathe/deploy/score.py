@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from netlathe.deploy.bake import shown
+from netlathe.deploy.export import model_pixels
 from netlathe.deploy.package import Package
-from netlathe.deploy.runtime import outputs_apart
+from netlathe.deploy.session import compute_outputs_isolated
 from netlathe.errors import MissingExtra, NetlatheError, nearest
 from netlathe.train.intervals import wilson
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHUNK = 4096  # images at a time, for their pixels are all in memory
 
 
-class Share(NamedTuple):
+class ShareInterval(NamedTuple):
     """Hits among images, and the Wilson interval (95 %) of their share."""
 
     hits: int
@@ -30,12 +30,12 @@ class Share(NamedTuple):
     high: float
 
 
-def share_of(hits: int, images: int) -> Share:
+def share_interval(hits: int, images: int) -> ShareInterval:
     """The share with its interval; of no images it is 0, anywhere from 0 to 1."""
-    return Share(hits, images, hits / images if images else 0.0, *wilson(hits, images))
+    return ShareInterval(hits, images, hits / images if images else 0.0, *wilson(hits, images))
 
 
-class Score(NamedTuple):
+class ConfusionScore(NamedTuple):
     """Counts by (true class, predicted class) of the images of a split."""
 
     split: str
@@ -43,20 +43,20 @@ class Score(NamedTuple):
     confusion: tuple[tuple[int, ...], ...]
 
     @property
-    def accuracy(self) -> Share:
+    def accuracy(self) -> ShareInterval:
         """Share of the images whose largest output is at their class."""
-        return share_of(sum(row[i] for i, row in enumerate(self.confusion)), sum(map(sum, self.confusion)))
+        return share_interval(sum(row[i] for i, row in enumerate(self.confusion)), sum(map(sum, self.confusion)))
 
     @property
-    def recall(self) -> tuple[Share, ...]:
+    def recall(self) -> tuple[ShareInterval, ...]:
         """By class: the share of its images that were found."""
-        return tuple(share_of(row[i], sum(row)) for i, row in enumerate(self.confusion))
+        return tuple(share_interval(row[i], sum(row)) for i, row in enumerate(self.confusion))
 
     @property
-    def precision(self) -> tuple[Share, ...]:
+    def precision(self) -> tuple[ShareInterval, ...]:
         """By class: the share of the images that were said to be of it and are."""
         columns = zip(*self.confusion, strict=True)
-        return tuple(share_of(column[i], sum(column)) for i, column in enumerate(columns))
+        return tuple(share_interval(column[i], sum(column)) for i, column in enumerate(columns))
 
 
 def images_for(package: Package, source: str | Path) -> Splits:
@@ -67,37 +67,37 @@ def images_for(package: Package, source: str | Path) -> Splits:
     return load(source, size=ceil(p.resolution / p.crop), channels=p.channels)
 
 
-def held_out(splits: Splits) -> tuple[str, ImageSet]:
+def held_out_split(splits: Splits) -> tuple[str, ImageSet]:
     """The test images, where there are some, else those of the validation."""
     return ("test", splits.test) if splits.test else ("validation", splits.validation)
 
 
-def score(package: Package, images: ImageSet, split: str) -> Score:
+def score(package: Package, images: ImageSet, split: str) -> ConfusionScore:
     """Run the file on labelled images, in processes of their own.
 
-    Raises NetlatheError for images of a class that the network does not know, deploy.apart.Failed where the runtime
+    Raises NetlatheError for images of a class that the network does not know, IsolatedFailure where the runtime
     crashes, and MissingExtra without torch, with which images are resized as in training.
     """
     try:
         from netlathe.train.evaluate import confusion
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
-    places = np.array(places_of(images.classes, package.classes))
+    places = np.array(class_indices(images.classes, package.classes))
     table: Any = np.zeros((len(package.classes),) * 2, np.int64)
     for start in range(0, len(images), CHUNK):
         rows = slice(start, start + CHUNK)
-        pixels = shown(np.asarray(images.pixels[rows]), package.preprocessing)
-        logits = outputs_apart(
+        pixels = model_pixels(np.asarray(images.pixels[rows]), package.preprocessing)
+        logits = compute_outputs_isolated(
             package.path, pixels, runtime=package.runtime, precision=package.precision, threads=package.threads
         )
         if logits.shape[1] != len(package.classes):
             message = f"the file gives {logits.shape[1]} outputs for {len(package.classes)} classes"
             raise NetlatheError(message, code="deploy.classes", path=str(package.path))
         table += confusion(logits, places[images.labels[rows]], len(package.classes))
-    return Score(split, package.classes, tuple(tuple(map(int, row)) for row in table))
+    return ConfusionScore(split, package.classes, tuple(tuple(map(int, row)) for row in table))
 
 
-def places_of(classes: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
+def class_indices(classes: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
     """Where the classes of images are among those of the network. Raises NetlatheError for one that is not."""
     if foreign := [name for name in classes if name not in known]:
         close = nearest(foreign[0], known)

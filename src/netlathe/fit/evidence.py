@@ -10,16 +10,16 @@ from typing import Any
 from netlathe.bench import ledger
 from netlathe.choose.budget import Forecast
 from netlathe.choose.place import MCU, Place
-from netlathe.deploy.bake import arch_document, shown, trained
-from netlathe.deploy.card import Training, describe, write_card
-from netlathe.deploy.check import Checked, check, findings_of
-from netlathe.deploy.forms import FLOAT, forms_of, labelled
+from netlathe.deploy.check import CheckReport, check, check_figures
+from netlathe.deploy.export import arch_document, load_trained, model_pixels
 from netlathe.deploy.limits import limits
+from netlathe.deploy.model_card import TrainingRecord, model_card, write_card
 from netlathe.deploy.package import Package, write_package
 from netlathe.deploy.parity import parity, require_exact
+from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import ENOUGH
-from netlathe.deploy.score import held_out, images_for, score
-from netlathe.deploy.words import Wanted
+from netlathe.deploy.score import held_out_split, images_for, score
+from netlathe.deploy.variants import FLOAT, choose_variant, labelled_pixels
 from netlathe.fit.race import Row, recipe_for, start_of
 from netlathe.fit.wish import Wish
 from netlathe.train.images import Splits
@@ -34,7 +34,7 @@ ONNX_ON_MCU = (
 
 def exported(wish: Wish, splits: Splits, place: Place, out: Path, winner: Row, say: Say) -> Package:
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
-    run = trained(out / "final")
+    run = load_trained(out / "final")
     start = start_of(winner, recipe_for(wish, winner), wish.seed)
     here = "onnxruntime" if not place.here else winner["runtime"]
     package = write_package(
@@ -53,7 +53,7 @@ def exported(wish: Wish, splits: Splits, place: Place, out: Path, winner: Row, s
         ),
         {FLOAT: run.model().SerializeToString()},
     )
-    some = shown(splits.validation.pixels[:64], run.preprocessing)
+    some = model_pixels(splits.validation.pixels[:64], run.preprocessing)
     same = parity(run.network, run.weights, run.preprocessing, out / FLOAT, some, runtime=here, precision="fp32")
     require_exact(same, out / FLOAT)
     say(f"{FLOAT} agrees with the torch network within {same.relative_error:.1e} on {len(some)} images")
@@ -63,14 +63,14 @@ def exported(wish: Wish, splits: Splits, place: Place, out: Path, winner: Row, s
 def formed(
     wish: Wish, splits: Splits, place: Place, package: Package, seconds: float, say: Say
 ) -> tuple[Package, list[dict[str, Any]]]:
-    """The package in its best form (`deploy.forms`), judged on validation images, calibrated on training images."""
-    wanted: Wanted = "int8" if place.card.class_ == MCU else wish.form
+    """The package in its best form (`deploy.variants`), judged on validation images, calibrated on training images."""
+    wanted: PrecisionChoice = "int8" if place.card.class_ == MCU else wish.form
     if not place.here and wanted != "int8":  # nothing is timed here, so nothing can be shown to be faster
         wanted = "fp32"
-    made, tried = forms_of(
+    made, tried = choose_variant(
         package,
-        labelled(splits.train, package, ENOUGH, wish.seed),
-        labelled(splits.validation, package),
+        labelled_pixels(splits.train, package, ENOUGH, wish.seed),
+        labelled_pixels(splits.validation, package),
         runtimes=wish.runtimes if place.here else ("onnxruntime",),
         wanted=wanted,
         limits=limits(dict(wish.budget), str(package.folder)) if wish.budget else {},
@@ -91,21 +91,21 @@ def verified(
     last: Mapping[str, Any] | None,
     final: Mapping[str, Any],
     forms: list[dict[str, Any]],
-) -> Checked:
+) -> CheckReport:
     """Measure the file again, look at the test images once, and write the card.
 
     For another device the latency stays the forecast, and the card says so.
     """
     wanted = limits(dict(wish.budget), str(package.folder)) if wish.budget else {}
-    split, images = held_out(images_for(package, wish.data))  # as `netlathe check` decodes them
+    split, images = held_out_split(images_for(package, wish.data))  # as `netlathe check` decodes them
     forecast = Forecast(**winner["forecast"]) if winner["forecast"] else None
     if place.here:
         checked = check(package, wanted, images, split=split, keep=ledger.append)
     else:
-        checked = findings_of(package, wanted, forecast, score(package, images, split))
+        checked = check_figures(package, wanted, forecast, score(package, images, split))
     seeds, figures = (wish.seed, wish.seed + 1, wish.seed + 1000), {**picked(found, last), **final}
-    training = Training(resolved(recipe_for(wish, winner)), seeds, figures)
-    card = describe(
+    training = TrainingRecord(resolved(recipe_for(wish, winner)), seeds, figures)
+    card = model_card(
         package, checked, data=splits.report, training=training, forecast=forecast, forms=forms,
         limits=[ONNX_ON_MCU] if place.card.class_ == MCU else [],
         reproduce=[again(wish)],

@@ -18,7 +18,7 @@ import torch
 from netlathe.arch.document import from_json
 from netlathe.choose.budget import Budget
 from netlathe.choose.place import MCU, Place, within_card
-from netlathe.deploy.check import Checked
+from netlathe.deploy.check import CheckReport
 from netlathe.deploy.package import Package, load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
@@ -48,7 +48,7 @@ def fit(
     started: float | None = None,
     say: Say = lambda line: None,
     progress: Progress = lambda title: None,
-) -> tuple[Package, Checked]:
+) -> tuple[Package, CheckReport]:
     """A trained network in a verified file that keeps the budget; the same call on the folder goes on where it stopped.
 
     `started` (of time.monotonic) is when the wall of the wish began. Raises Infeasible, before any training, where no

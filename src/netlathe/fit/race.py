@@ -13,7 +13,7 @@ from typing import Any
 
 from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
-from netlathe.deploy.bake import trained
+from netlathe.deploy.export import load_trained
 from netlathe.fit.clock import Clock
 from netlathe.fit.rungs import Entry, rung_seconds, survivors, tied
 from netlathe.fit.shortlist import FINETUNE, network_of
@@ -148,7 +148,7 @@ def run_rung(
             clock=clock,
             progress=progress(f"rung {rung + 1}: {name}"),
         )  # fmt: skip
-        steps = trained(folder).preprocessing
+        steps = load_trained(folder).preprocessing
         right = right_of(folder, splits.validation, recipe_for(wish, pool[name]), Normal(steps.mean, steps.std))
         entries.append(Entry(name, right, pool[name]["latency_ms"][1]))
         say(f"rung {rung + 1}: {name} {100 * right.mean():.1f} % of {len(right)} validation images")

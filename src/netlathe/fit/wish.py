@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from netlathe.choose.budget import Budget
-from netlathe.deploy.words import Wanted
+from netlathe.deploy.precision import PrecisionChoice
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
@@ -42,7 +42,7 @@ class Wish:
     run_threads: int = 1
     threads: int | None = None  # of training
     precision: str = "auto"  # of training
-    form: Wanted = "auto"  # precision of the deployed network
+    form: PrecisionChoice = "auto"  # precision of the deployed network
     resolution: int = 160  # the finest that is tried, px
     weights: tuple[str, ...] = ()  # pretrained ones that candidates start from
     search: str | None = None  # a space, whose best member is one of the candidates

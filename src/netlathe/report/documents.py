@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netlathe.deploy.card import JSON, SCHEMA
+from netlathe.deploy.model_card import JSON, SCHEMA
 from netlathe.errors import NetlatheError
 from netlathe.report.page import Page
 from netlathe.report.pages import anything, audit, choose, compare, cost, device, fit, search

@@ -10,8 +10,8 @@ from typing import Any
 from netlathe.arch.document import from_json
 from netlathe.cost.memory import timeline
 from netlathe.cost.table import rows
-from netlathe.deploy import cardpage
-from netlathe.deploy.card import read_card
+from netlathe.deploy import model_card_page
+from netlathe.deploy.model_card import read_card
 from netlathe.errors import NetlatheError
 from netlathe.html import paragraph, table
 from netlathe.report.charts import front, intervals, memory, predicted, profile, stages
@@ -31,10 +31,10 @@ def page(folder: Path) -> Page:
         title=f"{card['name']}: how it was found, and what it reaches",
         lead=f"One of {len(card['classes'])} classes for an image. Made {card['made'][:10]}.",
         basis=conditions(m) if m else "Its latency is a forecast: it was not measured on its device.",
-        tiles=cardpage.figures(card),
+        tiles=model_card_page.figures(card),
         notes=card["warnings"],
         sections=[*race(steps), *shape(card), *classes(card)],
-        body=cardpage.sections(card),
+        body=model_card_page.sections(card),
     )
 
 

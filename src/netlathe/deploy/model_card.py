@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from netlathe.bench.machine import this_machine
 from netlathe.choose.budget import Forecast
 from netlathe.cost.count import count
-from netlathe.deploy.cardpage import page
-from netlathe.deploy.check import Checked, memory_bytes
+from netlathe.deploy.check import CheckReport, memory_bytes
+from netlathe.deploy.model_card_page import page
 from netlathe.deploy.package import Package
 from netlathe.deploy.predict import ONNX, snippet
-from netlathe.deploy.score import Score
+from netlathe.deploy.score import ConfusionScore
 from netlathe.errors import NetlatheError
 from netlathe.files import write_text
 
@@ -32,7 +32,7 @@ JSON, HTML = "card.json", "card.html"
 FEW = 30  # test images of a class, below which its recall is hardly known: the interval is wider than 30 points
 
 
-class Training(NamedTuple):
+class TrainingRecord(NamedTuple):
     """How the weights came to be: the resolved recipe as JSON, the seeds, and the figures that a run reports."""
 
     recipe: Mapping[str, Any]
@@ -40,12 +40,12 @@ class Training(NamedTuple):
     figures: Mapping[str, Any] = {}  # epochs, seconds, images, precision: whatever the run says
 
 
-def describe(
+def model_card(
     package: Package,
-    checked: Checked,
+    checked: CheckReport,
     *,
     data: Report | None = None,
-    training: Training | None = None,
+    training: TrainingRecord | None = None,
     forecast: Forecast | None = None,
     forms: Sequence[Mapping[str, Any]] = (),
     limits: Sequence[str] = (),
@@ -54,8 +54,8 @@ def describe(
     """The document of a card.
 
     `checked` holds the figures of this very file (`check`); `data` is the report of the images of the training; `forms`
-    are those that the file could have had (`forms.Form`); `limits` are sentences beside those that follow from the
-    figures; `reproduce` are commands, to be given in the folder of the package, to which the one that measures again
+    are the variants that were tried (`variants.DeployVariant`); `limits` are sentences beside those that follow from
+    the figures; `reproduce` are commands, to be run in the folder of the package, to which the one that measures again
     is added.
     """
     network, m = package.network, checked.latency
@@ -81,8 +81,8 @@ def describe(
             "predicted": forecast._asdict() if forecast else None,
             "machine": {"id": machine.id, "cpu": machine.cpu, "cores": machine.cores, "system": machine.system},
         },
-        "accuracy": scores(checked.score) if checked.score else None,
-        "data": facts_of(data) if data else None,
+        "accuracy": accuracy_record(checked.score) if checked.score else None,
+        "data": data_facts(data) if data else None,
         "training": training._asdict() if training else None,
         "weights": {"source": package.weights, "licence": package.licence},
         "forms": [dict(form) for form in forms],
@@ -93,7 +93,7 @@ def describe(
     }
 
 
-def scores(score: Score) -> dict[str, Any]:
+def accuracy_record(score: ConfusionScore) -> dict[str, Any]:
     """Accuracy, confusion matrix, and recall and precision by class."""
     return {
         "split": score.split,
@@ -104,7 +104,7 @@ def scores(score: Score) -> dict[str, Any]:
     }
 
 
-def facts_of(report: Report) -> dict[str, Any]:
+def data_facts(report: Report) -> dict[str, Any]:
     """What a reader of the card asks about the images."""
     counts = {split: dict(zip(report.classes, numbers, strict=True)) for split, numbers in report.counts.items()}
     return {
@@ -119,7 +119,7 @@ def facts_of(report: Report) -> dict[str, Any]:
     }
 
 
-def limits_of(package: Package, checked: Checked) -> list[str]:
+def limits_of(package: Package, checked: CheckReport) -> list[str]:
     """What follows from the figures: where they say nothing."""
     m, found = checked.latency, []
     count = len(package.classes)

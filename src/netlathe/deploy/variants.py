@@ -21,13 +21,21 @@ from netlathe.bench import ledger
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.runtimes import RUNTIMES, installed
-from netlathe.deploy.bake import shown
 from netlathe.deploy.check import memory_bytes
+from netlathe.deploy.export import model_pixels
 from netlathe.deploy.limits import KINDS
 from netlathe.deploy.package import Package, load_package, write_package
-from netlathe.deploy.quantise import FEWEST, QUANTISERS, TOLERANCE, Labelled, hits, quantised, within
-from netlathe.deploy.runtime import outputs_apart, subject
-from netlathe.deploy.words import Wanted
+from netlathe.deploy.precision import PrecisionChoice
+from netlathe.deploy.quantise import (
+    FEWEST,
+    QUANTISERS,
+    TOLERANCE,
+    Labelled,
+    count_hits,
+    quantise_model,
+    within_tolerance,
+)
+from netlathe.deploy.session import compute_outputs_isolated, model_file
 from netlathe.errors import NetlatheError
 
 FLOAT, INT8 = "model.onnx", {"onnxruntime": "model.int8.onnx", "openvino": "model.xml"}
@@ -38,7 +46,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class DeployVariant:
     """A file under a runtime in a precision, and what was found of it. Latency in ms, with its interval."""
 
     runtime: str
@@ -63,27 +71,29 @@ class Form:
         return {name: getattr(self, name) for name in self.__slots__} | {"latency_ms": ends}
 
 
-def labelled(images: Any, package: Package, most: int | None = None, seed: int = 0) -> Labelled:
+def labelled_pixels(images: Any, package: Package, most: int | None = None, seed: int = 0) -> Labelled:
     """Images of a set as the file takes them; `most` of them, drawn by the seed."""
     rows = np.arange(len(images))
     if most is not None and most < len(rows):
         rows = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
-    return Labelled(shown(np.asarray(images.pixels[rows]), package.preprocessing), np.asarray(images.labels[rows]))
+    return Labelled(
+        model_pixels(np.asarray(images.pixels[rows]), package.preprocessing), np.asarray(images.labels[rows])
+    )
 
 
-def forms_of(
+def choose_variant(
     package: Package,
     calibration: Labelled,
     validation: Labelled,
     *,
     runtimes: Sequence[str] = (),
-    wanted: Wanted = "auto",
+    wanted: PrecisionChoice = "auto",
     limits: Mapping[str, float] = {},
     tolerance: float = TOLERANCE,
     measured: bool = True,
     seconds: float = 300.0,
     say: Say = lambda line: None,
-) -> tuple[Package, list[Form]]:
+) -> tuple[Package, list[DeployVariant]]:
     """The package in its best form, with the files of that form beside model.onnx, and every form that was tried.
 
     `package` holds the float file. `runtimes` are those to try, else its own and what else is installed; `wanted` names
@@ -93,10 +103,10 @@ def forms_of(
     Raises NetlatheError where the wanted precision cannot be had.
     """
     names = list(runtimes) or [package.runtime, *(n for n in installed() if n in QUANTISERS and n != package.runtime)]
-    tried: list[Form] = []
+    tried: list[DeployVariant] = []
     begin, longest = time.monotonic(), 0.0
-    float_form = scored(package, plain(package), validation)
-    for form in wanted_forms(package, names, wanted, len(calibration.pixels), say):
+    float_form = score_variant(package, float_variant(package), validation)
+    for form in variants_to_try(package, names, wanted, len(calibration.pixels), say):
         start = time.monotonic()
         if tried and start - begin + longest > seconds and wanted == "auto":
             say(f"{form.name}: not tried, the time is up")
@@ -104,72 +114,74 @@ def forms_of(
         try:
             if form.precision.startswith("int8"):
                 left = max(10.0, (seconds - (start - begin)) / 2)
-                form = into_int8(package, form, calibration, validation, tolerance, left)
+                form = quantise_variant(package, form, calibration, validation, tolerance, left)
             else:
-                form = float_form if form == plain(package) else scored(package, form, validation)
+                form = float_form if form == float_variant(package) else score_variant(package, form, validation)
         except NetlatheError as error:
             tried.append(replace(form, verdict=f"failed: {error.message}"))
             say(f"{form.name}: {tried[-1].verdict}")
             continue
         if measured:
-            form = replace(form, latency_ms=timed(package, form))
-        if not within(float_form.hits, form.hits, form.images, tolerance):
+            form = replace(form, latency_ms=time_variant(package, form))
+        if not within_tolerance(float_form.hits, form.hits, form.images, tolerance):
             form = replace(form, verdict=f"loses {float_form.hits - form.hits} of {form.images} validation images")
         tried.append(form)
         longest = max(longest, time.monotonic() - start)
-        say(described(form))
-    pick = best([form for form in tried if not form.verdict], limits)
+        say(describe_variant(form))
+    pick = fastest_variant([form for form in tried if not form.verdict], limits)
     if pick is None and wanted != "auto":
         pick = next((form for form in tried if form.images), None)  # asked for by name: taken, and the card says it
     if pick is None:
         faults = "; ".join(f"{form.name}: {form.verdict}" for form in tried)
         raise NetlatheError(f"no form of this network can be deployed: {faults}", code="deploy.form",
                             path=str(package.folder))  # fmt: skip
-    tried = [judged(form, pick, limits) for form in tried]
-    return settled(package, pick), tried
+    tried = [with_verdict(form, pick, limits) for form in tried]
+    return keep_variant(package, pick), tried
 
 
-def plain(package: Package) -> Form:
+def float_variant(package: Package) -> DeployVariant:
     """The float file under the runtime of the package."""
-    return Form(runtime=package.runtime, precision="fp32", model=FLOAT)
+    return DeployVariant(runtime=package.runtime, precision="fp32", model=FLOAT)
 
 
-def wanted_forms(package: Package, names: Sequence[str], wanted: Wanted, calibration: int, say: Say) -> Iterator[Form]:
+def variants_to_try(
+    package: Package, names: Sequence[str], wanted: PrecisionChoice, calibration: int, say: Say
+) -> Iterator[DeployVariant]:
     """What is tried, the simplest first: float, bf16 where the processor has it, int8."""
     flags = BF16 & set(this_machine().flags)
     for name in names if wanted in ("auto", "fp32") else ():
-        yield Form(runtime=name, precision="fp32", model=FLOAT)
+        yield DeployVariant(runtime=name, precision="fp32", model=FLOAT)
     for name in names if wanted == "bf16" or (wanted == "auto" and flags) else ():
         if "bf16" in RUNTIMES[name].precisions:
-            yield Form(runtime=name, precision="bf16", model=FLOAT)
+            yield DeployVariant(runtime=name, precision="bf16", model=FLOAT)
     if wanted == "auto" and calibration < FEWEST:
         say(f"int8 is not tried: {calibration} training images are too few to calibrate it, {FEWEST} are needed")
         return
     for name in names if wanted in ("auto", "int8") else ():
         if name in QUANTISERS:
-            yield Form(runtime=name, precision="int8+fp32", model=INT8[name])
+            yield DeployVariant(runtime=name, precision="int8+fp32", model=INT8[name])
 
 
-def variant(package: Package, form: Form) -> Package:
+def as_variant(package: Package, form: DeployVariant) -> Package:
     """The package if it were deployed in that form."""
     return replace(package, runtime=form.runtime, precision=form.precision, model=form.model)
 
 
-def scored(package: Package, form: Form, validation: Labelled) -> Form:
+def score_variant(package: Package, form: DeployVariant, validation: Labelled) -> DeployVariant:
     """The form with the validation images that it gets right, its size and its memory."""
-    made = variant(package, form)
-    logits = outputs_apart(
+    made = as_variant(package, form)
+    logits = compute_outputs_isolated(
         made.path, validation.pixels, runtime=form.runtime, precision=form.precision, threads=package.threads
     )
-    return replace(form, hits=hits(logits, validation.labels), images=len(logits), size_bytes=made.bytes,
+    return replace(form, hits=count_hits(logits, validation.labels), images=len(logits), size_bytes=made.bytes,
                    memory_bytes=memory_bytes(made))  # fmt: skip
 
 
-def into_int8(
-    package: Package, form: Form, calibration: Labelled, validation: Labelled, tolerance: float, seconds: float
-) -> Form:
+def quantise_variant(
+    package: Package, form: DeployVariant, calibration: Labelled, validation: Labelled, tolerance: float, seconds: float
+) -> DeployVariant:
     """Quantise for the runtime of the form and put the files into the package's folder."""
-    done = quantised(
+    done = quantise_model(
         (package.folder / FLOAT).read_bytes(), calibration, validation, runtime=form.runtime, tolerance=tolerance,
         seconds=seconds, threads=package.threads,
     )  # fmt: skip
@@ -177,21 +189,21 @@ def into_int8(
     held = {name: (package.folder / name).read_bytes() for name in load_package(package.folder).files}
     write_package(package, held | files)
     left = f"{len(done.kept)} of {done.layers} layers in float" if done.kept else f"all {done.layers} layers"
-    return replace(scored(package, form, validation), layers=left)
+    return replace(score_variant(package, form, validation), layers=left)
 
 
-def timed(package: Package, form: Form) -> tuple[float, float, float]:
+def time_variant(package: Package, form: DeployVariant) -> tuple[float, float, float]:
     """(low, median, high) in ms of fresh processes; infinite where it does not run."""
     [m] = measure(
-        [subject(variant(package, form))], threads=package.threads, batch=package.batch, seconds=0.5,
+        [model_file(as_variant(package, form))], threads=package.threads, batch=package.batch, seconds=0.5,
         processes=HEADLINE, runtime=form.runtime, precision=form.precision, keep=ledger.append,
     )  # fmt: skip
     return (m.low_ms, m.median_ms, m.high_ms) if m.failure is None else (inf, inf, inf)
 
 
-def best(forms: Sequence[Form], limits: Mapping[str, float]) -> Form | None:
+def fastest_variant(forms: Sequence[DeployVariant], limits: Mapping[str, float]) -> DeployVariant | None:
     """Of those that keep the limits (of all, where none does) the first that none is measurably faster than."""
-    keeping = [form for form in forms if not broken(form, limits)] or list(forms)
+    keeping = [form for form in forms if not broken_limits(form, limits)] or list(forms)
     pick = next(iter(keeping), None)
     for form in keeping:
         assert pick is not None
@@ -200,19 +212,19 @@ def best(forms: Sequence[Form], limits: Mapping[str, float]) -> Form | None:
     return pick
 
 
-def broken(form: Form, limits: Mapping[str, float]) -> list[str]:
+def broken_limits(form: DeployVariant, limits: Mapping[str, float]) -> list[str]:
     """The limits that the form does not keep."""
     used = {"latency": form.latency_ms[2], "size": form.size_bytes, "memory": form.memory_bytes}
     return [name for name, value in used.items() if name in limits and value > limits[name] and value < inf]
 
 
-def judged(form: Form, pick: Form, limits: Mapping[str, float]) -> Form:
+def with_verdict(form: DeployVariant, pick: DeployVariant, limits: Mapping[str, float]) -> DeployVariant:
     """The form with its verdict: deployed, or why not."""
     if form.verdict and form is not pick:
         return form
     if form is pick:
         return replace(form, verdict=f"{KEPT}, though it {form.verdict}" if form.verdict else KEPT)
-    if over := [name for name in broken(form, limits) if name not in broken(pick, limits)]:
+    if over := [name for name in broken_limits(form, limits) if name not in broken_limits(pick, limits)]:
         shown_ = ", ".join(f"{name} of {KINDS[name].show(limits[name])}" for name in over)
         return replace(form, verdict=f"breaks the {shown_}")
     if form.latency_ms[0] > pick.latency_ms[2]:
@@ -220,9 +232,9 @@ def judged(form: Form, pick: Form, limits: Mapping[str, float]) -> Form:
     return replace(form, verdict="not measurably faster")
 
 
-def settled(package: Package, pick: Form) -> Package:
+def keep_variant(package: Package, pick: DeployVariant) -> Package:
     """The package in that form: its files and model.onnx, nothing else of what was tried."""
-    made = variant(package, pick)
+    made = as_variant(package, pick)
     names = {FLOAT, pick.model, *([pick.model.removesuffix(".xml") + ".bin"] * pick.model.endswith(".xml"))}
     kept = {name: (package.folder / name).read_bytes() for name in sorted(names)}
     left = set(load_package(package.folder).files) - names
@@ -232,7 +244,7 @@ def settled(package: Package, pick: Form) -> Package:
     return done
 
 
-def described(form: Form) -> str:
+def describe_variant(form: DeployVariant) -> str:
     """One line of what was found."""
     low, middle, high = form.latency_ms
     latency = f", {middle:.3g} ms ({low:.3g} to {high:.3g})" if middle < inf else ""
@@ -242,7 +254,7 @@ def described(form: Form) -> str:
     )
 
 
-def remade(package: Package, folder: Path) -> Package:
+def copy_as_float(package: Package, folder: Path) -> Package:
     """A copy of a package in another folder, in float: where its other forms are tried. Raises NetlatheError."""
     if FLOAT not in package.files:
         raise NetlatheError(f"this package has no {FLOAT}, the float file that other forms are made of",

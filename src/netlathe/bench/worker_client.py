@@ -22,7 +22,7 @@ Subject: TypeAlias = Network | OnnxFile  # what can be measured
 WORKER = (sys.executable, "-P", "-m", "netlathe.bench.worker")  # -P: modules come from nowhere but the installation
 
 
-class Contender:
+class WorkerClient:
     """A network with its worker. After `failure` is set every further request does nothing."""
 
     def __init__(self, network: Subject, threads: int) -> None:
@@ -94,7 +94,7 @@ class Contender:
         if late.is_set():
             self.failure = f"no answer to {request['do']!r} within {timeout:g} s"
         elif not line.endswith("\n"):
-            self.failure = death(self.process.wait(), self.last_words())
+            self.failure = describe_death(self.process.wait(), self.last_words())
         else:
             reply: dict[str, Any] = json.loads(line)
             self.failure = reply.get("error")
@@ -120,7 +120,7 @@ class Contender:
                     stream.close()
 
 
-def death(code: int, words: str) -> str:
+def describe_death(code: int, words: str) -> str:
     """What a return code says: the name of the signal, or the number; and the last words."""
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
     return f"the worker {how}" + (f": {words}" if words else "")

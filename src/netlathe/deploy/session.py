@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from netlathe.bench import runtimes
 from netlathe.bench.onnx_file import Entry, OnnxFile, onnx_file
-from netlathe.deploy.apart import apart
+from netlathe.deploy.isolation import run_isolated
 from netlathe.deploy.package import FILE, INPUT, Package, load_package, model_files
 from netlathe.errors import NetlatheError
 
@@ -41,14 +41,14 @@ class Session:
             want = "x".join(map(str, self.shape))
             message = f"this file takes uint8 images of {want} (height, width, channels)"
             found = f"{pixels.dtype} {'x'.join(map(str, pixels.shape))}"
-            hint = "deploy.bake.shown resizes and crops as in training"
+            hint = "deploy.export.model_pixels resizes and crops as in training"
             raise NetlatheError(f"{message}, not {found}", code="deploy.pixels", path=str(self.path), hint=hint)
         parts = [np.ascontiguousarray(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
         # A runtime may give a view of memory that its next call overwrites.
         return np.concatenate([np.array(self.call([part]), np.float32) for part in parts])
 
 
-def session(
+def open_session(
     where: str | Path | Package, *, runtime: str | None = None, precision: str | None = None, threads: int | None = None
 ) -> Session:
     """The file of a package (or its folder), or an .onnx or .xml file, loaded; what is not given is the package's.
@@ -62,17 +62,17 @@ def session(
     threads = threads or (package.threads if package else 1)
     if package and precision is None and runtime == package.runtime:
         precision = package.precision
-    file = subject(path)
-    refuse_form(path, runtime)
+    file = model_file(path)
+    refuse_format(path, runtime)
     if [entry.name for entry in file.entries] != [INPUT] or file.entries[0].type != "uint8":
-        hint = "deploy.bake.baked makes one that does"
+        hint = "deploy.export.with_preprocessing makes one that does"
         message = f"this file takes {file.entries[0].name}, {file.entries[0].type}, not pixels"
         raise NetlatheError(message, code="deploy.input", path=str(path), hint=hint)
     recorded, told = file.precisions(runtime, precision)
     runtimes.runtime_version(runtime)
     try:
         call = runtimes.RUNTIMES[runtime].open(
-            runtimes.load_module(runtime), runtimes.Setting(str(path), threads, told, flush=False)
+            runtimes.load_module(runtime), runtimes.SessionOptions(str(path), threads, told, flush=False)
         )
     except NetlatheError:
         raise
@@ -89,19 +89,21 @@ def package_at(where: str | Path | Package) -> Package | None:
     return load_package(where) if Path(where).is_dir() or Path(where).name == FILE else None
 
 
-def refuse_form(path: Path, runtime: str) -> None:
+def refuse_format(path: Path, runtime: str) -> None:
     """Raise NetlatheError for a file of OpenVINO under another runtime."""
     if path.suffix == ".xml" and runtime != "openvino":
         message = f"{runtime} cannot read a file of OpenVINO"
         raise NetlatheError(message, code="deploy.form", path=str(path), hint="--runtime openvino, or model.onnx")
 
 
-def outputs_of(path: str | Path, pixels: Pixels, *, runtime: str, precision: str | None, threads: int = 1) -> Logits:
+def compute_outputs(
+    path: str | Path, pixels: Pixels, *, runtime: str, precision: str | None, threads: int = 1
+) -> Logits:
     """The outputs of a file for images (N, r, r, C), computed in this process."""
-    return session(path, runtime=runtime, precision=precision, threads=threads).run(pixels)
+    return open_session(path, runtime=runtime, precision=precision, threads=threads).run(pixels)
 
 
-def outputs_apart(
+def compute_outputs_isolated(
     path: str | Path,
     pixels: Pixels,
     *,
@@ -112,12 +114,14 @@ def outputs_apart(
 ) -> Logits:
     """As `outputs_of`, in a process of its own: right for the first load of a file.
 
-    Raises deploy.apart.Failed where the runtime crashes.
+    Raises deploy.isolation.IsolatedFailure where the runtime crashes.
     """
-    return apart(outputs_of, threads, timeout, path, pixels, runtime=runtime, precision=precision, threads=threads)
+    return run_isolated(
+        compute_outputs, threads, timeout, path, pixels, runtime=runtime, precision=precision, threads=threads
+    )
 
 
-def subject(where: str | Path | Package) -> OnnxFile:
+def model_file(where: str | Path | Package) -> OnnxFile:
     """What `bench.measure` takes to measure this very file: an ONNX file, or the two files of an OpenVINO IR.
 
     Raises NetlatheError for a file that cannot be read.

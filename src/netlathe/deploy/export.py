@@ -28,7 +28,7 @@ from netlathe.read.onnx import parse_model
 STEPS = ("bake:channels", "bake:float", "bake:scale", "bake:shift")  # names of the nodes
 
 
-def baked(model: onnx.ModelProto, preprocessing: Preprocessing) -> onnx.ModelProto:
+def with_preprocessing(model: onnx.ModelProto, preprocessing: Preprocessing) -> onnx.ModelProto:
     """A copy of the model that takes `image`, uint8 (N, r, r, C), instead of normalised float32 (N, C, r, r).
 
     Raises NetlatheError for a model that does not take one such image, or other channels or pixels than are said.
@@ -73,7 +73,7 @@ def baked(model: onnx.ModelProto, preprocessing: Preprocessing) -> onnx.ModelPro
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedModel:
     """What a run left: the network at its test resolution, its weights by path, and how its images are prepared."""
 
     network: Network
@@ -84,10 +84,10 @@ class Trained:
 
     def model(self) -> onnx.ModelProto:
         """The file to deploy, float32, any batch: batch norms folded, preprocessing baked in."""
-        return deployable(self.network, self.weights, self.preprocessing, self.metadata)
+        return deployable_model(self.network, self.weights, self.preprocessing, self.metadata)
 
 
-def deployable(
+def deployable_model(
     network: Network, weights: dict[str, Array], preprocessing: Preprocessing, metadata: dict[str, str] | None = None
 ) -> onnx.ModelProto:
     """A network with weights as a float32 ONNX model of any batch: norms folded where they can be, pixels in."""
@@ -96,7 +96,7 @@ def deployable(
     except NetlatheError as error:
         if error.code != "fold.none":
             raise
-    model = baked(to_onnx(network, weights, batch=None), preprocessing)
+    model = with_preprocessing(to_onnx(network, weights, batch=None), preprocessing)
     known = {entry.key for entry in model.metadata_props}
     for key, value in (metadata or {}).items():
         if key not in known:
@@ -105,7 +105,7 @@ def deployable(
     return model
 
 
-def trained(folder: str | Path) -> Trained:
+def load_trained(folder: str | Path) -> TrainedModel:
     """What `netlathe train` left in a folder.
 
     Raises NetlatheError for a folder without a finished export, and MissingExtra without the extra `train`.
@@ -136,10 +136,10 @@ def trained(folder: str | Path) -> Trained:
         message = f"its metadata do not say how images are prepared: {error}"
         raise NetlatheError(message, code="deploy.metadata", path=str(folder / MODEL)) from None
     network = from_json((folder / "arch.json").read_text(encoding="utf-8"), source=str(folder / "arch.json"))
-    return Trained(network.at(preprocessing.resolution), read_weights(folder), preprocessing, classes, about)
+    return TrainedModel(network.at(preprocessing.resolution), read_weights(folder), preprocessing, classes, about)
 
 
-def shown(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """What the file gets of images: (N, H, W, C) -> (N, r, r, C) uint8, resized and cropped as in training's tests."""
     try:
         import torch

@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from netlathe.bench.contender import death
 from netlathe.bench.runtimes import environment
+from netlathe.bench.worker_client import describe_death
 from netlathe.errors import NetlatheError
 
 P = ParamSpec("P")
@@ -25,11 +25,11 @@ T = TypeVar("T")
 SILENT = {"NNCF_CI": "1"}
 
 
-class Failed(NetlatheError):
+class IsolatedFailure(NetlatheError):
     """A process that crashed, raised, or took too long; the message says which."""
 
 
-def apart(function: Callable[P, T], threads: int, timeout: float, /, *args: P.args, **kwargs: P.kwargs) -> T:
+def run_isolated(function: Callable[P, T], threads: int, timeout: float, /, *args: P.args, **kwargs: P.kwargs) -> T:
     """What a function of a module returns when another process calls it, with its numeric libraries on `threads`.
 
     Raises Failed where the process dies, raises anything but a NetlatheError, or takes longer than `timeout` seconds.
@@ -37,16 +37,16 @@ def apart(function: Callable[P, T], threads: int, timeout: float, /, *args: P.ar
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
         call, reply = Path(folder, "call"), Path(folder, "reply")
         call.write_bytes(pickle.dumps((function.__module__, function.__qualname__, args, kwargs)))
-        words = (sys.executable, "-P", "-m", "netlathe.deploy.apart", str(call), str(reply))
+        words = (sys.executable, "-P", "-m", "netlathe.deploy.isolation", str(call), str(reply))
         try:
             done = subprocess.run(
                 words, env=os.environ | environment(threads) | SILENT, capture_output=True, text=True, timeout=timeout
             )
         except subprocess.TimeoutExpired:
-            raise Failed(f"it took longer than {timeout:g} s", code="deploy.timeout") from None
+            raise IsolatedFailure(f"it took longer than {timeout:g} s", code="deploy.timeout") from None
         if not reply.exists():
             lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-            raise Failed(death(done.returncode, lines[-1] if lines else ""), code="deploy.crash")
+            raise IsolatedFailure(describe_death(done.returncode, lines[-1] if lines else ""), code="deploy.crash")
         result, error = pickle.loads(reply.read_bytes())
     if error is not None:
         raise error
@@ -64,7 +64,7 @@ def main(call: Path, reply: Path) -> None:
         answer = None, NetlatheError(error.message, code=error.code, path=error.path, hint=error.hint)
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
-        answer = None, Failed(f"{type(error).__name__}: {first}"[:400], code="deploy.failed")
+        answer = None, IsolatedFailure(f"{type(error).__name__}: {first}"[:400], code="deploy.failed")
     part = reply.with_suffix(".part")
     part.write_bytes(pickle.dumps(answer))
     part.replace(reply)
@@ -72,6 +72,6 @@ def main(call: Path, reply: Path) -> None:
 
 if __name__ == "__main__":
     # By its own name, so that what it raises has the class that the caller knows.
-    from netlathe.deploy.apart import main as made
+    from netlathe.deploy.isolation import main as made
 
     made(Path(sys.argv[1]), Path(sys.argv[2]))
