@@ -23,9 +23,10 @@ from netlathe.fit.clock import Clock
 from netlathe.fit.pace import in_time
 from netlathe.fit.rungs import Entry, standard_error, survivors, tied
 from netlathe.fit.space import Images, fitting, nearest_budgets, smallest, spread
-from netlathe.fit.steps import done, refuse_other
+from netlathe.fit.steps import claim_folder
 from netlathe.fit.wish import Wish, read_wish
 from netlathe.lower.initial import initial_weights
+from netlathe.runfolder.steps import cached_step
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
@@ -288,8 +289,8 @@ def test_only_networks_that_see_every_image_in_their_first_rung_are_raced() -> N
 
 
 def test_a_step_is_done_once_and_another_wish_is_refused(tmp_path: Path) -> None:
-    made = [done(tmp_path, "x", lambda n=n: {"n": n})["n"] for n in range(3)]
+    made = [cached_step(tmp_path, "x", lambda n=n: {"n": n})["n"] for n in range(3)]
     assert made == [0, 0, 0]
-    refuse_other(tmp_path, {"seed": 0})
+    claim_folder(tmp_path, {"seed": 0})
     with pytest.raises(NetlatheError, match=r"other seed \(0 there, 1 now\)"):
-        refuse_other(tmp_path, {"seed": 1})
+        claim_folder(tmp_path, {"seed": 1})

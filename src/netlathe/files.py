@@ -5,9 +5,11 @@ Here too: the folder of what can be made again.
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from netlathe.errors import NetlatheError
 
@@ -32,6 +34,19 @@ def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:
 def write_text(path: str | Path, content: str) -> None:
     """Write a text file atomically, as UTF-8."""
     write_bytes(path, content.encode())
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write a JSON document atomically."""
+    write_text(path, json.dumps(document, indent=1))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises NetlatheError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
 
 
 def cache_dir() -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.files import write_bytes, write_text
+from netlathe.files import make_folder, write_bytes, write_json
 
 SCHEMA = "netlathe.package/1"
 FILE = "package.json"
@@ -97,16 +97,8 @@ def write_package(package: Package, files: dict[str, bytes]) -> Package:
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     said = {f.name: getattr(package, f.name) for f in fields(Package) if f.name not in ("folder", "files")}
     said |= {"preprocessing": asdict(package.preprocessing), "files": hashes}
-    write_text(folder / FILE, json.dumps({"schema": SCHEMA} | said, indent=1))
+    write_json(folder / FILE, {"schema": SCHEMA} | said)
     return load_package(folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder. Raises NetlatheError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
 
 
 def load_package(folder: str | Path, *, verify: bool = True) -> Package:

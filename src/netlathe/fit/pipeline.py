@@ -28,8 +28,9 @@ from netlathe.fit.race import Progress, Row, Say, raced, trained_further
 from netlathe.fit.rungs import SEARCH
 from netlathe.fit.searched import searched
 from netlathe.fit.shortlist import shortlist
-from netlathe.fit.steps import done, refuse_other
+from netlathe.fit.steps import claim_folder
 from netlathe.fit.wish import Wish
+from netlathe.runfolder.steps import cached_step
 from netlathe.train.images import Splits
 from netlathe.train.precision import policy
 
@@ -59,30 +60,30 @@ def fit(
         policy(wish.precision)
     if wish.threads is not None:
         torch.set_num_threads(wish.threads)
-    refuse_other(out, wish.identity(splits.train.key))
+    claim_folder(out, wish.identity(splits.train.key))
     wish.write(out)
     clock = Clock(out, clock_.monotonic() if started is None else started)
     limits = within(wish, place)
     first = []
     if wish.search is not None:
-        arch = done(out, "searched", lambda: searched(wish, place, out, say))["arch"]
+        arch = cached_step(out, "searched", lambda: searched(wish, place, out, say))["arch"]
         first = [from_json(arch, source=wish.search)] if arch else []
-    found = done(out, "candidates", lambda: shortlist(wish, limits, splits, place, say, first))
+    found = cached_step(out, "candidates", lambda: shortlist(wish, limits, splits, place, say, first))
     pool: dict[str, Row] = {row["name"]: row for row in found["candidates"]}
     say(f"{len(pool)} candidates that keep the budget: {', '.join(pool)}")
     seconds, pace = wish.seconds, dict[str, Any]()
     if seconds is not None and len(pool) > 1:
-        pace = done(out, "pace", lambda: paced(wish, pool, seconds))
-    times = done(out, "times", lambda: shares(wish, clock.spent()))
+        pace = cached_step(out, "pace", lambda: paced(wish, pool, seconds))
+    times = cached_step(out, "times", lambda: shares(wish, clock.spent()))
     if pace:
         asked = [name for name, row in pool.items() if row["weights"]]
         images = len(splits.train)
-        names = done(out, "racing", lambda: {"names": in_time(pace, times["search_s"], images, asked)})["names"]
+        names = cached_step(out, "racing", lambda: {"names": in_time(pace, times["search_s"], images, asked)})["names"]
         if slow := ", ".join(name for name in pool if name not in names):
             say(f"left out, for they train too slowly for this time: {slow}")
         pool = {name: {**pool[name], **pace[name]} for name in names}
     winner, before, last = raced(wish, splits, out, pool, times, clock, say, progress)
-    left = done(out, "left", lambda: {"seconds": final_seconds(wish, clock.spent())})["seconds"]
+    left = cached_step(out, "left", lambda: {"seconds": final_seconds(wish, clock.spent())})["seconds"]
 
     def finalist() -> dict[str, Any]:
         say(f"training {winner['name']}" + (f" for {left:.0f} s" if left else ""))
@@ -92,7 +93,7 @@ def fit(
         )  # fmt: skip
         return asdict(result)
 
-    final = done(out, "final", finalist)
+    final = cached_step(out, "final", finalist)
 
     def form() -> dict[str, Any]:
         package = exported(wish, splits, place, out, winner, say)
@@ -100,7 +101,7 @@ def fit(
         made, tried = formed(wish, splits, place, package, left, say)
         return {"deployed": [made.runtime, made.precision, made.model], "tried": tried}
 
-    forms = done(out, "form", form)["tried"]
+    forms = cached_step(out, "form", form)["tried"]
     package = load_package(out)
     return package, verified(wish, splits, place, package, found, winner, last, final, forms)
 

@@ -17,8 +17,8 @@ from netlathe.deploy.export import load_trained
 from netlathe.fit.clock import Clock
 from netlathe.fit.rungs import Entry, rung_seconds, survivors, tied
 from netlathe.fit.shortlist import FINETUNE, network_of
-from netlathe.fit.steps import done
 from netlathe.fit.wish import Wish
+from netlathe.runfolder.steps import cached_step
 from netlathe.train.evaluate import Normal, right_of
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
@@ -112,7 +112,7 @@ def raced(
     names, rung, last = list(pool), 0, None
     while len(names) > 1:
         run = partial(run_rung, wish, splits, out, pool, names, rung, times, clock, say, progress)
-        last = done(out, f"rung{rung}", run)
+        last = cached_step(out, f"rung{rung}", run)
         names, rung = last["kept"], rung + 1
     winner = pool[names[0]]
     return winner, folder_of(out, rung - 1, winner["name"]) if rung else None, last

@@ -7,9 +7,7 @@ for each other.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ from netlathe.arch.network import Network
 from netlathe.choose.budget import LIMITS, Budget, Candidate, Limit, keeps
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
+from netlathe.runfolder.lock import one_at_a_time
 from netlathe.search.trial import Costs
 from netlathe.units import byte_count, mac_count, milliseconds
 from netlathe.zoo.published import Figure
@@ -136,7 +135,7 @@ class Costing:
         """Costs with the latency measured here, from the ledger if it is of today; and how measuring failed."""
         from netlathe.choose.run import Bench
 
-        with alone(self.bench):
+        with one_at_a_time(self.bench):
             [found] = Bench(self.place, SECONDS, False, None).measure([self.candidate(network)], processes)
         assert found.latency is not None
         return costs_of(found), found.latency.failure or ""
@@ -150,14 +149,3 @@ def costs_of(c: Candidate) -> Costs:
         low, _, high = c.interval
         found |= {"latency": high} | ({} if c.known else {LOW: low})
     return found
-
-
-@contextmanager
-def alone(path: Path | None) -> Iterator[None]:
-    """One process at a time."""
-    if path is None:
-        yield
-        return
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -19,17 +19,18 @@ from netlathe import __version__
 from netlathe.arch.document import to_json
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.files import write_text
+from netlathe.runfolder.identity import refuse_other
 from netlathe.search.costing import limited
 from netlathe.search.crew import Crew, Inline, Processes
 from netlathe.search.driver import Driver, Say
 from netlathe.search.feasible import feasible_share
 from netlathe.search.finals import cursed, final_seeds, finals
-from netlathe.search.store import Store
+from netlathe.search.store import SEARCH, Store
 from netlathe.search.strategy import strategy
 from netlathe.search.summary import Final, whole
 from netlathe.search.summary import best as best_of
 from netlathe.search.trial import Trial
-from netlathe.search.wish import FREE, Built, Wish, built, from_document, refuse_other
+from netlathe.search.wish import FREE, Built, Wish, built, from_document
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
@@ -111,7 +112,7 @@ def begun(store: Store, wish: Wish, what: Built, tell: Callable[[str], None]) ->
     """Write down what is searched, the first time; later, refuse something else."""
     facts = store.facts()
     if "wish" in facts:
-        refuse_other(facts["wish"], wish, store.folder)
+        refuse_other(SEARCH, facts["wish"], asdict(wish), store.folder, changeable=FREE)
         store.note(wish=asdict(wish))
         return
     share = feasible_share(what.space, what.objective, what.budget, np.random.default_rng(wish.seed))

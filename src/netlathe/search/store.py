@@ -7,23 +7,29 @@ which a killed process gives back by itself. Anyone may read meanwhile.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import platform
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import inf, isnan
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from netlathe.errors import NetlatheError
+from netlathe.runfolder.identity import RunKind
+from netlathe.runfolder.lock import locked
 from netlathe.search.trial import State, Trial
 
 FILE, LOCK = "search.db", "search.lock"
+SEARCH = RunKind(
+    "search",
+    "search.other_run",
+    other_hint="give another folder with -o; `netlathe search run --resume -o FOLDER` goes on with what is there",
+    busy="{owner} is searching in this folder",
+    busy_code="store.locked",
+    busy_hint="wait for it or end it; `netlathe search show` may look meanwhile",
+)
 VERSION = 1
 APPLICATION = 0x4E4C5345  # "NLSE": what SQLite files of searches say they are
 EXPENSIVE_S = 1.0  # a trial of this length is worth waiting for the disk
@@ -54,17 +60,16 @@ class Store:
     def __init__(self, folder: Path, *, write: bool) -> None:
         """Raises NetlatheError for a folder without a search, a foreign file, another version, a second driver."""
         self.folder, self.path = folder, folder / FILE
-        self.lock: IO[str] | None = None
+        self.lock = ExitStack()
         if write:
-            make_folder(folder)
-            self.lock = locked(folder / LOCK)
+            self.lock.enter_context(locked(folder, SEARCH, LOCK))
         elif not self.path.exists():
             hint = "netlathe search run SPACE -o FOLDER starts one"
             raise NetlatheError("there is no search in this folder", code="store.missing", path=str(folder), hint=hint)
         try:
             self.db = opened(self.path, write)
         except BaseException:
-            self.release()
+            self.lock.close()
             raise
 
     def __enter__(self) -> Self:
@@ -76,13 +81,7 @@ class Store:
     def close(self) -> None:
         """Give the file and the lock back."""
         self.db.close()
-        self.release()
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self.lock is not None:
-            self.lock.close()
-            self.lock = None
+        self.lock.close()
 
     def facts(self) -> dict[str, Any]:
         """What the search is: its description, and how it ended."""
@@ -133,35 +132,6 @@ class Store:
         """Write one of them."""
         row = (number, seed, score, test, error, seconds)
         self.db.execute("INSERT OR REPLACE INTO finals VALUES (?, ?, ?, ?, ?, ?)", row)
-
-
-def make_folder(folder: Path) -> None:
-    """Raises NetlatheError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
-
-
-def locked(path: Path) -> IO[str]:
-    """The lock of a folder. Raises NetlatheError, naming the owner, where another driver has it."""
-    file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "another process"
-        file.close()
-        raise NetlatheError(
-            f"{owner} is searching in this folder",
-            code="store.locked",
-            path=str(path.parent),
-            hint="wait for it or end it; `netlathe search show` may look meanwhile",
-        ) from None
-    file.truncate(0)  # whoever was here before has ended, or was killed
-    file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},")
-    file.flush()
-    return file
 
 
 def opened(path: Path, write: bool) -> sqlite3.Connection:

@@ -90,25 +90,3 @@ def space_of(text: str) -> Space:
 def from_document(document: Mapping[str, Any]) -> Wish:
     """A wish from its JSON values."""
     return Wish(**document)
-
-
-def refuse_other(old: Mapping[str, Any], wish: Wish, folder: Path) -> None:
-    """Raise NetlatheError where a folder holds a search of something else, saying what differs."""
-    new = asdict(wish)
-    differing = [name for name in new if name not in FREE and old.get(name) != new[name]]
-    if differing:
-        said = ", ".join(f"{name} ({difference(old.get(name), new[name])})" for name in differing)
-        raise NetlatheError(
-            f"this folder holds another search: other {said}",
-            code="search.other_run",
-            path=str(folder),
-            hint="give another folder with -o; `netlathe search run --resume -o FOLDER` goes on with what is there",
-        )
-
-
-def difference(old: Any, new: Any) -> str:
-    """Where two settings differ; of tables only the fields that do."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-        return "; ".join(f"{name}: {difference(old.get(name), new.get(name))}" for name in names)
-    return f"{old} there, {new} now"

@@ -1,20 +1,21 @@
-"""The folder of a run: what makes a run this run, its result, and the refusal of another one's folder."""
+"""The folder of a training: what makes a training this one, and the files that say what it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
-from netlathe.errors import NetlatheError
-from netlathe.files import write_text
+from netlathe.files import make_folder, write_json, write_text
 from netlathe.lower.weights import Array
+from netlathe.runfolder.identity import RunKind
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key, resolved
+
+TRAINING = RunKind("training", "train.other_run")
 
 
 def identity(
@@ -38,35 +39,8 @@ def identity(
     }
 
 
-def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
-    """Raise NetlatheError where a folder belongs to another run, saying what differs."""
-    differing = [f"{name} ({old.get(name)} there, {new[name]} now)" for name in new if old.get(name) != new[name]]
-    if differing:
-        raise NetlatheError(
-            f"this folder holds another training: other {', '.join(differing)}",
-            code="train.other_run",
-            path=str(folder),
-            hint="give another folder with -o, or remove this one",
-        )
-
-
-def finished(folder: Path, who: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of the result of a run that ended; None where there is none yet."""
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    refuse_other(document.pop("who"), who, folder)
-    document.pop("schema")
-    result: dict[str, Any] = document
-    return result
-
-
 def prepare_folder(folder: Path, network: Network, recipe: Recipe) -> None:
     """Make the folder and write what the run is. Raises NetlatheError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
+    make_folder(folder)
     write_text(folder / "arch.json", to_json(network))
-    write_text(folder / "recipe.json", json.dumps(resolved(recipe), indent=1))
+    write_json(folder / "recipe.json", resolved(recipe))

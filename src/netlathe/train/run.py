@@ -6,7 +6,6 @@ model.onnx, metrics.jsonl, two checkpoints, and at the end result.json.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import signal
@@ -25,16 +24,17 @@ from torch import nn
 from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.files import write_text
 from netlathe.lower.torch import to_torch
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.reshape.classes import for_images
+from netlathe.runfolder.identity import refuse_other
+from netlathe.runfolder.result import read_result, write_result
 from netlathe.train import checkpoint, precision
 from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.ema import Average
 from netlathe.train.evaluate import Normal, hits, normal_of, outputs, ready
 from netlathe.train.export import MODEL, export, write_weights
-from netlathe.train.folder import finished, identity, prepare_folder, refuse_other
+from netlathe.train.folder import TRAINING, identity, prepare_folder
 from netlathe.train.host import idle_cores, kept_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, State, Tick, train_on
@@ -115,11 +115,11 @@ def train(
     tested = fitted.at(recipe.evaluate.resolution)
     refuse_stretch(fitted, tested, recipe)
     who = identity(fitted, splits.train, recipe, seed, epochs, weights, time is not None)
-    if (done := finished(folder, who)) is not None:
+    if (done := read_result(folder, TRAINING, who)) is not None:
         return Result(**done)
     old = checkpoint.newest(folder)
     if old is not None:
-        refuse_other(old["who"], who, folder)
+        refuse_other(TRAINING, old["who"], who, folder)
     if here.first:
         prepare_folder(folder, fitted, recipe)
     use_threads(threads, old, here)
@@ -164,7 +164,7 @@ def train(
         if ended is not Ended.STOPPED:
             seconds = clock.monotonic() - begin
             result = summary(tested, splits, recipe, who, state, normal, folder, chosen, ended, seconds)
-            write_text(folder / "result.json", json.dumps({"schema": SCHEMA, "who": who} | asdict(result), indent=1))
+            write_result(folder, SCHEMA, who, asdict(result))
     result = here.agreed(result)
     if result is None:
         raise KeyboardInterrupt

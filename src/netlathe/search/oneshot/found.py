@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from netlathe.errors import NetlatheError
-from netlathe.files import write_text
+from netlathe.runfolder.result import read_result, write_result
 from netlathe.search.collapse import HEALTHY
 from netlathe.search.oneshot.select import select
 from netlathe.search.oneshot.task import EARLY, STOPPED, Search, line_of
 from netlathe.search.oneshot.watch import diagnosis, verdict
-from netlathe.train.folder import refuse_other
+from netlathe.train.folder import TRAINING
 
 SCHEMA = "netlathe.oneshot/1"
 CAPPED = 2  # skips that the remedy `skips` leaves in the normal cell
@@ -93,20 +91,13 @@ def result(task: Search, space: str, ended: str, deadline: float | None, stop: C
 
 def written(task: Search, found: Found) -> None:
     """result.json."""
-    document = {"schema": SCHEMA, "who": task.who(), "options": task.options.as_dict()} | asdict(found)
-    write_text(task.folder / "result.json", json.dumps(document, indent=1))
+    write_result(task.folder, SCHEMA, task.who(), {"options": task.options.as_dict()} | asdict(found))
 
 
 def finished(folder: Path, who: dict[str, Any]) -> Found | None:
     """The result of a search that ended, None where there is none yet. Raises NetlatheError for another search's."""
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if document.get("schema") != SCHEMA:
-        raise NetlatheError("this folder holds the result of something else", code="search.other_run", path=str(path))
-    refuse_other(document["who"], who, folder)
-    if document["ended"] == STOPPED:
+    document = read_result(folder, TRAINING, who)
+    if document is None or document["ended"] == STOPPED:
         return None
     for name in ("alarms", "remedies"):
         document[name] = tuple(document[name])

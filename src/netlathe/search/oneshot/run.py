@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netlathe.errors import NetlatheError
+from netlathe.files import make_folder
+from netlathe.runfolder.identity import refuse_other
 from netlathe.search.oneshot.family import Family
 from netlathe.search.oneshot.found import Found, finished, result, written
 from netlathe.search.oneshot.halves import Halves
@@ -23,7 +25,7 @@ from netlathe.search.oneshot.steps import darts_step, rsws_step, set_lr
 from netlathe.search.oneshot.supernet import Supernet
 from netlathe.search.oneshot.task import DEADLINE, EARLY, STOPPED, WHOLE, Search, alarmed, identity, watch
 from netlathe.train import checkpoint
-from netlathe.train.folder import refuse_other
+from netlathe.train.folder import TRAINING
 from netlathe.train.host import kept_memory
 from netlathe.train.images import ImageSet
 from netlathe.train.metrics import Metrics
@@ -72,7 +74,7 @@ def search(
     who = identity(options, family, halves, time_s is not None)
     old = checkpoint.newest(folder) if folder.exists() else None
     if old is not None:
-        refuse_other(old["who"], who, folder)
+        refuse_other(TRAINING, old["who"], who, folder)
     if (done := finished(folder, who)) is not None:
         return done
     make_folder(folder)
@@ -135,11 +137,3 @@ def loop(task: Search, progress: Callable[[Tick], None] | None, stop: Callable[[
     if state.losses or not state.log:
         watch(task)
     return WHOLE if options.epochs and task.epoch() >= options.epochs else DEADLINE
-
-
-def make_folder(folder: Path) -> None:
-    """Raises NetlatheError where it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None

@@ -20,14 +20,16 @@ from torch import nn
 
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.files import write_text
+from netlathe.files import write_json
 from netlathe.lower.torch import fill
 from netlathe.lower.weights import Array
+from netlathe.runfolder.identity import refuse_other
+from netlathe.runfolder.result import read_result, write_result
 from netlathe.train import checkpoint
 from netlathe.train.distributed import Ranks, ranks
 from netlathe.train.evaluate import Normal, Ready, normal_of, ready
 from netlathe.train.export import read_weights, write_weights
-from netlathe.train.folder import finished, identity, prepare_folder, refuse_other
+from netlathe.train.folder import TRAINING, identity, prepare_folder
 from netlathe.train.host import kept_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.loop import Ended, Job, Tick, train_on
@@ -118,11 +120,11 @@ def pretrain(
     refuse_stretch(fitted, tested, recipe)
     who = identity(fitted, splits.train, recipe, seed, epochs, weights, time is not None)
     who |= {name: getattr(method, name) for name in WHO}
-    if (done := finished(folder, who)) is not None:
+    if (done := read_result(folder, TRAINING, who)) is not None:
         return restored(done)
     old = checkpoint.newest(folder)
     if old is not None:
-        refuse_other(old["who"], who, folder)
+        refuse_other(TRAINING, old["who"], who, folder)
     if here.first:
         prepare_folder(folder, fitted, recipe)
     use_threads(threads, old, here)
@@ -141,7 +143,7 @@ def pretrain(
     finish_s = here.agreed(SLACK * judge_s + 1.0)
     metrics = None
     if here.first:
-        write_text(folder / "method.json", json.dumps(method.document(), indent=1))
+        write_json(folder / "method.json", method.document())
         say(f"{start_of(weights)}: {said(before)}")
         say(f"loss where all views look alike: {chance(method.loss, plan.batch, queue):.3f}; batch {plan.batch}")
         metrics = Metrics(folder, lines=old["lines"] if old else 0, tensorboard=tensorboard)
@@ -208,7 +210,7 @@ def pretrain(
         folder=str(folder),
     )
     if here.first:
-        write_text(folder / "result.json", json.dumps({"schema": SCHEMA, "who": who} | asdict(result), indent=1))
+        write_result(folder, SCHEMA, who, asdict(result))
     here.wait()
     return result
 
@@ -248,7 +250,7 @@ def judged_before(
     seconds = clock.monotonic() - start
     document = {"seconds": seconds, "sets": {name: asdict(judged) for name, judged in found.items()}}
     if here.first:
-        write_text(path, json.dumps(document, indent=1))
+        write_json(path, document)
     return found, seconds
 
 

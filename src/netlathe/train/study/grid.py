@@ -7,23 +7,30 @@ runs and keep the others. Seeds are the outer loop: after each round every cell 
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.files import write_text
+from netlathe.files import make_folder, write_text
+from netlathe.runfolder.identity import RunKind, content_hash, refuse_other
+from netlathe.runfolder.lock import locked
 from netlathe.units import show_span
 
 LEVELS = ("networks", "recipes", "fractions", "seeds")
-PLAN, OUTCOME, LOCK = "plan.json", "outcome.json", ".lock"
+PLAN, OUTCOME = "plan.json", "outcome.json"
+STUDY = RunKind(
+    "study",
+    "study.other",
+    other_hint="give another folder to -o, or the same settings",
+    busy="another process works on this study",
+    busy_code="study.busy",
+    busy_hint="wait for it, or give another folder; --show prints what has finished",
+)
 
 
 class Run(NamedTuple):
@@ -94,7 +101,7 @@ def plan(
             raise NetlatheError(message, code="study.fraction", hint="above 0 and at most 1: --fractions 0.1,0.3,1")
     keys = {cell: content(*cell) for cell in product(networks, recipes, fractions)}
     runs = [
-        Run(*cell, seed, f"runs/{folder_name(*cell, seed)}-{digest(keys[cell], seed, dict(settings))}")
+        Run(*cell, seed, f"runs/{folder_name(*cell, seed)}-{content_hash(keys[cell], seed, dict(settings))}")
         for seed in seeds
         for cell in keys
     ]
@@ -107,27 +114,11 @@ def folder_name(network: str, recipe: str, fraction: float, seed: int) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(word).name) for word in words)
 
 
-def digest(*content: Any) -> str:
-    """Twelve hexadecimal digits of JSON values."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def save(study: Study, folder: Path) -> None:
     """Write the plan of a study. Raises NetlatheError where the folder holds a study with other settings."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetlatheError(f"cannot make this folder: {error.strerror}", code="file.write", path=str(folder)) from None
+    make_folder(folder)
     if (folder / PLAN).exists():
-        before = load(folder).settings
-        differ = [
-            f"{name} {before.get(name)!r}, not {study.settings.get(name)!r}"
-            for name in dict.fromkeys([*before, *study.settings])
-            if before.get(name) != study.settings.get(name)
-        ]
-        if differ:
-            hint = f"it has {'; '.join(differ)}\ngive another folder to -o, or the same settings"
-            raise NetlatheError("this folder holds another study", code="study.other", path=str(folder), hint=hint)
+        refuse_other(STUDY, load(folder).settings, study.settings, folder)
     document = asdict(replace(study, runs=())) | {"runs": [run._asdict() for run in study.runs]}
     write_text(folder / PLAN, json.dumps(document, indent=1) + "\n")
 
@@ -174,13 +165,13 @@ def advance(study: Study, folder: Path, trainer: Trainer, say: Callable[[str], N
     One process at a time works on a study. Gives the runs that failed, and why. Raises MissingExtra at once.
     """
     failed: dict[Run, NetlatheError] = {}
-    with alone(folder):
+    with locked(folder, STUDY):
         done = outcomes(study, folder)
         left = [run for run in study.runs if run not in done]
         spent: list[float] = []
         for i, run in enumerate(left):
             place = folder / run.folder
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             at = f"[{len(study.runs) - len(left) + i + 1}/{len(study.runs)}] {run}"
             try:
                 reached = trainer(run, place, done)
@@ -199,17 +190,3 @@ def advance(study: Study, folder: Path, trainer: Trainer, say: Callable[[str], N
             said = ", ".join(f"{name} {100 * share:.2f} %" for name, share in scores.items() if share is not None)
             say(f"{at}: {said}, {show_span(reached.seconds)}" + f"; about {show_span(ahead)} left" * bool(ahead))
     return failed
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a study; the system frees it when the process ends, however it ends."""
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            hint = "wait for it, or give another folder; --show prints what has finished"
-            raise NetlatheError(
-                "another process works on this study", code="study.busy", path=str(folder), hint=hint
-            ) from None
-        yield

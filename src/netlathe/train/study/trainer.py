@@ -9,12 +9,13 @@ from typing import NamedTuple
 from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
+from netlathe.runfolder.identity import content_hash
 from netlathe.train import checkpoint
 from netlathe.train.images import Splits
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
 from netlathe.train.run import fitted_to, train
-from netlathe.train.study.grid import Outcome, Run, Trainer, digest
+from netlathe.train.study.grid import Outcome, Run, Trainer
 from netlathe.train.study.subset import part
 
 EQUAL = ("epochs", "images", "macs")
@@ -33,7 +34,7 @@ class Setup(NamedTuple):
         """A hash of all that makes a run of this cell. Raises NetlatheError where the network does not fit."""
         images = [s.key for s in (self.splits.train, self.splits.validation, self.splits.test) if s is not None]
         epochs = self.epochs_of(network, recipe, fraction)
-        return digest(self.fitted(network, recipe).key, key(self.recipes[recipe]), images, fraction, epochs)
+        return content_hash(self.fitted(network, recipe).key, key(self.recipes[recipe]), images, fraction, epochs)
 
     def epochs_of(self, network: str, recipe: str, fraction: float) -> float:
         """How often a run passes over its images.
