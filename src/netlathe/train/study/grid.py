@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.files import make_folder, write_text
-from netlathe.runfolder.identity import RunKind, content_hash, refuse_other
+from netlathe.runfolder.identity import RunKind, content_hash, differing_names
 from netlathe.runfolder.lock import locked
 from netlathe.units import show_span
 
@@ -118,7 +118,11 @@ def save(study: Study, folder: Path) -> None:
     """Write the plan of a study. Raises NetlatheError where the folder holds a study with other settings."""
     make_folder(folder)
     if (folder / PLAN).exists():
-        refuse_other(STUDY, load(folder).settings, study.settings, folder)
+        before, now = load(folder).settings, study.settings
+        if names := differing_names(before, now):
+            differing = "; ".join(f"{name} {before.get(name)!r}, not {now.get(name)!r}" for name in names)
+            hint = f"it has {differing}\n{STUDY.other_hint}"
+            raise NetlatheError("this folder holds another study", code=STUDY.other_code, path=str(folder), hint=hint)
     document = asdict(replace(study, runs=())) | {"runs": [run._asdict() for run in study.runs]}
     write_text(folder / PLAN, json.dumps(document, indent=1) + "\n")
 
