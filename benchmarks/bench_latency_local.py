@@ -32,7 +32,7 @@ from netlathe.bench.calibrate import NETWORKS, measure_all
 from netlathe.bench.machine import this_machine
 from netlathe.bench.probes import probe_networks
 from netlathe.cost.totals import totals
-from netlathe.device.features import Row, bounds, features, fused, total
+from netlathe.device.features import FeatureRow, bounds, features, fused, total
 from netlathe.device.fit import RIDGE, RIDGE_PROBED, Probes, fit, held_out
 from netlathe.device.fusion import rule_of
 from netlathe.zoo import registry
@@ -116,7 +116,7 @@ TYPES = {
 }
 
 
-def roofline_row(graph: Graph, runtime: str, peak: float, bandwidth: float, width: int) -> Row:
+def roofline_row(graph: Graph, runtime: str, peak: float, bandwidth: float, width: int) -> FeatureRow:
     """The fixed form's features: roofline time by type, and the count of operators."""
     row: dict[str, float] = {}
     for group in fused(graph, rule_of(runtime)._replace(reorders=False, blocks=None)):
@@ -127,7 +127,7 @@ def roofline_row(graph: Graph, runtime: str, peak: float, bandwidth: float, widt
     return row
 
 
-def nested(rows: Sequence[Row], ms: list[float], families: list[str], probes: Probes) -> list[float]:
+def nested(rows: Sequence[FeatureRow], ms: list[float], families: list[str], probes: Probes) -> list[float]:
     """Held-out predictions whose ridge is the best one on the other families, each held out in turn."""
     found = [0.0] * len(rows)
     for family in dict.fromkeys(families):

@@ -32,7 +32,7 @@ from netlathe.arch.layers import Act, Conv, Norm, Scale
 from netlathe.arch.node import Node, block
 from netlathe.arch.pools import Pool
 from netlathe.device import card, latency
-from netlathe.device.features import Row, features, fused, total
+from netlathe.device.features import FeatureRow, features, fused, total
 from netlathe.device.fit import fit, held_out
 from netlathe.device.probe import design
 
@@ -130,7 +130,7 @@ def network(codes: tuple[int, ...]) -> Node:
 PHYSICS = ("dense3.macs", "pointwise.macs", "pool.write", "elementwise.write")
 
 
-def nasbench_row(codes: tuple[int, ...]) -> Row:
+def nasbench_row(codes: tuple[int, ...]) -> FeatureRow:
     """3x3 MACs, 1x1 MACs, what pools and element-wise operators (none and sums) write, and 1 for the rest."""
     found = features(fused(graph(network(codes), (3, 32, 32)), "torch"))
     return {name: found.get(name, 0.0) for name in PHYSICS} | {"rest.calls": 1.0}

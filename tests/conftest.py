@@ -115,15 +115,15 @@ def one_thread() -> Iterator[None]:
 def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder with a card of this machine, so that `choose` need not calibrate for half a minute."""
     from netlathe.bench.own_card import own_card_path
-    from netlathe.device.card import Card, Error, Model, save
+    from netlathe.device.card import DeviceCard, ErrorBar, Model, save
 
     folder = tmp_path / "cache"
     monkeypatch.setenv("NETLATHE_CACHE", str(folder))
     table = {"*.macs": 10.0, "*.read": 0.1, "*.write": 0.1, "*.weights": 0.1, "*.calls": 0.01}
-    model = Model("onnxruntime", "2026-01-01", 9, table, Error(0.5, 1.0, 0.2, 5.0))
+    model = Model("onnxruntime", "2026-01-01", 9, table, ErrorBar(0.5, 1.0, 0.2, 5.0))
     path = own_card_path()
     path.parent.mkdir(parents=True)
-    save(Card(path.stem, "a test", "server cpu", "2026-01-01", (), (model,)), path)
+    save(DeviceCard(path.stem, "a test", "server cpu", "2026-01-01", (), (model,)), path)
     return folder
 
 

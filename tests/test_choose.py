@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from netlathe.choose.budget import Budget
-from netlathe.choose.decide import binding, decide, dominates, front, noise, tied
+from netlathe.choose.decide import binding, decide, dominates, noise, pareto_candidates, tied
 
 B = candidate("medium", 70.0, 5.0)
 C = candidate("large", 80.0, 20.0, macs=1000, size=100, memory=200)
@@ -17,7 +17,7 @@ D = candidate("slow", 69.0, 9.0)
 
 
 def test_the_front_leaves_out_what_is_dominated():
-    assert front([A, B, C, D]) == [C, B, A]
+    assert pareto_candidates([A, B, C, D]) == [C, B, A]
 
 
 def test_the_most_accurate_that_fits_is_picked():
@@ -94,7 +94,7 @@ def test_a_decision_is_always_legal(rows, latency, size):
         assert decide(pool, relaxed).pick is not None
         if decision.pick:
             assert decide(pool, relaxed).pick.top1 > decision.pick.top1 - noise(90)
-    best = front(pool)
+    best = pareto_candidates(pool)
     assert not any(dominates(a, b) for a in best for b in best)
     assert all(a.top1 >= b.top1 for a, b in pairwise(best))
     assume(decision.pick is not None)

@@ -20,15 +20,15 @@ from netlathe.choose.place import Place, candidates, card_place, extrapolated, m
 from netlathe.choose.run import choose, nearest_budget
 from netlathe.cli.choose_show import infeasible
 from netlathe.cost.totals import totals
-from netlathe.device.card import Card, Error, Model, save
+from netlathe.device.card import DeviceCard, ErrorBar, Model, save
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
 
 MS_A_GMAC = 20.0
 HERE = Place(
-    Card(
+    DeviceCard(
         "this-test", "a test", "server cpu core", "2026-01-01", (),
-        (Model("onnxruntime", "2026-01-01", 9, {"*.macs": MS_A_GMAC, "*.calls": 0.01}, Error(0.1, 1.0, 0.8, 1.3)),),
+        (Model("onnxruntime", "2026-01-01", 9, {"*.macs": MS_A_GMAC, "*.calls": 0.01}, ErrorBar(0.1, 1.0, 0.8, 1.3)),),
     ),
     (("onnxruntime", "fp32"),), 1, True,
 )  # fmt: skip

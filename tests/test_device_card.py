@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netlathe.device.card import FOLDER, Card, Error, Figure, Model, load, names, parse, save, to_toml
+from netlathe.device.card import FOLDER, CardFigure, DeviceCard, ErrorBar, Model, load, names, parse, save, to_toml
 from netlathe.errors import NetlatheError
 
 NETLATHE = str(Path(sys.executable).with_name("netlathe"))
@@ -190,19 +190,21 @@ def test_a_card_with_a_model_is_saved_and_read_back(tmp_path):
         date="2026-08-01",
         networks=12,
         coefficients={"depthwise 3x3 macs": 0.1, "calls": 0.0},
-        error=Error(mape=0.08, p50=1.0, low=0.9, high=1.2),
+        error=ErrorBar(mape=0.08, p50=1.0, low=0.9, high=1.2),
         held_out="leave one family out",
         roofs={"fp32": 212.0},
     )
-    peak = Figure("peak", "fp32", 40, "GFLOP/s", "derived", "x")
-    card = Card("mine", 'My "phone"', "phone", "2026-08-01", (peak,), (model,))
+    peak = CardFigure("peak", "fp32", 40, "GFLOP/s", "derived", "x")
+    card = DeviceCard("mine", 'My "phone"', "phone", "2026-08-01", (peak,), (model,))
     save(card, tmp_path / "mine.toml")
     assert load(tmp_path / "mine.toml") == card
     assert load(str(tmp_path / "mine.toml")).models[0].coefficients["depthwise 3x3 macs"] == 0.1
 
 
 def test_a_card_that_could_not_be_read_is_not_written(tmp_path):
-    bad = Card("mine", "My phone", "phone", "2026-08-01", (Figure("bandwidth", "dram", 0, "GB/s", "measured", "x"),))
+    bad = DeviceCard(
+        "mine", "My phone", "phone", "2026-08-01", (CardFigure("bandwidth", "dram", 0, "GB/s", "measured", "x"),)
+    )
     with pytest.raises(NetlatheError, match="cannot be"):
         save(bad, tmp_path / "mine.toml")
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from netlathe.cli.main import run
 from netlathe.device import card
 from netlathe.device.features import coefficient, features, fused, total
 from netlathe.device.fit import error, fit, fit_few, held_out, nnls, student
-from netlathe.device.measurements import candidates, read
+from netlathe.device.measurements import probe_networks, read
 from netlathe.device.probe import design
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
@@ -34,7 +34,7 @@ def device_ms(row, noise=0.0, rng=None):
 def nets():
     return [
         net for pattern in ("resnet*", "mobilenet*", "efficientnet_b[01]", "vgg1*", "densenet*", "regnet?_[48]*")
-        for net in candidates(pattern, 1, 20 * 10**9, "onnxruntime")
+        for net in probe_networks(pattern, 1, 20 * 10**9, "onnxruntime")
     ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from netlathe import zoo
 from netlathe.device import card, latency
-from netlathe.device.card import Error, Model
+from netlathe.device.card import ErrorBar, Model
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
 
@@ -27,8 +27,8 @@ def resnet50():
 def fitted(**changes):
     """The card of a device with one model: 10 ms a GMAC of anything, 1 ms a call."""
     model = {"runtime": "onnxruntime", "date": "2026-11-01", "networks": 10,
-             "coefficients": {"*.macs": 10.0, "*.calls": 1.0}, "error": Error(0.1, 1.0, 0.8, 1.3)}  # fmt: skip
-    return card.Card("x", "X", "phone", "2026-11-01", (), (Model(**model | changes),))
+             "coefficients": {"*.macs": 10.0, "*.calls": 1.0}, "error": ErrorBar(0.1, 1.0, 0.8, 1.3)}  # fmt: skip
+    return card.DeviceCard("x", "X", "phone", "2026-11-01", (), (Model(**model | changes),))
 
 
 def test_a_model_is_coefficients_times_quantities(resnet50):

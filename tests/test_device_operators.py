@@ -15,9 +15,9 @@ from netlathe.bench.calibrate import measure_all, time_cold
 from netlathe.bench.measure import write_model
 from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
 from netlathe.bench.worker_client import WorkerClient
-from netlathe.device.card import Card, Error, Figure, Model, Operator, load, parse, save, to_toml
+from netlathe.device.card import CardFigure, DeviceCard, ErrorBar, Model, Operator, load, parse, save, to_toml
 from netlathe.device.features import class_of
-from netlathe.device.why import ceilings, model_clock, why
+from netlathe.device.why import ceilings, explain, model_clock
 from netlathe.errors import NetlatheError
 
 NETLATHE = str(Path(sys.executable).with_name("netlathe"))
@@ -31,12 +31,12 @@ COEFFICIENTS = {"dense3.macs": 10.0, "pointwise.macs": 20.0, "pool.read": 0.05, 
 
 @pytest.fixture
 def card():
-    model = Model("onnxruntime", "2026-11-01", 30, COEFFICIENTS, Error(0.1, 1.0, 0.8, 1.3), operators=ROWS)
+    model = Model("onnxruntime", "2026-11-01", 30, COEFFICIENTS, ErrorBar(0.1, 1.0, 0.8, 1.3), operators=ROWS)
     figures = (
-        Figure("peak", "fp32", 250.0, "GFLOP/s", "measured", "x"),
-        Figure("bandwidth", "dram", 20.0, "GB/s", "measured", "x"),
+        CardFigure("peak", "fp32", 250.0, "GFLOP/s", "measured", "x"),
+        CardFigure("bandwidth", "dram", 20.0, "GB/s", "measured", "x"),
     )
-    return Card("mine", "Mine", "server cpu", "2026-11-01", figures, (model,))
+    return DeviceCard("mine", "Mine", "server cpu", "2026-11-01", figures, (model,))
 
 
 def netlathe(*words, code=0):
@@ -123,7 +123,7 @@ def test_a_network_stands_beside_the_ceilings_of_its_operators(card):
 
 
 def test_a_predicted_reason_is_that_of_the_model(card):
-    answer = why(zoo.get("resnet18"), card, model_clock(card, "onnxruntime"))
+    answer = explain(zoo.get("resnet18"), card, model_clock(card, "onnxruntime"))
     assert "30 networks" in answer.timing.basis
     assert next(iter(answer.by_kind)) == "dense3"
     assert {change.name for change in answer.changes} >= {"widths x 3/4", "images of 192 pixels"}

@@ -15,7 +15,7 @@ from netlathe.arch.network import Network
 from netlathe.device.card import load
 from netlathe.device.rankings import Ranking, by_card, by_macs, measurements
 from netlathe.device.roofline import check_measurement, roofline
-from netlathe.device.why import roof_clock, why
+from netlathe.device.why import explain, roof_clock
 from netlathe.errors import NetlatheError
 
 NETLATHE = str(Path(sys.executable).with_name("netlathe"))
@@ -164,7 +164,7 @@ def test_winograd_may_beat_the_peak_of_a_3x3_convolution_but_not_of_a_matrix():
 
 
 def changes(name, card, precision="fp32", batch=1):
-    answer = why(zoo.get(name), load(card), roof_clock(load(card)), precision=precision, batch=batch)
+    answer = explain(zoo.get(name), load(card), roof_clock(load(card)), precision=precision, batch=batch)
     return answer, {change.name: change for change in answer.changes}
 
 
@@ -201,7 +201,7 @@ def test_the_time_divides_by_bound_and_by_kind():
 
 def test_a_network_to_which_no_rewrite_applies_is_still_answered():
     alone = Network("alone", seq(Linear(10)), (32,))
-    assert why(alone, load("rpi-5"), roof_clock(load("rpi-5"))).timing.ms > 0
+    assert explain(alone, load("rpi-5"), roof_clock(load("rpi-5"))).timing.ms > 0
 
 
 def test_the_three_rankings_say_where_the_caption_of_the_slide_holds():

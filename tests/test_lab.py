@@ -24,9 +24,9 @@ from netlathe.cli.main import run
 from netlathe.errors import NetlatheError
 from netlathe.lab import child
 from netlathe.lab.app import make_app
+from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.child import KINDS, parse
-from netlathe.lab.dials import settled
-from netlathe.lab.shelf import Shelf
+from netlathe.lab.knobs import turn_to_legal
 from netlathe.lab.state import read_state
 from netlathe.lab.view import view
 from netlathe.lower.onnx import save_onnx
@@ -45,7 +45,7 @@ def lab():
 
 
 def answer(query):
-    state, shelf = read_state(query), Shelf()
+    state, shelf = read_state(query), Catalogue()
     return view(state, shelf.net(state.net), shelf.card(state.device))
 
 
@@ -124,7 +124,7 @@ def test_a_value_that_is_not_legal_becomes_the_nearest_with_a_note():
 def test_every_value_on_the_page_is_one_that_the_network_can_have(knob):
     found = answer(f"net=resnext50_32x4d&{knob}=0.33")
     dial = next(d for d in found["dials"] if d["name"] == knob)
-    again = settled(zoo.get("resnext50_32x4d"), ((knob, dial["value"]),))
+    again = turn_to_legal(zoo.get("resnext50_32x4d"), ((knob, dial["value"]),))
     assert not again.notes
     assert dial["low"] <= dial["value"] <= dial["high"]
 

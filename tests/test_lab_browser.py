@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from netlathe import zoo
 from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
-from netlathe.lab.shelf import Shelf
+from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.state import read_state
 from netlathe.lab.view import view
 from netlathe.units import show_count
@@ -77,7 +77,7 @@ def total(page, key="macs", side="a"):
 
 
 def engine(fragment):
-    state, shelf = read_state(fragment), Shelf()
+    state, shelf = read_state(fragment), Catalogue()
     found = view(state, shelf.net(state.net), shelf.card(state.device))
     return {t["key"]: t["text"] for t in found["totals"]}
 

@@ -9,7 +9,7 @@ from netlathe.audit.claims import Claim
 from netlathe.audit.facts import cost, family, figure, macs, months, number, percent, top1, weights, word
 from netlathe.audit.rules import Found, check, compared, grade, near, points
 from netlathe.device.card import load
-from netlathe.device.micro import fit
+from netlathe.device.micro import fit_micro
 from netlathe.units import show_bytes, show_count
 from netlathe.zoo.resnet import basic, bottleneck
 
@@ -105,7 +105,7 @@ def datacenter(claim: Claim) -> Found:
 
 @check("s3-3")
 def five_dollars(claim: Claim) -> Found:
-    small = fit(zoo.get("mobilenetv1_025", resolution=128), load(MICRO))
+    small = fit_micro(zoo.get("mobilenetv1_025", resolution=128), load(MICRO))
     price = figure("board.pico2.dollars")
     cheap = float(price.value) <= claim.number("dollars")
     return Found(

@@ -26,7 +26,7 @@ from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_reco
 from netlathe.bench.probes import probe_networks
 from netlathe.bench.statistics import Latency, Sample, summarise
 from netlathe.bench.worker_client import WorkerClient
-from netlathe.device.card import Card, Figure, Model
+from netlathe.device.card import CardFigure, DeviceCard, Model
 from netlathe.device.features import features, fused
 from netlathe.device.fit import fit_few
 from netlathe.device.latency import WIDTH
@@ -64,7 +64,7 @@ class Calibration(NamedTuple):
     """The model of a runtime, the figures of the machine, and what they rest on."""
 
     model: Model
-    figures: tuple[Figure, ...]
+    figures: tuple[CardFigure, ...]
     probes: list[TimedNetwork]
     networks: list[TimedNetwork]
     seconds: float
@@ -203,14 +203,14 @@ def time_cold(worker: WorkerClient, threads: int) -> float:
     return summarise([[sample] for sample in samples], threads)[1].median_ms if samples else 0.0
 
 
-def peak_figures(found: Sequence[TimedNetwork], precision: str, source: str) -> tuple[Figure, ...]:
+def peak_figures(found: Sequence[TimedNetwork], precision: str, source: str) -> tuple[CardFigure, ...]:
     """The highest rate of any probe: the peak, 2 operations a MAC."""
     rates = {t.network.name: 2 * sum(op.macs for op in t.graph.ops) / t.ms / 1e6 for t in found}
     best = max(rates, key=lambda name: rates[name])
-    return (Figure("peak", precision, round(rates[best], 1), "GFLOP/s", "measured", source, f"the probe {best}"),)
+    return (CardFigure("peak", precision, round(rates[best], 1), "GFLOP/s", "measured", source, f"the probe {best}"),)
 
 
-def bandwidth_figures(source: str) -> tuple[Figure, ...]:
+def bandwidth_figures(source: str) -> tuple[CardFigure, ...]:
     """Copy bandwidth by footprint, read and write counted, one thread: the best of several copies."""
     import numpy as np
 
@@ -225,25 +225,25 @@ def bandwidth_figures(source: str) -> tuple[Figure, ...]:
                 np.copyto(a, b)
             best = min(best, (time.perf_counter() - start) / repeats)
         note = f"copy of arrays of {size / 2**20:g} MiB, one thread"
-        found.append(Figure("bandwidth", level, round(2 * size / best / 1e9, 1), "GB/s", "measured", source, note))
+        found.append(CardFigure("bandwidth", level, round(2 * size / best / 1e9, 1), "GB/s", "measured", source, note))
     return tuple(found)
 
 
 def card_of(
-    machine: Machine, calibrations: Sequence[Calibration], before: Card | None = None, *, cuda: bool = False
-) -> Card:
+    machine: Machine, calibrations: Sequence[Calibration], before: DeviceCard | None = None, *, cuda: bool = False
+) -> DeviceCard:
     """The card of this machine, or of its CUDA device: what was calibrated replaces older figures and models."""
     figures = {(f.quantity, f.of): f for f in before.figures} if before else {}
     models = {model_key(m): m for m in before.models} if before else {}
     if not cuda:
-        figures["memory", ""] = Figure("memory", "", machine.memory_bytes, "B", "measured", "the operating system")
+        figures["memory", ""] = CardFigure("memory", "", machine.memory_bytes, "B", "measured", "the operating system")
     for calibration in calibrations:
         for f in calibration.figures:
             old = figures.get((f.quantity, f.of))
             figures[f.quantity, f.of] = f if old is None or f.value >= old.value else old
         models[model_key(calibration.model)] = calibration.model
     cores, gpu = machine.physical_cores, gpu_name() if cuda else ""
-    return Card(
+    return DeviceCard(
         id=f"this-{machine.id}" + "-cuda" * cuda,
         name=gpu or f"{machine.cpu}, {cores} core{'s' * (cores > 1)}, {machine.system}",
         class_="datacentre gpu" if cuda else "server cpu core" if cores == 1 else "server cpu",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netlathe.bench.machine import this_machine
-from netlathe.device.card import Card, load
+from netlathe.device.card import DeviceCard, load
 from netlathe.files import cache_dir
 
 
@@ -14,7 +14,7 @@ def own_card_path() -> Path:
     return cache_dir() / "cards" / f"this-{this_machine().id}.toml"
 
 
-def read_own_card() -> Card | None:
+def read_own_card() -> DeviceCard | None:
     """The card, if this machine was calibrated. Raises NetlatheError for a broken file."""
     path = own_card_path()
     return load(path) if path.exists() else None

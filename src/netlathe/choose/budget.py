@@ -98,7 +98,7 @@ class Limit(NamedTuple):
     at_least: bool = False  # the only limit from below is accuracy
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     """76.13 -> 76.1 %"""
     return f"{value:.1f} %"
 
@@ -107,7 +107,7 @@ LIMITS = (
     Limit("macs", lambda c: c.macs, show_count, lambda n: ask(n, COUNTS)),
     Limit("size", lambda c: c.size_bytes, show_bytes, lambda n: ask(n, DECIMAL_BYTES)),
     Limit("memory", lambda c: c.memory_bytes, show_bytes, lambda n: ask(n, DECIMAL_BYTES)),
-    Limit("top1", lambda c: c.top1, percent, lambda n: f"{floor(n * 10) / 10:g}", at_least=True),
+    Limit("top1", lambda c: c.top1, format_percent, lambda n: f"{floor(n * 10) / 10:g}", at_least=True),
     Limit("latency", lambda c: c.latency_high_ms, show_ms, lambda n: ask(n, TIMES)),
 )
 CHEAP = tuple(limit for limit in LIMITS if limit.name != "latency")  # known without measuring

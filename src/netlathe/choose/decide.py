@@ -24,7 +24,7 @@ def dominates(a: Candidate, b: Candidate) -> bool:
     return all(x <= y for x, y in zip(ours, theirs, strict=True)) and ours != theirs
 
 
-def front(candidates: Sequence[Candidate]) -> list[Candidate]:
+def pareto_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates that no other dominates, most accurate first."""
     timed = [c for c in candidates if c.latency_ms < inf]
     best = [c for c in timed if not any(dominates(other, c) for other in timed)]
@@ -66,7 +66,7 @@ def decide(candidates: Sequence[Candidate], budget: Budget) -> Decision:
     top = max(fitting, key=lambda c: (c.top1, -c.latency_ms))
     ties = sorted((c for c in fitting if tied(c, top)), key=lambda c: (c.latency_ms, -c.top1))
     pick = ties[0]
-    faster = [c for c in front(fitting) if c.latency_ms < pick.latency_ms and c.top1 < pick.top1]
+    faster = [c for c in pareto_candidates(fitting) if c.latency_ms < pick.latency_ms and c.top1 < pick.top1]
     return Decision(pick, top, fitting, ties[1:], faster[0] if faster else None, relaxations(candidates, budget, pick))
 
 

@@ -17,8 +17,8 @@ from netlathe.choose.budget import Budget, Candidate, Forecast
 from netlathe.cost.count import BYTES, Cost, count
 from netlathe.cost.memory import timeline
 from netlathe.device import micro
-from netlathe.device.card import Card, load, save
-from netlathe.device.latency import choose as fitted
+from netlathe.device.card import DeviceCard, load, save
+from netlathe.device.latency import model_for as fitted
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError, unknown
 from netlathe.zoo.published import Figure, figures
@@ -35,7 +35,7 @@ class Place:
     `batch` images at a time: latency and memory are of all of them.
     """
 
-    card: Card
+    card: DeviceCard
     settings: tuple[tuple[str, str], ...]
     threads: int
     here: bool
@@ -82,13 +82,13 @@ def this_place(
     return Place(card, tuple(settings), threads, True, (*notes, *extrapolated(card, settings, threads, batch)), batch)
 
 
-def extrapolated(card: Card, settings: Iterable[tuple[str, str]], threads: int, batch: int) -> list[str]:
+def extrapolated(card: DeviceCard, settings: Iterable[tuple[str, str]], threads: int, batch: int) -> list[str]:
     """What to say of settings whose models were fitted at another batch."""
     found = [(name, kind, fitted(card, RULES.get(name, name), threads, kind, batch)) for name, kind in settings]
     return [f"{name} {kind}: {far}" for name, kind, (_, warnings) in found for far in warnings]
 
 
-def models(card: Card | None, threads: int) -> list[tuple[str, str]]:
+def models(card: DeviceCard | None, threads: int) -> list[tuple[str, str]]:
     """(runtime, precision) of the models of a card, by the names of the runtimes here."""
     found = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
     names = {RULES.get(name, name): name for name in reversed(RUNTIMES) if name not in CUDA}
@@ -190,7 +190,7 @@ def counted(
 
 def micro_candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
     """A network in int8 on a microcontroller: flash is its size, SRAM its memory, both at the upper end."""
-    fit = micro.fit(network, place.card, runtime=runtime)
+    fit = micro.fit_micro(network, place.card, runtime=runtime)
     sram = int(fit.patched.peak if fit.patched else fit.sram.high)
     basis = f"MACs over the rate of {runtime}"
     return Candidate(
@@ -205,7 +205,7 @@ def micro_candidate(place: Place, network: Network, figure: Figure, runtime: str
     )
 
 
-def within_card(budget: Budget, card: Card) -> Budget:
+def within_card(budget: Budget, card: DeviceCard) -> Budget:
     """The budget with the limits of a microcontroller where it names none."""
     if card.class_ != MCU:
         return budget

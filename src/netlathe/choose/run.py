@@ -32,7 +32,7 @@ Key = tuple[str, str, str]  # of an architecture, runtime, precision
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChoiceResult:
     """The decision and everything it rests on."""
 
     budget: Budget
@@ -42,7 +42,7 @@ class Outcome:
     decision: Decision
 
 
-class Bench:
+class MeasurementCache:
     """The latencies of candidates on this machine, from the ledger where it knows them."""
 
     def __init__(self, place: Place, seconds: float, fresh: bool, progress: Progress | None) -> None:
@@ -80,15 +80,15 @@ class Bench:
                     keep=ledger.append,
                 )
                 self.known |= {(m.key, runtime, precision): m for m in done}
-        return [replace(c, latency=self.known.get(key(c))) for c in found]
+        return [replace(c, latency=self.known.get(measurement_key(c))) for c in found]
 
     def processes(self, c: Candidate) -> int:
         """In how many processes a candidate was measured; a failure is final."""
-        m = self.known.get(key(c))
+        m = self.known.get(measurement_key(c))
         return 0 if m is None else HEADLINE if m.failure else m.processes
 
 
-def key(c: Candidate) -> Key:
+def measurement_key(c: Candidate) -> Key:
     """What a measurement of a candidate is known by."""
     return c.network.key, c.runtime, c.precision
 
@@ -102,7 +102,7 @@ def choose(
     fresh: bool = False,
     everything: bool = False,
     progress: Progress | None = None,
-) -> Outcome:
+) -> ChoiceResult:
     """Decide among candidates. On this machine what decides is measured; elsewhere forecasts decide alone.
 
     `everything` measures all that keep the cheap limits, whatever is forecast (the benchmark's reference). Ctrl-C
@@ -114,7 +114,7 @@ def choose(
         pool.update({c.setting: c for c in bench.measure(some, processes)})
 
     if place.here:
-        bench = Bench(place, seconds, fresh, progress)
+        bench = MeasurementCache(place, seconds, fresh, progress)
         if everything:
             keeping = [c for c in pool.values() if not budget.broken(c, CHEAP)]
             for i in range(0, len(keeping), ROUND):
@@ -127,7 +127,7 @@ def choose(
                 break
             update(claims, HEADLINE)
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
-    return Outcome(budget, place, list(pool.values()), excluded, decide(list(pool.values()), budget))
+    return ChoiceResult(budget, place, list(pool.values()), excluded, decide(list(pool.values()), budget))
 
 
 def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:
@@ -180,7 +180,7 @@ def excess(c: Candidate, budget: Budget, limits: tuple[Limit, ...] = LIMITS) -> 
     return max(ratios, default=1.0)
 
 
-def nearest_budget(outcome: Outcome) -> tuple[Candidate, list[Limit]]:
+def nearest_budget(outcome: ChoiceResult) -> tuple[Candidate, list[Limit]]:
     """For a budget that nothing keeps: the candidate least beyond it, and the limits that it breaks."""
     best = min(outcome.candidates, key=lambda c: excess(c, outcome.budget))
     return best, outcome.budget.broken(best)

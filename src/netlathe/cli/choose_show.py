@@ -9,8 +9,8 @@ import click
 
 from netlathe.bench.measure import HEADLINE
 from netlathe.choose.budget import LIMITS, Candidate
-from netlathe.choose.decide import Decision, binding, front, noise
-from netlathe.choose.run import Outcome, nearest_budget
+from netlathe.choose.decide import Decision, binding, noise, pareto_candidates
+from netlathe.choose.run import ChoiceResult, nearest_budget
 from netlathe.cli.common import print_table
 from netlathe.errors import Infeasible
 from netlathe.units import show_bytes, show_count, show_ms
@@ -62,7 +62,7 @@ def candidate_data(c: Candidate) -> dict[str, Any]:
     }
 
 
-def data(outcome: Outcome, again: str) -> dict[str, Any]:
+def data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
     """The outcome as JSON values."""
     decision, budget, place = outcome.decision, outcome.budget, outcome.place
     tight = binding(decision, budget)
@@ -75,7 +75,7 @@ def data(outcome: Outcome, again: str) -> dict[str, Any]:
             for r in decision.relaxations
         ],
         "binding": tight.limit.name if tight else None,
-        "front": [candidate_data(c) for c in front(decision.fitting)],
+        "front": [candidate_data(c) for c in pareto_candidates(decision.fitting)],
         "budget": {limit.name: budget.limit(limit) for limit in LIMITS},
         "candidates": len(outcome.candidates),
         "measured": [candidate_data(c) for c in outcome.candidates if c.known],
@@ -88,13 +88,13 @@ def data(outcome: Outcome, again: str) -> dict[str, Any]:
     }
 
 
-def show(outcome: Outcome, again: str, whole: bool) -> None:
+def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
     """The front as a table, the pick and the reasons in sentences."""
     decision, place = outcome.decision, outcome.place
     pick = decision.pick
     assert pick is not None
     marks = {pick.setting: "pick"} | {c.setting: "tied" for c in decision.ties}
-    best = front(decision.fitting) or [pick]
+    best = pareto_candidates(decision.fitting) or [pick]
     shown = {c.setting: c for c in [*best[: None if whole else SHOWN], pick, *decision.ties]}
     ordered = sorted(shown.values(), key=lambda c: (-c.top1, c.latency_ms))
     several = len(place.settings) > 1
@@ -153,7 +153,7 @@ def named(c: Candidate, several: bool) -> str:
     return f"{c.name} under {c.runtime} {c.precision}" if several else c.name
 
 
-def reasons(outcome: Outcome) -> list[str]:
+def reasons(outcome: ChoiceResult) -> list[str]:
     """Why this one: fit, ties, the next better by limit, the next cheaper, and what was left out."""
     decision, budget, place = outcome.decision, outcome.budget, outcome.place
     pick, several = decision.pick, len(place.settings) > 1
@@ -185,7 +185,7 @@ def reasons(outcome: Outcome) -> list[str]:
     return [*lines, *accounting(outcome)]
 
 
-def accounting(outcome: Outcome) -> list[str]:
+def accounting(outcome: ChoiceResult) -> list[str]:
     """How many candidates there were, and which were measured, and why the others were not."""
     total, known = len(outcome.candidates), sum(c.known for c in outcome.candidates)
     broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
@@ -198,7 +198,7 @@ def accounting(outcome: Outcome) -> list[str]:
     return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
 
 
-def infeasible(outcome: Outcome) -> Infeasible:
+def infeasible(outcome: ChoiceResult) -> Infeasible:
     """The error for a budget that nothing keeps: what binds, and the nearest budgets that work."""
     budget, decision, several = outcome.budget, outcome.decision, len(outcome.place.settings) > 1
     lines = [

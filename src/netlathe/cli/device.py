@@ -25,13 +25,13 @@ from netlathe.cli.common import (
 )
 from netlathe.cli.device_fit import fit, probe_set
 from netlathe.cli.lazy import Lazy
-from netlathe.device.card import Card, Figure, load, names
+from netlathe.device.card import CardFigure, DeviceCard, load, names
 from netlathe.device.cardfile import PRECISIONS
 from netlathe.units import show_bytes, show_count, show_ms
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
-    from netlathe.device.micro import Fit, Range
+    from netlathe.device.micro import MicroFit, Spread
     from netlathe.device.rankings import Ranking
 
 
@@ -57,12 +57,12 @@ precision_option = click.option(
 )
 
 
-def pick(card: Card, precision: str | None) -> str:
+def pick(card: DeviceCard, precision: str | None) -> str:
     """The precision asked for, else fp32 where the card knows it, else the first it knows."""
     return precision or ("fp32" if "fp32" in card.precisions or not card.precisions else card.precisions[0])
 
 
-def value(figure: Figure) -> str:
+def value(figure: CardFigure) -> str:
     """312000 GFLOP/s -> 312 TFLOP/s where that reads better; as the card says otherwise."""
     tera = figure.unit in ("GFLOP/s", "GOP/s") and figure.value >= 1000
     shown = f"{figure.value / 1000:.4g} T{figure.unit[1:]}" if tera else f"{figure.value:.4g} {figure.unit}"
@@ -78,7 +78,7 @@ def list_(as_json: bool) -> None:
         emit("device", {"cards": [asdict(card) for card in cards]})
         return
 
-    def best(card: Card, quantity: str, *wanted: str) -> str:
+    def best(card: DeviceCard, quantity: str, *wanted: str) -> str:
         found = [f for of in wanted for f in card.find(quantity, of or None)]
         return value(max(found, key=lambda f: f.base)) if found else "-"
 
@@ -217,16 +217,15 @@ def why(
 ) -> None:
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
     from netlathe.cli.device_operators import named, show_ceilings
-    from netlathe.device.latency import choose
-    from netlathe.device.why import ceilings, model_clock, roof_clock
-    from netlathe.device.why import why as ask
+    from netlathe.device.latency import model_for
+    from netlathe.device.why import ceilings, explain, model_clock, roof_clock
 
     network, card = one_network(net, resolution), named(name)
     precision = pick(card, precision)
     clock = model_clock(card, runtime, threads) if runtime else roof_clock(card)
-    answer = ask(network, card, clock, precision=precision, batch=batch)
+    answer = explain(network, card, clock, precision=precision, batch=batch)
     timing = answer.timing
-    model = choose(card, runtime, threads, precision, batch)[0] if runtime else None
+    model = model_for(card, runtime, threads, precision, batch)[0] if runtime else None
     near = ceilings(network.graph(), timing, model, batch) if model else []
     facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
     timed = timing._asdict() | {"parts": [part._asdict() for part in timing.parts]}
@@ -293,13 +292,13 @@ def micro(
     nets: tuple[str, ...], name: str, runtime: str, resolution: int | None, published: bool, as_json: bool
 ) -> None:
     """Flash, SRAM and time of int8 networks on a microcontroller: what fits, what fits in patches."""
-    from netlathe.device.micro import fit
+    from netlathe.device.micro import fit_micro
     from netlathe.zoo.published import best
 
     card, found = load(name), networks(nets, resolution)
     if published:
         found = at_published(found)
-    fits = [fit(network, card, runtime=runtime) for network in found]
+    fits = [fit_micro(network, card, runtime=runtime) for network in found]
     figures = [best(network.name.partition("@")[0], network.input[-1]) for network in found]
     top1 = [figure.top1 if figure else None for figure in figures]
     warnings = list(dict.fromkeys(said for one in fits for said in one.warnings))
@@ -322,10 +321,10 @@ def at_published(found: Iterable[Network]) -> list[Network]:
     ]
 
 
-def show_fits(card: Card, fits: list[Fit], top1: list[float | None]) -> None:
+def show_fits(card: DeviceCard, fits: list[MicroFit], top1: list[float | None]) -> None:
     """A row a network, then the most accurate that fits."""
 
-    def ends(r: Range, show: Callable[[float], str]) -> str:
+    def ends(r: Spread, show: Callable[[float], str]) -> str:
         return f"{show(r.mid)} ({show(r.low)} to {show(r.high)})"
 
     def kib(size: float) -> str:

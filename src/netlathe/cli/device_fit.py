@@ -33,12 +33,12 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
     from pathlib import Path
 
     from netlathe.device import card as cards
-    from netlathe.device.measurements import models, read
+    from netlathe.device.measurements import fit_models, read
 
     stem = Path(output).stem.lower().replace("_", "-").replace(" ", "-")
     today = date.today().isoformat()
-    base = cards.load(device) if device else cards.Card(stem, name or stem, class_, today, ())
-    found = models(read(measurements), today)
+    base = cards.load(device) if device else cards.DeviceCard(stem, name or stem, class_, today, ())
+    found = fit_models(read(measurements), today)
     settings = {(m.runtime, m.threads, m.precision, m.batch) for m in found}
     kept = tuple(m for m in base.models if (m.runtime, m.threads, m.precision, m.batch) not in settings)
     made = replace(base, id=stem, name=name or base.name, models=(*kept, *found))
@@ -67,10 +67,10 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
 @json_option
 def probe_set(count: int, pattern: str, max_macs: str, runtime: str, as_json: bool) -> None:
     """The networks to measure on a device, for `netlathe device fit` (D-optimal, with some of middling size)."""
-    from netlathe.device.measurements import candidates
+    from netlathe.device.measurements import probe_networks
     from netlathe.device.probe import design
 
-    nets = candidates(pattern, count, mac_count(max_macs), runtime)
+    nets = probe_networks(pattern, count, mac_count(max_macs), runtime)
     chosen = [nets[i] for i in design([net.row for net in nets], count)]
     if as_json:
         emit("device", {"networks": [{"network": net.name, "macs": net.macs} for net in chosen]})

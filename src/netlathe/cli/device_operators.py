@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import click
 
 from netlathe.cli.common import print_table
-from netlathe.device.card import Card, Model, load
+from netlathe.device.card import DeviceCard, Model, load
 from netlathe.device.why import Ceiling
 from netlathe.errors import NetlatheError
 
 THIS = "this"  # the card of this machine, by this name
 
 
-def named(name: str) -> Card:
+def named(name: str) -> DeviceCard:
     """A card by name or file, or that of this machine. Raises NetlatheError where it was never calibrated."""
     if name != THIS:
         return load(name)
@@ -27,7 +27,7 @@ def named(name: str) -> Card:
     return card
 
 
-def show_models(card: Card) -> None:
+def show_models(card: DeviceCard) -> None:
     """A line a model, and the table of its operators."""
     for model in card.models:
         error = model.error
@@ -40,7 +40,7 @@ def show_models(card: Card) -> None:
             show_operators(card, model)
 
 
-def show_operators(card: Card, model: Model) -> None:
+def show_operators(card: DeviceCard, model: Model) -> None:
     """Each operator alone: times cold and warm, its rate in what binds it at the roofs, and its share of them, cold."""
     peak, bandwidth = card.find("peak", model.precision), card.find("bandwidth", "dram")
     rows = []

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "cards"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class CardFigure:
     """One number: `quantity` of something (`of`: a precision, a level of memory, a runtime), with its source."""
 
     quantity: str  # peak, bandwidth, memory, flash, sram, cache, rate
@@ -43,7 +43,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class ErrorBar:
     """How far held-out networks were off: mean |predicted / measured - 1|, and quantiles of measured / predicted."""
 
     mape: float
@@ -81,7 +81,7 @@ class Model:
     date: str
     networks: int
     coefficients: Mapping[str, float] = field(hash=False)
-    error: Error
+    error: ErrorBar
     runtime_version: str = ""
     threads: int = 1
     precision: str = "fp32"
@@ -94,22 +94,22 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class DeviceCard:
     """A device."""
 
     id: str
     name: str
     class_: str
     date: str
-    figures: tuple[Figure, ...]
+    figures: tuple[CardFigure, ...]
     models: tuple[Model, ...] = ()
     notes: str = ""
 
-    def find(self, quantity: str, of: str | None = None) -> tuple[Figure, ...]:
+    def find(self, quantity: str, of: str | None = None) -> tuple[CardFigure, ...]:
         """All figures of a quantity, of everything or of one thing."""
         return tuple(f for f in self.figures if f.quantity == quantity and of in (None, f.of))
 
-    def figure(self, quantity: str, of: str, *, attained: bool = False) -> Figure:
+    def figure(self, quantity: str, of: str, *, attained: bool = False) -> CardFigure:
         """The roof, or what is attained (else the roof). Raises NetlatheError that says which figures there are."""
         found = self.find(quantity, of)
         if not found:
@@ -139,7 +139,7 @@ class Card:
         """Those with a peak, in order of the card."""
         return tuple(dict.fromkeys(f.of for f in self.find("peak")))
 
-    def warnings(self, *used: Figure) -> list[str]:
+    def warnings(self, *used: CardFigure) -> list[str]:
         """What to say beside a result that rests on these figures."""
         return [
             f"the {f.of} {f.quantity} of {self.id} ({f.value:g} {f.unit}) is unconfirmed: {f.note or f.source}"
@@ -153,7 +153,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str | Path) -> Card:
+def load(name: str | Path) -> DeviceCard:
     """A card by the name of a shipped one, or by the path of a file (*.toml).
 
     Raises NetlatheError for an unknown name, and one that lists every fault of the file with its place.
@@ -174,17 +174,17 @@ def load(name: str | Path) -> Card:
 
 
 @cache
-def shipped(name: str) -> Card:
+def shipped(name: str) -> DeviceCard:
     """A card of this package; read once."""
     return parse((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
 
 
-def parse(text: str, source: str = "card.toml") -> Card:
+def parse(text: str, source: str = "card.toml") -> DeviceCard:
     """The card of a TOML text. Raises NetlatheError with every fault."""
     document = cardfile.read(text, source)
     models = tuple(model(row) for row in document.pop("model", []))
-    figures = tuple(Figure(**{"of": ""} | row) for row in document.pop("figure", []))
-    return Card(
+    figures = tuple(CardFigure(**{"of": ""} | row) for row in document.pop("figure", []))
+    return DeviceCard(
         id=document["id"],
         name=document["name"],
         class_=document["class"],
@@ -198,10 +198,10 @@ def parse(text: str, source: str = "card.toml") -> Card:
 def model(row: dict[str, Any]) -> Model:
     """A model of its table."""
     operators = tuple(Operator(**operator) for operator in row.get("operators", ()))
-    return Model(**row | {"error": Error(**row["error"]), "date": str(row["date"]), "operators": operators})
+    return Model(**row | {"error": ErrorBar(**row["error"]), "date": str(row["date"]), "operators": operators})
 
 
-def to_toml(card: Card) -> str:
+def to_toml(card: DeviceCard) -> str:
     """The file of a card; what is at its default is left out."""
     document: dict[str, Any] = {"schema": cardfile.SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
     document |= {"date": card.date} | ({"notes": card.notes} if card.notes else {})
@@ -225,7 +225,7 @@ def said(record: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != defaults[name] and value not in ({}, "")}
 
 
-def save(card: Card, path: str | Path) -> None:
+def save(card: DeviceCard, path: str | Path) -> None:
     """Write a card, complete or not at all; a card that `load` would refuse is refused here."""
     text = to_toml(card)
     parse(text, str(path))

@@ -36,10 +36,10 @@ WEIGHT = ("softmax", "norm", "batchnorm", "actexp", "act", "elementwise")
 QUANTITIES = ("macs", "read", "write", "weights", "calls")
 
 
-Row: TypeAlias = Mapping[str, float]  # the features of a network by name, class.quantity
+FeatureRow: TypeAlias = Mapping[str, float]  # the features of a network by name, class.quantity
 
 
-class Group(NamedTuple):
+class OperatorGroup(NamedTuple):
     """Operators that run as one: `ops` of them, the first at `path`. All counts are of one image."""
 
     class_: str
@@ -86,7 +86,7 @@ def class_of(op: Op) -> str:
     return CLASS.get(op.kind, "move")
 
 
-def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[Group, ...]:
+def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[OperatorGroup, ...]:
     """The groups that the runtime executes, in order. Raises NetlatheError for an unknown runtime."""
     rule = rule_of(runtime) if isinstance(runtime, str) else runtime
     owner: dict[int, int] = {}  # value that is a view -> value whose memory it is
@@ -117,16 +117,16 @@ def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[Group, ...]:
     return tuple(groups + reorders(graph, rule) if rule.reorders else groups)
 
 
-def grouped(part: list[Op], owner: dict[int, int], rule: Fusion) -> list[Group]:
+def grouped(part: list[Op], owner: dict[int, int], rule: Fusion) -> list[OperatorGroup]:
     """Operators that run as one, and the exponentials among those that ride."""
     whole = group(part, owner)
     if rule.blocks and patched(part[0], *rule.blocks):
         whole = whole._replace(class_="patches", read=prod(part[0].out_shape[1:]) * patch(part[0]))
     riding = [op for op in part if class_of(op) == "actexp"][whole.class_ == "actexp" :]
-    return [whole, *(Group("actexp", op.path, 0, 0, op.out_elements, 0, 0, calls=0) for op in riding)]
+    return [whole, *(OperatorGroup("actexp", op.path, 0, 0, op.out_elements, 0, 0, calls=0) for op in riding)]
 
 
-def reorders(graph: Graph, rule: Fusion) -> list[Group]:
+def reorders(graph: Graph, rule: Fusion) -> list[OperatorGroup]:
     """The copies of a runtime with a layout of its own: maps to tokens and back, and maps at the ends of the graph.
 
     With blocks, also between convolutions that its fast kernels take and those that they do not.
@@ -143,8 +143,8 @@ def reorders(graph: Graph, rule: Fusion) -> list[Group]:
                 turns += [op] * (plain.get(first, plain[op.output]) != plain[op.output])
             elif first in plain:
                 plain[op.output] = plain[first]
-    found = [Group("transpose", op.path, 0, 0, prod(op.in_shapes[0]), 0, 0) for op in turns]
-    return found + [Group(EDGE, EDGE, 0, 0, read, written, 0, calls=0)] * bool(read or written)
+    found = [OperatorGroup("transpose", op.path, 0, 0, prod(op.in_shapes[0]), 0, 0) for op in turns]
+    return found + [OperatorGroup(EDGE, EDGE, 0, 0, read, written, 0, calls=0)] * bool(read or written)
 
 
 def to_or_from_map(op: Op) -> bool:
@@ -152,7 +152,7 @@ def to_or_from_map(op: Op) -> bool:
     return (len(op.in_shapes[0]) == 3) != (len(op.out_shape) == 3)
 
 
-def group(part: list[Op], owner: dict[int, int]) -> Group:
+def group(part: list[Op], owner: dict[int, int]) -> OperatorGroup:
     """The sums of operators that run as one."""
     classes = [class_of(op) for op in part]
     inside = {op.output for op in part}
@@ -165,14 +165,14 @@ def group(part: list[Op], owner: dict[int, int]) -> Group:
     heaviest = classes[0] if part[0].kind in PRODUCTS else min(classes, key=lambda c: order(c))
     macs = sum(op.macs for op in part)
     weights = part[0].params
-    return Group(heaviest, part[0].path, len(part), macs, sum(reads.values()), part[-1].out_elements, weights)
+    return OperatorGroup(heaviest, part[0].path, len(part), macs, sum(reads.values()), part[-1].out_elements, weights)
 
 
 def order(class_: str) -> int:
     return WEIGHT.index(class_) if class_ in WEIGHT else -1
 
 
-def features(groups: Iterable[Group], batch: int = 1) -> dict[str, float]:
+def features(groups: Iterable[OperatorGroup], batch: int = 1) -> dict[str, float]:
     """class.quantity -> the sum over all groups, zeros left out."""
     sums: dict[str, float] = {}
     for one in groups:
@@ -183,7 +183,9 @@ def features(groups: Iterable[Group], batch: int = 1) -> dict[str, float]:
     return sums
 
 
-def roofs(groups: Iterable[Group], peak: float, bandwidth: float, width: int, batch: int = 1) -> dict[str, float]:
+def roofs(
+    groups: Iterable[OperatorGroup], peak: float, bandwidth: float, width: int, batch: int = 1
+) -> dict[str, float]:
     """class.roof -> ms at the roofs (FLOP/s, bytes/s; `width` bytes an element), and calls.calls."""
     sums = {"calls.calls": 0.0}
     for one in groups:
@@ -194,13 +196,13 @@ def roofs(groups: Iterable[Group], peak: float, bandwidth: float, width: int, ba
     return sums
 
 
-def bounds(one: Group, peak: float, bandwidth: float, width: int, batch: int) -> tuple[float, float]:
+def bounds(one: OperatorGroup, peak: float, bandwidth: float, width: int, batch: int) -> tuple[float, float]:
     """(ms of compute, ms of traffic) of a group at the roofs: 2 FLOPs a MAC."""
     compute = 2e3 * one.macs * batch / peak
     return compute, 1e3 * width * ((one.read + one.write) * batch + one.weights) / bandwidth
 
 
-def total(row: Row, coefficients: Mapping[str, float]) -> float:
+def total(row: FeatureRow, coefficients: Mapping[str, float]) -> float:
     """sum of coefficient * quantity, in ms."""
     return sum(value * coefficient(name, coefficients) for name, value in row.items())
 

@@ -22,8 +22,8 @@ from math import exp, log, pi
 from statistics import NormalDist
 from typing import TYPE_CHECKING, TypeAlias
 
-from netlathe.device.card import Error
-from netlathe.device.features import EDGE, Row, total
+from netlathe.device.card import ErrorBar
+from netlathe.device.features import EDGE, FeatureRow, total
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-Probes: TypeAlias = tuple[Sequence[Row], Sequence[float]]  # rows and ms
+Probes: TypeAlias = tuple[Sequence[FeatureRow], Sequence[float]]  # rows and ms
 
 RIDGE = 0.1  # of hundreds of networks: chosen once on the timm tables, the same for every device
 RIDGES = (0.1, 0.3, 1.0, 3.0)  # tried where networks are few
@@ -110,7 +110,7 @@ def trusted(off: Array) -> Array:
 
 
 def fit(
-    rows: Sequence[Row], ms: Sequence[float], ridge: float = RIDGE, probes: Probes | None = None
+    rows: Sequence[FeatureRow], ms: Sequence[float], ridge: float = RIDGE, probes: Probes | None = None
 ) -> dict[str, float]:
     """Coefficients by feature, in ms a unit; `*.quantity` is the common one, for classes that no network had.
 
@@ -183,7 +183,7 @@ def sharper(names: Sequence[str], of: Array, common: Array, x: Array, ms: Sequen
     return scale
 
 
-def table(rows: Sequence[Row], names: Sequence[str]) -> Array:
+def table(rows: Sequence[FeatureRow], names: Sequence[str]) -> Array:
     """Rows as an array with these columns."""
     import numpy as np
 
@@ -191,7 +191,7 @@ def table(rows: Sequence[Row], names: Sequence[str]) -> Array:
 
 
 def held_out(
-    rows: Sequence[Row],
+    rows: Sequence[FeatureRow],
     ms: Sequence[float],
     groups: Sequence[Hashable],
     ridge: float = RIDGE,
@@ -208,7 +208,9 @@ def held_out(
     return found
 
 
-def fit_few(rows: Sequence[Row], ms: Sequence[float], probes: Probes | None = None) -> tuple[dict[str, float], Error]:
+def fit_few(
+    rows: Sequence[FeatureRow], ms: Sequence[float], probes: Probes | None = None
+) -> tuple[dict[str, float], ErrorBar]:
     """A model with its error bar: leave one out; with few networks the ridge is the one that then predicts best."""
     n, tried = len(rows), {}
     for ridge in (RIDGE_PROBED,) if probes else RIDGES if n < FEW else (RIDGE,):
@@ -218,7 +220,7 @@ def fit_few(rows: Sequence[Row], ms: Sequence[float], probes: Probes | None = No
     return fit(rows, ms, best, probes), tried[best]
 
 
-def error(ratios: Sequence[float]) -> Error:
+def error(ratios: Sequence[float]) -> ErrorBar:
     """The error bar of measured / predicted: MAPE, median and the interval that covers 90 % of further networks.
 
     Many: quantiles. Few: Student's t on logarithms, the spread from absolute deviations, which one odd network moves
@@ -235,7 +237,7 @@ def error(ratios: Sequence[float]) -> Error:
         spread = (pi / 2) ** 0.5 * sum(abs(value - mean) for value in logs) / max(n - 1, 1) or 0.05
         half = student((1 + COVER) / 2, max(n // 2, 1)) * spread * (1 + 2 / n) ** 0.5
         low, high = mean - half, mean + half
-    return Error(mape, exp(middle), exp(min(low, middle)), exp(max(high, middle)))
+    return ErrorBar(mape, exp(middle), exp(min(low, middle)), exp(max(high, middle)))
 
 
 def quantile(ordered: Sequence[float], p: float) -> float:

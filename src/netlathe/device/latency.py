@@ -22,8 +22,8 @@ from typing import Literal, NamedTuple
 
 from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
-from netlathe.device.card import Card, Model
-from netlathe.device.features import QUANTITIES, Group, bounds, coefficient, features, fused, total
+from netlathe.device.card import DeviceCard, Model
+from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
 from netlathe.device.fusion import ALIASES, rule_of
 from netlathe.errors import NetlatheError
 
@@ -39,7 +39,7 @@ Bound = Literal["compute", "memory", "overhead"]
 PARTS: tuple[Bound, ...] = ("compute", "memory", "memory", "memory", "overhead")  # of QUANTITIES
 
 
-class Row(NamedTuple):
+class GroupTime(NamedTuple):
     """A group of operators that run as one, of the whole batch."""
 
     path: str
@@ -49,54 +49,60 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class LatencyPrediction:
     """ms of a batch; `low_ms` to `high_ms` holds nine of ten networks that the model has not seen."""
 
     total_ms: float
     low_ms: float
     high_ms: float
-    rows: tuple[Row, ...]
+    rows: tuple[GroupTime, ...]
     basis: str
     warnings: tuple[str, ...] = ()
 
 
-class Known(NamedTuple):
+class GraphFeatures(NamedTuple):
     """A graph with its groups and features by runtime: the memo that makes repeated predictions cheap."""
 
     graph: Graph
-    groups: tuple[Group, ...]
+    groups: tuple[OperatorGroup, ...]
     features: dict[int, dict[str, float]]  # by batch
 
 
-MEMO: OrderedDict[tuple[int, str], Known] = OrderedDict()
+MEMO: OrderedDict[tuple[int, str], GraphFeatures] = OrderedDict()
 
 
-def known(graph: Graph, runtime: str) -> Known:
+def graph_features(graph: Graph, runtime: str) -> GraphFeatures:
     """The groups of a graph; remembered by identity, and the graph is held so that an identity stays its own."""
     key = (id(graph), ALIASES.get(runtime, runtime))
     found = MEMO.get(key)
     if found is None:
-        found = MEMO[key] = Known(graph, fused(graph, runtime), {})
+        found = MEMO[key] = GraphFeatures(graph, fused(graph, runtime), {})
         if len(MEMO) > REMEMBERED:
             MEMO.popitem(last=False)
     return found
 
 
-def row_of(graph: Graph, runtime: str, batch: int = 1) -> dict[str, float]:
+def feature_row(graph: Graph, runtime: str, batch: int = 1) -> dict[str, float]:
     """The features of a graph under a runtime, remembered."""
-    memo = known(graph, runtime)
+    memo = graph_features(graph, runtime)
     if batch not in memo.features:
         memo.features[batch] = features(memo.groups, batch)
     return memo.features[batch]
 
 
 def predict(
-    graph: Graph, card: Card, *, runtime: str = "onnxruntime", threads: int = 1, precision: str = "fp32", batch: int = 1
-) -> Prediction:
+    graph: Graph,
+    card: DeviceCard,
+    *,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    precision: str = "fp32",
+    batch: int = 1,
+) -> LatencyPrediction:
     """The latency of one batch. Raises NetlatheError where the card has neither model, rate nor roofs for it."""
     if batch < 1:
         raise NetlatheError(f"the batch must be at least 1, not {batch}", code="device.batch")
-    model, warnings = choose(card, runtime, threads, precision, batch)
+    model, warnings = model_for(card, runtime, threads, precision, batch)
     if model is not None:
         return by_model(graph, model, runtime, batch, warnings)
     if card.find("rate"):
@@ -104,7 +110,9 @@ def predict(
     return by_roofs(graph, card, runtime, threads, precision, batch)
 
 
-def choose(card: Card, runtime: str, threads: int, precision: str, batch: int) -> tuple[Model | None, tuple[str, ...]]:
+def model_for(
+    card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
+) -> tuple[Model | None, tuple[str, ...]]:
     """The model of this runtime, precision and threads, of the nearest batch; and what does not match."""
     name = ALIASES.get(runtime, runtime)
     fitting = [m for m in card.models if (ALIASES.get(m.runtime, m.runtime), m.precision) == (name, precision)]
@@ -123,11 +131,11 @@ def choose(card: Card, runtime: str, threads: int, precision: str, batch: int) -
     return model, (far,) if model.batch != batch else ()
 
 
-def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tuple[str, ...]) -> Prediction:
+def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tuple[str, ...]) -> LatencyPrediction:
     """sum of coefficient * quantity, by group."""
-    memo = known(graph, runtime)
+    memo = graph_features(graph, runtime)
     table = model.coefficients
-    ms = total(row_of(graph, runtime, batch), table)
+    ms = total(feature_row(graph, runtime, batch), table)
     classes = {name.rpartition(".")[0] for name in table}
     new = sorted({group.class_ for group in memo.groups} - classes)
     rows = []
@@ -138,7 +146,7 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
         by: dict[Bound, float] = {"compute": 0.0, "memory": 0.0, "overhead": 0.0}
         for part, bound in zip(parts, PARTS, strict=True):
             by[bound] += part
-        rows.append(Row(group.path, group.class_, sum(parts), max(by, key=lambda b: by[b])))
+        rows.append(GroupTime(group.path, group.class_, sum(parts), max(by, key=lambda b: by[b])))
     low, high = model.error.low, model.error.high
     if model.batch != batch:
         wider = DOUBLING ** abs(log2(batch / model.batch))
@@ -149,10 +157,10 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
     if model.date and (date.today() - date.fromisoformat(model.date)).days > OLD:
         warnings += (f"the model is of {model.date}: runtimes change",)
     basis = f"model of {model.runtime} {model.runtime_version}".rstrip() + f", {model.date}, {model.networks} networks"
-    return Prediction(ms, ms * low, ms * high, tuple(rows), basis, warnings)
+    return LatencyPrediction(ms, ms * low, ms * high, tuple(rows), basis, warnings)
 
 
-def by_rate(graph: Graph, card: Card, runtime: str, batch: int) -> Prediction:
+def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> LatencyPrediction:
     """MACs / rate of the named runtime."""
     rates = {figure.of: figure for figure in card.find("rate")}
     if runtime not in rates:
@@ -164,14 +172,16 @@ def by_rate(graph: Graph, card: Card, runtime: str, batch: int) -> Prediction:
     figure = rates[runtime]
     scale = 1e3 * batch / figure.base
     rows = tuple(
-        Row(group.path, group.class_, group.macs * scale, "compute")
-        for group in known(graph, "tflite").groups
+        GroupTime(group.path, group.class_, group.macs * scale, "compute")
+        for group in graph_features(graph, "tflite").groups
         if group.macs
     )
     ms = sum(row.ms for row in rows)
     slow, fast = (figure.low or figure.value / GUESS), (figure.high or figure.value * GUESS)
     basis = f"MACs / {figure.value:g} {figure.unit} of {runtime} ({figure.kind})"
-    return Prediction(ms, ms * figure.value / fast, ms * figure.value / slow, rows, basis, tuple(card.warnings(figure)))
+    return LatencyPrediction(
+        ms, ms * figure.value / fast, ms * figure.value / slow, rows, basis, tuple(card.warnings(figure))
+    )
 
 
 class Efficiency(NamedTuple):
@@ -199,23 +209,25 @@ def efficiencies() -> dict[str, Efficiency]:
     }
 
 
-def by_roofs(graph: Graph, card: Card, runtime: str, threads: int, precision: str, batch: int) -> Prediction:
+def by_roofs(
+    graph: Graph, card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
+) -> LatencyPrediction:
     """slowness(class) * max(compute, traffic) + overhead, at the roofs of the whole device."""
     sort = "gpu" if "gpu" in card.class_ or card.class_ == "accelerator" else "cpu"
     how = efficiencies()[sort]
     rule_of(runtime)
     peak, bandwidth = card.figure("peak", precision), card.figure("bandwidth", "dram")
     rows = []
-    for group in known(graph, runtime).groups:
+    for group in graph_features(graph, runtime).groups:
         if not group.calls:  # within the call of another group
             continue
         compute, traffic = bounds(group, peak.base, bandwidth.base, WIDTH[precision], batch)
         work = how.slowness.get(group.class_, how.slowness["*"]) * max(compute, traffic)
         bound: Bound = "overhead" if how.call_ms > work else "compute" if compute > traffic else "memory"
-        rows.append(Row(group.path, group.class_, work + how.call_ms, bound))
+        rows.append(GroupTime(group.path, group.class_, work + how.call_ms, bound))
     ms = sum(row.ms for row in rows)
     warnings = (*card.warnings(peak, bandwidth), "not calibrated: the order of magnitude, not a budget to certify")
     if "core" not in card.class_ and sort == "cpu":
         warnings += (f"the figures are of the whole {card.class_}, whatever --threads {threads} says",)
     basis = f"roofline of datasheet figures, {how.source}"
-    return Prediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)
+    return LatencyPrediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)

@@ -18,10 +18,10 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
 from netlathe.device.card import Model
 from netlathe.device.cardfile import PRECISIONS
-from netlathe.device.features import Row
+from netlathe.device.features import FeatureRow
 from netlathe.device.fit import fit_few
 from netlathe.device.fusion import ALIASES, RUNTIMES
-from netlathe.device.latency import row_of
+from netlathe.device.latency import feature_row
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load
 
@@ -32,7 +32,7 @@ SHORT = 10_000_000  # MACs below which a run is too short to time with a phone's
 HINT = "`netlathe device probe-set -n 10` says which networks to measure"
 
 
-class Measured(NamedTuple):
+class MeasuredNetwork(NamedTuple):
     """A line of the file."""
 
     name: str
@@ -44,15 +44,15 @@ class Measured(NamedTuple):
     batch: int
 
 
-class Candidate(NamedTuple):
+class ProbeNetwork(NamedTuple):
     """A network that could be measured."""
 
     name: str
     macs: int
-    row: Row
+    row: FeatureRow
 
 
-def read(path: str | Path) -> list[Measured]:
+def read(path: str | Path) -> list[MeasuredNetwork]:
     """The measurements of a CSV file. Raises one NetlatheError that lists every fault with its line."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -70,13 +70,13 @@ def read(path: str | Path) -> list[Measured]:
             faults.append(
                 f"line 1: unknown column {name!r} ({f'did you mean {close[0]}?' if close else ', '.join(legal)})"
             )
-    found: list[Measured] = []
+    found: list[MeasuredNetwork] = []
     first: dict[tuple[str, str, int, str, int], int] = {}
     for line in rows if not faults else ():
         at = rows.line_num
         if not any(isinstance(v, str) and v.strip() for v in line.values()):
             continue
-        measured = one(line, f"line {at}", faults)
+        measured = parse_line(line, f"line {at}", faults)
         if measured is None:
             continue
         key = (measured.name, *measured[3:])
@@ -101,7 +101,7 @@ def read(path: str | Path) -> list[Measured]:
     return found
 
 
-def one(line: Mapping[str | None, str | list[str] | None], at: str, faults: list[str]) -> Measured | None:
+def parse_line(line: Mapping[str | None, str | list[str] | None], at: str, faults: list[str]) -> MeasuredNetwork | None:
     """A line, or None and what is wrong with it."""
     before = len(faults)
     if None in line:
@@ -122,12 +122,12 @@ def one(line: Mapping[str | None, str | list[str] | None], at: str, faults: list
             faults.append(f"{at}: unknown {what} {value!r} (legal: {', '.join(legal)})")
     graph = None
     try:
-        graph = named(cells["network"]).graph() if "network" in cells else None
+        graph = network_named(cells["network"]).graph() if "network" in cells else None
     except NetlatheError as error:
         faults.append(f"{at}: {error.message}" + (f" ({error.hint})" if error.hint and "\n" not in error.hint else ""))
     if len(faults) > before or graph is None or ms is None:
         return None
-    return Measured(cells["network"], graph, ms, runtime, whole["threads"], cells["precision"], whole["batch"])
+    return MeasuredNetwork(cells["network"], graph, ms, runtime, whole["threads"], cells["precision"], whole["batch"])
 
 
 def positive(text: str) -> float | None:
@@ -139,7 +139,7 @@ def positive(text: str) -> float | None:
     return number if isfinite(number) and number > 0 else None
 
 
-def named(text: str) -> Network:
+def network_named(text: str) -> Network:
     """resnet50, resnet50@160, mobilenetv1:alpha=0.5@128 or my.json. Raises NetlatheError."""
     name, sign, size = text.partition("@")
     if sign and not size.isdigit():
@@ -150,14 +150,14 @@ def named(text: str) -> Network:
     return found[0].at(int(size) if sign else None)
 
 
-def models(found: list[Measured], today: str) -> list[Model]:
+def fit_models(found: list[MeasuredNetwork], today: str) -> list[Model]:
     """A model of each runtime, threads, precision and batch in the measurements."""
-    settings: dict[tuple[str, int, str, int], list[Measured]] = defaultdict(list)
+    settings: dict[tuple[str, int, str, int], list[MeasuredNetwork]] = defaultdict(list)
     for m in found:
         settings[m[3:]].append(m)
     made = []
     for (runtime, threads, precision, batch), group in settings.items():
-        rows = [row_of(m.graph, runtime, batch) for m in group]
+        rows = [feature_row(m.graph, runtime, batch) for m in group]
         coefficients, error = fit_few(rows, [m.ms for m in group])
         made.append(
             Model(
@@ -176,7 +176,7 @@ def models(found: list[Measured], today: str) -> list[Model]:
     return made
 
 
-def candidates(pattern: str, count: int, most: int | None, runtime: str) -> list[Candidate]:
+def probe_networks(pattern: str, count: int, most: int | None, runtime: str) -> list[ProbeNetwork]:
     """The image networks of the zoo that match, of SHORT to `most` MACs. Raises NetlatheError below `count`."""
     found = []
     for name in zoo.names(pattern):
@@ -186,7 +186,7 @@ def candidates(pattern: str, count: int, most: int | None, runtime: str) -> list
         graph = network.graph()
         macs = sum(op.macs for op in graph.ops)
         if macs >= SHORT and (most is None or macs <= most):
-            found.append(Candidate(name, macs, row_of(graph, runtime)))
+            found.append(ProbeNetwork(name, macs, feature_row(graph, runtime)))
     if len(found) < count:
         message = f"only {len(found)} networks to choose from, but {count} are asked for"
         raise NetlatheError(message, code="device.candidates", hint="widen --networks or --max-macs, or lower -n")

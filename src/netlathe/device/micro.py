@@ -24,7 +24,7 @@ from netlathe.arch.network import Network
 from netlathe.cost.count import count
 from netlathe.cost.memory import Memory, memory
 from netlathe.cost.plan import plan
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.device.patches import Patches, cuts, patches
 from netlathe.errors import NetlatheError, unknown
 
@@ -34,29 +34,29 @@ MARGIN = (1.0, 1.02, 1.05)
 Verdict = Literal["fits", "may fit", "in patches", "too big"]
 
 
-class Range(NamedTuple):
+class Spread(NamedTuple):
     """What is expected, and between which ends."""
 
     low: float
     mid: float
     high: float
 
-    def scaled(self, by: Range) -> Range:
+    def scaled(self, by: Spread) -> Spread:
         """Ends with ends."""
-        return Range(self.low * by.low, self.mid * by.mid, self.high * by.high)
+        return Spread(self.low * by.low, self.mid * by.mid, self.high * by.high)
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class MicroFit:
     """A network against a card. Bytes and milliseconds; a limit that the card does not give is None."""
 
     network: str
     runtime: str
-    flash: Range
+    flash: Spread
     flash_limit: int | None
-    sram: Range
+    sram: Spread
     sram_limit: int
-    ms: Range | None
+    ms: Spread | None
     memory: Memory  # exact, int8
     patched: Patches | None  # the cheapest split that fits, where the whole network does not
     verdict: Verdict
@@ -65,7 +65,7 @@ class Fit:
 
 
 @cache
-def measured() -> tuple[dict[str, str], ...]:
+def measured_rows() -> tuple[dict[str, str], ...]:
     """The rows of mcu_measurements.csv."""
     with Path(__file__).with_name("mcu_measurements.csv").open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))
@@ -73,31 +73,31 @@ def measured() -> tuple[dict[str, str], ...]:
 
 def runtimes() -> list[str]:
     """Those with measurements."""
-    return list(dict.fromkeys(row["runtime"] for row in measured()))
+    return list(dict.fromkeys(row["runtime"] for row in measured_rows()))
 
 
-def spread(values: Iterable[float]) -> Range:
+def spread_of(values: Iterable[float]) -> Spread:
     """The lowest, the median, the highest."""
     found = list(values)
-    return Range(min(found), median(found), max(found))
+    return Spread(min(found), median(found), max(found))
 
 
 @cache
-def overhead(runtime: str) -> Range:
+def flash_overhead(runtime: str) -> Spread:
     """Bytes of flash besides one a parameter."""
-    rows = [row for row in measured() if row["runtime"] == runtime]
-    return spread(1e3 * float(row["flash_kb"]) - 1e6 * float(row["params_m"]) for row in rows)
+    rows = [row for row in measured_rows() if row["runtime"] == runtime]
+    return spread_of(1e3 * float(row["flash_kb"]) - 1e6 * float(row["params_m"]) for row in rows)
 
 
 @cache
-def factor(runtime: str) -> Range:
+def sram_factor(runtime: str) -> Spread:
     """SRAM over the counted measure (largest input + output, depthwise in place)."""
-    engine = {row["network"]: float(row["sram_kb"]) for row in measured() if row["runtime"] == ENGINE}
-    rows = [row for row in measured() if row["runtime"] == runtime]
-    return Range(*MARGIN).scaled(spread(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
+    engine = {row["network"]: float(row["sram_kb"]) for row in measured_rows() if row["runtime"] == ENGINE}
+    rows = [row for row in measured_rows() if row["runtime"] == runtime]
+    return Spread(*MARGIN).scaled(spread_of(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
 
 
-def fit(network: Network, card: Card, *, runtime: str = ENGINE) -> Fit:
+def fit_micro(network: Network, card: DeviceCard, *, runtime: str = ENGINE) -> MicroFit:
     """Whether and how a network fits.
 
     Raises NetlatheError for a card that is no microcontroller, and for a runtime without measurements.
@@ -114,8 +114,8 @@ def fit(network: Network, card: Card, *, runtime: str = ENGINE) -> Fit:
     flash_limit = card.bytes("flash") if card.find("flash") else None
     if flash_limit is None:
         warnings.append(f"{card.id} has no flash of its own: whether the weights fit depends on the board")
-    flash = Range(*(cost.params + extra for extra in overhead(runtime)))
-    sram = Range(*(peak.max_in_out * times for times in factor(runtime)))
+    flash = Spread(*(cost.params + extra for extra in flash_overhead(runtime)))
+    sram = Spread(*(peak.max_in_out * times for times in sram_factor(runtime)))
     rates = card.find("rate", runtime)
     if not rates:
         warnings.append(f"{card.id} has no rate of {runtime}: no latency")
@@ -145,8 +145,8 @@ def fit(network: Network, card: Card, *, runtime: str = ENGINE) -> Fit:
         verdict = "in patches" if patched else "fits"
     macs = patched.macs if patched else cost.macs
     rate = rates[0] if rates else None
-    ms = Range(*(macs / 1e3 / (r or rate.value) for r in (rate.high, rate.value, rate.low))) if rate else None
-    return Fit(
+    ms = Spread(*(macs / 1e3 / (r or rate.value) for r in (rate.high, rate.value, rate.low))) if rate else None
+    return MicroFit(
         network=f"{network.name}@{network.input[-1]}",
         runtime=runtime,
         flash=flash,

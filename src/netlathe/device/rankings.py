@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from netlathe import zoo
 from netlathe.cost.count import count
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.device.roofline import roofline
 
 NETWORKS = ("vgg16", "resnet50", "mobilenetv1")
@@ -80,7 +80,7 @@ def by_macs() -> Ranking:
     return Ranking("MACs", "counted", tuple(float(count(zoo.get(name).graph()).macs) for name in NETWORKS))
 
 
-def by_card(card: Card, *, precision: str, batch: int) -> Ranking:
+def by_card(card: DeviceCard, *, precision: str, batch: int) -> Ranking:
     """Least times an image on a card."""
     times = tuple(roofline(zoo.get(n).graph(), card, precision=precision, batch=batch).ms / batch for n in NETWORKS)
     what = "GPU" if "gpu" in card.class_ else "CPU"

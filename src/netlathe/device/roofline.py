@@ -14,7 +14,7 @@ from typing import Literal
 from netlathe.arch.graph import Graph, Op
 from netlathe.cost.count import BYTES, count, op_cost
 from netlathe.cost.totals import MAC_KINDS
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError, unknown
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}  # bytes an element
@@ -23,7 +23,7 @@ Bound = Literal["compute", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RooflineRow:
     """One operator under the roof, for the whole batch."""
 
     path: str
@@ -46,7 +46,7 @@ class Roofline:
     batch: int
     peak: float  # FLOPs a second
     bandwidth: float  # bytes a second
-    lines: tuple[Line, ...]
+    lines: tuple[RooflineRow, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -94,7 +94,7 @@ def width(precision: str) -> int:
 
 def roofline(
     graph: Graph,
-    card: Card,
+    card: DeviceCard,
     *,
     precision: str = "fp32",
     batch: int = 1,
@@ -117,7 +117,7 @@ def roofline(
             raw.append((op, flops, moved, flops / peak, moved / bandwidth))
     whole = sum(max(busy, waits) for *_, busy, waits in raw)
     lines = tuple(
-        Line(
+        RooflineRow(
             path=op.path,
             kind=kind(op),
             flops=flops,
@@ -133,7 +133,7 @@ def roofline(
     return Roofline(card.id, precision, batch, peak, bandwidth, lines, tuple(card.warnings(compute, memory)))
 
 
-def check_measurement(ms: float, graph: Graph, card: Card, *, precision: str = "fp32", batch: int = 1) -> None:
+def check_measurement(ms: float, graph: Graph, card: DeviceCard, *, precision: str = "fp32", batch: int = 1) -> None:
     """Refuse a time that no arithmetic on this card allows: a unit, batch or precision is mistaken.
 
     Only the peak counts, for caches may hold every tensor, and a 3x3 convolution may take a quarter of its

@@ -21,8 +21,8 @@ from netlathe.arch.pools import GlobalPool
 from netlathe.arch.rewrite import Rule, rewrite, walk
 from netlathe.arch.rounding import ten_percent
 from netlathe.cost.count import count
-from netlathe.device.card import Card, Model
-from netlathe.device.latency import known, predict
+from netlathe.device.card import DeviceCard, Model
+from netlathe.device.latency import graph_features, predict
 from netlathe.device.roofline import WIDTH, roofline
 from netlathe.errors import NetlatheError
 
@@ -30,7 +30,7 @@ COSTLY = ("silu", "gelu", "hardswish")  # activations with an exponential or a p
 LEAST = 0.01  # a change that gains less than this share of the time is not worth a line
 
 
-class Part(NamedTuple):
+class OperatorTime(NamedTuple):
     """An operator's time, of the whole batch."""
 
     path: str
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 class Timing(NamedTuple):
     """A network's time and where it comes from."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[OperatorTime, ...]
     basis: str
     warnings: tuple[str, ...] = ()
 
@@ -55,7 +55,7 @@ class Timing(NamedTuple):
 Clock = Callable[[Graph, str, int], Timing]  # graph, precision, batch
 
 
-class Setting(NamedTuple):
+class RunSetting(NamedTuple):
     """What is run, and how."""
 
     network: Network
@@ -64,7 +64,7 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Improvement:
     """A change and what it buys: times and MACs of one image, before and after."""
 
     name: str
@@ -76,32 +76,34 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Explanation:
     """Where the time goes, and the changes that gain, the best first."""
 
     timing: Timing
     by_bound: dict[str, float]  # ms
     by_kind: dict[str, float]
-    changes: tuple[Change, ...]
+    changes: tuple[Improvement, ...]
 
 
-def roof_clock(card: Card) -> Clock:
+def roof_clock(card: DeviceCard) -> Clock:
     """Times by the roofline: least times, without launch cost."""
 
     def clock(graph: Graph, precision: str, batch: int) -> Timing:
         roof = roofline(graph, card, precision=precision, batch=batch)
-        parts = tuple(Part(line.path, line.kind, line.bound, line.ms) for line in roof.lines)
+        parts = tuple(OperatorTime(line.path, line.kind, line.bound, line.ms) for line in roof.lines)
         return Timing(parts, f"roofline of the {precision} figures of {card.id}: least times", roof.warnings)
 
     return clock
 
 
-def model_clock(card: Card, runtime: str, threads: int = 1) -> Clock:
+def model_clock(card: DeviceCard, runtime: str, threads: int = 1) -> Clock:
     """Times by prediction under a runtime: of the card's model where it has one."""
 
     def clock(graph: Graph, precision: str, batch: int) -> Timing:
         found = predict(graph, card, runtime=runtime, threads=threads, precision=precision, batch=batch)
-        return Timing(tuple(Part(*row[:2], row.bound, row.ms) for row in found.rows), found.basis, found.warnings)
+        return Timing(
+            tuple(OperatorTime(*row[:2], row.bound, row.ms) for row in found.rows), found.basis, found.warnings
+        )
 
     return clock
 
@@ -120,12 +122,12 @@ def ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) -> list
     """By class, the longest first: GFLOP/s where the class has MACs, else GB/s; classes without a row are left out."""
     macs: dict[str, int] = {}
     elements: dict[str, int] = {}
-    for group in known(graph, model.runtime).groups:
+    for group in graph_features(graph, model.runtime).groups:
         macs[group.class_] = macs.get(group.class_, 0) + group.macs * batch
         moved = (group.read + group.write) * batch + group.weights
         elements[group.class_] = elements.get(group.class_, 0) + moved
     found = []
-    for kind, ms in divide(timing, "kind").items():
+    for kind, ms in divide_time(timing, "kind").items():
         rows = [row for row in model.operators if row.of == kind]
         if rows and ms:
             compute = macs[kind] > 0
@@ -135,7 +137,7 @@ def ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) -> list
     return found
 
 
-def divide(timing: Timing, what: str) -> dict[str, float]:
+def divide_time(timing: Timing, what: str) -> dict[str, float]:
     """Milliseconds by `bound` or by `kind`, the longest first."""
     times: dict[str, float] = {}
     for part in timing.parts:
@@ -144,12 +146,14 @@ def divide(timing: Timing, what: str) -> dict[str, float]:
     return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 
-def why(network: Network, card: Card, clock: Clock, *, precision: str = "fp32", batch: int = 1) -> Why:
+def explain(
+    network: Network, card: DeviceCard, clock: Clock, *, precision: str = "fp32", batch: int = 1
+) -> Explanation:
     """Time a network, then every change that applies to it. Raises NetlatheError where the card lacks a figure."""
     graph = network.graph()
     before, cost = clock(graph, precision, batch), count(graph)
     changes = []
-    for name, retrain, to in candidates(Setting(network, precision, batch), card):
+    for name, retrain, to in improvements(RunSetting(network, precision, batch), card):
         try:
             changed = to.network.graph()
             after = clock(changed, to.precision, to.batch)
@@ -159,12 +163,12 @@ def why(network: Network, card: Card, clock: Clock, *, precision: str = "fp32", 
         gain = 1 - ms / (before.ms / batch)
         if gain >= LEAST:
             macs, params = now.macs / cost.macs, now.params / cost.params
-            changes.append(Change(name, retrain, ms, gain, macs, params))
+            changes.append(Improvement(name, retrain, ms, gain, macs, params))
     changes.sort(key=lambda change: change.ms)
-    return Why(before, divide(before, "bound"), divide(before, "kind"), tuple(changes))
+    return Explanation(before, divide_time(before, "bound"), divide_time(before, "kind"), tuple(changes))
 
 
-def candidates(now: Setting, card: Card) -> Iterator[tuple[str, bool, Setting]]:
+def improvements(now: RunSetting, card: DeviceCard) -> Iterator[tuple[str, bool, RunSetting]]:
     """(name, whether training is needed again, what to run instead)."""
     network = now.network
     for precision in card.precisions:

@@ -12,7 +12,7 @@ from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget, Candidate
 from netlathe.choose.place import Place
-from netlathe.choose.run import Bench
+from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.fit.rungs import SEARCH
@@ -57,7 +57,7 @@ def shortlist(
 
 def measured(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
     """The first `count` that keep the limits when they are measured; what does not is replaced by the next in order."""
-    bench, kept, at = Bench(place, 0.5, False, None), list[Candidate](), 0
+    bench, kept, at = MeasurementCache(place, 0.5, False, None), list[Candidate](), 0
     while len(kept) < count and at < min(len(order), PATIENCE * count):
         some = order[at : at + count - len(kept)]
         say(f"measuring {', '.join(c.name for c in some)}")

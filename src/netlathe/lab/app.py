@@ -24,16 +24,16 @@ from netlathe.audit.claims import select
 from netlathe.audit.run import check
 from netlathe.errors import Exit, NetlatheError
 from netlathe.html import STYLE
-from netlathe.lab import child, exports, help
+from netlathe.lab import advice, child, exports
+from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.charts import charts
-from netlathe.lab.facts import Facts, facts
+from netlathe.lab.facts import LabFacts, read_facts
+from netlathe.lab.fair_queue import FairQueue
 from netlathe.lab.front import front
-from netlathe.lab.guard import Guard
-from netlathe.lab.road import road
+from netlathe.lab.modernise import roadmap_steps
 from netlathe.lab.running import runs
-from netlathe.lab.shelf import Shelf
-from netlathe.lab.state import State, read_state
-from netlathe.lab.turns import Turns
+from netlathe.lab.security import SecurityGuard
+from netlathe.lab.state import LabState, read_state
 from netlathe.lab.view import answer
 from netlathe.report.page import asset
 from netlathe.report.theme import style
@@ -46,15 +46,15 @@ STATUS = {Exit.USAGE: 422, Exit.INFEASIBLE: 422, Exit.MISSING: 501}
 
 
 def make_app(
-    token: str, shelf: Shelf | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
+    token: str, shelf: Catalogue | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
 ) -> ASGIApp:
     """The page for one token. `upload` bounds a file in bytes, `seconds` the time to read it."""
-    shelf = shelf or Shelf()
+    shelf = shelf or Catalogue()
 
     @lru_cache(maxsize=128)
-    def seen(state: State) -> tuple[Facts, dict[str, Any]]:
+    def seen(state: LabState) -> tuple[LabFacts, dict[str, Any]]:
         net = shelf.net(state.net)
-        found = facts(state, net, shelf.card(state.device))
+        found = read_facts(state, net, shelf.card(state.device))
         return found, answer(state, found, net)
 
     async def page(request: Request) -> Response:
@@ -75,7 +75,7 @@ def make_app(
         return JSONResponse({"networks": zoo.names(), "uploads": shelf.networks(), "devices": cards})
 
     @lru_cache(maxsize=128)
-    def written(state: State, names: str, tables: bool) -> bytes:
+    def written(state: LabState, names: str, tables: bool) -> bytes:
         found, said = seen(state)
         said = said | {"charts": charts(found, filter(None, names.split(",")), tables=tables)}
         return json.dumps(said, separators=(",", ":")).encode()
@@ -92,7 +92,7 @@ def make_app(
                 raise ClientDisconnect
             await turns.pause()
 
-        return JSONResponse(await help.advice(state, shelf.net(state.net), shelf.card(state.device), pause))
+        return JSONResponse(await advice.advice(state, shelf.net(state.net), shelf.card(state.device), pause))
 
     async def fronts(request: Request) -> Response:
         state = read_state(await query(request))
@@ -100,7 +100,7 @@ def make_app(
 
     async def roads(request: Request) -> Response:
         state = read_state(await query(request))
-        return JSONResponse(await run_in_threadpool(road, shelf.net(state.net)))
+        return JSONResponse(await run_in_threadpool(roadmap_steps, shelf.net(state.net)))
 
     async def upload_file(request: Request) -> Response:
         name = Path(request.query_params.get("name", "")).name[:120] or "unnamed"
@@ -167,8 +167,8 @@ def make_app(
         Route("/export/{what}", export),
     ]
     app = Starlette(routes=routes, exception_handlers={NetlatheError: refused, ClientDisconnect: gone})
-    turns = Turns(app, ("/front", "/advice"))
-    return Guard(turns, token)
+    turns = FairQueue(app, ("/front", "/advice"))
+    return SecurityGuard(turns, token)
 
 
 async def query(request: Request) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from netlathe.errors import unknown
-from netlathe.lab.facts import Facts
+from netlathe.lab.facts import LabFacts
 from netlathe.load import Net
 from netlathe.report.charts import memory, profile, roofline, stages
 from netlathe.report.charts.chart import Chart
@@ -14,18 +14,18 @@ from netlathe.units import show_ms
 from netlathe.zoo.published import best
 
 
-def under_roof(f: Facts) -> Chart | None:
+def under_roof(f: LabFacts) -> Chart | None:
     """Every operator at what it reaches in the predicted time; None where the card has no roof."""
     times = {row.path: row.ms for row in f.prediction.rows} if f.prediction else None
     return roofline.chart(f.roof, times) if f.roof else None
 
 
-def over_time(f: Facts) -> Chart:
+def over_time(f: LabFacts) -> Chart:
     """The arena; against the SRAM of a microcontroller, for of other devices activations take a small part."""
     return memory.chart({"arena": f.arena}, most_bytes=f.fit.sram_limit if f.fit else None)
 
 
-CHARTS: dict[str, Callable[[Facts], Chart | None]] = {
+CHARTS: dict[str, Callable[[LabFacts], Chart | None]] = {
     "roofline": under_roof,
     "stages": lambda f: stages.chart(stages.parts(f.stages)),
     "profile": lambda f: profile.chart(f.graph),
@@ -33,7 +33,7 @@ CHARTS: dict[str, Callable[[Facts], Chart | None]] = {
 }
 
 
-def charts(f: Facts, names: Iterable[str] = tuple(CHARTS), *, tables: bool = True) -> dict[str, Any]:
+def charts(f: LabFacts, names: Iterable[str] = tuple(CHARTS), *, tables: bool = True) -> dict[str, Any]:
     """By name; None for one that the device has no figures for. Raises NetlatheError for an unknown name."""
     found: dict[str, Any] = {}
     for name in names:
@@ -49,7 +49,7 @@ def plain(chart: Chart, tables: bool = True) -> dict[str, Any]:
     return chart._asdict() | ({} if tables else {"rows": None})
 
 
-def here(f: Facts, start: Net) -> dict[str, Any] | None:
+def here(f: LabFacts, start: Net) -> dict[str, Any] | None:
     """Where this network is on the front: its latency, and its accuracy where that is published for what it is now."""
     p = f.prediction
     if p is None:

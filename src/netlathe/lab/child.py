@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from netlathe.arch.network import Network
-from netlathe.device.card import Card, to_toml
+from netlathe.device.card import DeviceCard, to_toml
 from netlathe.device.card import parse as parse_card
 from netlathe.errors import NetlatheError
-from netlathe.lab.wire import from_wire, to_wire
+from netlathe.lab.graph_json import graph_from_json, graph_to_json
 from netlathe.read.found import Found
 
-Parsed: TypeAlias = Network | Found | Card
+Parsed: TypeAlias = Network | Found | DeviceCard
 KINDS = {".onnx": "onnx", ".json": "arch", ".toml": "card"}
 MEMORY = 2 << 30  # bytes of address space
 SECONDS = 20.0  # of processor time
@@ -73,7 +73,7 @@ def received(said: bytes, kind: str, name: str) -> Parsed:
         if "error" in document:
             raise NetlatheError(**{str(key): str(value) for key, value in document["error"].items()})
         if kind == "onnx":
-            return Found(name, from_wire(document["graph"]), file=name)
+            return Found(name, graph_from_json(document["graph"]), file=name)
         if kind == "card":
             return parse_card(document["card"], name)
         from netlathe.arch.document import from_json
@@ -92,7 +92,7 @@ def read(kind: str, file: Path, name: str) -> dict[str, Any]:
 
         graph = read_onnx(file)
         refuse_large(name, len(graph.ops))
-        return {"graph": to_wire(graph)}
+        return {"graph": graph_to_json(graph)}
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -6,24 +6,24 @@ import re
 from pathlib import Path
 
 from netlathe.cost.document import document
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.errors import unknown
 from netlathe.files import write_text
-from netlathe.lab.dials import settled
-from netlathe.lab.facts import stepped
-from netlathe.lab.state import State
+from netlathe.lab.facts import modernised
+from netlathe.lab.knobs import turn_to_legal
+from netlathe.lab.state import LabState
 from netlathe.load import Net, expression
 
 ENDINGS = {"arch": "json", "onnx": "onnx", "report": "html"}
 
 
-def export(what: str, state: State, net: Net, card: Card, folder: Path) -> Path:
+def export(what: str, state: LabState, net: Net, card: DeviceCard, folder: Path) -> Path:
     """Write the file and return its path. Raises NetlatheError for another word, and for what has no expression."""
     if what not in ENDINGS:
         raise unknown("export", what, ENDINGS, code="lab.export")
     if what == "report":
         return report(state, net, card, folder)
-    network = settled(expression(stepped(net, state.step)), state.knobs).network
+    network = turn_to_legal(expression(modernised(net, state.step)), state.knobs).network
     file = folder / f"{plain_name(network.name)}.{ENDINGS[what]}"
     if what == "arch":
         from netlathe.arch.document import to_json
@@ -36,14 +36,14 @@ def export(what: str, state: State, net: Net, card: Card, folder: Path) -> Path:
     return file
 
 
-def report(state: State, net: Net, card: Card, folder: Path) -> Path:
+def report(state: LabState, net: Net, card: DeviceCard, folder: Path) -> Path:
     """The page of `netlathe cost --html`, of what the lab shows."""
-    from netlathe.lab.facts import facts
+    from netlathe.lab.facts import read_facts
     from netlathe.lab.view import commands
     from netlathe.report.page import render
     from netlathe.report.pages import cost
 
-    f = facts(state, net, card)
+    f = read_facts(state, net, card)
     data = document(f.net.name, f.net.input, f.graph, "stage", state.batch, f.run.precision)
     known = card if f.roof else None
     file = folder / f"{plain_name(f.net.name)}.html"

@@ -16,13 +16,13 @@ from netlathe.cost.count import BYTES, Cost, count, total
 from netlathe.cost.memory import timeline
 from netlathe.cost.table import CostRow, rows
 from netlathe.device import latency, micro
-from netlathe.device.card import Card
-from netlathe.device.latency import Prediction, predict
+from netlathe.device.card import DeviceCard
+from netlathe.device.latency import LatencyPrediction, predict
 from netlathe.device.roofline import Roofline, roofline
 from netlathe.errors import NetlatheError
-from netlathe.lab.dials import Turned, settled
+from netlathe.lab.knobs import TurnedNetwork, turn_to_legal
 from netlathe.lab.running import Run, run_of
-from netlathe.lab.state import State
+from netlathe.lab.state import LabState
 from netlathe.load import Net
 from netlathe.read.found import Found
 from netlathe.reshape.modernise import ladder
@@ -44,43 +44,43 @@ class Use(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LabFacts:
     """The network as it is turned, and what was read from it on a device."""
 
     net: Net
-    turned: Turned | None
+    turned: TurnedNetwork | None
     graph: Graph
-    card: Card
+    card: DeviceCard
     run: Run
     batch: int
     cost: Cost
     stages: list[CostRow]
-    prediction: Prediction | None
+    prediction: LatencyPrediction | None
     roof: Roofline | None
     arena: list[tuple[str, int]]  # bytes held at every step
-    fit: micro.Fit | None  # on a microcontroller
+    fit: micro.MicroFit | None  # on a microcontroller
     uses: tuple[Use, ...]
     missing: tuple[str, ...]  # what the card does not know
 
     @property
     def over(self) -> list[Use]:
         """The limits that are not kept, the worst first."""
-        return sorted((u for u in self.uses if not u.kept), key=share, reverse=True)
+        return sorted((u for u in self.uses if not u.kept), key=share_used, reverse=True)
 
     @property
     def binding(self) -> Use | None:
         """The limit that is fullest."""
-        return max((u for u in self.uses if u.bound is not None), key=share, default=None)
+        return max((u for u in self.uses if u.bound is not None), key=share_used, default=None)
 
 
-def share(use: Use) -> float:
+def share_used(use: Use) -> float:
     """What is used over what is allowed; infinite where the use is not known."""
     if use.bound is None:
         return 0.0
     return float("inf") if use.used is None else use.used / use.bound
 
 
-def stepped(net: Net, step: int | None) -> Net:
+def modernised(net: Net, step: int | None) -> Net:
     """The network after so many steps of the ConvNeXt roadmap. Raises NetlatheError where there is none."""
     if step is None:
         return net
@@ -90,12 +90,12 @@ def stepped(net: Net, step: int | None) -> Net:
     return rungs[min(step, len(rungs) - 1)].network
 
 
-def facts(state: State, net: Net, card: Card) -> Facts:
+def read_facts(state: LabState, net: Net, card: DeviceCard) -> LabFacts:
     """Read everything once. Raises NetlatheError for knobs and settings that have no meaning."""
-    net = stepped(net, state.step)
+    net = modernised(net, state.step)
     turned = None
     if not isinstance(net, Found):
-        turned = settled(net, state.knobs)
+        turned = turn_to_legal(net, state.knobs)
         net = turned.network
     elif state.knobs:
         raise NetlatheError(f"{net.name} was read from an ONNX file: it has no knobs", code="lab.no_knobs")
@@ -105,13 +105,13 @@ def facts(state: State, net: Net, card: Card) -> Facts:
     cost = total(row.cost for row in stages)
     arena = timeline(graph, "arena", size, state.batch)
     missing: list[str] = []
-    prediction, roof = predicted(graph, card, run, state.batch, missing), None
+    prediction, roof = predict_or_note(graph, card, run, state.batch, missing), None
     try:
         roof = roofline(graph, card, precision=run.precision, batch=state.batch)
     except NetlatheError as error:
         missing.append(f"No roofline: {error.message}.")
     fit = micro_fit(net, card, run)
-    return Facts(
+    return LabFacts(
         net=net,
         turned=turned,
         graph=graph,
@@ -124,12 +124,14 @@ def facts(state: State, net: Net, card: Card) -> Facts:
         roof=roof,
         arena=arena,
         fit=fit,
-        uses=uses(within_card(state.budget, card), costs(cost, highest(arena), run.precision), prediction, fit),
+        uses=limit_uses(within_card(state.budget, card), costs(cost, peak_of(arena), run.precision), prediction, fit),
         missing=tuple(missing),
     )
 
 
-def uses(budget: Budget, counted: Costs, prediction: Prediction | None, fit: micro.Fit | None) -> tuple[Use, ...]:
+def limit_uses(
+    budget: Budget, counted: Costs, prediction: LatencyPrediction | None, fit: micro.MicroFit | None
+) -> tuple[Use, ...]:
     """What is used of every limit, as `netlathe choose` judges it: latency at the upper end of its interval."""
     amount: dict[str, float | None] = dict(zip(("macs", "size", "memory"), counted, strict=True))
     amount["latency"] = prediction.high_ms if prediction else None
@@ -149,21 +151,23 @@ def uses(budget: Budget, counted: Costs, prediction: Prediction | None, fit: mic
     return tuple(found)
 
 
-def kept(state: State, net: Net, card: Card) -> bool:
+def keeps_limits(state: LabState, net: Net, card: DeviceCard) -> bool:
     """Whether a network keeps every limit: of `facts`, what the limits need."""
     run, graph = run_of(card, state.run), net.graph()
-    prediction, fit = predicted(graph, card, run, state.batch), micro_fit(net, card, run)
-    arena = highest(timeline(graph, "arena", BYTES[run.precision], state.batch))
+    prediction, fit = predict_or_note(graph, card, run, state.batch), micro_fit(net, card, run)
+    arena = peak_of(timeline(graph, "arena", BYTES[run.precision], state.batch))
     counted = costs(count(graph), arena, run.precision)
-    return all(use.kept for use in uses(within_card(state.budget, card), counted, prediction, fit))
+    return all(use.kept for use in limit_uses(within_card(state.budget, card), counted, prediction, fit))
 
 
-def highest(line: list[tuple[str, int]]) -> int:
+def peak_of(line: list[tuple[str, int]]) -> int:
     """The peak of a timeline."""
     return max((held for _, held in line), default=0)
 
 
-def predicted(graph: Graph, card: Card, run: Run, batch: int, missing: list[str] | None = None) -> Prediction | None:
+def predict_or_note(
+    graph: Graph, card: DeviceCard, run: Run, batch: int, missing: list[str] | None = None
+) -> LatencyPrediction | None:
     """The latency, or why there is none, noted in `missing`."""
     try:
         return predict(graph, card, runtime=run.runtime, threads=run.threads, precision=run.precision, batch=batch)
@@ -175,6 +179,6 @@ def predicted(graph: Graph, card: Card, run: Run, batch: int, missing: list[str]
             latency.MEMO.popitem(last=False)
 
 
-def micro_fit(net: Net, card: Card, run: Run) -> micro.Fit | None:
+def micro_fit(net: Net, card: DeviceCard, run: Run) -> micro.MicroFit | None:
     """The fit on a microcontroller; it asks for the name, input and graph that both kinds of network have."""
-    return micro.fit(cast(Network, net), card, runtime=run.runtime) if card.class_ == MCU else None
+    return micro.fit_micro(cast(Network, net), card, runtime=run.runtime) if card.class_ == MCU else None

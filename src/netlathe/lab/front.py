@@ -13,26 +13,26 @@ from typing import Any, TypeAlias
 from netlathe import zoo
 from netlathe.choose.budget import Candidate
 from netlathe.choose.decide import Decision, decide
-from netlathe.choose.decide import front as best
+from netlathe.choose.decide import pareto_candidates as best
 from netlathe.choose.place import MCU, Place, candidate, micro_candidate, qualifying, within_card
 from netlathe.device import latency
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError
 from netlathe.lab.charts import plain
 from netlathe.lab.facts import GRAPHS
+from netlathe.lab.fair_queue import Pause
 from netlathe.lab.running import Run, run_of
-from netlathe.lab.state import State
-from netlathe.lab.turns import Pause
+from netlathe.lab.state import LabState
 from netlathe.report.charts import front as charts
 from netlathe.report.charts.front import Point
 
-Key: TypeAlias = tuple[Card, Run, int]
+Key: TypeAlias = tuple[DeviceCard, Run, int]
 KNOWN: dict[Key, asyncio.Task[list[Candidate]]] = {}
 KEPT = 16  # devices
 QUIET = tuple(charts.MARKS[mark][0] for mark in ("front", "fits", "over"))
 
 
-async def front(state: State, card: Card, pause: Pause) -> dict[str, Any]:
+async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, Any]:
     """The chart, and the pick in words. Raises NetlatheError where the card allows no prediction."""
     key = (card, run_of(card, state.run), state.batch)
     if key not in KNOWN:
@@ -59,12 +59,12 @@ async def front(state: State, card: Card, pause: Pause) -> dict[str, Any]:
     return {"chart": plain(chart), "pick": said(decision, found)}
 
 
-async def gathered(card: Card, run: Run, batch: int, pause: Pause) -> list[Candidate]:
+async def gathered(card: DeviceCard, run: Run, batch: int, pause: Pause) -> list[Candidate]:
     """All candidates; after each, whoever waits for an answer gets it."""
     return [c async for c in made(card, run, batch, pause)]
 
 
-async def made(card: Card, run: Run, batch: int, pause: Pause) -> AsyncIterator[Candidate]:
+async def made(card: DeviceCard, run: Run, batch: int, pause: Pause) -> AsyncIterator[Candidate]:
     """One candidate at a time."""
     place = Place(card, ((run.runtime, run.precision),), run.threads, False, batch=batch)
     make = micro_candidate if card.class_ == MCU else candidate

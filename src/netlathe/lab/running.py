@@ -7,7 +7,7 @@ from typing import NamedTuple
 from netlathe.choose.place import MCU
 from netlathe.cost.count import BYTES
 from netlathe.device import micro
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.errors import unknown
 
 
@@ -29,7 +29,7 @@ class Run(NamedTuple):
         return f"{self.runtime}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
 
 
-def runs(card: Card) -> list[Run]:
+def runs(card: DeviceCard) -> list[Run]:
     """Models first, then rates of a runtime, then the precisions with a peak; fp32 before others. Never empty."""
     if card.class_ == MCU:
         rates = [figure.of for figure in card.find("rate")]
@@ -42,7 +42,7 @@ def runs(card: Card) -> list[Run]:
     return list(dict.fromkeys(found)) or [Run("onnxruntime", "fp32", 1)]
 
 
-def run_of(card: Card, name: str) -> Run:
+def run_of(card: DeviceCard, name: str) -> Run:
     """The run of that name, else the first. Raises NetlatheError for one that the device does not have."""
     found = {run.name: run for run in runs(card)}
     if name and name not in found:

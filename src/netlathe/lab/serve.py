@@ -59,9 +59,9 @@ def serve(
     import uvicorn
 
     from netlathe.lab.app import make_app
-    from netlathe.lab.shelf import Shelf
+    from netlathe.lab.catalogue import Catalogue
 
-    token, shelf = token or new_token(), Shelf()
+    token, shelf = token or new_token(), Catalogue()
     first = [asyncio.run(placed(shelf, Path(file))) for file in files]
     with closing(listening(port)) as sock:
         config = uvicorn.Config(
@@ -85,10 +85,10 @@ def settle() -> None:
 
 async def placed(shelf: object, file: Path) -> str:
     """Put a file on the shelf, read as carefully as one that is dropped."""
+    from netlathe.lab.catalogue import Catalogue, mark_of
     from netlathe.lab.child import parse
-    from netlathe.lab.shelf import Shelf, mark_of
 
-    assert isinstance(shelf, Shelf)
+    assert isinstance(shelf, Catalogue)
     try:
         content = file.read_bytes()
     except OSError as error:

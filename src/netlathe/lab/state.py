@@ -17,7 +17,7 @@ MOST = 1024  # images at a time
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class LabState:
     """A network, how far it is modernised (a step of the roadmap), its knobs, the device, and the limits."""
 
     net: str = "mobilenetv2"
@@ -29,18 +29,18 @@ class State:
     budget: Budget = NO_LIMITS
 
 
-START = State()
-KEYS = (*(f.name for f in fields(State) if f.name not in ("knobs", "budget")), *KNOBS, *BUDGETS)
+START = LabState()
+KEYS = (*(f.name for f in fields(LabState) if f.name not in ("knobs", "budget")), *KNOBS, *BUDGETS)
 
 
-def read_state(query: str) -> State:
+def read_state(query: str) -> LabState:
     """The state of an address. Raises NetlatheError for an unknown field, a wrong number and a limit without unit."""
     words = dict(parse_qsl(query, keep_blank_values=False, max_num_fields=64))
     for key in words:
         if key not in KEYS:
             raise unknown("field of the address", key, KEYS, code="lab.field")
     limits: dict[str, Any] = {name: read(words[name]) for name, read in BUDGETS.items() if name in words}
-    return State(
+    return LabState(
         net=words.get("net", START.net),
         step=whole("step", words["step"], 0, 99) if "step" in words else None,
         knobs=tuple((knob, number(knob, words[knob])) for knob in KNOBS if knob in words),

@@ -7,27 +7,27 @@ from typing import Any
 from netlathe.choose.place import MCU
 from netlathe.cost.count import BYTES
 from netlathe.cost.table import stage_of
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.lab.charts import charts, here
-from netlathe.lab.dials import dials
-from netlathe.lab.facts import Facts, facts, highest, share, stepped
-from netlathe.lab.state import State
-from netlathe.lab.why import sentences, upper
+from netlathe.lab.explain import sentences, upper
+from netlathe.lab.facts import LabFacts, modernised, peak_of, read_facts, share_used
+from netlathe.lab.knobs import knob_states
+from netlathe.lab.state import LabState
 from netlathe.load import Net
 from netlathe.read.found import Found
 from netlathe.units import show_bytes, show_count, show_ms
 
 
-def view(state: State, net: Net, card: Card) -> dict[str, Any]:
+def view(state: LabState, net: Net, card: DeviceCard) -> dict[str, Any]:
     """The answer, as JSON values, with all charts. Raises NetlatheError as `facts` does."""
-    found = facts(state, net, card)
+    found = read_facts(state, net, card)
     return answer(state, found, net) | {"charts": charts(found)}
 
 
-def answer(state: State, f: Facts, start: Net) -> dict[str, Any]:
+def answer(state: LabState, f: LabFacts, start: Net) -> dict[str, Any]:
     """What was read, as the page wants it, without charts."""
-    base = stepped(start, state.step)
-    knobs = dials(base, f.turned, f.graph) if f.turned and not isinstance(base, Found) else []
+    base = modernised(start, state.step)
+    knobs = knob_states(base, f.turned, f.graph) if f.turned and not isinstance(base, Found) else []
     return {
         "name": f.net.name,
         "input": "x".join(map(str, f.net.input)),
@@ -47,10 +47,10 @@ def answer(state: State, f: Facts, start: Net) -> dict[str, Any]:
     }
 
 
-def totals(f: Facts) -> list[dict[str, Any]]:
+def totals(f: LabFacts) -> list[dict[str, Any]]:
     """The figures of the head line: what it is, the number, how it is printed, and what else to say of it."""
     size = BYTES[f.run.precision]
-    p, weights, peak = f.prediction, f.cost.weight_bytes(size), highest(f.arena)
+    p, weights, peak = f.prediction, f.cost.weight_bytes(size), peak_of(f.arena)
     found: list[tuple[str, str, float, str, str]] = []
     if p:
         found.append(("latency_ms", "Latency", p.total_ms, show_ms(p.total_ms), f"{p.low_ms:.3g} to {p.high_ms:.3g}"))
@@ -65,17 +65,17 @@ def totals(f: Facts) -> list[dict[str, Any]]:
     return [dict(zip(("key", "label", "value", "text", "more"), row, strict=True)) for row in found]
 
 
-def moved(f: Facts) -> int:
+def moved(f: LabFacts) -> int:
     """Bytes that a batch moves."""
     return f.cost.bytes(BYTES[f.run.precision], f.batch, fused=True)
 
 
-def intensity(f: Facts) -> float:
+def intensity(f: LabFacts) -> float:
     """FLOPs a byte of a batch, fused."""
     return f.cost.intensity(BYTES[f.run.precision], f.batch, fused=True)
 
 
-def stages(f: Facts) -> dict[str, Any]:
+def stages(f: LabFacts) -> dict[str, Any]:
     """The table of `netlathe cost`, and the predicted time of every stage."""
     times: dict[str, float] = {}
     for group in f.prediction.rows if f.prediction else ():
@@ -90,7 +90,7 @@ def stages(f: Facts) -> dict[str, Any]:
     return {"heads": heads, "rows": cells}
 
 
-def verdict(f: Facts) -> dict[str, Any]:
+def verdict(f: LabFacts) -> dict[str, Any]:
     """Whether the limits are kept, and which binds."""
     limited = [u for u in f.uses if u.bound is not None]
     if not limited:
@@ -103,11 +103,11 @@ def verdict(f: Facts) -> dict[str, Any]:
     kind = f", {f.fit.verdict}" if f.fit and f.fit.verdict != "fits" else ""
     return {
         "state": "fits",
-        "text": f"Fits{kind}. {upper(b.title)} binds: {b.text} of {b.bound_text}, {100 * share(b):.0f} %.",
+        "text": f"Fits{kind}. {upper(b.title)} binds: {b.text} of {b.bound_text}, {100 * share_used(b):.0f} %.",
     }
 
 
-def commands(state: State, f: Facts, start: Net) -> list[str]:
+def commands(state: LabState, f: LabFacts, start: Net) -> list[str]:
     """Lines for a shell that print the same."""
     if isinstance(start, Found) or state.net.startswith("upload/"):
         file = start.name if isinstance(start, Found) else "arch.json"

@@ -133,10 +133,10 @@ class Costing:
 
     def measured(self, network: Network, processes: int = 1) -> tuple[Costs, str]:
         """Costs with the latency measured here, from the ledger if it is of today; and how measuring failed."""
-        from netlathe.choose.run import Bench
+        from netlathe.choose.run import MeasurementCache
 
         with one_at_a_time(self.bench):
-            [found] = Bench(self.place, SECONDS, False, None).measure([self.candidate(network)], processes)
+            [found] = MeasurementCache(self.place, SECONDS, False, None).measure([self.candidate(network)], processes)
         assert found.latency is not None
         return costs_of(found), found.latency.failure or ""
 

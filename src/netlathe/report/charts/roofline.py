@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import log10
 from typing import Any, NamedTuple
 
-from netlathe.device.roofline import Line, Roofline, show_rate
+from netlathe.device.roofline import Roofline, RooflineRow, show_rate
 from netlathe.report.charts.chart import Chart, axis, figure, hover, side
 from netlathe.report.picture import COLOURS
 from netlathe.report.theme import DIM, INK, OTHER, SIGNS, sort_of
@@ -18,7 +18,7 @@ GIGA = 1e9
 class Mark(NamedTuple):
     """Operators of one place: the blocks of a stage repeat themselves, and a mark upon a mark would hide it."""
 
-    lines: list[Line]
+    lines: list[RooflineRow]
     reached: float  # GFLOP/s
     ms: float  # of all of them
 
@@ -53,13 +53,13 @@ def chart(roof: Roofline, times: Mapping[str, float] | None = None) -> Chart:
     )
 
 
-def rate(line: Line, times: Mapping[str, float] | None) -> float:
+def rate(line: RooflineRow, times: Mapping[str, float] | None) -> float:
     """GFLOP/s: reached where a time is known, else attainable."""
     ms = (times or {}).get(line.path, 0.0)
     return 1e3 * line.flops / ms / GIGA if ms > 0 else line.attainable / GIGA
 
 
-def roof_trace(roof: Roofline, drawn: list[Line]) -> dict[str, Any]:
+def roof_trace(roof: Roofline, drawn: list[RooflineRow]) -> dict[str, Any]:
     """The slope of the bandwidth and the flat of the peak, a little wider than the points."""
     intensities = [line.intensity for line in drawn] or [roof.ridge]
     left, right = min(*intensities, roof.ridge) / 2, max(*intensities, roof.ridge) * 2
@@ -77,16 +77,16 @@ def roof_trace(roof: Roofline, drawn: list[Line]) -> dict[str, Any]:
     }
 
 
-def marks(lines: Sequence[Line], times: Mapping[str, float] | None) -> list[Mark]:
+def marks(lines: Sequence[RooflineRow], times: Mapping[str, float] | None) -> list[Mark]:
     """Operators that are alike in kind, work and time, together."""
-    alike: dict[tuple[object, ...], list[Line]] = {}
+    alike: dict[tuple[object, ...], list[RooflineRow]] = {}
     for line in lines:
         place = (sort_of(line.kind), line.flops, line.bytes, round(spent(line, times), 9))
         alike.setdefault(place, []).append(line)
     return [Mark(same, rate(same[0], times), sum(spent(line, times) for line in same)) for same in alike.values()]
 
 
-def spent(line: Line, times: Mapping[str, float] | None) -> float:
+def spent(line: RooflineRow, times: Mapping[str, float] | None) -> float:
     """ms: predicted or measured where a time is known, else the least."""
     return (times or {}).get(line.path, line.ms)
 
@@ -124,7 +124,7 @@ def about(mark: Mark) -> str:
     )
 
 
-def row(line: Line) -> tuple[str, ...]:
+def row(line: RooflineRow) -> tuple[str, ...]:
     """An operator in the table."""
     return (
         line.path,

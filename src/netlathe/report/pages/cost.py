@@ -8,8 +8,8 @@ from typing import Any
 from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
 from netlathe.cost.memory import timeline
-from netlathe.device.card import Card
-from netlathe.device.latency import Prediction, predict
+from netlathe.device.card import DeviceCard
+from netlathe.device.latency import LatencyPrediction, predict
 from netlathe.device.roofline import roofline
 from netlathe.errors import NetlatheError
 from netlathe.html import Html, bullets, pairs, table
@@ -29,7 +29,7 @@ VARIANTS = {
 }
 
 
-def page(data: Data, graph: Graph | None = None, card: Card | None = None, *, command: str = "") -> Page:
+def page(data: Data, graph: Graph | None = None, card: DeviceCard | None = None, *, command: str = "") -> Page:
     """`data` is that of `netlathe cost --json`; its graph and a card give the shape, the timeline and the roofline.
 
     Raises NetlatheError where the card has no roof for that precision.
@@ -95,7 +95,7 @@ def peaks(data: Data) -> Html:
     return table(("activations", "peak", "at"), rows, said="Peak memory")
 
 
-def forecast(graph: Graph, card: Card, precision: str, batch: int) -> Prediction | str:
+def forecast(graph: Graph, card: DeviceCard, precision: str, batch: int) -> LatencyPrediction | str:
     """The predicted latency under the first runtime that the card has a model of; or why there is none."""
     runtime = next((m.runtime for m in card.models if m.precision == precision), "onnxruntime")
     try:
@@ -104,7 +104,7 @@ def forecast(graph: Graph, card: Card, precision: str, batch: int) -> Prediction
         return f"no latency is predicted: {error.message}"
 
 
-def latency_tile(found: Prediction, card: Card) -> tuple[str, str, str]:
+def latency_tile(found: LatencyPrediction, card: DeviceCard) -> tuple[str, str, str]:
     """Predicted latency, marked as such."""
     interval = f"{found.low_ms:.3g} to {found.high_ms:.3g} ms"
     where = "this machine" if card.id.startswith("this-") else card.id

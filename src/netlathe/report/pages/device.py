@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlathe.device.roofline import Line, Roofline
+from netlathe.device.roofline import Roofline, RooflineRow
 from netlathe.html import Html, table
 from netlathe.report.charts import intervals
 from netlathe.report.charts import roofline as roof
@@ -18,7 +18,9 @@ Data = Mapping[str, Any]
 def roofline(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     """`data` is that of `netlathe device roofline --json`."""
     fields = {name: data[name] for name in ("card", "precision", "batch", "peak", "bandwidth")}
-    found = Roofline(**fields, lines=tuple(Line(**line) for line in data["lines"]), warnings=tuple(data["warnings"]))
+    found = Roofline(
+        **fields, lines=tuple(RooflineRow(**line) for line in data["lines"]), warnings=tuple(data["warnings"])
+    )
     kinds: dict[str, float] = {}
     for line in found.lines:
         kinds[line.kind] = kinds.get(line.kind, 0.0) + line.ms

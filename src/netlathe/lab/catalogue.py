@@ -12,7 +12,7 @@ from functools import lru_cache
 from netlathe import zoo
 from netlathe.bench.own_card import read_own_card
 from netlathe.device import card as cards
-from netlathe.device.card import Card
+from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError, unknown
 from netlathe.lab.child import Parsed
 from netlathe.load import Net, pairs
@@ -27,7 +27,7 @@ def mark_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-class Shelf:
+class Catalogue:
     """Uploads by mark; one shelf a server, shared by its tabs, for a mark says the content."""
 
     def __init__(self) -> None:
@@ -55,11 +55,11 @@ class Shelf:
         if not name.startswith(MARK):
             return from_zoo(name)
         found = self.find(name)
-        if isinstance(found, Card):
+        if isinstance(found, DeviceCard):
             raise NetlatheError(f"{found.id} is a device, not a network", code="lab.not_a_network")
         return found
 
-    def card(self, name: str) -> Card:
+    def card(self, name: str) -> DeviceCard:
         """A card by its name, `this` for that of this machine, or by the mark of an upload. Raises NetlatheError."""
         if name == THIS:
             own = read_own_card()
@@ -72,19 +72,19 @@ class Shelf:
                 raise unknown("device", name, cards.names(), code="device.unknown")
             return cards.load(name)
         found = self.find(name)
-        if not isinstance(found, Card):
+        if not isinstance(found, DeviceCard):
             raise NetlatheError("that file is a network, not a device", code="lab.not_a_card")
         return found
 
     def networks(self) -> list[tuple[str, str]]:
         """(name, what it is called) of the uploaded networks."""
-        return [(mark, net.name) for mark, net in self.uploads.items() if not isinstance(net, Card)]
+        return [(mark, net.name) for mark, net in self.uploads.items() if not isinstance(net, DeviceCard)]
 
     def devices(self) -> list[tuple[str, str, str]]:
         """(name, what it is called, class): this machine where it was calibrated, uploads, the shipped cards."""
         own = read_own_card()
         found = [(THIS, f"This machine: {own.name}", own.class_)] if own else []
-        found += [(mark, card.name, card.class_) for mark, card in self.uploads.items() if isinstance(card, Card)]
+        found += [(mark, card.name, card.class_) for mark, card in self.uploads.items() if isinstance(card, DeviceCard)]
         return found + [(name, cards.load(name).name, cards.load(name).class_) for name in cards.names()]
 
 

@@ -26,7 +26,7 @@ TITLES = {
 }
 
 
-class Dial(NamedTuple):
+class KnobState(NamedTuple):
     """A knob: its value, and the values it can have (between `low` and `high` in steps, or the list `legal`)."""
 
     name: str
@@ -41,7 +41,7 @@ class Dial(NamedTuple):
     legal: tuple[float, ...] = ()
 
 
-class Turned(NamedTuple):
+class TurnedNetwork(NamedTuple):
     """A network after its knobs, the values that were used, and a note for each that was not as asked."""
 
     network: Network
@@ -50,7 +50,7 @@ class Turned(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def settled(network: Network, asked: tuple[tuple[str, float], ...]) -> Turned:
+def turn_to_legal(network: Network, asked: tuple[tuple[str, float], ...]) -> TurnedNetwork:
     """Turn the knobs as asked, else to the nearest legal value, with a note.
 
     Raises NetlatheError for a knob that has no meaning here.
@@ -62,7 +62,7 @@ def settled(network: Network, asked: tuple[tuple[str, float], ...]) -> Turned:
         if knob not in wanted or wanted[knob] == at_rest(network, knob):
             continue
         value, reason = wanted[knob], ""
-        for candidate in near(found, knob, value):
+        for candidate in nearby_values(found, knob, value):
             try:
                 found = turn_knobs(network, {**values, knob: candidate})
             except NetlatheError as error:
@@ -75,10 +75,10 @@ def settled(network: Network, asked: tuple[tuple[str, float], ...]) -> Turned:
         if values[knob] != value:
             reason = reason or f"the lab turns it {span(found, knob)}"
             notes.append(f"{TITLES[knob][0]} {value:g} is not possible: {reason}. {values[knob]:g} is used.")
-    return Turned(found, values, tuple(notes))
+    return TurnedNetwork(found, values, tuple(notes))
 
 
-def near(network: Network, knob: str, value: float) -> Iterator[float]:
+def nearby_values(network: Network, knob: str, value: float) -> Iterator[float]:
     """A value, then others by their distance to it."""
     match KNOBS[knob].unit:
         case "count":
@@ -125,26 +125,26 @@ def groups_of(channels: int, inside: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def known(network: Network) -> tuple[str, ...]:
+def knob_names(network: Network) -> tuple[str, ...]:
     """The knobs that have a meaning for a network."""
     square = len(network.input) == 3 and network.input[1] == network.input[2]
     return tuple(k for k in KNOBS if (k != "resolution" or square) and has(network, k))
 
 
-def dials(network: Network, after: Turned, graph: Graph) -> list[Dial]:
+def knob_states(network: Network, after: TurnedNetwork, graph: Graph) -> list[KnobState]:
     """The knobs of `network` at the values of `after`, whose graph says which groups its widths allow."""
     found = []
-    for knob in known(network):
+    for knob in knob_names(network):
         title, what = TITLES[knob]
         rest, values = at_rest(network, knob), after.values
         value = values.get(knob, rest)
         if knob == "groups":
             legal = tuple(map(float, divisors(spatial(graph))))
-            dial = Dial(knob, title, what, "groups", value, rest, legal[0], legal[-1], 1, legal)
+            dial = KnobState(knob, title, what, "groups", value, rest, legal[0], legal[-1], 1, legal)
         elif knob == "resolution":
             low, high = max(PIXELS[0], rest // 7), min(PIXELS[1], 2 * rest)
-            dial = Dial(knob, title, what, "pixels", value, rest, min(low, value), max(high, value), 1)
+            dial = KnobState(knob, title, what, "pixels", value, rest, min(low, value), max(high, value), 1)
         else:
-            dial = Dial(knob, title, what, "times", value, rest, LOWEST, max(2.0, value), 0.05)
+            dial = KnobState(knob, title, what, "times", value, rest, LOWEST, max(2.0, value), 0.05)
         found.append(dial)
     return found

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class Turns:
+class FairQueue:
     """ASGI middleware that knows who waits; requests below one of the `patient` paths do not count."""
 
     def __init__(self, app: ASGIApp, patient: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from netlathe.units import show_count
 
 
 @lru_cache(maxsize=64)
-def road(net: Net) -> dict[str, Any]:
+def roadmap_steps(net: Net) -> dict[str, Any]:
     """The steps with their cost and, where the paper printed it, its accuracy; `why` says why there are none."""
     if isinstance(net, Found):
         return {"steps": [], "why": f"{net.name} has no expression to rewrite."}

@@ -9,7 +9,7 @@ from netlathe.arch.graph import Graph, Op
 from netlathe.arch.node import Shape
 
 
-def to_wire(graph: Graph) -> dict[str, Any]:
+def graph_to_json(graph: Graph) -> dict[str, Any]:
     """Plain lists and numbers; the leaf of an operator, which only expressions have, is left out."""
     return {
         "ops": [op._replace(leaf=None)._asdict() for op in graph.ops],
@@ -19,7 +19,7 @@ def to_wire(graph: Graph) -> dict[str, Any]:
     }
 
 
-def from_wire(document: Mapping[str, Any]) -> Graph:
+def graph_from_json(document: Mapping[str, Any]) -> Graph:
     """The graph of `to_wire`. Raises KeyError, TypeError or ValueError for anything else."""
     return Graph(
         tuple(map(operator, document["ops"])),

@@ -29,7 +29,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class SecurityGuard:
     """ASGI middleware: refuses what does not hold the token or comes from elsewhere; `/token/path` becomes `/path`."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from netlathe.cost.table import stage_of
-from netlathe.lab.facts import Facts, share
+from netlathe.lab.facts import LabFacts, share_used
 from netlathe.units import show_ms
 
 
-def sentences(f: Facts) -> list[str]:
+def sentences(f: LabFacts) -> list[str]:
     """Where the time goes, what holds it back, and what the budget says."""
     return [said for said in (time(f), bound(f), budget(f)) if said]
 
 
-def time(f: Facts) -> str:
+def time(f: LabFacts) -> str:
     """The latency, its interval, and the stage and the operator that take most of it."""
     p = f.prediction
     if p is None or not p.rows or not p.total_ms:
@@ -30,7 +30,7 @@ def time(f: Facts) -> str:
     )
 
 
-def bound(f: Facts) -> str:
+def bound(f: LabFacts) -> str:
     """Compute or memory, by the roofline."""
     if f.roof is None or not f.roof.ms:
         return ""
@@ -42,7 +42,7 @@ def bound(f: Facts) -> str:
     )
 
 
-def budget(f: Facts) -> str:
+def budget(f: LabFacts) -> str:
     """The limit that binds, or the one that is broken most, and what is left of the others."""
     if f.fit is not None and f.fit.patched:
         p = f.fit.patched
@@ -61,7 +61,7 @@ def budget(f: Facts) -> str:
     b = f.binding
     if b is None or b.used is None or b.bound is None:
         return "Set a limit, and this says which of them binds first."
-    left = [f"{u.title} {100 * (1 - share(u)):.0f} %" for u in f.uses if u.bound is not None and u is not b]
+    left = [f"{u.title} {100 * (1 - share_used(u)):.0f} %" for u in f.uses if u.bound is not None and u is not b]
     others = f"; {', '.join(left)} to spare" if left else ""
     return f"{upper(b.title)} binds: {b.text} of {b.bound_text} is used{others}."
 

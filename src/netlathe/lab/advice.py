@@ -12,14 +12,14 @@ from typing import Any
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget
 from netlathe.choose.place import MCU, within_card
-from netlathe.device.card import Card
-from netlathe.device.why import model_clock, why
+from netlathe.device.card import DeviceCard
+from netlathe.device.why import explain, model_clock
 from netlathe.errors import NetlatheError
-from netlathe.lab.dials import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, known, settled
-from netlathe.lab.facts import kept, stepped
+from netlathe.lab.facts import keeps_limits, modernised
+from netlathe.lab.fair_queue import Pause
+from netlathe.lab.knobs import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, knob_names, turn_to_legal
 from netlathe.lab.running import run_of
-from netlathe.lab.state import State
-from netlathe.lab.turns import Pause
+from netlathe.lab.state import LabState
 from netlathe.load import Net
 from netlathe.read.found import Found
 from netlathe.reshape.knobs import KNOBS, cardinalities
@@ -29,26 +29,28 @@ SHOWN = 6  # changes
 SOON = ("width", "resolution")  # on a microcontroller: whether a network fits in patches takes half a second to say
 
 
-async def advice(state: State, net: Net, card: Card, pause: Pause) -> dict[str, Any]:
+async def advice(state: LabState, net: Net, card: DeviceCard, pause: Pause) -> dict[str, Any]:
     """`most`: by knob, the costliest value that keeps every limit; `changes`: what gains, the best first."""
-    net = stepped(net, state.step)
+    net = modernised(net, state.step)
     if isinstance(net, Found):
         return {"most": [], "changes": []}
     return {"most": await most(state, net, card, pause), "changes": changes(state, net, card)}
 
 
-async def most(state: State, network: Network, card: Card, pause: Pause) -> list[dict[str, Any]]:
+async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause) -> list[dict[str, Any]]:
     """For every knob, the others as they are: the value next to the limits; None where no value keeps them."""
     limits = within_card(state.budget, card)
     if limits == Budget():
         return []
     now, found = dict(state.knobs), []
-    for knob in [k for k in known(network) if card.class_ != MCU or k in SOON]:
+    for knob in [k for k in knob_names(network) if card.class_ != MCU or k in SOON]:
 
         def fits(value: float, knob: str = knob) -> bool:
             try:
-                turned = settled(network, tuple({**now, knob: value}.items()))
-                return turned.values.get(knob, at_rest(network, knob)) == value and kept(state, turned.network, card)
+                turned = turn_to_legal(network, tuple({**now, knob: value}.items()))
+                return turned.values.get(knob, at_rest(network, knob)) == value and keeps_limits(
+                    state, turned.network, card
+                )
             except NetlatheError:
                 return False
 
@@ -82,14 +84,14 @@ async def last(values: Sequence[float], fits: Callable[[float], bool], pause: Pa
     return values[low] if low >= 0 else None
 
 
-def changes(state: State, network: Network, card: Card) -> list[dict[str, Any]]:
+def changes(state: LabState, network: Network, card: DeviceCard) -> list[dict[str, Any]]:
     """The changes of `netlathe device why` under the predicted latency; none where the card allows no prediction."""
-    network, run = settled(network, state.knobs).network, run_of(card, state.run)
+    network, run = turn_to_legal(network, state.knobs).network, run_of(card, state.run)
     if card.class_ == MCU:  # one precision and one image at a time: no change of those
         return []
     clock = model_clock(card, run.runtime, run.threads)
     try:
-        found = why(network, card, clock, precision=run.precision, batch=state.batch)
+        found = explain(network, card, clock, precision=run.precision, batch=state.batch)
     except NetlatheError:
         return []
     return [asdict(change) | {"text": show_ms(change.ms)} for change in found.changes[:SHOWN]]
