@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from netlathe.search.collapse import COLLAPSED, DIVERGED, HEALTHY, Diagnosis, Reading, diagnose
+from netlathe.search.collapse import COLLAPSED, DIVERGED, HEALTHY, Diagnosis, EpochReading, diagnose
 
 LOGS = Path(__file__).parent.parent.parent / "shared" / "data" / "darts_space"
 
@@ -37,19 +37,19 @@ def which(row: dict[str, str]) -> Search:
     return Search(row["space"], row["dataset"], float(row["drop_path"]), float(row["wd"]), int(row["seed"]))
 
 
-def logs() -> dict[Search, list[Reading]]:
+def logs() -> dict[Search, list[EpochReading]]:
     """Of the two searches that were logged twice the last reading of an epoch counts, as for its eigenvalue."""
     eigenvalues = {(which(row), int(row["epoch"])): float(row["max_eig"]) for row in rows("eig")}
-    found: dict[Search, dict[int, Reading]] = defaultdict(dict)
+    found: dict[Search, dict[int, EpochReading]] = defaultdict(dict)
     for row in rows("epochs"):
         search, epoch = which(row), int(row["epoch"])
         accuracy = float(row["supernet_valid_acc"])
         eigenvalue = eigenvalues.get((search, epoch))
-        found[search][epoch] = Reading(epoch, int(row["skips_normal"]), 8, eigenvalue, accuracy)
+        found[search][epoch] = EpochReading(epoch, int(row["skips_normal"]), 8, eigenvalue, accuracy)
     return {search: [log[epoch] for epoch in sorted(log)] for search, log in found.items()}
 
 
-def first_alarm(search: Search, log: list[Reading]) -> Diagnosis:
+def first_alarm(search: Search, log: list[EpochReading]) -> Diagnosis:
     """The first diagnosis that is not healthy or merely suspect, else the last one."""
     said = diagnose([])
     for n in range(1, len(log) + 1):
@@ -59,7 +59,7 @@ def first_alarm(search: Search, log: list[Reading]) -> Diagnosis:
     return said
 
 
-def groups(found: dict[Search, list[Reading]]) -> tuple[list[Search], list[Search]]:
+def groups(found: dict[Search, list[EpochReading]]) -> tuple[list[Search], list[Search]]:
     plain = [search for search in found if search.drop_path == 0]
     return [s for s in plain if s.weight_decay <= 9e-4], [s for s in plain if s.weight_decay == 8.1e-3]
 

@@ -27,9 +27,9 @@ from netlathe.cost.totals import totals
 from netlathe.search.oneshot.cells import Cells
 from netlathe.search.oneshot.family import DartsFamily
 from netlathe.search.oneshot.genotypes import operators, text
-from netlathe.search.oneshot.halves import some
-from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.run import search
+from netlathe.search.oneshot.split import some
 from netlathe.train.images import Splits, load
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as recipe_of
@@ -41,7 +41,7 @@ PX, SEARCHED, TRAINED, CLASSES = 14, 1600, 4000, 10
 CELLS = Cells(operations=("none", "max3", "skip", "sep3", "dil3"))
 FAMILY = DartsFamily(cells=CELLS, channels=4, depth=3, final_channels=8, final_depth=5)
 # What a search of 50 epochs does with 3e-4, one of ten can only do with more.
-OPTIONS = Options(epochs=None, batch=16, alpha_lr=0.01, eigenvalue_every=4, watch_images=256)
+OPTIONS = OneShotOptions(epochs=None, batch=16, alpha_lr=0.01, eigenvalue_every=4, watch_images=256)
 METHODS = {"darts-1": {"order": 1}, "darts-2": {"order": 2}, "rsws": {"method": "rsws"}}
 RANDOM = 3
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from netlathe.search.compare import Comparison, bootstrap, compare
-from netlathe.search.compare.ground import Ground
+from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import load
-from netlathe.search.compare.play import BILLED, FREE
+from netlathe.search.compare.simulate import BILLED, FREE
 from netlathe.search.compare.verdict import pairs, runs_needed
 from netlathe.search.strategy import strategy
 
@@ -30,7 +30,7 @@ CURSES = {"random": 0.22, "evolution": 0.39}
 NEEDED = {50: 101, 100: 33, 200: 29}
 
 
-def pool(on: Ground, repeats: str, runs: int) -> Comparison:
+def pool(on: BenchmarkTable, repeats: str, runs: int) -> Comparison:
     options = {"random": {"replacement": repeats == BILLED}, "evolution": {}}
     makers = {
         name: lambda rng, budget, name=name, more=more: strategy(name)(on.space, rng, evaluations=budget, **more)

@@ -21,10 +21,10 @@ import numpy as np
 
 from netlathe.search import tables
 from netlathe.search.compare import bootstrap
-from netlathe.search.compare.ground import Ground
-from netlathe.search.compare.play import BILLED, play
+from netlathe.search.compare.benchmark_table import BenchmarkTable
+from netlathe.search.compare.simulate import BILLED, simulate
 from netlathe.search.compare.verdict import sign_flip
-from netlathe.search.strategy import STRATEGIES, Outcome
+from netlathe.search.strategy import STRATEGIES, TrialResult
 from netlathe.train.study.scores import holm
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
@@ -49,7 +49,7 @@ def curves(ground, arm, keep):
     make = partial(STRATEGIES[arm.name], ground.space, **arm.options)
     for run in range(len(kept["regret"]), arm.runs):
         start = time.process_time()
-        trace = play(
+        trace = simulate(
             lambda rng, n: make(rng, evaluations=n),
             ground,
             ground.clean(),
@@ -98,7 +98,7 @@ def constrained(table, name, most, runs, evaluations=200):
     fits = table.feasible({"macs": most})
     best = max(score for score, fit in zip(table.mean, fits, strict=True) if fit)
     hits, spent = 0, []
-    ground = Ground("macro", table.space, table.genotypes, table.scores)
+    ground = BenchmarkTable("macro", table.space, table.genotypes, table.scores)
     for run in range(runs):
         strategy = STRATEGIES[name](ground.space, np.random.default_rng((SEED, run)), evaluations=evaluations)
         billed, asked = 0, 0
@@ -109,7 +109,7 @@ def constrained(table, name, most, runs, evaluations=200):
             asked += 1
             row = ground.rows[proposal.genotype]
             billed += bool(fits[row])
-            strategy.tell(proposal, Outcome(float(table.mean[row]) if fits[row] else -inf))
+            strategy.tell(proposal, TrialResult(float(table.mean[row]) if fits[row] else -inf))
             if fits[row] and table.mean[row] == best:
                 hits += 1
                 spent.append(billed)
@@ -127,7 +127,7 @@ def main():
     said = parser.parse_args()
     few = min(said.runs, said.optuna_runs)
     full = tables.macro(DATA / "nas_bench_macro" / "nas_bench_macro.npz")
-    macro = Ground("NAS-Bench-Macro", full.space, full.genotypes, full.scores)
+    macro = BenchmarkTable("NAS-Bench-Macro", full.space, full.genotypes, full.scores)
     optuna = [Arm(f"optuna-{name}", few) for name in ("random", "nsga2", "tpe")]
     arms = [
         Arm("random", said.runs),
@@ -161,7 +161,7 @@ def main():
 
     for dataset in tables.DATASETS:
         one = tables.nb201(DATA / "nas_bench_201" / "nas_bench_201.npz", dataset, "val")
-        ground = Ground(f"NAS-Bench-201 {dataset}", one.space, one.genotypes, one.scores)
+        ground = BenchmarkTable(f"NAS-Bench-201 {dataset}", one.space, one.genotypes, one.scores)
         names = (OURS, "local", "evolution", "random")
         rows = [Arm(name, min(said.runs, 50)) for name in names] + [Arm("optuna-tpe", min(few, 10))]
         against(table(ground, rows, said.keep), [row.label for row in rows[1:]])

@@ -17,11 +17,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each othe
 import numpy as np
 
 from netlathe.search import tables
-from netlathe.search.compare.ground import Ground
-from netlathe.search.objective import Tabular, to_data
+from netlathe.search.compare.benchmark_table import BenchmarkTable
+from netlathe.search.config import SearchConfig
+from netlathe.search.objective import TableSpec, to_data
 from netlathe.search.run import search
-from netlathe.search.strategy import STRATEGIES, Outcome
-from netlathe.search.wish import Wish
+from netlathe.search.strategy import STRATEGIES, TrialResult
 
 FILE = Path(__file__).parents[1] / ".." / "shared" / "data" / "nas_bench_macro" / "nas_bench_macro.npz"
 
@@ -43,7 +43,7 @@ def alone(name, ground, trials):
             proposal = strategy.ask()
             if proposal is None:
                 return done
-            strategy.tell(proposal, Outcome(values[proposal.genotype]))
+            strategy.tell(proposal, TrialResult(values[proposal.genotype]))
         return trials
 
     return timed(work)
@@ -52,10 +52,10 @@ def alone(name, ground, trials):
 def searched(name, trials):
     """A whole search with its store."""
     with tempfile.TemporaryDirectory() as folder:
-        wish = Wish(
+        wish = SearchConfig(
             space="macro",
             strategy=name,
-            objective=to_data(Tabular(str(FILE.resolve()))),
+            objective=to_data(TableSpec(str(FILE.resolve()))),
             evaluations=trials,
             bill_repeats=True,
             final_seeds=0,
@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--trials", type=int, default=1000)
     trials = parser.parse_args().trials
     table = tables.macro(FILE)
-    ground = Ground("macro", table.space, table.genotypes, table.scores)
+    ground = BenchmarkTable("macro", table.space, table.genotypes, table.scores)
 
     print(f"strategies alone, {trials} trials: ms a trial (CPU)")
     for name in STRATEGIES:

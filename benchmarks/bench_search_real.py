@@ -22,13 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
-from netlathe.search.costing import Where
+from netlathe.search.config import SearchConfig, load_space
+from netlathe.search.costing import TargetSpec
 from netlathe.search.objective import to_data
-from netlathe.search.run import Found, search
+from netlathe.search.run import SearchResult, search
 from netlathe.search.summary import T975
-from netlathe.search.trained import training
-from netlathe.search.trial import State
-from netlathe.search.wish import Wish, space_of
+from netlathe.search.training import training_spec
+from netlathe.search.trial import TrialState
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
@@ -65,19 +65,24 @@ def begin(strategy: str, draws: int) -> dict[str, int]:
     return {"gp": {"first": draws}, "evolution": {"population": draws, "sample": 2}}.get(strategy, {})
 
 
-def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path) -> Found:
+def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path) -> SearchResult:
     """One search, with its winner on fresh seeds."""
     recipe = load_recipe("fast", [f"resolution={PX}", f"evaluate.resolution={PX}", "batch=32", "schedule.warmup=0.3"])
-    what = training(
-        str(DATA.resolve()), recipe, space_of(space), epochs=scale.epochs, fraction=scale.fraction, judges=scale.judges
+    what = training_spec(
+        str(DATA.resolve()),
+        recipe,
+        load_space(space),
+        epochs=scale.epochs,
+        fraction=scale.fraction,
+        judges=scale.judges,
     )
-    wish = Wish(
+    wish = SearchConfig(
         space=space,
         strategy=strategy,
         options=begin(strategy, max(2, scale.evaluations // 3)),
         objective=to_data(what),
         limits={"latency": scale.latency},
-        where=asdict(Where()),
+        where=asdict(TargetSpec()),
         evaluations=scale.evaluations,
         seed=seed,
         final_seeds=scale.finals,
@@ -117,7 +122,7 @@ def main() -> None:
             assert found.final.test is not None
             tests.setdefault(name, []).append(found.final.test)
             spent = sum(t.seconds for t in found.trials) / 60
-            infeasible = sum(t.state is State.INFEASIBLE for t in found.trials)
+            infeasible = sum(t.state is TrialState.INFEASIBLE for t in found.trials)
             print(
                 f"{name:10} seed {seed}: test {found.final.test:.2f}, search said {found.final.searched:.2f}, fresh "
                 f"seeds {found.final.score:.2f} (curse {found.final.gap:+.2f}), {found.best.costs['latency']:.2f} ms, "

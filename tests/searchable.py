@@ -12,7 +12,7 @@ from typing import Any
 from netlathe.arch.build import conv, head, seq
 from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
-from netlathe.search.wish import Wish
+from netlathe.search.config import SearchConfig
 
 FILE = Path(__file__)
 WIDTHS = (4, 8, 16, 32)
@@ -94,7 +94,7 @@ def deadly(network: Network, folder: str) -> float:
     return score(network)
 
 
-def wish(function: str = "score", **changes: Any) -> Wish:
+def wish(function: str = "score", **changes: Any) -> SearchConfig:
     """A search of the small space by one of the functions here."""
     given: dict[str, Any] = {
         "space": f"{FILE}:space",
@@ -104,7 +104,7 @@ def wish(function: str = "score", **changes: Any) -> Wish:
         "evaluations": 20,
         "final_seeds": 0,
     }
-    return Wish(**given | changes)
+    return SearchConfig(**given | changes)
 
 
 def paid(folder: Path) -> list[str]:

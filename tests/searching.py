@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netlathe.search.strategy import STRATEGIES, Outcome, Proposal
+from netlathe.search.strategy import STRATEGIES, Proposal, TrialResult
 
 
 class Decision(NamedTuple):
@@ -69,7 +69,7 @@ def made(name, space, seed=0, evaluations=None, **options):
 
 def drive(
     strategy, evaluations: int, score: Callable = additive, *, workers: int = 1, costs: Callable | None = None, seed=0
-) -> list[tuple[Proposal, Outcome]]:
+) -> list[tuple[Proposal, TrialResult]]:
     """What was told, in order. With several workers, trials end in a random order."""
     rng = np.random.default_rng(seed)
     told, open_trials = [], []
@@ -82,7 +82,7 @@ def drive(
         if not open_trials:
             break
         proposal = open_trials.pop(int(rng.integers(len(open_trials))))
-        outcome = Outcome(score(proposal.genotype), costs(proposal.genotype) if costs else ())
+        outcome = TrialResult(score(proposal.genotype), costs(proposal.genotype) if costs else ())
         strategy.tell(proposal, outcome)
         told.append((proposal, outcome))
     return told

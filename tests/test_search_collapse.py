@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netlathe.search.collapse import Reading, Rules, diagnose, skips
+from netlathe.search.collapse import AlarmRules, EpochReading, diagnose, skips
 
 BENCH = Path(__file__).parent.parent / "benchmarks" / "bench_collapse.py"
 
@@ -16,7 +16,7 @@ BENCH = Path(__file__).parent.parent / "benchmarks" / "bench_collapse.py"
 def log(skip_counts, eigenvalues=None):
     """An epoch a count; eigenvalues every second epoch, as DARTS-ES reads them."""
     known = dict(zip(range(0, 1000, 2), eigenvalues or [], strict=False))
-    return [Reading(epoch, count, 8, known.get(epoch)) for epoch, count in enumerate(skip_counts)]
+    return [EpochReading(epoch, count, 8, known.get(epoch)) for epoch, count in enumerate(skip_counts)]
 
 
 def test_a_cell_of_mostly_skips_is_a_collapse_and_names_the_last_sound_epoch():
@@ -30,7 +30,7 @@ def test_a_cell_of_mostly_skips_is_a_collapse_and_names_the_last_sound_epoch():
 
 def test_skips_of_the_first_epochs_are_those_of_random_parameters():
     assert diagnose(log([8] * 9 + [2] * 20)).state == "healthy"
-    assert diagnose(log([8] * 9 + [2] * 20), rules=Rules(start=5)).state == "collapsed"
+    assert diagnose(log([8] * 9 + [2] * 20), rules=AlarmRules(start=5)).state == "collapsed"
 
 
 def test_the_eigenvalue_alone_is_a_suspicion_with_the_epoch_of_darts_es():
@@ -50,11 +50,11 @@ def test_there_is_no_way_back_to_a_cell_that_was_all_skips_already():
 
 
 def test_a_supernet_that_answers_one_class_has_diverged_and_needs_less_weight_decay_not_more():
-    dead = [Reading(epoch, 8, 8, None, 19.001338) for epoch in range(20)]
+    dead = [EpochReading(epoch, 8, 8, None, 19.001338) for epoch in range(20)]
     said = diagnose(dead, weight_decay=0.0729)
     assert said.state == "diverged"
     assert "less weight decay" in said.remedies[0]
-    assert diagnose([Reading(0, 1, 8, None, nan)]).state == "diverged"
+    assert diagnose([EpochReading(0, 1, 8, None, nan)]).state == "diverged"
 
 
 def test_no_more_weight_decay_is_advised_than_was_ever_tried():
@@ -67,7 +67,7 @@ def test_operators_that_do_nothing_are_counted():
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.floats(0.01, 10)), max_size=60))
 def test_what_was_seen_once_is_seen_ever_after(rows):
-    whole = [Reading(epoch, count, 8, value) for epoch, (count, value) in enumerate(rows)]
+    whole = [EpochReading(epoch, count, 8, value) for epoch, (count, value) in enumerate(rows)]
     order = ["healthy", "suspect", "collapsed"]
     states = [order.index(diagnose(whole[:n]).state) for n in range(len(whole) + 1)]
     assert states == sorted(states)

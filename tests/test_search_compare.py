@@ -18,11 +18,11 @@ from netlathe.arch.network import Network
 from netlathe.cli import main
 from netlathe.errors import NetlatheError
 from netlathe.search.compare import bootstrap, compare, show
-from netlathe.search.compare.ground import Ground
+from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import load
 from netlathe.search.compare.verdict import fewest, pairs, runs_needed, sign_flip
-from netlathe.search.space import Space
-from netlathe.search.strategy import Outcome, Proposal, strategy
+from netlathe.search.space import SearchSpace
+from netlathe.search.strategy import Proposal, TrialResult, strategy
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 MACRO = DATA / "nas_bench_macro" / "nas_bench_macro.npz"
@@ -148,7 +148,7 @@ def little_space():
     """Four layers of three widths: 81 networks."""
     options = tuple("abc")
     layers = {f"l{i}": Choice(options, (conv(8), conv(16), conv(24)), f"l{i}") for i in range(4)}
-    return Space("little", Network("little", seq(**layers, head=head(10)), (3, 8, 8)))
+    return SearchSpace("little", Network("little", seq(**layers, head=head(10)), (3, 8, 8)))
 
 
 def ground(seeds=3, noise=0.3):
@@ -157,7 +157,7 @@ def ground(seeds=3, noise=0.3):
     genotypes = list(space.all())
     drawn = rng()
     truth = np.array([50 + 2.0 * sum(g) for g in genotypes])
-    return Ground("little", space, genotypes, truth[:, None] + drawn.normal(0, noise, (len(genotypes), seeds)))
+    return BenchmarkTable("little", space, genotypes, truth[:, None] + drawn.normal(0, noise, (len(genotypes), seeds)))
 
 
 def maker(on, name, **options):
@@ -206,7 +206,7 @@ class Stubborn:
         return Proposal((0, 0, 0, 0))
 
     def tell(self, proposal, outcome):
-        assert outcome == Outcome(pytest.approx(50, abs=2))
+        assert outcome == TrialResult(pytest.approx(50, abs=2))
 
 
 def test_a_strategy_that_repeats_itself_is_evaluated_once_and_ends():

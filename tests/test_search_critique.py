@@ -8,10 +8,10 @@ import pytest
 from test_search_compare import ground, maker
 
 from netlathe.cli import main
-from netlathe.search.compare import compare, story
+from netlathe.search.compare import compare, report
+from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.critique import STRATEGIES, Critique, document, domains, measure, shares
-from netlathe.search.compare.exhibits import agreement, caps, floor, spread, transfer
-from netlathe.search.compare.ground import Ground
+from netlathe.search.compare.statistics import agreement, caps, floor, spread, transfer
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -83,7 +83,7 @@ def critique():
     truth = macro.values
     drawn = rng()
     judged = {
-        name: Ground(
+        name: BenchmarkTable(
             f"nb201 {name}", macro.space, macro.genotypes, (truth + drawn.normal(0, 1, 81))[:, None], truth + i
         )
         for i, name in enumerate(("c10", "c100"))
@@ -108,8 +108,8 @@ def critique():
 
 
 def test_the_report_answers_every_claim_and_says_what_it_cannot(critique):
-    page = story.markdown(critique, "netlathe search critique --data there")
-    for part in story.parts(critique):
+    page = report.markdown(critique, "netlathe search critique --data there")
+    for part in report.parts(critique):
         assert f"*{part.claim}*" in page
         assert part.cannot
         for table in part.tables:
@@ -123,7 +123,7 @@ def test_every_way_from_guessing_to_the_best_adds_up(critique):
         assert one.guess < one.space.mean < one.random <= one.space.best + 1e-9
         assert one.found <= one.space.best + 1e-9
         assert one.rule.mean > one.space.mean
-    steps = story.design(critique).tables[1]
+    steps = report.design(critique).tables[1]
     for row in steps.rows:
         assert sum(float(cell.split("(")[1].split()[0]) for cell in row[1:]) == pytest.approx(100, abs=0.21)
 
@@ -164,5 +164,5 @@ def test_strategies_that_did_the_same_are_equal_in_the_report(critique):
     on = ground()
     same = {name: maker(on, name) for name in ("random", "evolution")}  # 10 draws are evolution's first population
     searches = {"macro": compare(on, same, evaluations=10, runs=4, noisy=True)}
-    part = story.against_random(critique._replace(searches=searches))
+    part = report.against_random(critique._replace(searches=searches))
     assert part.tables[0].rows[1][-1] == "equal"

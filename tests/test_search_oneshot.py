@@ -19,16 +19,16 @@ from netlathe.cli.main import run as netlathe
 from netlathe.errors import NetlatheError
 from netlathe.search.collapse import COLLAPSED
 from netlathe.search.oneshot.cells import Cells
+from netlathe.search.oneshot.diagnostics import darts_line, diagnosis, entropy, verdict
 from netlathe.search.oneshot.family import DartsFamily, SpaceFamily
-from netlathe.search.oneshot.found import result
-from netlathe.search.oneshot.halves import Halves, some
-from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.options import OneShotOptions
+from netlathe.search.oneshot.result import result
 from netlathe.search.oneshot.run import search
+from netlathe.search.oneshot.split import DataSplit, some
 from netlathe.search.oneshot.state import begun
 from netlathe.search.oneshot.supernet import Supernet
-from netlathe.search.oneshot.task import EARLY, Search, alarmed
-from netlathe.search.oneshot.watch import darts_line, diagnosis, entropy, verdict
-from netlathe.search.space import Space
+from netlathe.search.oneshot.task import EARLY, OneShotRun, alarmed
+from netlathe.search.space import SearchSpace
 from netlathe.search.spaces import get
 from netlathe.train.images import ImageSet, load
 from netlathe.train.recipefile import load as recipe_of
@@ -47,13 +47,13 @@ def digits():
 
 
 def state_of(digits, options, family=FAMILY):
-    halves = Halves(digits, RECIPE, options.seed, options.batch)
+    halves = DataSplit(digits, RECIPE, options.seed, options.batch)
     supernet = Supernet(family.supernet((1, 8, 8), 10), seed=0, affine=family.affine)
     return begun(supernet, options), halves
 
 
 def test_a_search_full_of_skips_is_called_collapsed_whatever_its_accuracy(digits):
-    options = Options(eigenvalue_every=0, watch_images=64)
+    options = OneShotOptions(eigenvalue_every=0, watch_images=64)
     state, halves = state_of(digits, options)
     healthy = darts_line(state, halves, options, FAMILY, 0)
     with torch.no_grad():
@@ -78,7 +78,9 @@ def searching(digits, options, tmp_path):
     from netlathe.train.metrics import Metrics
 
     state, halves = state_of(digits, options)
-    return Search(options, FAMILY, halves, state, tmp_path, Metrics(tmp_path), (1, 8, 8), 10, time.monotonic(), None)
+    return OneShotRun(
+        options, FAMILY, halves, state, tmp_path, Metrics(tmp_path), (1, 8, 8), 10, time.monotonic(), None
+    )
 
 
 def rising(task, epochs=24):
@@ -100,7 +102,7 @@ def rising(task, epochs=24):
 
 
 def test_early_stopping_rolls_back_to_before_the_rise(digits, tmp_path):
-    task = searching(digits, Options(epochs=50, remedy="early-stop"), tmp_path)
+    task = searching(digits, OneShotOptions(epochs=50, remedy="early-stop"), tmp_path)
     rising(task)
     assert alarmed(task) == EARLY
     found = result(task, "darts", EARLY, None, lambda: False)
@@ -111,7 +113,7 @@ def test_early_stopping_rolls_back_to_before_the_rise(digits, tmp_path):
 
 @pytest.mark.parametrize(("now", "then"), [(3e-4, 9e-4), (8.1e-3, 2.43e-2), (2.43e-2, 2.43e-2)])
 def test_decay_triples_the_weight_decay_up_to_a_limit(now, then, digits, tmp_path):
-    task = searching(digits, Options(epochs=50, remedy="decay", weight_decay=now), tmp_path)
+    task = searching(digits, OneShotOptions(epochs=50, remedy="decay", weight_decay=now), tmp_path)
     rising(task)
     assert alarmed(task) is None
     assert task.state.optimiser.param_groups[0]["weight_decay"] == pytest.approx(then)
@@ -137,7 +139,7 @@ def stripes(count=256, side=8, seed=0):
 def toy():
     """Two decisions between a window of 3 and one of 1, which sees no stripes."""
     layers = {f"layer{i}": Choice(("one", "three"), (conv(4, 1), conv(4, 3)), f"layer{i}") for i in (1, 2)}
-    return SpaceFamily(Space("toy", Network("toy", seq(stem=conv(4, 1), **layers, head=head(2)), (1, 8, 8))))
+    return SpaceFamily(SearchSpace("toy", Network("toy", seq(stem=conv(4, 1), **layers, head=head(2)), (1, 8, 8))))
 
 
 STRIPES = recipe_of("digits", ["resolution=8", "evaluate.resolution=8", 'augment.crop="none"'])
@@ -145,7 +147,7 @@ STRIPES = recipe_of("digits", ["resolution=8", "evaluate.resolution=8", 'augment
 
 @pytest.mark.parametrize(("method", "order"), [("darts", 1), ("darts", 2), ("rsws", 1)])
 def test_a_search_finds_the_operation_that_sees(method, order, tmp_path):
-    options = Options(
+    options = OneShotOptions(
         method=method, order=order, epochs=12, batch=16, lr=0.05, alpha_lr=0.05, eigenvalue_every=6, candidates=8
     )
     found = search(stripes(), STRIPES, options, toy(), tmp_path, space="toy")
@@ -170,7 +172,9 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("method", ["darts", "rsws"])
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_path):
-    options = Options(method=method, epochs=2, batch=32, eigenvalue_every=2, watch_images=64, candidates=4, finalists=2)
+    options = OneShotOptions(
+        method=method, epochs=2, batch=32, eigenvalue_every=2, watch_images=64, candidates=4, finalists=2
+    )
 
     def kill(tick):
         if tick.step == 2 * tick.steps - 1:  # after the checkpoint of the first epoch, in the second
@@ -189,11 +193,11 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_
     assert len(logs[0]) == 2
     assert search(digits, RECIPE, options, FAMILY, tmp_path / "whole") == whole  # done: nothing is run again
     with pytest.raises(NetlatheError, match="another training"):
-        search(digits, RECIPE, Options(method=method, epochs=4, batch=32), FAMILY, tmp_path / "whole")
+        search(digits, RECIPE, OneShotOptions(method=method, epochs=4, batch=32), FAMILY, tmp_path / "whole")
 
 
 def test_an_interrupt_keeps_the_best_genotype_so_far_and_the_search_goes_on(digits, tmp_path):
-    options = Options(epochs=2, batch=32, eigenvalue_every=0, watch_images=64)
+    options = OneShotOptions(epochs=2, batch=32, eigenvalue_every=0, watch_images=64)
 
     def interrupt(tick):
         if tick.step == 2:
@@ -213,7 +217,7 @@ def test_an_interrupt_keeps_the_best_genotype_so_far_and_the_search_goes_on(digi
 def test_a_search_ends_within_its_time(method, digits, tmp_path):
     """By a clock that every look moves on by a tenth of a second: nothing hangs on how fast this machine is."""
     ticks = itertools.count()
-    options = Options(method=method, epochs=None, batch=32, eigenvalue_every=0, watch_images=32)
+    options = OneShotOptions(method=method, epochs=None, batch=32, eigenvalue_every=0, watch_images=32)
     found = search(digits, RECIPE, options, FAMILY, tmp_path, time_s=10.0, clock=lambda: next(ticks) / 10)
     assert found.ended == "out of time"
     assert 5 < found.seconds < 11
@@ -235,13 +239,13 @@ def test_a_search_ends_within_its_time(method, digits, tmp_path):
 )
 def test_options_that_cannot_be_are_refused(change, said):
     with pytest.raises(NetlatheError) as caught:
-        Options(**change)
+        OneShotOptions(**change)
     assert said in str(caught.value)
 
 
 def test_a_search_needs_enough_images_and_operations(digits, tmp_path):
     with pytest.raises(NetlatheError, match="two halves of 128"):
-        search(digits, RECIPE, Options(batch=200), FAMILY, tmp_path)
+        search(digits, RECIPE, OneShotOptions(batch=200), FAMILY, tmp_path)
     with pytest.raises(NetlatheError, match="two or more"):
         Cells(operations=("skip",))
     with pytest.raises(NetlatheError, match="unknown operation 'sep4'"):

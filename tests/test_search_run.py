@@ -18,15 +18,15 @@ import searchable
 from searchable import FILE, paid, wish
 
 from netlathe.errors import NetlatheError
-from netlathe.search.crew import Inline
-from netlathe.search.driver import Driver
+from netlathe.search.config import build_problem, load_space
+from netlathe.search.executor import InlineExecutor
 from netlathe.search.objective import to_data
-from netlathe.search.run import Found, search
-from netlathe.search.space import Space
-from netlathe.search.store import Store
-from netlathe.search.strategy import Outcome, Proposal
-from netlathe.search.trial import State
-from netlathe.search.wish import built, space_of
+from netlathe.search.run import SearchResult, search
+from netlathe.search.space import SearchSpace
+from netlathe.search.store import TrialStore
+from netlathe.search.strategy import Proposal, TrialResult
+from netlathe.search.study import Study
+from netlathe.search.trial import TrialState
 
 CLI = [sys.executable, "-m", "netlathe", "search", "run"]
 
@@ -38,7 +38,7 @@ def command(out: Path, function: str = "slow", *more: str) -> list[str]:
 
 def history(folder: Path) -> list[tuple[Any, ...]]:
     """What a search did, in which order, without times and processes."""
-    with Store(folder, write=False) as store:
+    with TrialStore(folder, write=False) as store:
         return [
             (t.number, t.genotype, t.key, t.seed, t.state, t.score, t.same_as, t.costs, t.error, t.asked, t.told)
             for t in store.trials()
@@ -75,7 +75,7 @@ def test_with_several_workers_a_killed_search_goes_on_and_pays_for_nothing_twice
     kills = killed_at_random(words, tmp_path, 2, 1.5)
     before = history(tmp_path)
     found = search(wish("slow", strategy="local", options={}), tmp_path, workers=3)
-    done = [t for t in found.trials if t.state is State.DONE]
+    done = [t for t in found.trials if t.state is TrialState.DONE]
     assert len(done) == 20
     assert len({t.key for t in done}) == 20
     assert len(paid(tmp_path)) <= 20 + 3 * kills
@@ -105,7 +105,7 @@ def test_trials_that_crash_are_not_a_number_or_find_no_memory_are_recorded_and_t
     assert found.ended == "all 64 networks of the space were proposed"
     by_error: dict[str, int] = {}
     for trial in found.trials:
-        if trial.state is State.FAILED:
+        if trial.state is TrialState.FAILED:
             by_error[trial.error] = by_error.get(trial.error, 0) + 1
             assert trial.score == -np.inf
     assert by_error == {
@@ -113,23 +113,23 @@ def test_trials_that_crash_are_not_a_number_or_find_no_memory_are_recorded_and_t
         "ZeroDivisionError: a crash on purpose": 16,
         "out of memory: no room on purpose": 8,
     }
-    assert sum(t.state is State.DONE for t in found.trials) == 24
+    assert sum(t.state is TrialState.DONE for t in found.trials) == 24
     assert found.best is not None
-    assert searchable.widths(space_of(f"{FILE}:space").decode(found.best.genotype)) == (16, 8, 32)
+    assert searchable.widths(load_space(f"{FILE}:space").decode(found.best.genotype)) == (16, 8, 32)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_tried_once_more(tmp_path: Path) -> None:
     found = search(wish("deadly", strategy="random", options={}, evaluations=8), tmp_path, workers=2)
     paid_for = paid(tmp_path)
-    space = space_of(f"{FILE}:space")
+    space = load_space(f"{FILE}:space")
     for trial in found.trials:
         first, _, third = searchable.widths(space.decode(trial.genotype))
         tries = paid_for.count(str(searchable.widths(space.decode(trial.genotype))))
         if first == 4:
-            assert (trial.state, tries) == (State.FAILED, 2)
+            assert (trial.state, tries) == (TrialState.FAILED, 2)
             assert trial.error == "the worker was killed by SIGKILL (out of memory?)"
         else:
-            assert (trial.state, tries) == (State.DONE, 2 if third > 8 else 1)
+            assert (trial.state, tries) == (TrialState.DONE, 2 if third > 8 else 1)
     assert {trial.attempts for trial in found.trials} >= {1, 2}
 
 
@@ -154,7 +154,7 @@ def test_a_folder_of_another_search_is_refused_with_what_differs(tmp_path: Path)
 
 def test_a_strategy_that_would_propose_something_else_is_noticed(tmp_path: Path) -> None:
     search(wish(evaluations=5), tmp_path)
-    with Store(tmp_path, write=True) as store:
+    with TrialStore(tmp_path, write=True) as store:
         first = store.trials()[0]
         store.write(replace(first, genotype=tuple((g + 1) % 4 for g in first.genotype)))
     with pytest.raises(NetlatheError, match="does not propose again what it proposed as trial 0"):
@@ -184,12 +184,12 @@ def test_every_kind_of_strategy_is_replayed_after_it_was_interrupted(strategy: s
 
 def test_rungs_cost_their_fraction_and_start_from_the_rung_below(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from netlathe.search.trained import training
+    from netlathe.search.training import training_spec
     from netlathe.train.recipefile import load
 
-    space = space_of(f"{FILE}:space")
+    space = load_space(f"{FILE}:space")
     recipe = load("digits", ["resolution=8", "evaluate.resolution=8", "schedule.warmup=0"])
-    objective = to_data(training("digits", recipe, space, epochs=2, fraction=0.2))
+    objective = to_data(training_spec("digits", recipe, space, epochs=2, fraction=0.2))
     asked = wish(strategy="halving", options={"eta": 2, "rungs": 2, "networks": 2}, objective=objective, evaluations=2)
     found = search(replace(asked, final_seeds=1), tmp_path)
     low, high = ([t for t in found.trials if t.rung == rung] for rung in (0, 1))
@@ -222,7 +222,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "20 done" in done.stdout
 
 
-def ray_search(tmp_path: Path, function: str, evaluations: int) -> Found:
+def ray_search(tmp_path: Path, function: str, evaluations: int) -> SearchResult:
     return search(wish(function, strategy="random", options={}, evaluations=evaluations), tmp_path, workers=2, ray="")
 
 
@@ -231,12 +231,12 @@ def ray_search(tmp_path: Path, function: str, evaluations: int) -> Found:
 def test_the_same_search_on_ray_with_workers_that_are_killed(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     found = ray_search(tmp_path, "deadly", 8)
-    space = space_of(f"{FILE}:space")
+    space = load_space(f"{FILE}:space")
     for t in found.trials:
         first = searchable.widths(space.decode(t.genotype))[0]
-        assert t.state is (State.FAILED if first == 4 else State.DONE)
+        assert t.state is (TrialState.FAILED if first == 4 else TrialState.DONE)
     assert {t.attempts for t in found.trials} >= {1, 2}
-    assert len({t.worker for t in found.trials if t.state is State.DONE}) >= 2
+    assert len({t.worker for t in found.trials if t.state is TrialState.DONE}) >= 2
 
 
 @pytest.mark.slow
@@ -250,15 +250,15 @@ def test_a_driver_on_ray_that_is_killed_goes_on(tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     done = subprocess.run([*CLI, "--resume", "-o", str(tmp_path), "--workers", "2", "--ray"], timeout=200, check=True)
     assert done.returncode == 0
-    with Store(tmp_path, write=False) as store:
-        keys = [t.key for t in store.trials() if t.state is State.DONE]
+    with TrialStore(tmp_path, write=False) as store:
+        keys = [t.key for t in store.trials() if t.state is TrialState.DONE]
     assert len(keys) == len(set(keys)) == 20
 
 
 class Shy:
     """Proposes only while fewer than two proposals are open, and moves its dice whenever it is asked."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self.space, self.rng, self.open = space, np.random.default_rng(0), 0
 
     def ask(self) -> Proposal | None:
@@ -268,11 +268,11 @@ class Shy:
         self.open += 1
         return Proposal(drawn)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         self.open -= 1
 
 
-class Three(Inline):
+class Three(InlineExecutor):
     """Takes three jobs, and ends the last one first."""
 
     size = 3
@@ -284,16 +284,16 @@ class Three(Inline):
 
 def test_asks_that_a_strategy_did_not_answer_are_replayed_too(tmp_path: Path) -> None:
     asked = wish(evaluations=8)
-    what = built(asked, tmp_path)
-    with Store(tmp_path, write=True) as store:
-        driver = Driver(asked, what, Shy(what.space), store, Three(what.objective))
+    what = build_problem(asked, tmp_path)
+    with TrialStore(tmp_path, write=True) as store:
+        driver = Study(asked, what, Shy(what.space), store, Three(what.objective))
         driver.run()
         assert len(store.waits()) >= 5
-        again = Driver(asked, what, Shy(what.space), store, Three(what.objective))
+        again = Study(asked, what, Shy(what.space), store, Three(what.objective))
         again.replay(store.trials(), store.waits())
         store.db.execute("DELETE FROM waits")
         with pytest.raises(NetlatheError, match="does not propose again"):
-            Driver(asked, what, Shy(what.space), store, Three(what.objective)).replay(store.trials(), [])
+            Study(asked, what, Shy(what.space), store, Three(what.objective)).replay(store.trials(), [])
 
 
 def test_at_the_wall_open_trials_are_left_for_the_next_call(tmp_path: Path) -> None:
@@ -302,20 +302,22 @@ def test_at_the_wall_open_trials_are_left_for_the_next_call(tmp_path: Path) -> N
     first = search(asked, tmp_path, workers=2, seconds=3.0)
     assert time.monotonic() - start < 10
     assert first.ended == "the time is up"
-    assert sum(t.state is State.RUNNING for t in first.trials) <= 2
+    assert sum(t.state is TrialState.RUNNING for t in first.trials) <= 2
     found = search(asked, tmp_path, workers=2)
-    assert sum(t.state is State.DONE for t in found.trials) == 6
+    assert sum(t.state is TrialState.DONE for t in found.trials) == 6
     assert found.final is not None
     assert len(found.final.scores) == 2
 
 
 def test_a_search_that_trains_and_is_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from netlathe.search.trained import training
+    from netlathe.search.training import training_spec
     from netlathe.train.recipefile import load
 
     changes = ["resolution=8", "evaluate.resolution=8", "batch=8"]
-    what = training("digits", load("digits", changes), space_of(f"{FILE}:space"), epochs=2, fraction=0.2, judges=60)
+    what = training_spec(
+        "digits", load("digits", changes), load_space(f"{FILE}:space"), epochs=2, fraction=0.2, judges=60
+    )
     asked = wish(strategy="random", options={}, objective=to_data(what), evaluations=2, final_seeds=1)
     whole_ = search(asked, tmp_path / "whole")
     words = [*CLI, f"{FILE}:space", "--strategy", "random", "--evaluations", "2", "--final-seeds", "1"]

@@ -19,13 +19,13 @@ from netlathe.arch.notation import to_text
 from netlathe.arch.rewrite import resolve
 from netlathe.errors import NetlatheError
 from netlathe.search import spaces
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 
 IMAGE = (3, 8, 8)
 
 
 def of(body, **options):
-    return Space("mine", Network("mine", body, IMAGE), **options)
+    return SearchSpace("mine", Network("mine", body, IMAGE), **options)
 
 
 def kernel(name, *sizes):
@@ -165,7 +165,7 @@ def test_a_space_larger_than_a_machine_word_is_counted_and_sampled():
 
 def test_a_network_without_choices_is_a_space_of_one_point():
     network = zoo.get("resnet20")
-    space = Space("one", network)
+    space = SearchSpace("one", network)
     rng = np.random.default_rng(0)
     assert (space.size, space.decisions, space.sample(rng), list(space.neighbours(()))) == (1, (), (), [])
     assert space.mutate((), rng) == ()

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from netlathe.errors import NetlatheError
 from netlathe.search import store as stores
-from netlathe.search.store import Store
-from netlathe.search.trial import State, Trial
+from netlathe.search.store import TrialStore
+from netlathe.search.trial import Trial, TrialState
 
 
 def trial(number: int, **values: object) -> Trial:
@@ -37,7 +37,7 @@ trials = st.builds(
     key=st.text(),
     seed=numbers,
     asked=numbers,
-    state=st.sampled_from(State),
+    state=st.sampled_from(TrialState),
     told=st.none() | numbers,
     same_as=st.none() | numbers,
     attempts=st.integers(0, 2),
@@ -55,10 +55,10 @@ def test_a_trial_comes_back_as_it_was_written(written: Trial) -> None:
 
 
 def test_what_is_written_is_read_by_others_while_the_driver_goes_on(tmp_path: Path) -> None:
-    with Store(tmp_path, write=True) as driver:
+    with TrialStore(tmp_path, write=True) as driver:
         driver.note(wish={"space": "macro"})
         driver.write(trial(0, score=1.5), waits=[7])
-        with Store(tmp_path, write=False) as reader:
+        with TrialStore(tmp_path, write=False) as reader:
             assert [found.score for found in reader.trials()] == [1.5]
             assert reader.waits() == [7]
             driver.write(trial(1), trial(0, score=2.5))
@@ -67,19 +67,19 @@ def test_what_is_written_is_read_by_others_while_the_driver_goes_on(tmp_path: Pa
 
 
 def test_a_second_driver_is_told_who_the_first_one_is(tmp_path: Path) -> None:
-    with Store(tmp_path, write=True):
+    with TrialStore(tmp_path, write=True):
         with pytest.raises(NetlatheError, match=f"process {os.getpid()} on .* is searching in this folder") as raised:
-            Store(tmp_path, write=True)
+            TrialStore(tmp_path, write=True)
         assert raised.value.code == "store.locked"
-    Store(tmp_path, write=True).close()  # it was given back
+    TrialStore(tmp_path, write=True).close()  # it was given back
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from netlathe.search.store import Store
+from netlathe.search.store import TrialStore
 from netlathe.search.trial import Trial
-store = Store(Path(sys.argv[1]), write=True)
+store = TrialStore(Path(sys.argv[1]), write=True)
 number = len(store.trials())
 print("ready", flush=True)
 while True:
@@ -99,7 +99,7 @@ def test_a_killed_driver_leaves_whole_transactions_and_no_lock(tmp_path: Path) -
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        with Store(tmp_path, write=True) as store:  # the lock of the dead is free
+        with TrialStore(tmp_path, write=True) as store:  # the lock of the dead is free
             found = store.trials()
         assert [t.number for t in found] == list(range(len(found)))
         assert len(found) % 2 == 0
@@ -109,7 +109,7 @@ def test_a_killed_driver_leaves_whole_transactions_and_no_lock(tmp_path: Path) -
 
 
 def test_a_store_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    Store(tmp_path, write=True).close()
+    TrialStore(tmp_path, write=True).close()
     path = tmp_path / stores.FILE
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version={stores.VERSION + 1}")
@@ -117,7 +117,7 @@ def test_a_store_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path)
     before = path.read_bytes()
     for write in (True, False):
         with pytest.raises(NetlatheError, match=f"version {stores.VERSION + 1}, .* reads version {stores.VERSION}"):
-            Store(tmp_path, write=write)
+            TrialStore(tmp_path, write=write)
     assert path.read_bytes() == before
 
 
@@ -126,17 +126,17 @@ def test_foreign_files_are_refused_and_left_as_they_are(tmp_path: Path) -> None:
     path.write_text("a diary, not a database, and long enough for a header of a hundred bytes" * 3)
     for write in (True, False):
         with pytest.raises(NetlatheError, match="no search of Netlathe"):
-            Store(tmp_path, write=write)
+            TrialStore(tmp_path, write=write)
     assert path.read_text().startswith("a diary")
     path.unlink()
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE recipes (name TEXT)")
     db.close()
     with pytest.raises(NetlatheError, match="another program made it"):
-        Store(tmp_path, write=True)
+        TrialStore(tmp_path, write=True)
 
 
 def test_a_folder_without_a_search_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(NetlatheError, match="there is no search in this folder"):
-        Store(tmp_path, write=False)
+        TrialStore(tmp_path, write=False)
     assert list(tmp_path.iterdir()) == []

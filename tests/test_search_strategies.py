@@ -17,7 +17,7 @@ from netlathe.errors import NetlatheError
 from netlathe.search.strategies import gp
 from netlathe.search.strategies.front import crowding, hypervolume, ranks, violation
 from netlathe.search.strategies.pareto import survivors
-from netlathe.search.strategy import STRATEGIES, Outcome, strategy
+from netlathe.search.strategy import STRATEGIES, TrialResult, strategy
 
 NAMES = [name for name in STRATEGIES if name != "optuna-gp"]  # it takes seconds a trial; one test of its own
 OWN = [name for name in NAMES if not name.startswith("optuna")]
@@ -104,15 +104,15 @@ def test_regularised_evolution_kills_the_oldest():
     found = made("evolution", Flat(9, 9, 9), population=3, sample=3)
     first = [found.ask() for _ in range(3)]
     for proposal, score in zip(first, (100.0, 2.0, 3.0), strict=True):
-        found.tell(proposal, Outcome(score))
-    found.tell(found.ask(), Outcome(1.0))
+        found.tell(proposal, TrialResult(score))
+    found.tell(found.ask(), TrialResult(1.0))
     assert [score for score, _ in found.population] == [2.0, 3.0, 1.0]  # the best was the oldest
 
 
 def test_evolution_without_ageing_kills_the_worst():
     found = made("evolution-elitist", Flat(9, 9, 9), population=3, sample=3)
     for score in (100.0, 2.0, 3.0, 2.5):
-        found.tell(found.ask(), Outcome(score))
+        found.tell(found.ask(), TrialResult(score))
     assert sorted(score for score, _ in found.population) == [2.5, 3.0, 100.0]
 
 
@@ -252,7 +252,7 @@ def test_asha_promotes_floor_of_rung_over_eta_and_highest_rung_first():
                 assert sum(g in gone for g in top) >= len(top) - sum(
                     additive(g) == scores[len(top) - 1][0] for g in top
                 )
-        found.tell(proposal, Outcome(additive(proposal.genotype)))
+        found.tell(proposal, TrialResult(additive(proposal.genotype)))
         told.append(proposal)
     counts = [sum(p.rung == rung for p in told) for rung in range(3)]
     assert counts[1] >= counts[0] // 3 - 1
@@ -287,7 +287,7 @@ def test_a_network_within_its_limits_survives_a_better_one_outside():
     assert violation((20.0, 1.0), (15.0, inf)) == pytest.approx(1 / 3)
     found = made("pareto", Flat(9, 9, 9), population=2, limits="15,inf")
     for score, ms in ((90.0, 20.0), (49.0, 14.0), (95.0, 40.0), (50.0, 15.0)):
-        found.tell(found.ask(), Outcome(score, (ms, 1.0)))
+        found.tell(found.ask(), TrialResult(score, (ms, 1.0)))
     assert sorted(-member.point[0] for member in found.parents) == [49.0, 50.0]
 
 
@@ -320,7 +320,7 @@ def test_constrained_evolution_finds_the_best_network_within_a_limit():
 def test_survivors_sort_failed_networks_last():
     found = made("pareto", Flat(9, 9), population=4)
     for score, costs in ((1.0, (3.0,)), (-inf, ()), (2.0, (4.0,)), (-inf, ())):
-        found.tell(found.ask(), Outcome(score, costs))
+        found.tell(found.ask(), TrialResult(score, costs))
     assert [member.point[0] for member in survivors(found.parents, 2)] != [inf, inf]
     assert {member.point[0] for member in survivors(found.parents, 2)} == {-1.0, -2.0}
 

@@ -20,7 +20,7 @@ from netlathe.search.oneshot.curvature import dominant_eigenvalue
 from netlathe.search.oneshot.family import DartsFamily
 from netlathe.search.oneshot.gradient import first_order, second_order
 from netlathe.search.oneshot.supernet import Supernet
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 from netlathe.search.spaces import get
 from netlathe.zoo.darts import V1, V2
 
@@ -42,7 +42,7 @@ def nested():
 
 
 @pytest.mark.parametrize(
-    "space", [Space("nested", nested()), get("macro", width=4)], ids=["nested and tied", "nas-bench-macro"]
+    "space", [SearchSpace("nested", nested()), get("macro", width=4)], ids=["nested and tied", "nas-bench-macro"]
 )
 def test_a_one_hot_mixture_is_the_resolved_network_with_the_same_weights(space):
     supernet = Supernet(space.network, seed=3).eval()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from netlathe.report.charts.chart import Chart
     from netlathe.search.compare import Comparison
-    from netlathe.search.compare.ground import Ground
-    from netlathe.search.compare.play import Make
+    from netlathe.search.compare.benchmark_table import BenchmarkTable
+    from netlathe.search.compare.simulate import Make
 
 BASELINES = "random,local,evolution,reinforce"
 
@@ -61,7 +61,7 @@ def command(
     """
     from netlathe.search.compare import compare, show
     from netlathe.search.compare.load import load
-    from netlathe.search.compare.play import BILLED, FREE
+    from netlathe.search.compare.simulate import BILLED, FREE
 
     if margin <= 0:
         raise NetlatheError(f"the margin must be above 0, not {margin:g}", code="search.margin", hint="--margin 0.1")
@@ -92,13 +92,15 @@ def command(
         click.echo(f"curves: {plot}", err=True)
 
 
-def makers_of(texts: str, ground: Ground) -> dict[str, Make]:
+def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
     """The strategies that a text names, by what was typed. Raises NetlatheError for unknown ones and for repeats."""
     from netlathe.cli.experiment import parts, refuse_twice
     from netlathe.load import pairs
-    from netlathe.search.strategy import Maker, Strategy, strategy
+    from netlathe.search.strategy import Strategy, StrategyFactory, strategy
 
-    def make(maker: Maker, options: dict[str, bool | int | float | str], rng: Generator, budget: int) -> Strategy:
+    def make(
+        maker: StrategyFactory, options: dict[str, bool | int | float | str], rng: Generator, budget: int
+    ) -> Strategy:
         return maker(ground.space, rng, evaluations=budget, **options)
 
     found: dict[str, Make] = {}

@@ -35,21 +35,21 @@ def command(data: Path, evaluations: int, runs: int, seed: int, output: Path | N
         hint = f"write -o critique{FORMATS[0]} or -o critique{FORMATS[1]}; JSON: --json"
         raise NetlatheError(f"the report is text or a page, not {output.suffix!r}", code="search.format", hint=hint)
     from netlathe.files import write_text
-    from netlathe.search.compare import critique, story
+    from netlathe.search.compare import critique, report
 
     with progress_bar("comparing") as progress:
         found = critique.measure(data, evaluations=evaluations, runs=runs, seed=seed, progress=progress)
     again = f"netlathe search critique --data {data} --evaluations {evaluations} --runs {runs} --seed {seed}"
     if output:
-        write_text(output, page(found, again) if output.suffix == ".html" else story.markdown(found, again))
+        write_text(output, page(found, again) if output.suffix == ".html" else report.markdown(found, again))
         click.echo(f"written: {output}", err=True)
     if as_json:
         said = [
-            {"title": p.title, "claim": p.claim, "answer": p.answer, "cannot": p.cannot} for p in story.parts(found)
+            {"title": p.title, "claim": p.claim, "answer": p.answer, "cannot": p.cannot} for p in report.parts(found)
         ]
         emit("search.critique", critique.document(found) | {"parts": said})
     elif not output:
-        click.echo(story.markdown(found, again), nl=False)
+        click.echo(report.markdown(found, again), nl=False)
 
 
 def page(found: Critique, again: str) -> str:
@@ -57,9 +57,9 @@ def page(found: Critique, again: str) -> str:
     from netlathe.cli.search_compare import curves
     from netlathe.html import bullets, paragraph, table, tag
     from netlathe.report.page import Page, Part, render
-    from netlathe.search.compare import story
+    from netlathe.search.compare import report
 
-    def body(part: story.Part) -> Sequence[Part]:
+    def body(part: report.CritiquePart) -> Sequence[Part]:
         rows = [
             piece
             for one in part.tables
@@ -72,11 +72,11 @@ def page(found: Critique, again: str) -> str:
         curves(one)._replace(id=f"regret-{i}", title=f"Regret on {name}")
         for i, (name, one) in enumerate(found.searches.items())
     ]
-    parts = [(part.title, body(part)) for part in story.parts(found)]
+    parts = [(part.title, body(part)) for part in report.parts(found)]
     parts.insert(1, ("Regret over evaluations", drawn))
     return render(
         Page(
-            title=story.TITLE,
+            title=report.TITLE,
             lead="Each part: a claim, what the tables answer, the evidence, and what cannot be said.",
             sections=parts,
             command=again,

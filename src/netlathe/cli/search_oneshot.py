@@ -15,9 +15,9 @@ from netlathe.cli.training import Span, folder_of, images_of, needs_torch, recip
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
-    from netlathe.search.oneshot.family import Family
-    from netlathe.search.oneshot.found import Found
-    from netlathe.search.oneshot.run import Tick
+    from netlathe.search.oneshot.family import OneShotFamily
+    from netlathe.search.oneshot.result import OneShotResult
+    from netlathe.search.oneshot.run import OneShotProgress
 
 F = TypeVar("F", bound=Callable[..., Any])
 SPACE, DIGITS = "darts", "digits"
@@ -98,7 +98,7 @@ eval_options = together(
 )
 
 
-def family_of(asked: Asked) -> Family:
+def family_of(asked: Asked) -> OneShotFamily:
     """What is searched. Raises NetlatheError for an unknown space."""
     from netlathe.search.oneshot.cells import OPERATIONS, Cells
     from netlathe.search.oneshot.family import DartsFamily, SpaceFamily
@@ -124,14 +124,14 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     family = family_of(asked)
     asked.recipe_name = asked.recipe_name or (DIGITS if asked.data == DIGITS else "fashion")
     recipe = recipe_of(asked.recipe_name, asked.changes, None)
-    from netlathe.search.oneshot.halves import some
-    from netlathe.search.oneshot.options import Options
+    from netlathe.search.oneshot.options import OneShotOptions
     from netlathe.search.oneshot.run import search
+    from netlathe.search.oneshot.split import some
     from netlathe.train.checkpoint import newest
     from netlathe.train.distributed import ranks
     from netlathe.train.run import use_threads
 
-    options = Options(
+    options = OneShotOptions(
         method=method,  # type: ignore[arg-type]
         order=int(asked.order),
         epochs=asked.epochs or (None if asked.limit else 50.0),
@@ -170,11 +170,11 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
         show(found, asked)
 
 
-def teller(method: str) -> Callable[[Tick], None]:
+def teller(method: str) -> Callable[[OneShotProgress], None]:
     """A line an epoch on stderr, and one every ten seconds between."""
     last = time.monotonic()
 
-    def tell(tick: Tick) -> None:
+    def tell(tick: OneShotProgress) -> None:
         nonlocal last
         if tick.line is None and time.monotonic() - last < TELL_S:
             return
@@ -197,9 +197,9 @@ def said(line: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def warned(found: Found) -> list[str]:
+def warned(found: OneShotResult) -> list[str]:
     """What a person must know about the result."""
-    from netlathe.search.oneshot.watch import CAVEAT
+    from netlathe.search.oneshot.diagnostics import CAVEAT
 
     if found.method == "rsws":
         return []
@@ -207,7 +207,7 @@ def warned(found: Found) -> list[str]:
     return [*said, CAVEAT]
 
 
-def show(found: Found, asked: Asked) -> None:
+def show(found: OneShotResult, asked: Asked) -> None:
     """The genotype, the verdict, and what to do next."""
     from netlathe.cost.totals import totals
     from netlathe.load import load

@@ -17,9 +17,9 @@ from netlathe.errors import NetlatheError
 from netlathe.load import number, pairs
 
 if TYPE_CHECKING:
-    from netlathe.search.driver import Driver
+    from netlathe.search.config import SearchConfig
+    from netlathe.search.study import Study
     from netlathe.search.trial import Trial
-    from netlathe.search.wish import Wish
 
 LIMITS = ("latency", "memory", "size", "macs")
 QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
@@ -129,19 +129,19 @@ def again(folder: Path, workers: int | None, ray: str | None) -> str:
     return shlex.join(words)
 
 
-def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, asked: dict[str, Any]) -> Wish:
+def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, asked: dict[str, Any]) -> SearchConfig:
     """What was asked for, as data with absolute paths."""
-    from netlathe.search.costing import Where
+    from netlathe.search.config import SearchConfig, load_space
+    from netlathe.search.costing import TargetSpec
     from netlathe.search.objective import to_data
-    from netlathe.search.wish import Wish, space_of
 
     text = absolute(space)
-    where = Where(asked["device"], asked["runtime"], None, asked["run_threads"])
-    return Wish(
+    where = TargetSpec(asked["device"], asked["runtime"], None, asked["run_threads"])
+    return SearchConfig(
         space=text,
         strategy=asked["strategy"],
         options={name: value for text in asked["options"] for name, value in option(text)},
-        objective=to_data(described(asked, space_of(text))),
+        objective=to_data(described(asked, load_space(text))),
         limits={name: asked[name] for name in LIMITS if asked[name] is not None},
         where=asdict(where),
         evaluations=evaluations,
@@ -167,7 +167,7 @@ def described(asked: dict[str, Any], space: Any) -> Any:
 
     kind, _, rest = asked["goal"].partition(":")
     if kind.endswith(".py") and rest:
-        return objective.Called(absolute(asked["goal"]))
+        return objective.FunctionSpec(absolute(asked["goal"]))
     if kind == "table" and rest:
         file, _, choices = rest.partition(",")
         more = pairs(choices, asked["goal"])
@@ -175,15 +175,15 @@ def described(asked: dict[str, Any], space: Any) -> Any:
             more["latencies"] = absolute(str(more["latencies"]))
         return objective.from_data({"kind": kind, "path": absolute(file), "seed": asked["seed"], **more})
     if kind == "proxy" and rest:
-        return objective.Proxy(rest)
+        return objective.ProxySpec(rest)
     if asked["goal"] != "train":
         hint = "legal: train, table:FILE, proxy:NAME, file.py:function"
         raise NetlatheError(f"{asked['goal']!r} is no objective", code="search.objective", hint=hint)
     needs_torch()
-    from netlathe.search.trained import training
+    from netlathe.search.training import training_spec
 
     recipe = asked["recipe_name"] or ("digits" if asked["data"] == "digits" else "fast")
-    return training(
+    return training_spec(
         asked["data"] if asked["data"] == "digits" else absolute(asked["data"]),
         recipe_of(recipe, asked["changes"], asked["resolution"]),
         space,
@@ -206,22 +206,24 @@ def absolute(text: str) -> str:
 class Lines:
     """Progress on stderr: a line a trial where somebody watches, else one every ten seconds."""
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: SearchConfig) -> None:
         self.wish, self.last = wish, 0.0
         self.trials: list[Trial] = []
 
     def tell(self, line: str) -> None:
         click.echo(line, err=True)
 
-    def say(self, driver: Driver, trial: Trial) -> None:
+    def say(self, driver: Study, trial: Trial) -> None:
         """A trial has ended."""
-        from netlathe.search.trial import State
+        from netlathe.search.trial import TrialState
 
         self.trials = driver.trials
         watched = trial.evaluated and trial.seconds > 1 and sys.stderr.isatty()
         if watched or time.monotonic() - self.last > QUIET_S:
             self.last = time.monotonic()
-            said = f"{trial.score:.2f}" if trial.state is State.DONE else f"{trial.state.value} {trial.error}".strip()
+            said = (
+                f"{trial.score:.2f}" if trial.state is TrialState.DONE else f"{trial.state.value} {trial.error}".strip()
+            )
             self.tell(f"{driver.spent:.4g} of {self.wish.evaluations}: trial {trial.number} {said}; {self.best()}")
 
     def best(self) -> str:

@@ -17,9 +17,9 @@ from netlathe.units import show_bytes, show_count, show_ms, show_span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netlathe.search.summary import Final
+    from netlathe.search.config import SearchConfig
+    from netlathe.search.summary import FinalResult
     from netlathe.search.trial import Trial
-    from netlathe.search.wish import Wish
 
 SHOWN = 10  # rows of the front that fit on a screen
 SHOW = {"macs": show_count, "params": show_count, "size": show_bytes, "memory": show_bytes, "latency": show_ms}
@@ -45,17 +45,17 @@ def command(folder: Path, as_csv: bool, whole: bool, as_json: bool) -> None:
         show(folder, whole)
 
 
-def read(folder: Path) -> tuple[Wish, dict[str, Any], list[Trial], list[dict[str, Any]]]:
+def read(folder: Path) -> tuple[SearchConfig, dict[str, Any], list[Trial], list[dict[str, Any]]]:
     """What the store says now. Raises NetlatheError where no search was begun."""
-    from netlathe.search.store import Store
-    from netlathe.search.wish import from_document
+    from netlathe.search.config import config_from_json
+    from netlathe.search.store import TrialStore
 
-    with Store(folder, write=False) as store:
+    with TrialStore(folder, write=False) as store:
         facts = store.facts()
         if "wish" not in facts:
             hint = "no network kept its limits, or it was ended at once: search again"
             raise NetlatheError("this search was never begun", code="store.empty", path=str(folder), hint=hint)
-        return from_document(facts["wish"]), facts, store.trials(), store.finals()
+        return config_from_json(facts["wish"]), facts, store.trials(), store.finals()
 
 
 def document(folder: Path) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def document(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def curse(trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial | None) -> Final | None:
+def curse(trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial | None) -> FinalResult | None:
     """The winner on fresh seeds."""
     from netlathe.search.summary import final_of
 
@@ -131,7 +131,7 @@ def show(folder: Path, whole: bool = False) -> None:
         click.echo(f"  files        {folder}: best.json, search.db" if (folder / "best.json").exists() else "")
 
 
-def told(won: Trial, final: Final | None) -> None:
+def told(won: Trial, final: FinalResult | None) -> None:
     """The winner, and what it is worth on seeds that the search has not seen."""
     click.echo(f"  winner       trial {won.number}: {text(won)}")
     if final is None:

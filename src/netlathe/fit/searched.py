@@ -17,13 +17,13 @@ from netlathe.choose.place import Place
 from netlathe.errors import Infeasible
 from netlathe.fit.rungs import SEARCH
 from netlathe.fit.wish import Wish
-from netlathe.search.costing import Where
+from netlathe.search.config import SearchConfig as SearchWish
+from netlathe.search.config import load_space
+from netlathe.search.costing import TargetSpec
 from netlathe.search.objective import to_data
 from netlathe.search.run import search
-from netlathe.search.trained import training
-from netlathe.search.trial import State
-from netlathe.search.wish import Wish as SearchWish
-from netlathe.search.wish import space_of
+from netlathe.search.training import training_spec
+from netlathe.search.trial import TrialState
 
 SHARE = 0.4  # of the racing time
 STRATEGY = "evolution"
@@ -36,10 +36,10 @@ Say = Callable[[str], None]
 def searched(wish: Wish, place: Place, out: Path, say: Say) -> dict[str, Any]:
     """The winner's arch.json under `arch`, None where nothing kept the budget in time; and how many were trained."""
     assert wish.search is not None
-    objective = training(
+    objective = training_spec(
         wish.data,
         wish.recipe,
-        space_of(wish.search),
+        load_space(wish.search),
         epochs=max(1.0, EPOCHS * wish.recipe.epochs),
         threads=wish.threads or 1,
     )
@@ -50,7 +50,7 @@ def searched(wish: Wish, place: Place, out: Path, say: Say) -> dict[str, Any]:
         objective=to_data(objective),
         evaluations=MANY if wish.seconds is not None else FEW,
         limits=dict(wish.budget),
-        where=asdict(Where(wish.device, runtime, None, place.threads)),
+        where=asdict(TargetSpec(wish.device, runtime, None, place.threads)),
         seed=wish.seed,
         final_seeds=0,  # the race has fresh seeds, and the test images are not for the search
     )
@@ -60,7 +60,7 @@ def searched(wish: Wish, place: Place, out: Path, say: Say) -> dict[str, Any]:
     except Infeasible as error:  # the zoo may hold what the space does not
         say(f"no search: {error.message}")
         return {"arch": None, "trained": 0}
-    done = sum(trial.state == State.DONE for trial in found.trials)
+    done = sum(trial.state == TrialState.DONE for trial in found.trials)
     if found.network is None:
         say(f"the search in {wish.search} found nothing that keeps the budget in {done} trainings")
         return {"arch": None, "trained": done}

@@ -23,7 +23,7 @@ from netlathe.arch.network import Network
 COMMUTE = frozenset({"add", "mul"})
 
 
-class Live(NamedTuple):
+class LiveOps(NamedTuple):
     """The operators that an output depends on, and for each what it reads that is not zero."""
 
     ops: tuple[Op, ...]
@@ -31,7 +31,7 @@ class Live(NamedTuple):
     zeros: frozenset[int]
 
 
-def live(graph: Graph) -> Live:
+def live(graph: Graph) -> LiveOps:
     """A graph without what does not matter: results that nobody reads, zeros in sums, operators on zeros alone."""
     zeros: set[int] = set()
     reads: dict[int, tuple[int, ...]] = {}
@@ -45,7 +45,7 @@ def live(graph: Graph) -> Live:
         if op.output in wanted and op.output not in zeros:
             wanted.update(reads[op.output])
     ops = tuple(op for op in graph.ops if op.output in wanted and op.output not in zeros)
-    return Live(ops, reads, frozenset(zeros))
+    return LiveOps(ops, reads, frozenset(zeros))
 
 
 def form(network: Network) -> str:

@@ -20,7 +20,7 @@ MOST_DECAY = 0.0243  # to which DARTS-ADA raises the weight decay, by threes
 STUCK = 5  # equal validation accuracies in a row: the supernet answers one class whatever it sees
 
 
-class Reading(NamedTuple):
+class EpochReading(NamedTuple):
     """The search after an epoch (from 0). Edges are those of the derived normal cell: 8 in DARTS."""
 
     epoch: int
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
     validation: float | None = None  # accuracy of the supernet, in any unit
 
 
-class Rules(NamedTuple):
+class AlarmRules(NamedTuple):
     """When the signs count. In 210 searches of RobustDARTS none with more than half skips after epoch 10 recovered,
     and 11 of 63 with half or more did: the share was set on these logs."""
 
@@ -63,7 +63,7 @@ class Diagnosis(NamedTuple):
         return min((a.roll_back for a in self.alarms if a.roll_back is not None), default=None)
 
 
-RULES = Rules()
+RULES = AlarmRules()
 
 
 def skips(operators: Iterable[str]) -> int:
@@ -71,7 +71,7 @@ def skips(operators: Iterable[str]) -> int:
     return sum(operator in SKIPS for operator in operators)
 
 
-def diagnose(log: Sequence[Reading], *, weight_decay: float | None = None, rules: Rules = RULES) -> Diagnosis:
+def diagnose(log: Sequence[EpochReading], *, weight_decay: float | None = None, rules: AlarmRules = RULES) -> Diagnosis:
     """The state of a search after the epochs of `log`, which are in order. Collapsed and suspect stay so."""
     found = [skip_alarm(log, rules), eigenvalue_alarm(log, rules), stuck_alarm(log)]
     many, rising, stuck = found
@@ -80,7 +80,7 @@ def diagnose(log: Sequence[Reading], *, weight_decay: float | None = None, rules
     return Diagnosis(state, alarms, tuple(remedies(state, alarms, weight_decay)))
 
 
-def skip_alarm(log: Sequence[Reading], rules: Rules = RULES) -> Alarm | None:
+def skip_alarm(log: Sequence[EpochReading], rules: AlarmRules = RULES) -> Alarm | None:
     """The first reading whose cell is mostly skips; back to the last one before it with a quarter at most."""
     late = [reading for reading in log if reading.epoch >= rules.start]
     first = next((r for r in late if r.skips > rules.share * r.edges), None)
@@ -91,7 +91,7 @@ def skip_alarm(log: Sequence[Reading], rules: Rules = RULES) -> Alarm | None:
     return Alarm("skips", first.epoch, good[-1] if good else None, said)
 
 
-def eigenvalue_alarm(log: Sequence[Reading], rules: Rules = RULES) -> Alarm | None:
+def eigenvalue_alarm(log: Sequence[EpochReading], rules: AlarmRules = RULES) -> Alarm | None:
     """The stop of DARTS-ES as released: at the first local mean above `factor` times the one `back` readings earlier.
 
     Means are centred, so the stop comes window // 2 readings after the rise, and both means need all their readings.
@@ -113,7 +113,7 @@ def eigenvalue_alarm(log: Sequence[Reading], rules: Rules = RULES) -> Alarm | No
     return None
 
 
-def stuck_alarm(log: Sequence[Reading]) -> Alarm | None:
+def stuck_alarm(log: Sequence[EpochReading]) -> Alarm | None:
     """The last validation accuracies are all one number, or none: the weights diverged, and the cell means nothing."""
     last = [(r.epoch, r.validation) for r in log if r.validation is not None][-STUCK:]
     if last and not isfinite(last[-1][1]):

@@ -16,7 +16,7 @@ from netlathe.cost.plan import plan
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError, unknown
 from netlathe.search.genotype import Genotype
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 from netlathe.units import show_bytes, show_count
 
 LISTED = 20_000  # spaces up to this size are listed, larger ones descended into
@@ -45,7 +45,7 @@ def memory(network: Network, bytes_per_element: int = 4) -> int:
 COSTS: dict[str, Callable[[Network, int], int]] = {"macs": macs, "params": params, "size": size, "memory": memory}
 
 
-def cost(space: Space, genotype: Genotype, name: str, precision: str = "fp32") -> int:
+def cost(space: SearchSpace, genotype: Genotype, name: str, precision: str = "fp32") -> int:
     """One cost of a member: macs, params, or bytes of size or memory. Raises NetlatheError for another name."""
     if name not in COSTS:
         raise unknown("cost", name, COSTS, code="search.cost")
@@ -54,7 +54,7 @@ def cost(space: Space, genotype: Genotype, name: str, precision: str = "fp32") -
     return COSTS[name](space.decode(genotype), BYTES[precision])
 
 
-class Least(NamedTuple):
+class Cheapest(NamedTuple):
     """The cheapest member that was found; `proved` if every member was looked at."""
 
     genotype: Genotype
@@ -63,7 +63,7 @@ class Least(NamedTuple):
     looked_at: int
 
 
-def least(space: Space, value: Callable[[Genotype], float], *, listed: int = LISTED) -> Least:
+def least(space: SearchSpace, value: Callable[[Genotype], float], *, listed: int = LISTED) -> Cheapest:
     """The member of least value: by listing a space of up to `listed` members, else by descending decision by decision.
 
     The descent starts from several members and takes the best option of every decision in turn until none is better; it
@@ -71,7 +71,7 @@ def least(space: Space, value: Callable[[Genotype], float], *, listed: int = LIS
     """
     if space.size <= listed:
         found = min(space.all(), key=value)
-        return Least(found, value(found), proved=True, looked_at=space.size)
+        return Cheapest(found, value(found), proved=True, looked_at=space.size)
     known: dict[Genotype, float] = {}
 
     def at(genotype: Genotype) -> float:
@@ -93,16 +93,16 @@ def least(space: Space, value: Callable[[Genotype], float], *, listed: int = LIS
 
     starts = {space.nth(0), space.nth(space.size // 2), space.nth(space.size - 1)}
     found = min(map(descended, sorted(starts)), key=at)
-    return Least(found, at(found), proved=False, looked_at=len(known))
+    return Cheapest(found, at(found), proved=False, looked_at=len(known))
 
 
-def smallest(space: Space, name: str, precision: str = "fp32", *, listed: int = LISTED) -> Least:
+def smallest(space: SearchSpace, name: str, precision: str = "fp32", *, listed: int = LISTED) -> Cheapest:
     """The member that costs least. Memory is never listed beyond 1,000 members: it takes milliseconds each."""
     most = min(listed, 1000) if name == "memory" else listed
     return least(space, lambda genotype: cost(space, genotype, name, precision), listed=most)
 
 
-def infeasible(space: Space, limits: Mapping[str, float], precision: str = "fp32") -> Infeasible | None:
+def infeasible(space: SearchSpace, limits: Mapping[str, float], precision: str = "fp32") -> Infeasible | None:
     """Why no member keeps all limits, as (macs=50e6, memory=512e3); None where a member was found that does.
 
     The error says what the smallest members cost, and whether that is proved or the least that a descent found. Raises
@@ -143,7 +143,7 @@ def infeasible(space: Space, limits: Mapping[str, float], precision: str = "fp32
     )
 
 
-def named(space: Space, found: Least) -> str:
+def named(space: SearchSpace, found: Cheapest) -> str:
     """The name of a member."""
     return space.decode(found.genotype).name
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlathe.errors import NetlatheError
+from netlathe.search.config import SearchConfig, SearchProblem
 from netlathe.search.costing import breaks, broken
-from netlathe.search.crew import Crew
+from netlathe.search.executor import Executor
 from netlathe.search.objective import FRESH, MANY
-from netlathe.search.store import Store
-from netlathe.search.summary import Final, final_of, whole
-from netlathe.search.trial import Job, Trial
-from netlathe.search.wish import Built, Wish
+from netlathe.search.store import TrialStore
+from netlathe.search.summary import FinalResult, final_of, whole
+from netlathe.search.trial import Trial, TrialTask
 
 if TYPE_CHECKING:
-    from netlathe.search.trial import Report
+    from netlathe.search.trial import TaskResult
 
 TRIES = 2
 AGAIN = "measured again"  # the error of a claim that broke the budget then
@@ -32,17 +32,19 @@ FAR = 10  # claims that are measured before the search gives up on its own laten
 Tell = Callable[[str], None]
 
 
-def final_seeds(wish: Wish, what: Built) -> list[int]:
+def final_seeds(wish: SearchConfig, what: SearchProblem) -> list[int]:
     """Seeds that no trial of any search has."""
     return [FRESH + wish.seed * MANY + i for i in range(min(wish.final_seeds, what.objective.fresh))]
 
 
-def place(store: Store, number: int, seed: int) -> Path:
+def place(store: TrialStore, number: int, seed: int) -> Path:
     """The folder of a training."""
     return store.folder.absolute() / "final" / f"{number:05d}" / f"seed-{seed - FRESH}"
 
 
-def claimed(wish: Wish, what: Built, store: Store, trials: Sequence[Trial], tell: Tell) -> list[Trial]:
+def claimed(
+    wish: SearchConfig, what: SearchProblem, store: TrialStore, trials: Sequence[Trial], tell: Tell
+) -> list[Trial]:
     """The best trials that keep the budget when their latency is measured again, in several processes.
 
     Once for each: one that was refused stays so, and one whose final training began stays claimed, so that a search
@@ -76,10 +78,10 @@ def distinct(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def finals(
-    wish: Wish,
-    what: Built,
-    store: Store,
-    crew: Crew,
+    wish: SearchConfig,
+    what: SearchProblem,
+    store: TrialStore,
+    crew: Executor,
     trials: Sequence[Trial],
     *,
     deadline: float | None = None,
@@ -96,7 +98,7 @@ def finals(
         return tops[0] if tops else None
     done = {(row["number"], row["seed"]) for row in store.finals() if row["score"] is not None}
     todo = [
-        Job(trial.number, trial.genotype, 1.0, seed, str(place(store, trial.number, seed)))
+        TrialTask(trial.number, trial.genotype, 1.0, seed, str(place(store, trial.number, seed)))
         for trial in tops
         for seed in seeds
         if (trial.number, seed) not in done
@@ -116,7 +118,7 @@ def finals(
     return trials[best.number]
 
 
-def trained(todo: list[Job], store: Store, crew: Crew, deadline: float | None) -> bool:
+def trained(todo: list[TrialTask], store: TrialStore, crew: Executor, deadline: float | None) -> bool:
     """Have jobs done that are told apart by (number, seed), and write each down; a worker's death is tried again.
 
     Whether all of them ended in time.
@@ -145,7 +147,7 @@ def trained(todo: list[Job], store: Store, crew: Crew, deadline: float | None) -
     return True
 
 
-def keep(store: Store, job: Job, report: Report) -> None:
+def keep(store: TrialStore, job: TrialTask, report: TaskResult) -> None:
     """Write a training down."""
     measured = report.measured
     failed = measured is None or bool(measured.broken)
@@ -154,7 +156,7 @@ def keep(store: Store, job: Job, report: Report) -> None:
     store.keep_final(job.number, job.seed, score, None, error, report.seconds)
 
 
-def tested(what: Built, store: Store, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
+def tested(what: SearchProblem, store: TrialStore, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
     """The accuracy of the winner's final trainings on the test images."""
     test = getattr(what.objective, "tested", None)
     if test is None:
@@ -165,7 +167,7 @@ def tested(what: Built, store: Store, trial: Trial, rows: Sequence[dict[str, Any
             store.keep_final(row["number"], row["seed"], row["score"], share, "", row["seconds"])
 
 
-def cursed(trial: Trial, trials: Sequence[Trial], store: Store, seeds: Sequence[int]) -> Final | None:
+def cursed(trial: Trial, trials: Sequence[Trial], store: TrialStore, seeds: Sequence[int]) -> FinalResult | None:
     """The winner on its fresh seeds."""
     rows = [row for row in store.finals() if row["seed"] in seeds]
     return final_of(trial.number, trials, rows)

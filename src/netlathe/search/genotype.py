@@ -20,29 +20,29 @@ Genotype = tuple[int, ...]  # the index of an option for each decision, in the o
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-class Decision(NamedTuple):
+class DecisionPoint(NamedTuple):
     """A choice by its name: choices of equal names, anywhere in the expression, are one decision."""
 
     name: str
     options: tuple[str, ...]
 
 
-class Point(NamedTuple):
+class DecisionNode(NamedTuple):
     """An open choice, and what each of its options opens."""
 
-    decision: Decision
-    opens: tuple[tuple[Point, ...], ...]
+    decision: DecisionPoint
+    opens: tuple[tuple[DecisionNode, ...], ...]
 
 
-Open = tuple[Point, ...]
+Open = tuple[DecisionNode, ...]
 
 
-def decisions(points: Open) -> tuple[Decision, ...]:
+def decisions(points: Open) -> tuple[DecisionPoint, ...]:
     """Every decision once, in order of appearance, those that open others first.
 
     Raises NetlatheError where one name stands for choices of different options.
     """
-    found: dict[str, Decision] = {}
+    found: dict[str, DecisionPoint] = {}
     for decision in walk(points):
         known = found.setdefault(decision.name, decision)
         if known.options != decision.options:
@@ -55,7 +55,7 @@ def decisions(points: Open) -> tuple[Decision, ...]:
     return tuple(found.values())
 
 
-def walk(points: Open) -> Iterator[Decision]:
+def walk(points: Open) -> Iterator[DecisionPoint]:
     """The decision of every point, in pre-order."""
     for point in points:
         yield point.decision
@@ -64,7 +64,7 @@ def walk(points: Open) -> Iterator[Decision]:
 
 
 @lru_cache(maxsize=1 << 14)
-def names(point: Point) -> frozenset[str]:
+def names(point: DecisionNode) -> frozenset[str]:
     """All decisions that a point depends on."""
     return frozenset(decision.name for decision in walk((point,)))
 
@@ -72,21 +72,21 @@ def names(point: Point) -> frozenset[str]:
 @lru_cache(maxsize=1 << 14)
 def taken(points: Open, name: str, option: int) -> Open:
     """What stays open once a decision is taken."""
-    left: dict[Point, None] = {}
+    left: dict[DecisionNode, None] = {}
     for point in points:
         if name not in names(point):
             left[point] = None
         elif point.decision.name == name:
             left |= dict.fromkeys(taken(point.opens[option], name, option))
         else:
-            left[Point(point.decision, tuple(taken(opened, name, option) for opened in point.opens))] = None
+            left[DecisionNode(point.decision, tuple(taken(opened, name, option) for opened in point.opens))] = None
     return tuple(left)
 
 
 @lru_cache(maxsize=1 << 14)
 def components(points: Open) -> tuple[Open, ...]:
     """The points in groups that share no decision: their numbers of genotypes multiply."""
-    groups: list[tuple[set[str], list[Point]]] = []
+    groups: list[tuple[set[str], list[DecisionNode]]] = []
     for point in points:
         said, together = set(names(point)), [point]
         apart = []

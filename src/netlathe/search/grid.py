@@ -12,27 +12,27 @@ from functools import cached_property
 
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.search.genotype import Decision, Open, Point
-from netlathe.search.space import Space
+from netlathe.search.genotype import DecisionNode, DecisionPoint, Open
+from netlathe.search.space import SearchSpace
 
 Options = Mapping[str, str]  # the option by decision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid(Space):
+class GridSpace(SearchSpace):
     """All combinations of options; `network` is one member.
 
     `make` gives the network of a combination and raises NetlatheError where there is none; `options_of` says the
     combination of a network, and None for one that is no member.
     """
 
-    axes: tuple[Decision, ...]
+    axes: tuple[DecisionPoint, ...]
     make: Callable[[Options], Network] = field(compare=False)
     options_of: Callable[[Network], Options | None] = field(compare=False)
 
     @cached_property
     def points(self) -> Open:
-        return tuple(Point(axis, ((),) * len(axis.options)) for axis in self.axes)
+        return tuple(DecisionNode(axis, ((),) * len(axis.options)) for axis in self.axes)
 
     def build(self, picks: dict[str, int]) -> Network:
         said = {axis.name: axis.options[picks[axis.name]] for axis in self.axes}

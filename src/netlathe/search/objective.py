@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 from netlathe.errors import NetlatheError, unknown
 from netlathe.search.costing import Costing
 from netlathe.search.genotype import to_text
-from netlathe.search.trial import Costs, Genotype, Job, Measured
+from netlathe.search.trial import Costs, Evaluation, Genotype, TrialTask
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
-    from netlathe.search.space import Space
-    from netlathe.search.tables import Table
+    from netlathe.search.space import SearchSpace
+    from netlathe.search.tables import TabularBenchmark
 
 FRESH = 1_000_000_000  # fresh seeds begin here, above those of all trials
 MANY = 1000  # as many fresh seeds as anyone wants
@@ -40,33 +40,33 @@ class Objective(Protocol):
     def costs(self, genotype: Genotype) -> Costs:
         """What a network costs, in milliseconds. Raises NetlatheError for one that cannot be built."""
 
-    def evaluate(self, job: Job) -> Measured:
+    def evaluate(self, job: TrialTask) -> Evaluation:
         """Pay for a trial. Whatever it raises is recorded, and the search goes on."""
 
 
-class Description(Protocol):
+class ObjectiveSpec(Protocol):
     """The data of an objective: a frozen dataclass of JSON values."""
 
     kind: ClassVar[str]
 
-    def objective(self, space: Space, costing: Costing) -> Objective:
+    def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """The objective itself, with whatever it needs to load."""
 
 
 KINDS = {
-    "table": "netlathe.search.objective:Tabular",
-    "train": "netlathe.search.trained:Training",
-    "proxy": "netlathe.search.objective:Proxy",
-    "call": "netlathe.search.objective:Called",
+    "table": "netlathe.search.objective:TableSpec",
+    "train": "netlathe.search.training:TrainingSpec",
+    "proxy": "netlathe.search.objective:ProxySpec",
+    "call": "netlathe.search.objective:FunctionSpec",
 }
 
 
-def to_data(description: Description) -> dict[str, Any]:
+def to_data(description: ObjectiveSpec) -> dict[str, Any]:
     """A description as JSON values."""
     return {"kind": description.kind} | asdict(cast(Any, description))
 
 
-def from_data(data: Mapping[str, Any]) -> Description:
+def from_data(data: Mapping[str, Any]) -> ObjectiveSpec:
     """The description again. Raises NetlatheError for an unknown kind or field."""
     values = dict(data)
     kind = str(values.pop("kind", ""))
@@ -78,7 +78,7 @@ def from_data(data: Mapping[str, Any]) -> Description:
     for field in values:
         if field not in known:
             raise unknown(f"field of the objective {kind}", field, known, code="search.objective")
-    return cast(Description, made(**values))
+    return cast(ObjectiveSpec, made(**values))
 
 
 def drawn(seed: int, key: str, count: int) -> int:
@@ -87,24 +87,24 @@ def drawn(seed: int, key: str, count: int) -> int:
 
 
 @dataclass(frozen=True)
-class Called:
+class FunctionSpec:
     """`file.py:function` gives the score of a network, higher is better; or (score, costs by name)."""
 
     kind: ClassVar[str] = "call"
     function: str
 
-    def objective(self, space: Space, costing: Costing) -> Objective:
+    def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Runs the file."""
         from netlathe.load import function_of
 
         file, _, name = self.function.rpartition(":")
-        return Calling(function_of(Path(file), name), space, costing)
+        return FunctionObjective(function_of(Path(file), name), space, costing)
 
 
-class Calling:
+class FunctionObjective:
     """Calls a function for every trial."""
 
-    def __init__(self, function: Any, space: Space, costing: Costing) -> None:
+    def __init__(self, function: Any, space: SearchSpace, costing: Costing) -> None:
         self.function, self.space, self.costing, self.hopeful = function, space, costing, costing.measures
         parameters = inspect.signature(function).parameters
         self.takes = {name for name in ("seed", "fraction", "folder") if name in parameters}
@@ -114,7 +114,7 @@ class Calling:
         """Of the network as the space has it."""
         return self.costing.costs(self.space.decode(genotype))
 
-    def evaluate(self, job: Job) -> Measured:
+    def evaluate(self, job: TrialTask) -> Evaluation:
         """What the function returns."""
         network = self.space.decode(job.genotype)
         extra = timing(self.costing, network)
@@ -126,21 +126,21 @@ class Calling:
         return extra._replace(score=float(score), costs={**extra.costs, **costs})
 
 
-def timing(costing: Costing, network: Network) -> Measured:
+def timing(costing: Costing, network: Network) -> Evaluation:
     """The measured latency of a network, where one is asked for; `broken` where it ends the trial."""
     if not costing.measures:
-        return Measured(0.0, arch=network.key)
+        return Evaluation(0.0, arch=network.key)
     from netlathe.search.costing import breaks, broken
 
     costs, failure = costing.measured(network)
     if failure:
         raise NetlatheError(f"its latency cannot be measured: {failure}", code="search.latency")
     limits = broken(costs, costing.budget, hopeful=False)
-    return Measured(0.0, costs, network.key, broken=breaks(costs, limits, costing.budget, hopeful=False))
+    return Evaluation(0.0, costs, network.key, broken=breaks(costs, limits, costing.budget, hopeful=False))
 
 
 @dataclass(frozen=True)
-class Tabular:
+class TableSpec:
     """The scores of a file of trained networks, see `tables.py`; the space says which kind of file it is.
 
     `noisy`: a network shows the score of one training, drawn by `seed`, and the fresh seeds of the winner are its
@@ -156,7 +156,7 @@ class Tabular:
     latencies: str = ""
     device: str = ""
 
-    def objective(self, space: Space, costing: Costing) -> Objective:
+    def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Reads the file. Raises NetlatheError for a space without tables."""
         from netlathe.search import tables
 
@@ -165,15 +165,15 @@ class Tabular:
         table = tables.macro(self.path) if space.name == "macro" else tables.nb201(self.path, self.dataset)
         if self.device:
             table = tables.with_latency(table, self.latencies, self.device)
-        return Looking(self, table)
+        return TableObjective(self, table)
 
 
-class Looking:
+class TableObjective:
     """Looks scores up."""
 
     hopeful = False
 
-    def __init__(self, what: Tabular, table: Table) -> None:
+    def __init__(self, what: TableSpec, table: TabularBenchmark) -> None:
         self.what, self.table = what, table
         self.space = replace(table.space, merge=to_text)  # equal networks were trained apart, and have their own rows
         self.fresh = table.seeds - 1 if what.noisy else 0
@@ -183,30 +183,30 @@ class Looking:
         found = self.table.costs(genotype)
         return found | ({"latency": found[self.what.device]} if self.what.device else {})
 
-    def evaluate(self, job: Job) -> Measured:
+    def evaluate(self, job: TrialTask) -> Evaluation:
         """One training or the mean."""
         if not self.what.noisy:
-            return Measured(self.table.score(job.genotype))
+            return Evaluation(self.table.score(job.genotype))
         shown = drawn(self.what.seed, str(job.genotype), self.table.seeds)
         unseen = [seed for seed in range(self.table.seeds) if seed != shown]
         column = unseen[job.seed % FRESH % 1000] if job.seed >= FRESH else shown
-        return Measured(self.table.score(job.genotype, column))
+        return Evaluation(self.table.score(job.genotype, column))
 
 
 @dataclass(frozen=True)
-class Proxy:
+class ProxySpec:
     """A zero-cost proxy of the untrained network, by its name (`proxies.py`)."""
 
     kind: ClassVar[str] = "proxy"
     name: str
 
-    def objective(self, space: Space, costing: Costing) -> Objective:
+    def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Raises NetlatheError for an unknown name."""
         from netlathe.search.proxies import PROXIES
 
         if self.name not in PROXIES:
             raise unknown("proxy", self.name, PROXIES, code="search.proxy")
-        found = Calling(PROXIES[self.name], space, costing)
+        found = FunctionObjective(PROXIES[self.name], space, costing)
         if self.name in COUNTED:
             found.fresh = 0
         return found

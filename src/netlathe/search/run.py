@@ -20,17 +20,17 @@ from netlathe.arch.document import to_json
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.files import write_text
 from netlathe.runfolder.identity import refuse_other
+from netlathe.search.config import CHANGEABLE, SearchConfig, SearchProblem, build_problem, config_from_json
 from netlathe.search.costing import limited
-from netlathe.search.crew import Crew, Inline, Processes
-from netlathe.search.driver import Driver, Say
-from netlathe.search.feasible import feasible_share
+from netlathe.search.executor import Executor, InlineExecutor, ProcessExecutor
+from netlathe.search.feasibility import feasible_share
 from netlathe.search.finals import cursed, final_seeds, finals
-from netlathe.search.store import SEARCH, Store
+from netlathe.search.store import SEARCH, TrialStore
 from netlathe.search.strategy import strategy
-from netlathe.search.summary import Final, whole
+from netlathe.search.study import OnTrial, Study
+from netlathe.search.summary import FinalResult, whole
 from netlathe.search.summary import best as best_of
 from netlathe.search.trial import Trial
-from netlathe.search.wish import FREE, Built, Wish, built, from_document
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
@@ -40,20 +40,20 @@ BEST = "best.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found. `best` None: nothing that was evaluated keeps the budget."""
 
-    wish: Wish
+    wish: SearchConfig
     folder: Path
     best: Trial | None
     network: Network | None  # of `best`, for the images of the objective
-    final: Final | None  # on fresh seeds, where the objective has seeds
+    final: FinalResult | None  # on fresh seeds, where the objective has seeds
     trials: list[Trial]
     ended: str  # why it ended
 
 
 def search(
-    wish: Wish,
+    wish: SearchConfig,
     folder: Path,
     *,
     workers: int = 0,
@@ -61,8 +61,8 @@ def search(
     seconds: float | None = None,
     started: float | None = None,
     tell: Callable[[str], None] = lambda line: None,
-    say: Say = lambda driver, trial: None,
-) -> Found:
+    say: OnTrial = lambda driver, trial: None,
+) -> SearchResult:
     """Search in a folder; one that holds this search goes on where it was stopped.
 
     `workers`: 0 evaluates in this process, more in as many processes; with `ray` (the address of a cluster, or "" for
@@ -76,16 +76,16 @@ def search(
     """
     begin = clock.monotonic() if started is None else started
     strategy(wish.strategy).settings(**wish.options)
-    what = built(wish, folder)
+    what = build_problem(wish, folder)
     if what.space.size < 2:
         hint = "netlathe train trains it; a space is an expression with Choice nodes"
         raise NetlatheError(f"the space {wish.space} has one network: nothing to search", code="search.one", hint=hint)
-    with Store(folder, write=True) as store:
+    with TrialStore(folder, write=True) as store:
         begun(store, wish, what, tell)
         planner = planned(wish, what)
         deadline = None if seconds is None else begin + seconds
-        with crew_of(wish, what, folder, workers, ray) as crew:
-            driver = Driver(wish, what, planner, store, crew, deadline=deadline, say=say)
+        with open_executor(wish, what, folder, workers, ray) as crew:
+            driver = Study(wish, what, planner, store, crew, deadline=deadline, say=say)
             driver.replay(store.trials(), store.waits())
             ended = driver.run()
             store.note(ended=ended)
@@ -99,20 +99,20 @@ def search(
         if network is not None:
             write_text(folder / BEST, to_json(network))
         store.note(winner=best.number if best else None)
-        return Found(wish, folder, best, network, final, driver.trials, ended)
+        return SearchResult(wish, folder, best, network, final, driver.trials, ended)
 
 
-def stored(folder: Path) -> Wish:
+def stored(folder: Path) -> SearchConfig:
     """The wish of the search in a folder. Raises NetlatheError where there is none."""
-    with Store(folder, write=False) as store:
-        return from_document(store.facts()["wish"])
+    with TrialStore(folder, write=False) as store:
+        return config_from_json(store.facts()["wish"])
 
 
-def begun(store: Store, wish: Wish, what: Built, tell: Callable[[str], None]) -> None:
+def begun(store: TrialStore, wish: SearchConfig, what: SearchProblem, tell: Callable[[str], None]) -> None:
     """Write down what is searched, the first time; later, refuse something else."""
     facts = store.facts()
     if "wish" in facts:
-        refuse_other(SEARCH, facts["wish"], asdict(wish), store.folder, changeable=FREE)
+        refuse_other(SEARCH, facts["wish"], asdict(wish), store.folder, changeable=CHANGEABLE)
         store.note(wish=asdict(wish))
         return
     share = feasible_share(what.space, what.objective, what.budget, np.random.default_rng(wish.seed))
@@ -122,7 +122,7 @@ def begun(store: Store, wish: Wish, what: Built, tell: Callable[[str], None]) ->
     store.note(wish=asdict(wish), version=__version__, begun=clock.time(), feasible_share=share)
 
 
-def planned(wish: Wish, what: Built) -> Strategy:
+def planned(wish: SearchConfig, what: SearchProblem) -> Strategy:
     """The strategy at its start; one that knows limits and costs is told those of the search."""
     maker = strategy(wish.strategy)
     names = limited(what.budget)
@@ -135,39 +135,41 @@ def planned(wish: Wish, what: Built) -> Strategy:
 
 
 @contextmanager
-def crew_of(wish: Wish, what: Built, folder: Path, workers: int, ray: str | None) -> Iterator[Crew]:
+def open_executor(
+    wish: SearchConfig, what: SearchProblem, folder: Path, workers: int, ray: str | None
+) -> Iterator[Executor]:
     """Who evaluates; all of them end with the search."""
     spec = {"wish": asdict(wish), "folder": str(folder.absolute())}
     threads = int(wish.objective.get("threads", 1))
-    crew: Crew
+    crew: Executor
     if ray is not None:
-        from netlathe.search.on_ray import OnRay
+        from netlathe.search.ray_executor import RayExecutor
 
-        crew = OnRay(max(1, workers), spec, threads=threads, address=ray)
+        crew = RayExecutor(max(1, workers), spec, threads=threads, address=ray)
     elif workers:
-        crew = Processes(workers, spec, threads=threads)
+        crew = ProcessExecutor(workers, spec, threads=threads)
     else:
-        crew = Inline(what.objective)
+        crew = InlineExecutor(what.objective)
     try:
         yield crew
     finally:
         crew.close()
 
 
-def network_of(what: Built, trial: Trial) -> Network:
+def network_of(what: SearchProblem, trial: Trial) -> Network:
     """The network of a trial as it was trained, named after its space and genotype."""
     make: Any = getattr(what.objective, "network", what.space.decode)
     found: Network = make(trial.genotype)
     return found
 
 
-def changed(wish: Wish, **changes: Any) -> Wish:
+def changed(wish: SearchConfig, **changes: Any) -> SearchConfig:
     """The wish with what a search may go on with changed. None changes nothing."""
-    assert set(changes) <= set(FREE)
+    assert set(changes) <= set(CHANGEABLE)
     return replace(wish, **{name: value for name, value in changes.items() if value is not None})
 
 
-def require_best(found: Found) -> Trial:
+def require_best(found: SearchResult) -> Trial:
     """The winner. Raises Infeasible where nothing that was evaluated keeps the budget."""
     if found.best is None:
         finished = len(whole(found.trials))

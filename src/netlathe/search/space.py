@@ -21,15 +21,15 @@ from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.errors import NetlatheError
 from netlathe.search import genotype as tree
 from netlathe.search.canonical import form
-from netlathe.search.genotype import Decision, Genotype, Open, Point, to_text
+from netlathe.search.genotype import DecisionNode, DecisionPoint, Genotype, Open, to_text
 
-__all__ = ["Decision", "Genotype", "Space"]
+__all__ = ["DecisionPoint", "Genotype", "SearchSpace"]
 
 RESOLUTION = "resolution"
 
 
 @dataclass(frozen=True)
-class Space:
+class SearchSpace:
     """The networks of an expression with open choices, at one or several resolutions.
 
     A choice without an id is a decision of its own, named by its path. `merge` says by a genotype in normal form which
@@ -52,11 +52,11 @@ class Space:
         found = opened(self.network.body)
         if not self.resolutions:
             return found
-        sizes = Decision(RESOLUTION, tuple(map(str, self.resolutions)))
-        return (Point(sizes, ((),) * len(self.resolutions)), *found)
+        sizes = DecisionPoint(RESOLUTION, tuple(map(str, self.resolutions)))
+        return (DecisionNode(sizes, ((),) * len(self.resolutions)), *found)
 
     @cached_property
-    def decisions(self) -> tuple[Decision, ...]:
+    def decisions(self) -> tuple[DecisionPoint, ...]:
         """What is to be decided; those that open others come before them. Empty where nothing is open."""
         return tree.decisions(self.points)
 
@@ -229,8 +229,8 @@ def identified(body: Node) -> Node:
 def opened(node: Node) -> Open:
     """The tree of decisions that an expression opens, equal ones once."""
     if isinstance(node, Choice):
-        return (Point(Decision(node.id, node.names), tuple(opened(item) for item in node.items)),)
-    found: dict[Point, None] = {}
+        return (DecisionNode(DecisionPoint(node.id, node.names), tuple(opened(item) for item in node.items)),)
+    found: dict[DecisionNode, None] = {}
     for _, child in node.children():
         found |= dict.fromkeys(opened(child))
     return tuple(found)

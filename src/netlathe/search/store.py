@@ -19,7 +19,7 @@ from typing import Any, Self
 from netlathe.errors import NetlatheError
 from netlathe.runfolder.identity import RunKind
 from netlathe.runfolder.lock import locked
-from netlathe.search.trial import State, Trial
+from netlathe.search.trial import Trial, TrialState
 
 FILE, LOCK = "search.db", "search.lock"
 SEARCH = RunKind(
@@ -54,7 +54,7 @@ COLUMNS = (
 WRITE = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
-class Store:
+class TrialStore:
     """The trials of a folder. Opened to write, it holds the lock of the folder until it is closed."""
 
     def __init__(self, folder: Path, *, write: bool) -> None:
@@ -187,4 +187,6 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
     for name in ("genotype", "costs", "curve"):
         values[name] = json.loads(values[name])
     score = -inf if values["score"] is None else values["score"]
-    return Trial(**values | {"genotype": tuple(values["genotype"]), "state": State(values["state"]), "score": score})
+    return Trial(
+        **values | {"genotype": tuple(values["genotype"]), "state": TrialState(values["state"]), "score": score}
+    )

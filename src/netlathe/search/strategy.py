@@ -19,7 +19,7 @@ from netlathe.errors import NetlatheError, unknown
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
 class Proposal(NamedTuple):
@@ -31,7 +31,7 @@ class Proposal(NamedTuple):
     tag: int = 0
 
 
-class Outcome(NamedTuple):
+class TrialResult(NamedTuple):
     """What an evaluation gave. `score`: higher is better, -inf where it failed, was NaN or infeasible.
     `costs`: lower is better, in the order of the run's objectives (ms, bytes, MACs)."""
 
@@ -46,7 +46,7 @@ class Strategy(Protocol):
     def ask(self) -> Proposal | None:
         """The next network to evaluate, or None: nothing more (if no trial is open), or first tell me the open ones."""
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """The outcome of a proposal, once."""
 
 
@@ -95,7 +95,7 @@ class Option(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Maker:
+class StrategyFactory:
     """A row of the registry: what a strategy is, and how one is made."""
 
     name: str
@@ -124,7 +124,9 @@ class Maker:
                 ) from None
         return found
 
-    def __call__(self, space: Space, rng: Generator, *, evaluations: int | None = None, **options: Value) -> Strategy:
+    def __call__(
+        self, space: SearchSpace, rng: Generator, *, evaluations: int | None = None, **options: Value
+    ) -> Strategy:
         """A strategy at its start. `evaluations`: the budget, where it is known; some strategies plan with it.
 
         Raises NetlatheError for a wrong option and MissingExtra where the package it needs is not installed.
@@ -134,7 +136,7 @@ class Maker:
         return cast(Strategy, make(space, rng, evaluations=evaluations, **self.settings(**options)))
 
 
-def strategy(name: str) -> Maker:
+def strategy(name: str) -> StrategyFactory:
     """The row of that name. Raises NetlatheError with the nearest names."""
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES, code="search.strategy")
@@ -148,41 +150,41 @@ _ETA = Option(3, "one in so many goes on to the next rung, which trains so many 
 _RUNGS = Option(3, "rungs, the last of which is the whole training", 1, 10)
 
 ROWS = (
-    Maker(
+    StrategyFactory(
         "random",
-        "random:Random",
+        "random:RandomSearch",
         "uniform draws, none twice: the baseline of every comparison",
         "Li and Talwalkar 2019",
         {"replacement": Option(False, "draw with replacement: repeats are asked again")},
     ),
-    Maker(
+    StrategyFactory(
         "local",
-        "local:Local",
+        "local:LocalSearch",
         "first improvement over all one-decision changes in random order; random restarts",
         "White et al. 2020",
     ),
-    Maker(
+    StrategyFactory(
         "evolution",
         "evolution:Evolution",
         "regularised evolution: the best of a sample is mutated, the oldest dies",
         "Real et al. 2019",
         {"population": _POPULATION, "sample": _SAMPLE, "unique": _UNIQUE},
     ),
-    Maker(
+    StrategyFactory(
         "evolution-elitist",
-        "evolution:Elitist",
+        "evolution:ElitistEvolution",
         "evolution without ageing: the worst dies",
         "Real et al. 2017",
         {"population": _POPULATION, "sample": _SAMPLE, "unique": _UNIQUE},
     ),
-    Maker(
+    StrategyFactory(
         "gp",
         "gp:GaussianProcess",
         "a Gaussian process over decisions, and expected improvement near the best: for small budgets",
         "Jones et al. 1998; White et al. 2021",
         {"first": Option(8, "random networks before the process is asked", 2, 100_000)},
     ),
-    Maker(
+    StrategyFactory(
         "reinforce",
         "reinforce:Reinforce",
         "a softmax a decision, moved by policy gradient (Adam)",
@@ -193,7 +195,7 @@ ROWS = (
             "batch": Option(1, "outcomes a step", 1, 10_000),
         },
     ),
-    Maker(
+    StrategyFactory(
         "controller",
         "controller:Controller",
         "NASNet's controller: an LSTM that writes networks, trained by PPO",
@@ -209,30 +211,30 @@ ROWS = (
         },
         extra="train",
     ),
-    Maker(
+    StrategyFactory(
         "halving",
-        "halving:Halving",
+        "halving:SuccessiveHalving",
         "successive halving: many networks on short schedules, 1/eta of them on the next longer one",
         "Jamieson and Talwalkar 2016",
         {"eta": _ETA, "rungs": _RUNGS, "networks": Option(0, "that start a bracket; 0: eta^(rungs-1)", 0, 1_000_000)},
     ),
-    Maker(
+    StrategyFactory(
         "hyperband",
         "halving:Hyperband",
         "halving brackets from many short trainings to few whole ones",
         "Li et al. 2018",
         {"eta": _ETA, "rungs": _RUNGS},
     ),
-    Maker(
+    StrategyFactory(
         "asha",
         "halving:Asha",
         "asynchronous halving for parallel trials: promotes whenever it can, else starts a network",
         "Li et al. 2020",
         {"eta": _ETA, "rungs": _RUNGS},
     ),
-    Maker(
+    StrategyFactory(
         "pareto",
-        "pareto:Pareto",
+        "pareto:ParetoEvolution",
         "accuracy against latency, memory and other costs under limits (NSGA-II)",
         "Deb et al. 2002",
         {
@@ -241,12 +243,16 @@ ROWS = (
             "limits": Option("", "of the costs in the run's order, as 15,inf,4e6"),
         },
     ),
-    Maker(
-        "optuna-tpe", "optuna:TPE", "Optuna's tree-structured Parzen estimators", "Bergstra et al. 2011", extra="optuna"
+    StrategyFactory(
+        "optuna-tpe",
+        "optuna:OptunaTPE",
+        "Optuna's tree-structured Parzen estimators",
+        "Bergstra et al. 2011",
+        extra="optuna",
     ),
-    Maker(
+    StrategyFactory(
         "optuna-nsga2",
-        "optuna:NSGA2",
+        "optuna:OptunaNSGA2",
         "Optuna's NSGA-II",
         "Deb et al. 2002",
         {
@@ -255,9 +261,15 @@ ROWS = (
         },
         extra="optuna",
     ),
-    Maker("optuna-random", "optuna:RandomSampler", "Optuna's random sampler", "Akiba et al. 2019", extra="optuna"),
-    Maker(
-        "optuna-gp", "optuna:GP", "Optuna's Gaussian process; needs torch as well", "Akiba et al. 2019", extra="optuna"
+    StrategyFactory(
+        "optuna-random", "optuna:OptunaRandom", "Optuna's random sampler", "Akiba et al. 2019", extra="optuna"
+    ),
+    StrategyFactory(
+        "optuna-gp",
+        "optuna:OptunaGP",
+        "Optuna's Gaussian process; needs torch as well",
+        "Akiba et al. 2019",
+        extra="optuna",
     ),
 )
-STRATEGIES: dict[str, Maker] = {row.name: row for row in ROWS}
+STRATEGIES: dict[str, StrategyFactory] = {row.name: row for row in ROWS}

@@ -8,12 +8,12 @@ from math import inf, sqrt
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from netlathe.search.trial import State, Trial
+from netlathe.search.trial import Trial, TrialState
 
 COSTS = ("latency", "macs", "size", "memory")  # what the front is about, where it is known
 
 
-class Final(NamedTuple):
+class FinalResult(NamedTuple):
     """A winner on fresh seeds. `gap` is the winner's curse: what the search said beyond what unseen seeds say."""
 
     number: int
@@ -51,7 +51,7 @@ T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2
 
 def whole(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that finished on the highest rung that any reached, best first; of equals the earlier one."""
-    done = [trial for trial in trials if trial.state is State.DONE and trial.score > -inf]
+    done = [trial for trial in trials if trial.state is TrialState.DONE and trial.score > -inf]
     top = max((rung(trial) for trial in done), default=0.0)
     return sorted((trial for trial in done if rung(trial) == top), key=lambda trial: (-trial.score, trial.number))
 
@@ -86,21 +86,21 @@ def front(trials: Sequence[Trial], costs: Sequence[str] = COSTS) -> list[Trial]:
 def counts(trials: Sequence[Trial]) -> dict[str, int]:
     """How many trials ended how."""
     found = Counter(trial.state.value for trial in trials)
-    return {state.value: found[state.value] for state in State if found[state.value]}
+    return {state.value: found[state.value] for state in TrialState if found[state.value]}
 
 
 def failures(trials: Sequence[Trial]) -> dict[str, int]:
     """Why trials failed, the most frequent reason first."""
-    return dict(Counter(trial.error for trial in trials if trial.state is State.FAILED).most_common())
+    return dict(Counter(trial.error for trial in trials if trial.state is TrialState.FAILED).most_common())
 
 
-def final_of(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> Final | None:
+def final_of(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> FinalResult | None:
     """The finished trainings of a winner on fresh seeds."""
     rows = [row for row in finals if row["number"] == number and row["score"] is not None]
     if not rows:
         return None
     tests = tuple(row["test"] for row in rows if row["test"] is not None)
-    return Final(number, tuple(row["score"] for row in rows), tests, trials[number].score)
+    return FinalResult(number, tuple(row["score"] for row in rows), tests, trials[number].score)
 
 
 def winner(trials: Sequence[Trial], facts: Mapping[str, Any]) -> Trial | None:

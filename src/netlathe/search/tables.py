@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 from netlathe.errors import NetlatheError, unknown
 from netlathe.search import spaces
 from netlathe.search.genotype import Genotype
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 
 Numbers = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 DATASETS = ("c10", "c100", "in16")  # CIFAR-10, CIFAR-100, ImageNet with 16x16 pixels and 120 classes
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TabularBenchmark:
     """A space with what is known of every genotype; row i of all arrays is `genotypes[i]`.
 
     `scores` are accuracies in %, a column a seed; `known` are costs by name (macs, params; ms by device).
     """
 
-    space: Space
+    space: SearchSpace
     genotypes: tuple[Genotype, ...]
     scores: NDArray[np.float64]
     known: Mapping[str, Numbers]
@@ -109,7 +109,7 @@ def read(path: str | Path, *fields: str) -> dict[str, NDArray[Any]]:
         raise NetlatheError(f"{path} is no .npz file: {error}", code="search.table") from None
 
 
-def digits(array: NDArray[Any], space: Space, path: str | Path) -> tuple[Genotype, ...]:
+def digits(array: NDArray[Any], space: SearchSpace, path: str | Path) -> tuple[Genotype, ...]:
     """The rows of an array as genotypes. Raises NetlatheError where they are not all of the space, each once."""
     found = tuple(map(tuple, array.tolist()))
     if len(set(found)) != space.size or any(len(row) != len(space.radices) for row in found):
@@ -120,7 +120,7 @@ def digits(array: NDArray[Any], space: Space, path: str | Path) -> tuple[Genotyp
     return found
 
 
-def macro(path: str | Path) -> Table:
+def macro(path: str | Path) -> TabularBenchmark:
     """NAS-Bench-Macro, 6,561 networks on CIFAR-10: test accuracy of three seeds (nas_bench_macro.npz).
 
     Only test accuracies exist: let a search see one seed, and report the others.
@@ -128,10 +128,10 @@ def macro(path: str | Path) -> Table:
     file = read(path, "arch", "test_acc", "params", "flops")
     space = spaces.get("macro")
     costs = {"macs": file["flops"], "params": file["params"]}
-    return Table(space, digits(file["arch"], space, path), file["test_acc"].astype(np.float64), costs)
+    return TabularBenchmark(space, digits(file["arch"], space, path), file["test_acc"].astype(np.float64), costs)
 
 
-def nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> Table:
+def nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> TabularBenchmark:
     """NAS-Bench-201, 15,625 cells: accuracy after 12 epochs on c10, c100 or in16 (nas_bench_201.npz).
 
     A search may see the split `val`; `test` is for the report. MACs and params are of CIFAR-10, as published: they
@@ -145,10 +145,10 @@ def nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> Table:
     file = read(path, "ops", name, "params_c10", "macs_c10")
     space = spaces.get("nb201")
     costs = {"macs": file["macs_c10"], "params": file["params_c10"]}
-    return Table(space, digits(file["ops"], space, path), file[name].astype(np.float64)[:, None], costs)
+    return TabularBenchmark(space, digits(file["ops"], space, path), file[name].astype(np.float64)[:, None], costs)
 
 
-def with_latency(table: Table, path: str | Path, *devices: str) -> Table:
+def with_latency(table: TabularBenchmark, path: str | Path, *devices: str) -> TabularBenchmark:
     """The table with latencies in ms as further costs, by device; all of the file, or those named.
 
     For NAS-Bench-201: nb201_latency_help.npz (27 devices; _1, _32, _256 are batch sizes; eyeriss and fpga are

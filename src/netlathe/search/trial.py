@@ -11,7 +11,7 @@ Genotype = tuple[int, ...]
 Costs = dict[str, float]  # macs, params, size (bytes), memory (bytes), latency (ms); those that are known
 
 
-class State(StrEnum):
+class TrialState(StrEnum):
     """What became of a trial."""
 
     PROPOSED = "proposed"  # asked for, not begun; or waiting for another trial of the same network
@@ -33,7 +33,7 @@ class Trial:
     key: str  # canonical form: trials of one key and rung are evaluated once
     seed: int
     asked: int
-    state: State = State.PROPOSED
+    state: TrialState = TrialState.PROPOSED
     told: int | None = None
     same_as: int | None = None
     attempts: int = 0  # workers that died over it
@@ -51,10 +51,10 @@ class Trial:
     @property
     def evaluated(self) -> bool:
         """Whether it was paid for."""
-        return self.state in (State.DONE, State.FAILED)
+        return self.state in (TrialState.DONE, TrialState.FAILED)
 
 
-class Job(NamedTuple):
+class TrialTask(NamedTuple):
     """What a worker is told to do; JSON values."""
 
     number: int
@@ -65,7 +65,7 @@ class Job(NamedTuple):
     before: str | None = None  # the folder of the rung below, whose weights it starts from
 
 
-class Measured(NamedTuple):
+class Evaluation(NamedTuple):
     """What an evaluation found. `broken` names a limit that only measuring showed to be broken."""
 
     score: float
@@ -75,11 +75,11 @@ class Measured(NamedTuple):
     broken: str = ""
 
 
-class Report(NamedTuple):
+class TaskResult(NamedTuple):
     """The end of a job: what was measured, an error of the evaluation, or the death of its worker."""
 
     number: int
-    measured: Measured | None = None
+    measured: Evaluation | None = None
     error: str = ""
     died: str = ""  # how the worker ended, where it took the job with it
     seconds: float = 0.0

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from netlathe.errors import NetlatheError
+from netlathe.search.config import SearchConfig, build_problem
 from netlathe.search.objective import Objective
-from netlathe.search.trial import Job, Measured, Report
-from netlathe.search.wish import Wish, built
+from netlathe.search.trial import Evaluation, TaskResult, TrialTask
 
 
 class Evaluator:
@@ -31,20 +31,20 @@ class Evaluator:
         """`spec`: {"wish": the wish as JSON values, "folder": of the search}."""
         self.spec, self.objective = spec, objective
 
-    def evaluate(self, job: Job) -> Report:
+    def evaluate(self, job: TrialTask) -> TaskResult:
         """The report of a job, whatever happens in it but an interruption and the death of the process."""
         begin = time.monotonic()
         try:
             if self.objective is None:
-                self.objective = built(Wish(**self.spec["wish"]), Path(self.spec["folder"])).objective
+                self.objective = build_problem(SearchConfig(**self.spec["wish"]), Path(self.spec["folder"])).objective
             measured, error = checked(self.objective.evaluate(job))
         except Exception as failure:  # any failure of an evaluation is a result
             measured, error = None, reason(failure)
         seconds = time.monotonic() - begin
-        return Report(job.number, measured, error, "", seconds, platform.node(), str(os.getpid()))
+        return TaskResult(job.number, measured, error, "", seconds, platform.node(), str(os.getpid()))
 
 
-def checked(measured: Measured) -> tuple[Measured | None, str]:
+def checked(measured: Evaluation) -> tuple[Evaluation | None, str]:
     """A score that is no number is a failure."""
     return (None, "the score is not a number") if isnan(measured.score) else (measured, "")
 
@@ -58,24 +58,24 @@ def reason(failure: Exception) -> str:
     return f"{type(failure).__name__}: {failure}".splitlines()[0]
 
 
-def to_line(report: Report) -> str:
+def to_line(report: TaskResult) -> str:
     """A report as a line of JSON."""
     measured = report.measured._asdict() if report.measured else None
     return json.dumps(report._asdict() | {"measured": measured}) + "\n"
 
 
-def from_line(line: str) -> Report:
+def from_line(line: str) -> TaskResult:
     """A report of a line. Raises ValueError for one that is cut short."""
     values = json.loads(line)
     measured = values["measured"]
     if measured is not None:
-        measured = Measured(**measured | {"curve": tuple(measured["curve"])})
-    return Report(**values | {"measured": measured})
+        measured = Evaluation(**measured | {"curve": tuple(measured["curve"])})
+    return TaskResult(**values | {"measured": measured})
 
 
-def job_of(values: list[Any]) -> Job:
+def job_of(values: list[Any]) -> TrialTask:
     """A job of its JSON values."""
-    job = Job(*values)
+    job = TrialTask(*values)
     return job._replace(genotype=tuple(job.genotype))
 
 

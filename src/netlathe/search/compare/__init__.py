@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from netlathe.errors import NetlatheError
-from netlathe.search.compare.ground import Ground
-from netlathe.search.compare.play import BILLED, FREE, Make, Trace, play
-from netlathe.search.compare.verdict import Pair, pairs
+from netlathe.search.compare.benchmark_table import BenchmarkTable
+from netlathe.search.compare.simulate import BILLED, FREE, Make, SearchTrace, simulate
+from netlathe.search.compare.verdict import StrategyPair, pairs
 from netlathe.train.study.scores import Array, Estimate, estimate
 
 RESAMPLES = 1_000
@@ -29,7 +29,7 @@ class Arm:
     """A strategy over all runs. Curves are over evaluations 1.., in points; low and high a 95 % bootstrap interval."""
 
     name: str
-    traces: tuple[Trace, ...]
+    traces: tuple[SearchTrace, ...]
     mean: Array
     low: Array
     high: Array
@@ -45,7 +45,7 @@ class Arm:
 class Comparison:
     """What was compared and what came out; arms by name, in the order given."""
 
-    ground: Ground
+    ground: BenchmarkTable
     evaluations: int
     runs: int
     seed: int
@@ -53,11 +53,11 @@ class Comparison:
     repeats: str
     margin: float
     arms: Mapping[str, Arm]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[StrategyPair, ...]
 
 
 def compare(
-    ground: Ground,
+    ground: BenchmarkTable,
     makers: Mapping[str, Make],
     *,
     evaluations: int,
@@ -78,14 +78,14 @@ def compare(
         raise NetlatheError("give at least two strategies to compare", code="search.one", hint="random,evolution")
     if repeats not in (FREE, BILLED):
         raise NetlatheError(f"repeats are {FREE} or {BILLED}, not {repeats!r}", code="search.repeats")
-    traces: dict[str, list[Trace]] = {name: [] for name in makers}
+    traces: dict[str, list[SearchTrace]] = {name: [] for name in makers}
     for run in range(runs):
         view = ground.noisy(np.random.default_rng((seed, run, 0))) if noisy else ground.clean()
         for done, (name, make) in enumerate(makers.items()):
             if progress:
                 progress(run * len(makers) + done, runs * len(makers), name)
             rng = np.random.default_rng((seed, run, 1))
-            traces[name].append(play(make, ground, view, evaluations=evaluations, rng=rng, repeats=repeats))
+            traces[name].append(simulate(make, ground, view, evaluations=evaluations, rng=rng, repeats=repeats))
     unseen = noisy and ground.judged is None
     arms = {name: arm(name, tuple(done), np.random.default_rng((seed, 2)), unseen) for name, done in traces.items()}
     finals = {name: one.final for name, one in arms.items()}
@@ -93,7 +93,7 @@ def compare(
     return Comparison(ground, evaluations, runs, seed, noisy, repeats, margin, arms, found)
 
 
-def arm(name: str, traces: tuple[Trace, ...], rng: np.random.Generator, unseen: bool) -> Arm:
+def arm(name: str, traces: tuple[SearchTrace, ...], rng: np.random.Generator, unseen: bool) -> Arm:
     """The runs of a strategy with their mean curve; `unseen`: worth comes from trainings the search did not see."""
     curves = np.stack([trace.regret for trace in traces])
     low, high = bootstrap(curves, rng)

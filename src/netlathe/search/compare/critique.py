@@ -15,12 +15,15 @@ import numpy as np
 from netlathe.errors import NetlatheError
 from netlathe.search import tables
 from netlathe.search.compare import Comparison, compare
-from netlathe.search.compare.exhibits import (
-    Cap,
-    Figure,
-    Floor,
-    Spread,
-    Transfer,
+from netlathe.search.compare.benchmark_table import BenchmarkTable
+from netlathe.search.compare.load import TABLES, load
+from netlathe.search.compare.simulate import Make
+from netlathe.search.compare.statistics import (
+    AccuracySpread,
+    DeviceTransfer,
+    MacsCap,
+    NoiseFloor,
+    ValueInterval,
     agreement,
     caps,
     floor,
@@ -28,10 +31,7 @@ from netlathe.search.compare.exhibits import (
     tau,
     transfer,
 )
-from netlathe.search.compare.ground import Ground
-from netlathe.search.compare.load import TABLES, load
-from netlathe.search.compare.play import Make
-from netlathe.search.strategy import Maker, strategy
+from netlathe.search.strategy import StrategyFactory, strategy
 from netlathe.search.tables import DATASETS
 from netlathe.train.study.scores import Array
 
@@ -46,7 +46,7 @@ NONE, POOL = 0, 4  # operations of NAS-Bench-201
 Progress = Callable[[int, int, str], None]
 
 
-class Rule(NamedTuple):
+class HandRule(NamedTuple):
     """What a sentence a person writes down is worth, before any search: the space without what it forbids."""
 
     words: str
@@ -55,18 +55,18 @@ class Rule(NamedTuple):
     best: float
 
 
-class Shares(NamedTuple):
+class DesignShares(NamedTuple):
     """Accuracies in percent of one space: from guessing to the best there is."""
 
     guess: float
-    space: Spread
-    rule: Rule
+    space: AccuracySpread
+    rule: HandRule
     random: float  # what a random search of the budget gives, the mean of its runs
     strategy: str  # the best of the others
     found: float
 
 
-class Domain(NamedTuple):
+class DatasetTransfer(NamedTuple):
     """Cells chosen on one data set, used on another."""
 
     chosen_on: str
@@ -82,12 +82,12 @@ class Critique(NamedTuple):
     evaluations: int
     runs: int
     searches: Mapping[str, Comparison]  # a
-    domains: tuple[Domain, ...]  # b
-    transfers: tuple[Transfer, ...]
+    domains: tuple[DatasetTransfer, ...]  # b
+    transfers: tuple[DeviceTransfer, ...]
     devices: tuple[tuple[str, str, float], ...]
-    caps: tuple[Cap, ...]
-    shares: Mapping[str, Shares]  # c
-    floor: Floor  # d
+    caps: tuple[MacsCap, ...]
+    shares: Mapping[str, DesignShares]  # c
+    floor: NoiseFloor  # d
 
 
 def measure(
@@ -132,16 +132,16 @@ def located(folder: Path, name: str) -> Path:
     raise NetlatheError(f"{folder} has no {file}", code="search.table", path=str(folder), hint=hint)
 
 
-def makers(ground: Ground) -> dict[str, Make]:
+def makers(ground: BenchmarkTable) -> dict[str, Make]:
     """The strategies of the comparison with the options they come with."""
 
-    def make(maker: Maker, rng: np.random.Generator, budget: int) -> Any:
+    def make(maker: StrategyFactory, rng: np.random.Generator, budget: int) -> Any:
         return maker(ground.space, rng, evaluations=budget)
 
     return {name: partial(make, strategy(name)) for name in STRATEGIES}
 
 
-def domains(grounds: Mapping[str, Ground]) -> Iterator[Domain]:
+def domains(grounds: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
     """Every ordered pair of data sets. The choice is by validation accuracy, as a search would make it."""
     for there, other in grounds.items():
         for here, ground in grounds.items():
@@ -149,10 +149,10 @@ def domains(grounds: Mapping[str, Ground]) -> Iterator[Domain]:
                 carried, own = int(other.trained[:, 0].argmax()), int(ground.trained[:, 0].argmax())
                 loss = float(ground.values[own] - ground.values[carried])
                 rank = float(np.mean(ground.values > ground.values[carried]))
-                yield Domain(there, here, tau(other.values, ground.values), loss, rank)
+                yield DatasetTransfer(there, here, tau(other.values, ground.values), loss, rank)
 
 
-def shares(name: str, found: Comparison) -> Shares:
+def shares(name: str, found: Comparison) -> DesignShares:
     """What chance, the space, a rule by hand, random search and the best strategy give."""
     ground = found.ground
     worth = {arm.name: ground.best - float(arm.mean[-1]) for arm in found.arms.values()}
@@ -163,8 +163,8 @@ def shares(name: str, found: Comparison) -> Shares:
     else:
         words, kept = "no `none` and no pooling", ((digits != NONE) & (digits != POOL)).all(1)
     allowed: Array = ground.values[kept]
-    rule = Rule(words, len(allowed), float(allowed.mean()), float(allowed.max()))
-    return Shares(100 / CLASSES[name], spread(ground.values), rule, worth[BASELINE], best, worth[best])
+    rule = HandRule(words, len(allowed), float(allowed.mean()), float(allowed.max()))
+    return DesignShares(100 / CLASSES[name], spread(ground.values), rule, worth[BASELINE], best, worth[best])
 
 
 def document(found: Critique) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def document(found: Critique) -> dict[str, Any]:
         "runs": found.runs,
         "searches": {
             name: {
-                "regret": {arm.name: Figure(*(float(v[-1]) for v in (arm.mean, arm.low, arm.high)))._asdict()
+                "regret": {arm.name: ValueInterval(*(float(v[-1]) for v in (arm.mean, arm.low, arm.high)))._asdict()
                            for arm in one.arms.values()},
                 "pairs": [pair._asdict() | {"gain": pair.gain._asdict()} for pair in one.pairs],
             }

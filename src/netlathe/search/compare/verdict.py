@@ -24,7 +24,7 @@ FLIPS = 9_999  # draws of signs beyond that
 MOST_RUNS = 1_000_000  # nobody makes more
 
 
-class Pair(NamedTuple):
+class StrategyPair(NamedTuple):
     """Strategy a against b: by how much b's value is above a's. `verdict` is on a."""
 
     a: str
@@ -50,7 +50,7 @@ class Pair(NamedTuple):
         return f"inconclusive: {wanted} runs are needed to tell these apart"
 
 
-def pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generator) -> tuple[Pair, ...]:
+def pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generator) -> tuple[StrategyPair, ...]:
     """All pairs of arms, each an array with a value a run, in the order of the arms.
 
     Holm's family is all pairs. Equal: the interval at 1 - 2 alpha / pairs lies within +- margin (two one-sided tests,
@@ -68,7 +68,7 @@ def pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generato
         said = verdict(mean, p, margin=margin, alpha=alpha)
         ahead = float(np.mean(gain > SAME) + np.mean(np.abs(gain) <= SAME) / 2)
         wanted = (runs_needed(size, mean.sd or 0.0, alpha) for size in (abs(mean.mean), margin))
-        found.append(Pair(a, b, mean, ahead, p, len(named), said, *wanted))
+        found.append(StrategyPair(a, b, mean, ahead, p, len(named), said, *wanted))
     return tuple(found)
 
 
@@ -127,4 +127,15 @@ def power_seen(gains: Array, runs: int, *, repeats: int, rng: np.random.Generato
     return float(np.mean(shown))
 
 
-__all__ = ["ALPHA", "BETTER", "EQUAL", "INCONCLUSIVE", "POWER", "WORSE", "Pair", "pairs", "power_seen", "runs_needed"]
+__all__ = [
+    "ALPHA",
+    "BETTER",
+    "EQUAL",
+    "INCONCLUSIVE",
+    "POWER",
+    "WORSE",
+    "StrategyPair",
+    "pairs",
+    "power_seen",
+    "runs_needed",
+]

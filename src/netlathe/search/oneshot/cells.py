@@ -17,7 +17,7 @@ from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import Pool
 from netlathe.errors import NetlatheError, unknown
-from netlathe.search.oneshot.mixture import Take
+from netlathe.search.oneshot.mixed_op import PickInput
 from netlathe.zoo.cells import Style, operation
 from netlathe.zoo.darts import Prepare, stacked, style
 
@@ -141,4 +141,4 @@ def searched(name: str, width: Size, stride: int, style: Style) -> Node:
 @block
 def listen(decision: str, edges: int) -> Node:
     """Which of the edges a step takes: PC-DARTS' edge normalisation, a weighted sum over them (section 3.3)."""
-    return Choice(tuple(f"from{j}" for j in range(edges)), tuple(Take(j, edges) for j in range(edges)), decision)
+    return Choice(tuple(f"from{j}" for j in range(edges)), tuple(PickInput(j, edges) for j in range(edges)), decision)

@@ -15,14 +15,14 @@ from netlathe.reshape.classes import for_images
 from netlathe.search.genotype import Genotype
 from netlathe.search.oneshot import genotypes
 from netlathe.search.oneshot.cells import Cells, supernet_of
-from netlathe.search.oneshot.genotypes import Weights
-from netlathe.search.oneshot.mixture import mixed
-from netlathe.search.space import Space
+from netlathe.search.oneshot.genotypes import OptionWeights
+from netlathe.search.oneshot.mixed_op import mixed
+from netlathe.search.space import SearchSpace
 
 Image = tuple[int, int, int]
 
 
-class Family(Protocol):
+class OneShotFamily(Protocol):
     """The seam between the methods and the spaces. A genotype is a value of the family's own."""
 
     def supernet(self, image: Image, classes: int) -> Network:
@@ -34,7 +34,7 @@ class Family(Protocol):
     def draw(self, rng: np.random.Generator) -> Any:
         """A genotype at random, all equally likely."""
 
-    def derive(self, weights: Weights, skips: int | None = None) -> Any:
+    def derive(self, weights: OptionWeights, skips: int | None = None) -> Any:
         """The genotype that weights of the options stand for; `skips`: at most so many skip connections."""
 
     def setting(self, genotype: Any) -> dict[str, int | None]:
@@ -75,28 +75,28 @@ class DartsFamily:
     def affine(self, path: str) -> bool:
         return not path.startswith("cell")
 
-    def draw(self, rng: np.random.Generator) -> genotypes.Genotype:
+    def draw(self, rng: np.random.Generator) -> genotypes.CellGenotype:
         return genotypes.drawn(self.cells, rng)
 
-    def derive(self, weights: Weights, skips: int | None = None) -> genotypes.Genotype:
+    def derive(self, weights: OptionWeights, skips: int | None = None) -> genotypes.CellGenotype:
         return genotypes.derived(self.cells, weights, skips=skips)
 
-    def setting(self, genotype: genotypes.Genotype) -> dict[str, int | None]:
+    def setting(self, genotype: genotypes.CellGenotype) -> dict[str, int | None]:
         return genotypes.setting_of(self.cells, genotype)
 
-    def network(self, genotype: genotypes.Genotype, image: Image, classes: int, name: str) -> Network:
+    def network(self, genotype: genotypes.CellGenotype, image: Image, classes: int, name: str) -> Network:
         return genotypes.network_of(genotype, self.final_channels, self.final_depth, image, classes, name)
 
-    def operators(self, genotype: genotypes.Genotype) -> list[str]:
+    def operators(self, genotype: genotypes.CellGenotype) -> list[str]:
         return genotypes.operators(genotype[0])
 
-    def text(self, genotype: genotypes.Genotype) -> str:
+    def text(self, genotype: genotypes.CellGenotype) -> str:
         return genotypes.text(genotype)
 
-    def data(self, genotype: genotypes.Genotype) -> Any:
+    def data(self, genotype: genotypes.CellGenotype) -> Any:
         return genotypes.data(genotype)
 
-    def of_data(self, data: Any) -> genotypes.Genotype:
+    def of_data(self, data: Any) -> genotypes.CellGenotype:
         return genotypes.from_data(self.cells, data)
 
     def key(self) -> str:
@@ -107,7 +107,7 @@ class DartsFamily:
 class SpaceFamily:
     """Any space whose options fit together; derived by the largest weight of each decision, at the supernet's size."""
 
-    space: Space
+    space: SearchSpace
 
     def __post_init__(self) -> None:
         if self.space.resolutions:
@@ -131,7 +131,7 @@ class SpaceFamily:
     def draw(self, rng: np.random.Generator) -> Genotype:
         return self.space.sample(rng)
 
-    def derive(self, weights: Weights, skips: int | None = None) -> Genotype:
+    def derive(self, weights: OptionWeights, skips: int | None = None) -> Genotype:
         return self.space.normal([int(np.argmax(weights[d.name])) for d in self.space.decisions])
 
     def setting(self, genotype: Genotype) -> dict[str, int | None]:

@@ -18,7 +18,7 @@ REMEDIES: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class OneShotOptions:
     """The defaults are those of the DARTS paper for CIFAR-10 (section A.1), and of the released code of RSWS."""
 
     method: Method = "darts"

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 from netlathe.errors import NetlatheError
 from netlathe.files import make_folder
 from netlathe.runfolder.identity import refuse_other
-from netlathe.search.oneshot.family import Family
-from netlathe.search.oneshot.found import Found, finished, result, written
-from netlathe.search.oneshot.halves import Halves
-from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.family import OneShotFamily
+from netlathe.search.oneshot.options import OneShotOptions
+from netlathe.search.oneshot.result import OneShotResult, finished, result, written
+from netlathe.search.oneshot.split import DataSplit
 from netlathe.search.oneshot.state import begun, restore
-from netlathe.search.oneshot.steps import darts_step, rsws_step, set_lr
 from netlathe.search.oneshot.supernet import Supernet
-from netlathe.search.oneshot.task import DEADLINE, EARLY, STOPPED, WHOLE, Search, alarmed, identity, watch
+from netlathe.search.oneshot.task import DEADLINE, EARLY, STOPPED, WHOLE, OneShotRun, alarmed, identity, watch
+from netlathe.search.oneshot.train_step import darts_step, rsws_step, set_lr
 from netlathe.train import checkpoint
 from netlathe.train.folder import TRAINING
 from netlathe.train.host import kept_memory
@@ -36,7 +36,7 @@ SELECTION = 0.2  # of a wall of time: what random search with weight sharing kee
 SAVE_S = 60.0
 
 
-class Tick(NamedTuple):
+class OneShotProgress(NamedTuple):
     """Where a search stands."""
 
     step: int
@@ -50,16 +50,16 @@ class Tick(NamedTuple):
 def search(
     images: ImageSet,
     recipe: Recipe,
-    options: Options,
-    family: Family,
+    options: OneShotOptions,
+    family: OneShotFamily,
     out: str | Path,
     *,
     space: str = "darts",
     time_s: float | None = None,
     started: float | None = None,
     clock: Callable[[], float] = time.monotonic,
-    progress: Callable[[Tick], None] | None = None,
-) -> Found:
+    progress: Callable[[OneShotProgress], None] | None = None,
+) -> OneShotResult:
     """Search on the training images in the folder `out`; a folder with a checkpoint goes on.
 
     `recipe` gives resolution and augmentation alone. `time_s` is a wall in seconds from `started` (of the clock; now);
@@ -70,7 +70,7 @@ def search(
     folder = Path(out)
     if options.epochs is None and time_s is None:
         raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
-    halves = Halves(images, recipe, options.seed, options.batch)
+    halves = DataSplit(images, recipe, options.seed, options.batch)
     who = identity(options, family, halves, time_s is not None)
     old = checkpoint.newest(folder) if folder.exists() else None
     if old is not None:
@@ -87,7 +87,7 @@ def search(
     metrics = Metrics(folder, lines=old["lines"] if old else 0)
     share = 1 - SELECTION if options.method == "rsws" else 1.0
     limit = None if time_s is None else share * time_s
-    task = Search(options, family, halves, state, folder, metrics, image, classes, begin, limit, clock)
+    task = OneShotRun(options, family, halves, state, folder, metrics, image, classes, begin, limit, clock)
     with interruptible() as stop:
         ended = loop(task, progress, stop)
         task.save()
@@ -101,7 +101,7 @@ def search(
     return found
 
 
-def loop(task: Search, progress: Callable[[Tick], None] | None, stop: Callable[[], bool]) -> str:
+def loop(task: OneShotRun, progress: Callable[[OneShotProgress], None] | None, stop: Callable[[], bool]) -> str:
     """Steps until the schedule, the time or somebody's patience ends; a line of the log after every epoch."""
     state, options, halves = task.state, task.options, task.halves
     saved, cost = task.clock(), 0.0  # cost: seconds of the last line of the log
@@ -130,7 +130,7 @@ def loop(task: Search, progress: Callable[[Tick], None] | None, stop: Callable[[
             if alarmed(task) == EARLY:
                 return EARLY
         if progress is not None:
-            progress(Tick(state.step, halves.steps, min(task.progress(), 1.0), loss, line))
+            progress(OneShotProgress(state.step, halves.steps, min(task.progress(), 1.0), loss, line))
         if line is not None or task.clock() - saved > SAVE_S:
             task.save()
             saved = task.clock()

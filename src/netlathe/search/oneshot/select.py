@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netlathe.search.oneshot.family import Family
-from netlathe.search.oneshot.halves import Halves
-from netlathe.search.oneshot.options import Options
-from netlathe.search.oneshot.state import State
-from netlathe.search.oneshot.watch import accuracy
+from netlathe.search.oneshot.diagnostics import accuracy
+from netlathe.search.oneshot.family import OneShotFamily
+from netlathe.search.oneshot.options import OneShotOptions
+from netlathe.search.oneshot.split import DataSplit
+from netlathe.search.oneshot.state import OneShotState
 
 STEPS_A_ROUND = 10_000
 FIRST = 0.5  # of the time of a round that the candidates may take where there is a deadline
@@ -41,10 +41,10 @@ class Selection(NamedTuple):
 
 
 def select(
-    state: State,
-    halves: Halves,
-    options: Options,
-    family: Family,
+    state: OneShotState,
+    halves: DataSplit,
+    options: OneShotOptions,
+    family: OneShotFamily,
     *,
     deadline: float | None,
     stop: Callable[[], bool],

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from netlathe.search.oneshot.options import Options
+from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.supernet import Setting, Supernet
 
 SPREAD = 1e-3  # standard deviation of the first architecture parameters
 
 
 @dataclass
-class State:
+class OneShotState:
     """All of it is in the checkpoint."""
 
     supernet: Supernet
@@ -47,14 +47,14 @@ class State:
         return {name: alpha.detach().double().softmax(0).cpu().numpy() for name, alpha in self.alphas.items()}
 
 
-def begun(supernet: Supernet, options: Options) -> State:
+def begun(supernet: Supernet, options: OneShotOptions) -> OneShotState:
     """The state before the first step: alphas are 0.001 N(0, 1)."""
     numbers = torch.Generator().manual_seed(options.seed)
     alphas = {
         name: (SPREAD * torch.randn(len(names), generator=numbers)).requires_grad_()
         for name, names in supernet.decisions.items()
     }
-    return State(
+    return OneShotState(
         supernet,
         alphas,
         torch.optim.SGD(
@@ -69,12 +69,12 @@ def begun(supernet: Supernet, options: Options) -> State:
     )
 
 
-def loss_of(state: State, setting: Setting, batch: tuple[Tensor, Tensor]) -> Tensor:
+def loss_of(state: OneShotState, setting: Setting, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Cross-entropy of a batch."""
     return F.cross_entropy(state.supernet(batch[0], setting), batch[1])
 
 
-def snapshot(state: State, elapsed: float) -> dict[str, Any]:
+def snapshot(state: OneShotState, elapsed: float) -> dict[str, Any]:
     """The state as tensors and plain values."""
     return {
         "supernet": state.supernet.state_dict(),
@@ -89,7 +89,7 @@ def snapshot(state: State, elapsed: float) -> dict[str, Any]:
     }
 
 
-def restore(state: State, old: Mapping[str, Any]) -> None:
+def restore(state: OneShotState, old: Mapping[str, Any]) -> None:
     """Go on from a snapshot."""
     state.supernet.load_state_dict(old["supernet"])
     with torch.no_grad():

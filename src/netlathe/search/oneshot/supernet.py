@@ -19,7 +19,7 @@ from netlathe.arch.network import Network
 from netlathe.errors import MissingExtra, unknown
 from netlathe.lower.initial import initial_weights
 from netlathe.lower.weights import Array, checked_weights
-from netlathe.search.oneshot.mixture import Mix, decisions, inherited, mixed
+from netlathe.search.oneshot.mixed_op import MixedOp, decisions, inherited, mixed
 
 try:
     import torch
@@ -32,7 +32,9 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 Setting: TypeAlias = Mapping[str, "Tensor | int | None"]
-Plan: TypeAlias = "list[tuple[fx.Node, tuple[fx.Node, ...]]]"  # nodes to run, each with the values that end there
+ExecutionPlan: TypeAlias = (
+    "list[tuple[fx.Node, tuple[fx.Node, ...]]]"  # nodes to run, each with the values that end there
+)
 
 
 class Supernet(nn.Module):
@@ -51,12 +53,12 @@ class Supernet(nn.Module):
         self.decisions = decisions(self.network.body)
         graph = self.network.graph()
         with torch.device("meta"):
-            self.net = build_module(graph, {}, "", 0.0, rules=RULES | {Mix: mix, Zero: zero})
+            self.net = build_module(graph, {}, "", 0.0, rules=RULES | {MixedOp: mix, Zero: zero})
         fill(self.net, checked_weights(graph, initial_weights(self.network, init, seed)))
         for path, norm in list(self.net.named_modules()):
             if isinstance(norm, nn.BatchNorm2d) and not affine(path):
                 norm.affine, norm.weight, norm.bias = False, None, None  # type: ignore[assignment]
-        self._plans: dict[tuple[tuple[str, int | None], ...], Plan] = {}
+        self._plans: dict[tuple[tuple[str, int | None], ...], ExecutionPlan] = {}
 
     def forward(self, x: Tensor, setting: Setting) -> Tensor:
         """The networks' outputs under a setting of the decisions: (N, classes)."""
@@ -86,7 +88,7 @@ class Supernet(nn.Module):
             made = node.target(*args, **kwargs)  # type: ignore[operator]
         return made
 
-    def plan(self, setting: Setting) -> Plan:
+    def plan(self, setting: Setting) -> ExecutionPlan:
         """The nodes that a setting needs, in order."""
         paths = tuple((name, s) for name in self.decisions if not isinstance(s := setting[name], Tensor))
         if (found := self._plans.get(paths)) is not None:
@@ -180,7 +182,7 @@ def nothing(node: fx.Node, x: Tensor) -> Tensor:
     return x.new_zeros((len(x), *node.meta["shape"]))
 
 
-def mix(leaf: Mix, op: Op, pen: FxNodeBuilder) -> fx.Node:
+def mix(leaf: MixedOp, op: Op, pen: FxNodeBuilder) -> fx.Node:
     """The rule of `Mix`, and the mark by which its nodes are known."""
     made = pen(mix, leaf.decision, *pen.xs)
     made.meta["shape"] = op.out_shape

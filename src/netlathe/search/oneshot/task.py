@@ -13,11 +13,11 @@ from typing import Any
 from netlathe.arch.document import to_json
 from netlathe.files import write_text
 from netlathe.search.collapse import MOST_DECAY
-from netlathe.search.oneshot.family import Family
-from netlathe.search.oneshot.halves import Halves
-from netlathe.search.oneshot.options import Options
-from netlathe.search.oneshot.state import State, snapshot
-from netlathe.search.oneshot.watch import darts_line, diagnosis, rsws_line
+from netlathe.search.oneshot.diagnostics import darts_line, diagnosis, rsws_line
+from netlathe.search.oneshot.family import OneShotFamily
+from netlathe.search.oneshot.options import OneShotOptions
+from netlathe.search.oneshot.split import DataSplit
+from netlathe.search.oneshot.state import OneShotState, snapshot
 from netlathe.train import checkpoint
 from netlathe.train.metrics import Metrics
 from netlathe.train.recipefile import key
@@ -26,13 +26,13 @@ WHOLE, DEADLINE, STOPPED, EARLY = "whole schedule", "out of time", "interrupted"
 
 
 @dataclass
-class Search:
+class OneShotRun:
     """A search that runs: what does not change, and the state."""
 
-    options: Options
-    family: Family
-    halves: Halves
-    state: State
+    options: OneShotOptions
+    family: OneShotFamily
+    halves: DataSplit
+    state: OneShotState
     folder: Path
     metrics: Metrics
     image: tuple[int, int, int]
@@ -75,7 +75,7 @@ class Search:
         write_text(self.folder / "best.json", to_json(network))
 
 
-def identity(options: Options, family: Family, halves: Halves, timed: bool) -> dict[str, Any]:
+def identity(options: OneShotOptions, family: OneShotFamily, halves: DataSplit, timed: bool) -> dict[str, Any]:
     """As plain values that a checkpoint can hold."""
     return {
         "options": json.dumps(options.as_dict(), sort_keys=True),
@@ -86,7 +86,7 @@ def identity(options: Options, family: Family, halves: Halves, timed: bool) -> d
     }
 
 
-def watch(task: Search) -> dict[str, Any]:
+def watch(task: OneShotRun) -> dict[str, Any]:
     """A line of the log, and the network of the genotype there."""
     state = task.state
     line = line_of(task)
@@ -100,14 +100,14 @@ def watch(task: Search) -> dict[str, Any]:
     return line
 
 
-def line_of(task: Search) -> dict[str, Any]:
+def line_of(task: OneShotRun) -> dict[str, Any]:
     """What the method's watch sees now."""
     epoch = max(0, -(-task.state.step // task.halves.steps) - 1)
     make = darts_line if task.options.method == "darts" else rsws_line
     return make(task.state, task.halves, task.options, task.family, epoch)
 
 
-def alarmed(task: Search) -> str | None:
+def alarmed(task: OneShotRun) -> str | None:
     """What a remedy does about the newest line: stop (early-stop), or raise the weight decay and go on (decay)."""
     remedy, state = task.options.remedy, task.state
     if task.options.method != "darts" or remedy not in ("early-stop", "decay"):

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from netlathe.errors import NetlatheError, unknown
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 
 # name -> the file here that has a function of the file's name; in order of publication
 SPACES = {
@@ -26,14 +26,14 @@ def names() -> list[str]:
     return list(SPACES)
 
 
-def maker(name: str) -> Callable[..., Space]:
+def maker(name: str) -> Callable[..., SearchSpace]:
     """The function that makes the space of that name. Raises NetlatheError with the nearest names."""
     if name not in SPACES:
         raise unknown("space", name, (*SPACES, "around:NET"), code="search.unknown_space")
     return getattr(import_module(f"netlathe.search.spaces.{SPACES[name]}"), SPACES[name])  # type: ignore[no-any-return]
 
 
-def get(name: str, **options: Any) -> Space:
+def get(name: str, **options: Any) -> SearchSpace:
     """The space of that name; `options` are free choices of its paper (classes=100).
 
     Raises NetlatheError with the nearest names, or with the legal options.

@@ -22,8 +22,8 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.knobs import KNOBS, cardinalities, depth, turn_knobs
 from netlathe.reshape.visit import everywhere
-from netlathe.search.genotype import Decision
-from netlathe.search.grid import Grid, Options
+from netlathe.search.genotype import DecisionPoint
+from netlathe.search.grid import GridSpace, Options
 
 AS_IS = "as is"
 FACTORS: dict[str, tuple[float, ...]] = {
@@ -35,14 +35,14 @@ SIDES = (1, 0.5, 0.625, 0.75, 0.875, 1.125, 1.25)  # of the network's own resolu
 Values = tuple[tuple[str, float], ...]  # by knob
 
 
-def around(name: str, **options: Any) -> Grid:
+def around(name: str, **options: Any) -> GridSpace:
     """The space around the network of that name; `width=(0.5, 1)` gives the values of a knob, () leaves it out.
 
     Other options are the free choices of the network (classes=10). Raises NetlatheError for an unknown name, for values
     that the network cannot have, and where nothing is left to turn.
     """
     wished = {knob: numbers(knob, options.pop(knob)) for knob in KNOBS if knob in options}
-    lathe = Lathe(zoo.get(name, **options))
+    lathe = KnobSpaceBuilder(zoo.get(name, **options))
     grids = {knob: grid(lathe, knob, wished.get(knob)) for knob in KNOBS}
     if len(grids["groups"]) > 1:
         inner, width = grids["inner"] or {"": 1}, grids["width"] or {"": 1}
@@ -54,7 +54,7 @@ def around(name: str, **options: Any) -> Grid:
         raise NetlatheError(
             f"{name} has no knob with two values to turn", code="search.no_knob", hint=f"knobs: {', '.join(KNOBS)}"
         )
-    axes = tuple(Decision(knob, tuple(found)) for knob, found in grids.items())
+    axes = tuple(DecisionPoint(knob, tuple(found)) for knob, found in grids.items())
 
     def make(said: Options) -> Network:
         return lathe.turned(tuple((knob, grids[knob][option]) for knob, option in said.items()))
@@ -62,10 +62,10 @@ def around(name: str, **options: Any) -> Grid:
     def options_of(member: Network) -> Options | None:
         return sought(member, axes, make)
 
-    return Grid(f"around-{name}", lathe.network, axes=axes, make=make, options_of=options_of)
+    return GridSpace(f"around-{name}", lathe.network, axes=axes, make=make, options_of=options_of)
 
 
-class Lathe:
+class KnobSpaceBuilder:
     """A network and its turned forms, remembered. What depends on the wiring is done where blocks repeat but once."""
 
     def __init__(self, network: Network) -> None:
@@ -130,7 +130,7 @@ def numbers(knob: str, said: Any) -> tuple[float, ...]:
         ) from None
 
 
-def grid(lathe: Lathe, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
+def grid(lathe: KnobSpaceBuilder, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
     """The values of a knob by the name of the option, ascending, each for another network.
 
     Raises NetlatheError for a wished value that the network cannot have.
@@ -145,7 +145,7 @@ def grid(lathe: Lathe, knob: str, wished: tuple[float, ...] | None) -> dict[str,
     return {AS_IS if knob == "groups" and not value else f"{value:g}": value for value in sorted(kept.values())}
 
 
-def usual(lathe: Lathe, knob: str) -> Iterator[float]:
+def usual(lathe: KnobSpaceBuilder, knob: str) -> Iterator[float]:
     """The usual values of a knob, the network's own first."""
     if knob in FACTORS:
         yield from FACTORS[knob]
@@ -157,7 +157,7 @@ def usual(lathe: Lathe, knob: str) -> Iterator[float]:
         yield from (side if factor == 1 else max(8, round(factor * side / 8) * 8) for factor in SIDES)
 
 
-def sought(member: Network, axes: tuple[Decision, ...], make: Callable[[Options], Network]) -> Options | None:
+def sought(member: Network, axes: tuple[DecisionPoint, ...], make: Callable[[Options], Network]) -> Options | None:
     """The combination that gives a network: what one look tells is read off it, the rest is tried."""
     start = {axis.name: axis.options[0] for axis in axes}
     looks: dict[str, Callable[[Network], Any]] = {

@@ -13,8 +13,8 @@ from itertools import combinations
 from netlathe.arch.combinators import Dag
 from netlathe.arch.network import Network
 from netlathe.search.cells import signature
-from netlathe.search.genotype import Decision
-from netlathe.search.grid import Grid, Options
+from netlathe.search.genotype import DecisionPoint
+from netlathe.search.grid import GridSpace, Options
 from netlathe.zoo import darts as zoo
 from netlathe.zoo.cells import Cell, wiring
 
@@ -22,14 +22,14 @@ OPERATIONS = ("max3", "avg3", "skip", "sep3", "sep5", "dil3", "dil5")  # in the 
 KINDS = ("normal", "reduce")
 
 
-def axes() -> tuple[Decision, ...]:
+def axes() -> tuple[DecisionPoint, ...]:
     """For each node of each cell: which two states it reads, and by which operations, the lower state first."""
     found = []
     for kind in KINDS:
         for node in zoo.NODES:
             pairs = tuple(f"{a},{b}" for a, b in combinations(range(node), 2))
-            found.append(Decision(f"{kind}.node{node}.reads", pairs))
-            found += [Decision(f"{kind}.node{node}.{side}", OPERATIONS) for side in ("low", "high")]
+            found.append(DecisionPoint(f"{kind}.node{node}.reads", pairs))
+            found += [DecisionPoint(f"{kind}.node{node}.{side}", OPERATIONS) for side in ("low", "high")]
     return tuple(found)
 
 
@@ -61,7 +61,7 @@ def options(found: tuple[Cell, Cell]) -> Options | None:
     return said
 
 
-def darts(width: int = 36, depth: int = 20, imagenet: bool = False, classes: int | None = None) -> Grid:
+def darts(width: int = 36, depth: int = 20, imagenet: bool = False, classes: int | None = None) -> GridSpace:
     """The space for networks of `depth` cells with `width` channels in the first."""
     image, count = ((3, 224, 224), 1000) if imagenet else ((3, 32, 32), 10)
     every = axes()
@@ -81,7 +81,7 @@ def darts(width: int = 36, depth: int = 20, imagenet: bool = False, classes: int
         normal, reduction = cells({axis.name: axis.options[pick] for axis, pick in picks})
         return f"{signature(normal, reduces=False)} {signature(reduction, reduces=True)}"
 
-    return Grid("darts", network(zoo.V2), merge=merge, axes=every, make=make, options_of=options_of)
+    return GridSpace("darts", network(zoo.V2), merge=merge, axes=every, make=make, options_of=options_of)
 
 
 def read(network: Network, width: int, depth: int, imagenet: bool) -> tuple[Cell, Cell] | None:

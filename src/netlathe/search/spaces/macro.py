@@ -12,7 +12,7 @@ from netlathe.arch.combinators import Choice, Identity
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Size, block
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 
 STAGES = (2, 3, 3)
 OPTIONS = ("identity", "mb3_k3", "mb6_k5")  # 0, 1, 2 in the published table
@@ -32,7 +32,7 @@ def layer(number: int, out: Size, stride: int) -> Node:
     return Choice(OPTIONS, (same, inverted(out, 3, 3, stride), inverted(out, 6, 5, stride)), f"layer{number}")
 
 
-def macro(width: int = 32, classes: int = 10) -> Space:
+def macro(width: int = 32, classes: int = 10) -> SearchSpace:
     """The space; decision `layer3` is the third digit of the published names."""
     stages: dict[str, Node] = {}
     number = 0
@@ -41,4 +41,4 @@ def macro(width: int = 32, classes: int = 10) -> Space:
         stages[f"stage{i}"] = seq(**layers)
         number += depth
     body = seq(stem=conv(width, 3), **stages, top=conv(1280), head=head(classes))
-    return Space("macro", Network("macro", body, (3, 32, 32)))
+    return SearchSpace("macro", Network("macro", body, (3, 32, 32)))

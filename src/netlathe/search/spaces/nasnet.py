@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from netlathe.arch.combinators import Dag
 from netlathe.arch.network import Network
 from netlathe.search.cells import signature
-from netlathe.search.genotype import Decision
-from netlathe.search.grid import Grid, Options
+from netlathe.search.genotype import DecisionPoint
+from netlathe.search.grid import GridSpace, Options
 from netlathe.zoo import nasnet as zoo
 from netlathe.zoo.cells import Cell, wiring
 
@@ -25,18 +25,18 @@ OPERATIONS = (
 KINDS, BLOCKS = ("normal", "reduce"), 5
 
 
-def axes() -> tuple[Decision, ...]:
+def axes() -> tuple[DecisionPoint, ...]:
     """For each block of each cell two states and two operations, and for the cell the state that leaves besides."""
     found = []
     for kind in KINDS:
         for i in range(1, BLOCKS + 1):
             states = tuple(map(str, range(i + 1)))
             for side in ("left", "right"):
-                found.append(Decision(f"{kind}.block{i}.{side}.state", states))
-                found.append(Decision(f"{kind}.block{i}.{side}.op", OPERATIONS))
+                found.append(DecisionPoint(f"{kind}.block{i}.{side}.state", states))
+                found.append(DecisionPoint(f"{kind}.block{i}.{side}.op", OPERATIONS))
         # of a reduction cell, states 0 and 1 have the wrong size
         legal = range(1 if kind == "normal" else 2, BLOCKS + 1)
-        found.append(Decision(f"{kind}.extra", ("none", *map(str, legal))))
+        found.append(DecisionPoint(f"{kind}.extra", ("none", *map(str, legal))))
     return tuple(found)
 
 
@@ -76,7 +76,7 @@ def options(found: tuple[Cell, Cell]) -> Options | None:
     return said
 
 
-def nasnet(width: int = 44, depth: int = 4, stem: int = 32, large: bool = False, classes: int = 1000) -> Grid:
+def nasnet(width: int = 44, depth: int = 4, stem: int = 32, large: bool = False, classes: int = 1000) -> GridSpace:
     """The space for networks of `depth` cells a stage, `width` channels in the first; as NASNet-A (4 @ 1056).
 
     `large`: cells after a reduction read one cell further back, as in NASNet-A (6 @ 4032).
@@ -100,7 +100,7 @@ def nasnet(width: int = 44, depth: int = 4, stem: int = 32, large: bool = False,
         return build(cells(said))
 
     start = build((zoo.NORMAL, zoo.REDUCTION))
-    return Grid("nasnet", start, merge=merge, axes=every, make=make, options_of=options_of)
+    return GridSpace("nasnet", start, merge=merge, axes=every, make=make, options_of=options_of)
 
 
 def read(network: Network, width: int) -> tuple[Cell, Cell] | None:

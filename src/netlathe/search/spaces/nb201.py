@@ -17,7 +17,7 @@ from netlathe.arch.layers import Conv, Norm
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import Pool
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 
 OPTIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")  # in the order of the authors
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -56,7 +56,7 @@ def reduction(out: Size) -> Node:
     return Residual(seq(first=unit(out, 3, 2), second=unit(out, 3)), shortcut)
 
 
-def nb201(width: int = 16, depth: int = 5, classes: int = 10) -> Space:
+def nb201(width: int = 16, depth: int = 5, classes: int = 10) -> SearchSpace:
     """The space; decision `edge1-3` is the operation on what node 1 sends to node 3."""
     body = seq(
         stem=conv(width, 3, act=None),
@@ -69,7 +69,7 @@ def nb201(width: int = 16, depth: int = 5, classes: int = 10) -> Space:
         act=relu,
         head=head(classes),
     )
-    return Space("nb201", Network("nb201", body, (3, 32, 32)), merge=isomorphism)
+    return SearchSpace("nb201", Network("nb201", body, (3, 32, 32)), merge=isomorphism)
 
 
 def isomorphism(genotype: Sequence[int]) -> str:

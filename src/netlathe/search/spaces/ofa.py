@@ -19,7 +19,7 @@ from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import GlobalPool
 from netlathe.arch.rounding import ten_percent
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 from netlathe.zoo.blocks import squeeze_excite
 
 KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
@@ -28,7 +28,7 @@ RESOLUTIONS = tuple(range(128, 225, 4))
 hardswish, hardsigmoid = Act("hardswish"), Act("hardsigmoid")
 
 
-class Row(NamedTuple):
+class OfaStage(NamedTuple):
     """A stage: width, stride of its first block, squeeze-excite, activation."""
 
     out: int
@@ -38,11 +38,11 @@ class Row(NamedTuple):
 
 
 STAGES = (
-    Row(24, 2, False, relu),
-    Row(40, 2, True, relu),
-    Row(80, 2, False, hardswish),
-    Row(112, 1, True, hardswish),
-    Row(160, 2, True, hardswish),
+    OfaStage(24, 2, False, relu),
+    OfaStage(40, 2, True, relu),
+    OfaStage(80, 2, False, hardswish),
+    OfaStage(112, 1, True, hardswish),
+    OfaStage(160, 2, True, hardswish),
 )
 
 
@@ -52,7 +52,7 @@ def option(name: str, options: dict[str, Node]) -> Choice:
 
 
 @block
-def inverted(name: str, narrow: Size, out: Size, stride: int, row: Row) -> Node:
+def inverted(name: str, narrow: Size, out: Size, stride: int, row: OfaStage) -> Node:
     """x + f(x), f = 1x1 expand, depthwise, (squeeze-excite,) linear 1x1 squeeze; `narrow` channels arrive.
 
     Expansion and squeeze-excite follow one decision.
@@ -69,7 +69,7 @@ def inverted(name: str, narrow: Size, out: Size, stride: int, row: Row) -> Node:
 
 
 @block
-def stage(name: str, narrow: Size, out: Size, row: Row) -> Node:
+def stage(name: str, narrow: Size, out: Size, row: OfaStage) -> Node:
     """Two blocks, and up to two more by the depth that is chosen."""
     inner = [
         inverted(f"{name}.block{i}", narrow if i == 1 else out, out, row.stride if i == 1 else 1, row)
@@ -108,9 +108,9 @@ def network(factor: float, classes: Size) -> Node:
     )
 
 
-def ofa(classes: int = 1000, widths: Iterable[float] = WIDTHS, resolutions: Iterable[int] = RESOLUTIONS) -> Space:
+def ofa(classes: int = 1000, widths: Iterable[float] = WIDTHS, resolutions: Iterable[int] = RESOLUTIONS) -> SearchSpace:
     """The space; one width is no decision, several are decided first."""
     bodies = {f"{factor:.0%}": network(factor, classes) for factor in widths}
     body = option("width", bodies) if len(bodies) > 1 else next(iter(bodies.values()))
     sizes = tuple(resolutions)
-    return Space("ofa", Network("ofa", body, (3, sizes[-1], sizes[-1])), sizes)
+    return SearchSpace("ofa", Network("ofa", body, (3, sizes[-1], sizes[-1])), sizes)

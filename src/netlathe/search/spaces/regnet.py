@@ -15,20 +15,20 @@ from netlathe.arch.combinators import Stage
 from netlathe.arch.layers import Conv
 from netlathe.arch.network import Network
 from netlathe.arch.rewrite import walk
-from netlathe.search.genotype import Decision
-from netlathe.search.grid import Grid, Options
+from netlathe.search.genotype import DecisionPoint
+from netlathe.search.grid import GridSpace, Options
 from netlathe.zoo import regnet as zoo
 
 AXES = (
-    Decision("w0", tuple(map(str, (24, 32, 48, 64, 80, 96, 128, 160, 192, 232)))),
-    Decision("wa", tuple(map(str, (20, 24, 28, 32, 36, 40, 50, 60, 75, 90, 115)))),
-    Decision("wm", tuple(f"{n / 10:g}" for n in range(20, 30))),
-    Decision("depth", tuple(map(str, range(12, 29)))),
-    Decision("group_width", tuple(map(str, (8, 16, 24, 32, 40, 48, 56, 64, 72, 112)))),
+    DecisionPoint("w0", tuple(map(str, (24, 32, 48, 64, 80, 96, 128, 160, 192, 232)))),
+    DecisionPoint("wa", tuple(map(str, (20, 24, 28, 32, 36, 40, 50, 60, 75, 90, 115)))),
+    DecisionPoint("wm", tuple(f"{n / 10:g}" for n in range(20, 30))),
+    DecisionPoint("depth", tuple(map(str, range(12, 29)))),
+    DecisionPoint("group_width", tuple(map(str, (8, 16, 24, 32, 40, 48, 56, 64, 72, 112)))),
 )
 
 
-def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> Grid:
+def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> GridSpace:
     """The space of RegNetX, or with `excite` of RegNetY."""
 
     def make(said: Options) -> Network:
@@ -63,7 +63,7 @@ def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> 
         return None
 
     start = make({axis.name: axis.options[0] for axis in AXES})
-    return Grid("regnety" if excite else "regnetx", start, axes=AXES, make=make, options_of=options_of)
+    return GridSpace("regnety" if excite else "regnetx", start, axes=AXES, make=make, options_of=options_of)
 
 
 def stages(network: Network) -> list[tuple[int, int]]:

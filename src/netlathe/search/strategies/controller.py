@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netlathe.errors import MissingExtra
-from netlathe.search.strategies.reinforce import Baseline
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategies.reinforce import RewardBaseline
+from netlathe.search.strategy import Proposal, TrialResult
 
 try:
     import torch
@@ -25,10 +25,10 @@ except ImportError:
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
-class Policy(nn.Module):
+class LstmPolicy(nn.Module):
     """A distribution over genotypes: an LSTM reads the option it took and scores those of the next decision."""
 
     def __init__(self, counts: list[int], units: int, seed: int) -> None:
@@ -65,7 +65,7 @@ class Controller:
 
     def __init__(
         self,
-        space: Space,
+        space: SearchSpace,
         rng: Generator,
         *,
         evaluations: int | None,
@@ -80,9 +80,9 @@ class Controller:
         self.space, self.rng, self.batch = space, rng, batch
         self.entropy, self.clip, self.passes = entropy, clip, passes
         counts = [len(decision.options) for decision in space.decisions]
-        self.policy = Policy(counts, units, int(rng.integers(2**31)))
+        self.policy = LstmPolicy(counts, units, int(rng.integers(2**31)))
         self.adam = torch.optim.Adam(self.policy.parameters(), learning_rate)
-        self.baseline, self.worst = Baseline(decay), inf
+        self.baseline, self.worst = RewardBaseline(decay), inf
         self.seen: set[Genotype] = set()
         self.asked = 0
         self.waiting: list[tuple[Genotype, float]] = []  # drawn, not asked: raw genotype, its log probability then
@@ -104,7 +104,7 @@ class Controller:
         self.seen.add(genotype)
         return Proposal(genotype, tag=self.asked)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """A step of the policy for every `batch` outcomes; a failed network is worth the worst one."""
         raw, log = self.drawn.pop(proposal.tag)
         if outcome.score > -inf:

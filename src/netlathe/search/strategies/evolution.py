@@ -10,25 +10,25 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from netlathe.search.strategies.fresh import Fresh
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategies.fresh import FreshSampler
+from netlathe.search.strategy import Proposal, TrialResult
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
 class Evolution:
     """The oldest dies. With several open trials, the population is what has been told."""
 
     def __init__(
-        self, space: Space, rng: Generator, *, evaluations: int | None, population: int, sample: int, unique: bool
+        self, space: SearchSpace, rng: Generator, *, evaluations: int | None, population: int, sample: int, unique: bool
     ) -> None:
         self.space, self.rng = space, rng
         self.size, self.sample, self.unique = population, sample, unique
         self.asked = 0
-        self.fresh = Fresh(space, rng)  # unique only: it costs a canonical key each
+        self.fresh = FreshSampler(space, rng)  # unique only: it costs a canonical key each
         self.seen: set[Genotype] = set()
         self.population: deque[tuple[float, Genotype]] = deque()  # oldest first
 
@@ -44,7 +44,7 @@ class Evolution:
         self.seen.add(genotype)
         return Proposal(genotype)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """The network joins; beyond the size, one dies."""
         self.population.append((outcome.score, proposal.genotype))
         if len(self.population) > self.size:
@@ -59,7 +59,7 @@ class Evolution:
         self.population.popleft()
 
 
-class Elitist(Evolution):
+class ElitistEvolution(Evolution):
     """The worst dies; of equals the oldest."""
 
     def _die(self) -> None:

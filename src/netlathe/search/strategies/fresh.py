@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 PATIENCE = 100  # draws in vain before a space is listed, or given up as exhausted
 LISTED = 100_000  # genotypes of the largest space that is listed
 
 
-class Fresh:
+class FreshSampler:
     """Remembers the canonical keys that were asked and draws others."""
 
-    def __init__(self, space: Space, rng: Generator) -> None:
+    def __init__(self, space: SearchSpace, rng: Generator) -> None:
         self.space, self.rng = space, rng
         self.keys: set[str] = set()
         self._key: dict[Genotype, str] = {}

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.search.strategies.fresh import Fresh
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategies.fresh import FreshSampler
+from netlathe.search.strategy import Proposal, TrialResult
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 Array = NDArray[np.floating[Any]]
 
@@ -42,11 +42,11 @@ MOST = 200  # networks in the process; beyond, the best half of it and random ot
 class GaussianProcess:
     """Asks no network twice. With several open trials, each is the best of what is not asked yet."""
 
-    def __init__(self, space: Space, rng: Generator, *, evaluations: int | None, first: int) -> None:
+    def __init__(self, space: SearchSpace, rng: Generator, *, evaluations: int | None, first: int) -> None:
         self.space, self.rng, self.first = space, rng, first
         self.counts = np.array([len(decision.options) for decision in space.decisions])
         self.offsets = np.cumsum(self.counts) - self.counts
-        self.fresh = Fresh(space, rng)
+        self.fresh = FreshSampler(space, rng)
         self.seen: set[Genotype] = set()
         self.asked, self.told = 0, 0
         self.genotypes: list[Genotype] = []  # in the process
@@ -67,7 +67,7 @@ class GaussianProcess:
         self.seen.add(found)
         return Proposal(found)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """The network joins the process."""
         code = self.code([proposal.genotype])
         if len(self.inverse):

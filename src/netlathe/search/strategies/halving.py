@@ -15,13 +15,13 @@ from itertools import count
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
-from netlathe.search.strategies.fresh import Fresh
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategies.fresh import FreshSampler
+from netlathe.search.strategy import Proposal, TrialResult
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
 def fractions(eta: int, rungs: int) -> tuple[float, ...]:
@@ -61,14 +61,14 @@ class Bracket:
         return not (self.fresh or self.waiting or self.open)
 
 
-class Halving:
+class SuccessiveHalving:
     """Successive halving: one bracket after the other. While a bracket waits for open trials, the next one begins."""
 
     def __init__(
-        self, space: Space, rng: Generator, *, evaluations: int | None, eta: int, rungs: int, networks: int = 0
+        self, space: SearchSpace, rng: Generator, *, evaluations: int | None, eta: int, rungs: int, networks: int = 0
     ) -> None:
         self.fractions, self.eta, self.rungs = fractions(eta, rungs), eta, rungs
-        self.fresh = Fresh(space, rng)
+        self.fresh = FreshSampler(space, rng)
         self.networks = networks or eta ** (rungs - 1)
         self.brackets: dict[int, Bracket] = {}  # those not done, by tag
         self.opened = 0
@@ -91,7 +91,7 @@ class Halving:
         bracket = self.brackets[self.opened] = Bracket(first, self.rungs - 1, networks, self.eta)
         return self._draw(self.opened, bracket)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """A result of a bracket."""
         bracket = self.brackets[proposal.tag]
         bracket.tell(proposal.genotype, outcome.score)
@@ -110,7 +110,7 @@ class Halving:
         return Proposal(genotype, bracket.rung, tag)
 
 
-class Hyperband(Halving):
+class Hyperband(SuccessiveHalving):
     """Brackets in turn, from many short trainings to few whole ones: n = ceil((s_max + 1) / (s + 1) eta^s)."""
 
     def plan(self, number: int) -> tuple[int, int]:
@@ -123,9 +123,9 @@ class Hyperband(Halving):
 class Asha:
     """Asynchronous halving: promotes wherever the top floor(n / eta) of a rung has one to promote, else starts one."""
 
-    def __init__(self, space: Space, rng: Generator, *, evaluations: int | None, eta: int, rungs: int) -> None:
+    def __init__(self, space: SearchSpace, rng: Generator, *, evaluations: int | None, eta: int, rungs: int) -> None:
         self.fractions, self.eta = fractions(eta, rungs), eta
-        self.fresh = Fresh(space, rng)
+        self.fresh = FreshSampler(space, rng)
         self.numbers = count(1)
         self.told: list[list[tuple[float, int, Genotype]]] = [[] for _ in range(rungs)]  # minus score, tag; best first
         self.promoted: list[set[int]] = [set() for _ in range(rungs)]
@@ -149,6 +149,6 @@ class Asha:
                     return Proposal(genotype, rung + 1, tag)
         return None
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """A result of a rung."""
         insort(self.told[proposal.rung or 0], (-outcome.score, proposal.tag, proposal.genotype))

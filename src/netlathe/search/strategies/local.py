@@ -9,21 +9,21 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from netlathe.search.strategies.fresh import Fresh
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategies.fresh import FreshSampler
+from netlathe.search.strategy import Proposal, TrialResult
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
-class Local:
+class LocalSearch:
     """First improvement over all one-decision changes in random order, with random restarts."""
 
-    def __init__(self, space: Space, rng: Generator, *, evaluations: int | None) -> None:
+    def __init__(self, space: SearchSpace, rng: Generator, *, evaluations: int | None) -> None:
         self.space, self.rng = space, rng
-        self.fresh = Fresh(space, rng)
+        self.fresh = FreshSampler(space, rng)
         self.scores: dict[str, float] = {}
         self.climb = 0  # how many starts; the tag of proposals, so that a late tell does not move a later climb
         self.open = 0  # trials of this climb that are not told
@@ -45,7 +45,7 @@ class Local:
         start = self.fresh.draw()
         return None if start is None else self._propose(start)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """Moves where the trial is of this climb and better than where it stands."""
         self.scores[self.fresh.key(proposal.genotype)] = outcome.score
         if proposal.tag != self.climb:

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from netlathe.errors import MissingExtra
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategy import Proposal, TrialResult
 
 try:
     import optuna
@@ -20,15 +20,15 @@ except ImportError:
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
-class Optuna:
+class OptunaStrategy:
     """A study in memory, asked and told. `costs`: how many costs of an outcome are minimised beside the score."""
 
     def __init__(
         self,
-        space: Space,
+        space: SearchSpace,
         rng: Generator,
         *,
         evaluations: int | None,
@@ -62,7 +62,7 @@ class Optuna:
         self.trials[trial.number] = trial
         return Proposal(genotype, tag=trial.number)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """A failed network is a failed trial, which Optuna's samplers ignore."""
         trial = self.trials.pop(proposal.tag)
         if outcome.score == -inf:
@@ -71,7 +71,7 @@ class Optuna:
             self.study.tell(trial, [outcome.score, *outcome.costs[: self.costs]])
 
 
-class TPE(Optuna):
+class OptunaTPE(OptunaStrategy):
     """Tree-structured Parzen estimators, Optuna's default."""
 
     def sampler(self, seed: int) -> Any:
@@ -79,10 +79,10 @@ class TPE(Optuna):
         return optuna.samplers.TPESampler(seed=seed)
 
 
-class NSGA2(Optuna):
+class OptunaNSGA2(OptunaStrategy):
     """Optuna's NSGA-II."""
 
-    def __init__(self, space: Space, rng: Generator, *, population: int, **options: Any) -> None:
+    def __init__(self, space: SearchSpace, rng: Generator, *, population: int, **options: Any) -> None:
         self.population = population
         super().__init__(space, rng, **options)
 
@@ -91,7 +91,7 @@ class NSGA2(Optuna):
         return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
 
 
-class RandomSampler(Optuna):
+class OptunaRandom(OptunaStrategy):
     """Optuna's random sampler."""
 
     def sampler(self, seed: int) -> Any:
@@ -99,7 +99,7 @@ class RandomSampler(Optuna):
         return optuna.samplers.RandomSampler(seed=seed)
 
 
-class GP(Optuna):
+class OptunaGP(OptunaStrategy):
     """Optuna's Gaussian process; needs torch and scipy (`train` extra) too."""
 
     def sampler(self, seed: int) -> Any:

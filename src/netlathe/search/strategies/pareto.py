@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netlathe.errors import NetlatheError
-from netlathe.search.strategies.fresh import Fresh
+from netlathe.search.strategies.fresh import FreshSampler
 from netlathe.search.strategies.front import crowding, ranks, violation
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategy import Proposal, TrialResult
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 
-class Member(NamedTuple):
+class Individual(NamedTuple):
     """A network that was told: its objectives (all to be made small), how far it breaks limits, its place."""
 
     genotype: Genotype
@@ -33,18 +33,25 @@ class Member(NamedTuple):
     place: tuple[float, float] = (inf, 0.0)  # rank, minus crowding: smaller is better
 
 
-class Pareto:
+class ParetoEvolution:
     """NSGA-II with uniform crossover and one mutation a child."""
 
     def __init__(
-        self, space: Space, rng: Generator, *, evaluations: int | None, population: int, crossover: float, limits: str
+        self,
+        space: SearchSpace,
+        rng: Generator,
+        *,
+        evaluations: int | None,
+        population: int,
+        crossover: float,
+        limits: str,
     ) -> None:
         self.space, self.rng, self.size, self.crossover = space, rng, population, crossover
         self.limits = read_limits(limits)
-        self.fresh = Fresh(space, rng)
+        self.fresh = FreshSampler(space, rng)
         self.asked = 0
-        self.parents: list[Member] = []
-        self.children: list[Member] = []
+        self.parents: list[Individual] = []
+        self.children: list[Individual] = []
 
     def ask(self) -> Proposal | None:
         """A random network for the first population, then a child. None where the space is exhausted."""
@@ -56,16 +63,16 @@ class Pareto:
             found = self.fresh.one_of(lambda: self._child(parents)) or self.fresh.draw()
         return None if found is None else Proposal(found)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """A child; a full generation is sorted and halved."""
         failed = not outcome.score > -inf
         far = inf if failed and not outcome.costs else violation(outcome.costs, self.limits)
-        self.children.append(Member(proposal.genotype, (-outcome.score, *outcome.costs), far))
+        self.children.append(Individual(proposal.genotype, (-outcome.score, *outcome.costs), far))
         if len(self.children) >= self.size:
             self.parents = survivors(self.parents + self.children, self.size)
             self.children = []
 
-    def _child(self, parents: list[Member]) -> Genotype:
+    def _child(self, parents: list[Individual]) -> Genotype:
         mother, father = self._winner(parents), self._winner(parents)
         genotype = mother.genotype
         if self.rng.random() < self.crossover:
@@ -74,13 +81,13 @@ class Pareto:
             genotype = self.space.normal(tuple(f if swap else m for m, f, swap in pairs))
         return self.space.mutate(genotype, self.rng)
 
-    def _winner(self, parents: list[Member]) -> Member:
+    def _winner(self, parents: list[Individual]) -> Individual:
         """A tournament of two."""
         one, two = (parents[int(i)] for i in self.rng.integers(len(parents), size=2))
         return two if two.place < one.place else one
 
 
-def survivors(members: list[Member], size: int) -> list[Member]:
+def survivors(members: list[Individual], size: int) -> list[Individual]:
     """The `size` best by rank, then by crowding, with their places."""
     width = max(len(member.point) for member in members)
     points = np.array([member.point + (inf,) * (width - len(member.point)) for member in members])

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.search.strategy import Outcome, Proposal
+from netlathe.search.strategy import Proposal, TrialResult
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from netlathe.search.space import Genotype, Space
+    from netlathe.search.space import Genotype, SearchSpace
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ class Adam:
         parameters -= self.rate * mean / (np.sqrt(square) + self.eps)
 
 
-class Baseline:
+class RewardBaseline:
     """An exponential moving average of rewards, corrected for starting at zero."""
 
     def __init__(self, decay: float) -> None:
@@ -60,7 +60,7 @@ class Reinforce:
 
     def __init__(
         self,
-        space: Space,
+        space: SearchSpace,
         rng: Generator,
         *,
         evaluations: int | None,
@@ -72,7 +72,7 @@ class Reinforce:
         counts = np.array([len(decision.options) for decision in space.decisions])
         self.legal = np.arange(counts.max()) < counts[:, None]  # [decision, option]
         self.logits: Array = np.where(self.legal, 1e-3 * rng.standard_normal(self.legal.shape), -inf)
-        self.adam, self.baseline = Adam(learning_rate), Baseline(decay)
+        self.adam, self.baseline = Adam(learning_rate), RewardBaseline(decay)
         self.worst = inf  # the lowest finite score: what a failed network is worth
         self.seen: set[Genotype] = set()
         self.drawn: dict[int, Genotype] = {}  # by tag, before normal form: what the gradient is of
@@ -98,7 +98,7 @@ class Reinforce:
         self.seen.add(genotype)
         return Proposal(genotype, tag=self.asked)
 
-    def tell(self, proposal: Proposal, outcome: Outcome) -> None:
+    def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """One step of the policy for every `batch` outcomes."""
         raw = self.drawn.pop(proposal.tag, proposal.genotype)
         if outcome.score > -inf:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.search.trial import Job, Report
+from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator
 
 
-class OnRay:
+class RayExecutor:
     """Actors, one a worker. `address` empty: a cluster of this machine that lives as long as the search."""
 
     inline = False
@@ -41,19 +41,19 @@ class OnRay:
         environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
         self.make = ray.remote(num_cpus=threads, max_restarts=0, runtime_env=environment)(Evaluator)
         self.actors: list[Any] = [None] * size
-        self.jobs: dict[int, tuple[Any, Job]] = {}  # by actor: the reference to its report, and what it is at
+        self.jobs: dict[int, tuple[Any, TrialTask]] = {}  # by actor: the reference to its report, and what it is at
 
     @property
     def free(self) -> int:
         return self.size - len(self.jobs)
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: TrialTask) -> None:
         i = next(i for i in range(self.size) if i not in self.jobs)
         if self.actors[i] is None:
             self.actors[i] = self.make.remote(self.spec)
         self.jobs[i] = self.actors[i].evaluate.remote(job), job
 
-    def wait(self, seconds: float | None = None) -> list[Report]:
+    def wait(self, seconds: float | None = None) -> list[TaskResult]:
         places = {reference: i for i, (reference, _) in self.jobs.items()}
         ready, _ = self.ray.wait(list(places), num_returns=1, timeout=seconds)
         found = []
@@ -63,7 +63,7 @@ class OnRay:
             try:
                 found.append(self.ray.get(reference))
             except self.ray.exceptions.RayError as error:
-                found.append(Report(job.number, died=f"the Ray worker died: {type(error).__name__}"))
+                found.append(TaskResult(job.number, died=f"the Ray worker died: {type(error).__name__}"))
                 with suppress(Exception):
                     self.ray.kill(self.actors[i])
                 self.actors[i] = None

@@ -18,7 +18,7 @@ TOP = 100  # networks among which a search ends
 NEAR = 0.2  # points
 
 
-class Figure(NamedTuple):
+class ValueInterval(NamedTuple):
     """A number with its interval."""
 
     value: float
@@ -26,18 +26,18 @@ class Figure(NamedTuple):
     high: float
 
 
-class Floor(NamedTuple):
+class NoiseFloor(NamedTuple):
     """How far the training seed alone moves accuracies and ranks; `top`: the 100 best."""
 
     seed_sd: float  # of one training, pooled, in points
     seed_sd_top: float
-    tau: Figure  # between two seeds, the whole space
-    tau_top: Figure  # between two seeds, among the best by the mean of all seeds
-    tau_top_apart: Figure  # between two seeds, among the best by the seed that is left
+    tau: ValueInterval  # between two seeds, the whole space
+    tau_top: ValueInterval  # between two seeds, among the best by the mean of all seeds
+    tau_top_apart: ValueInterval  # between two seeds, among the best by the seed that is left
     near: int  # networks within 0.2 points of the best
 
 
-class Spread(NamedTuple):
+class AccuracySpread(NamedTuple):
     """Accuracies of a space in percent: what a random network has, and what there is to be found."""
 
     networks: int
@@ -47,18 +47,18 @@ class Spread(NamedTuple):
     share_near: float  # of the networks that lie within 1 point of the best
 
 
-class Transfer(NamedTuple):
+class DeviceTransfer(NamedTuple):
     """The most accurate network under a limit of device A, run on device B, over all ordered pairs (A, B)."""
 
     share: float  # of the networks that the limit admits, on each device
     pairs: int
-    breaks: Figure  # share of pairs where it breaks B's limit of the same share
+    breaks: ValueInterval  # share of pairs where it breaks B's limit of the same share
     over: float  # median latency above the limit, where it breaks
-    loss: Figure  # points below the best under B's own limit, where it keeps it
+    loss: ValueInterval  # points below the best under B's own limit, where it keeps it
     same: float  # share of pairs where it is also B's best
 
 
-class Cap(NamedTuple):
+class MacsCap(NamedTuple):
     """A limit of MACs in the place of a limit of latency, on one device."""
 
     device: str
@@ -76,12 +76,12 @@ def tau(a: Array, b: Array) -> float:
 
 def interval(
     values: Array, statistic: Callable[[Array], float], *, rng: np.random.Generator, resamples: int = 200
-) -> Figure:
+) -> ValueInterval:
     """A statistic of the rows, with the percentile interval of resampled rows (Efron 1979)."""
     n = len(values)
     drawn = [statistic(values[rng.integers(n, size=n)]) for _ in range(resamples)]
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return Figure(statistic(values), float(low), float(high))
+    return ValueInterval(statistic(values), float(low), float(high))
 
 
 def seed_tau(trained: Array) -> float:
@@ -89,7 +89,7 @@ def seed_tau(trained: Array) -> float:
     return float(np.mean([tau(trained[:, a], trained[:, b]) for a, b in combinations(range(trained.shape[1]), 2)]))
 
 
-def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> Floor:
+def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> NoiseFloor:
     """The noise floor of accuracies of the shape (networks, seeds), at least three seeds.
 
     Choosing the best by the mean of all seeds makes the seeds of the chosen ones disagree (a network is in because one
@@ -101,24 +101,26 @@ def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> Floor:
         chosen = np.argsort(-trained[:, chooser], kind="stable")[:top]
         apart.append(interval(np.delete(trained[chosen], chooser, 1), seed_tau, rng=rng))
     mean = trained.mean(1)
-    return Floor(
+    return NoiseFloor(
         float(np.sqrt(trained.var(1, ddof=1).mean())),
         float(np.sqrt(trained[order].var(1, ddof=1).mean())),
         interval(trained, seed_tau, rng=rng, resamples=40),
         interval(trained[order], seed_tau, rng=rng),
-        Figure(*(float(x) for x in np.mean(apart, axis=0))),
+        ValueInterval(*(float(x) for x in np.mean(apart, axis=0))),
         int((mean > mean.max() - NEAR).sum()),
     )
 
 
-def spread(accuracy: Array) -> Spread:
+def spread(accuracy: Array) -> AccuracySpread:
     """The quantiles of a space."""
     low, middle, high = map(float, np.quantile(accuracy, (0.5, 0.95, 0.99)))
     best = float(accuracy.max())
-    return Spread(len(accuracy), float(accuracy.mean()), (low, middle, high), best, float(np.mean(accuracy > best - 1)))
+    return AccuracySpread(
+        len(accuracy), float(accuracy.mean()), (low, middle, high), best, float(np.mean(accuracy > best - 1))
+    )
 
 
-def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Generator) -> Transfer:
+def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Generator) -> DeviceTransfer:
     """`latency` has the shape (networks, devices); the limit of each device admits that share of the networks.
 
     Equally accurate networks: the fastest on A is taken. Intervals resample devices, which is what there could be more
@@ -149,12 +151,12 @@ def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Ge
         if len(set(devices)) > 1:
             drawn.append(of(devices))
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
-    breaks, kept = (Figure(found[i], float(low[i]), float(high[i])) for i in (0, 2))
+    breaks, kept = (ValueInterval(found[i], float(low[i]), float(high[i])) for i in (0, 2))
     n = latency.shape[1]
-    return Transfer(share, n * (n - 1), breaks, found[1], kept, found[3])
+    return DeviceTransfer(share, n * (n - 1), breaks, found[1], kept, found[3])
 
 
-def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], share: float) -> tuple[Cap, ...]:
+def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], share: float) -> tuple[MacsCap, ...]:
     """Limits of MACs and of latency that admit the same share of the networks, device by device."""
     most = np.quantile(macs, share)
     light = macs <= most
@@ -164,7 +166,7 @@ def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], s
         limit = np.quantile(latency[:, i], share)
         fits = latency[:, i] <= limit
         found.append(
-            Cap(
+            MacsCap(
                 device,
                 tau(macs, latency[:, i]),
                 float(np.mean(latency[light, i] > limit)),

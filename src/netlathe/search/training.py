@@ -20,10 +20,10 @@ from netlathe.errors import NetlatheError
 from netlathe.reshape.classes import for_images
 from netlathe.search.costing import Costing
 from netlathe.search.objective import MANY, Objective, timing
-from netlathe.search.trial import Costs, Genotype, Job, Measured
+from netlathe.search.trial import Costs, Evaluation, Genotype, TrialTask
 
 if TYPE_CHECKING:
-    from netlathe.search.space import Space
+    from netlathe.search.space import SearchSpace
     from netlathe.train.images import ImageSet, Splits
     from netlathe.train.recipe import Recipe
 
@@ -31,7 +31,7 @@ SUBSET = 0  # the seed of the part of the training images: the same images for e
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSpec:
     """The data of the objective. `images` is the key of the training images, which a resumed search finds again."""
 
     kind: ClassVar[str] = "train"
@@ -46,29 +46,29 @@ class Training:
     precision: str = "fp32"  # a policy that is fixed: measuring for the fastest one would make trials differ by chance
     threads: int = 1
 
-    def objective(self, space: Space, costing: Costing) -> Objective:
+    def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Loads images only when the first trial is trained."""
-        return Trained(self, space, costing)
+        return TrainingObjective(self, space, costing)
 
 
-def training(
+def training_spec(
     data: str,
     recipe: Recipe,
-    space: Space,
+    space: SearchSpace,
     *,
     epochs: float | None = None,
     fraction: float = 1.0,
     judges: int = 0,
     precision: str = "fp32",
     threads: int = 1,
-) -> Training:
+) -> TrainingSpec:
     """The description for a source of images, decoded and counted now. `epochs` None is the recipe's."""
     from netlathe.train.recipefile import resolved
 
     document = resolved(recipe)
     splits = images_of(data, side(document, space))
     channels = splits.train.pixels.shape[-1]
-    return Training(
+    return TrainingSpec(
         data=data,
         recipe=document,
         epochs=recipe.epochs if epochs is None else epochs,
@@ -82,7 +82,7 @@ def training(
     )
 
 
-def side(recipe: Mapping[str, Any], space: Space) -> int:
+def side(recipe: Mapping[str, Any], space: SearchSpace) -> int:
     """The pixels that the images need: of the finest resolution that is trained or tested."""
     tested, crop = int(recipe["evaluate"]["resolution"]), float(recipe["evaluate"]["crop"])
     if sizes(space):
@@ -90,7 +90,7 @@ def side(recipe: Mapping[str, Any], space: Space) -> int:
     return max(int(recipe["resolution"]), ceil(tested / crop))
 
 
-def sizes(space: Space) -> list[int]:
+def sizes(space: SearchSpace) -> list[int]:
     """The resolutions among which a space decides; empty where it does not."""
     found = [option for decision in space.decisions if decision.name == "resolution" for option in decision.options]
     return [int(option) if option.isdecimal() else space.network.input[-1] for option in found]
@@ -103,12 +103,12 @@ def images_of(data: str, size: int) -> Splits:
     return load(data, size=size)
 
 
-class Trained:
+class TrainingObjective:
     """Trains every trial in a folder of its own, which goes on where a kill stopped it."""
 
     fresh = MANY
 
-    def __init__(self, what: Training, space: Space, costing: Costing) -> None:
+    def __init__(self, what: TrainingSpec, space: SearchSpace, costing: Costing) -> None:
         self.what, self.space, self.costing, self.hopeful = what, space, costing, costing.measures
 
     @cached_property
@@ -147,7 +147,7 @@ class Trained:
         """Of the network for these images."""
         return self.costing.costs(self.network(genotype))
 
-    def evaluate(self, job: Job) -> Measured:
+    def evaluate(self, job: TrialTask) -> Evaluation:
         """Measure its latency where one is asked for, then train it."""
         from netlathe.train.export import read_weights
         from netlathe.train.metrics import read
@@ -191,7 +191,7 @@ class Trained:
         return right_of(folder, images, self.recipe(genotype), normal_of(self.splits.train))
 
 
-def test_images(what: Training, space: Space) -> ImageSet:
+def test_images(what: TrainingSpec, space: SearchSpace) -> ImageSet:
     """The held-out images. Raises NetlatheError where the source has none."""
     found = images_of(what.data, side(what.recipe, space)).test
     if found is None or not len(found):

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netlathe.errors import NetlatheError
+from netlathe.search.config import SearchConfig, SearchProblem
 from netlathe.search.costing import breaks, broken, limited
-from netlathe.search.crew import Crew
-from netlathe.search.store import Store
-from netlathe.search.strategy import Outcome, Proposal
-from netlathe.search.trial import Costs, Job, Measured, Report, State, Trial
-from netlathe.search.wish import Built, Wish
+from netlathe.search.executor import Executor
+from netlathe.search.store import TrialStore
+from netlathe.search.strategy import Proposal, TrialResult
+from netlathe.search.trial import Costs, Evaluation, TaskResult, Trial, TrialState, TrialTask
 
 if TYPE_CHECKING:
     from netlathe.search.strategy import Strategy
@@ -31,22 +31,22 @@ TRIES = 2  # of a trial whose worker dies
 PATIENCE = 2000  # proposals in a row that cost nothing, before the space counts as used up
 QUICK_S = 0.01
 SAME_FAILURE = 5  # first trials that all fail alike end a search
-Say = Callable[["Driver", Trial], None]
+OnTrial = Callable[["Study", Trial], None]
 
 
-class Driver:
+class Study:
     """The state of a running search."""
 
     def __init__(
         self,
-        wish: Wish,
-        what: Built,
+        wish: SearchConfig,
+        what: SearchProblem,
         strategy: Strategy,
-        store: Store,
-        crew: Crew,
+        store: TrialStore,
+        crew: Executor,
         *,
         deadline: float | None = None,
-        say: Say = lambda driver, trial: None,
+        say: OnTrial = lambda driver, trial: None,
     ) -> None:
         """`deadline`: of time.monotonic. `say` is called with every trial that has ended."""
         self.wish, self.what, self.strategy, self.store, self.crew = wish, what, strategy, store, crew
@@ -148,7 +148,7 @@ class Driver:
         """Whether another trial would not be done in time, by how long they take and what the winner still needs."""
         if self.deadline is None:
             return False
-        took = [trial.seconds / self.fraction(trial) for trial in self.trials if trial.state is State.DONE]
+        took = [trial.seconds / self.fraction(trial) for trial in self.trials if trial.state is TrialState.DONE]
         each = max(took[-20:], default=0.0)
         finals = self.wish.final_top * min(self.wish.final_seeds, self.what.objective.fresh)
         need = each * (1 + -(-finals // self.crew.size))
@@ -171,7 +171,7 @@ class Driver:
             return
         trial.costs, why = self.cheap(trial)
         if why:
-            trial.state, trial.error = State.INFEASIBLE, why
+            trial.state, trial.error = TrialState.INFEASIBLE, why
             self.tell(trial)
         else:
             self.begin(trial)
@@ -191,7 +191,7 @@ class Driver:
     def begin(self, trial: Trial) -> None:
         """Have a trial evaluated."""
         self.spent += self.fraction(trial)
-        trial.state, trial.lease, trial.host, trial.started = State.RUNNING, self.lease, self.host, time.time()
+        trial.state, trial.lease, trial.host, trial.started = TrialState.RUNNING, self.lease, self.host, time.time()
         self.open[trial.number] = trial
         if not self.quick:
             self.write(trial)
@@ -202,16 +202,16 @@ class Driver:
         """Whether an evaluation is done before one could write that it has begun."""
         return self.crew.inline and self.took < QUICK_S
 
-    def job(self, trial: Trial) -> Job:
+    def job(self, trial: Trial) -> TrialTask:
         """What the worker is told."""
         below = self.below(trial)
         before = str(self.place(below)) if below is not None and self.place(below).exists() else None
-        return Job(trial.number, trial.genotype, self.fraction(trial), trial.seed, str(self.place(trial)), before)
+        return TrialTask(trial.number, trial.genotype, self.fraction(trial), trial.seed, str(self.place(trial)), before)
 
     def below(self, trial: Trial) -> Trial | None:
         """The same network on the rung below."""
         found = self.first.get((trial.key, trial.rung - 1)) if trial.rung else None
-        return found if found is not None and found.state is State.DONE else None
+        return found if found is not None and found.state is TrialState.DONE else None
 
     def place(self, trial: Trial) -> Path:
         """The folder of a trial."""
@@ -219,7 +219,7 @@ class Driver:
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
-    def end(self, report: Report) -> None:
+    def end(self, report: TaskResult) -> None:
         """Take a report."""
         trial = self.open.pop(report.number)
         trial.seconds, trial.worker = trial.seconds + report.seconds, report.worker
@@ -243,7 +243,7 @@ class Driver:
 
     def repeat(self, trial: Trial, first: Trial) -> None:
         """A trial of a known network has its score."""
-        trial.state, trial.same_as = State.SAME, first.number
+        trial.state, trial.same_as = TrialState.SAME, first.number
         trial.score, trial.costs, trial.arch, trial.error = first.score, first.costs, first.arch, first.error
         if self.wish.bill_repeats:
             self.spent += self.fraction(trial)
@@ -257,9 +257,9 @@ class Driver:
         self.strategy.tell(proposal_of(trial), self.outcome(trial))
         self.say(self, trial)
 
-    def outcome(self, trial: Trial) -> Outcome:
+    def outcome(self, trial: Trial) -> TrialResult:
         """What the strategy is told."""
-        return Outcome(trial.score, tuple(trial.costs.get(name, inf) for name in self.costs))
+        return TrialResult(trial.score, tuple(trial.costs.get(name, inf) for name in self.costs))
 
     def write(self, trial: Trial) -> None:
         """Store a trial, and the asks without an answer before it."""
@@ -268,7 +268,7 @@ class Driver:
 
     def count_failures(self, trial: Trial) -> None:
         """Raises NetlatheError where the first trials all fail for the same reason: that is not the networks' fault."""
-        if trial.state is not State.FAILED:
+        if trial.state is not TrialState.FAILED:
             self.failures = None
         elif self.failures is not None:
             self.failures.append(trial.error)
@@ -310,10 +310,10 @@ class Driver:
             if trial.told is None:
                 self.queue.append(trial)
                 continue
-            if trial.state is not State.SAME:
+            if trial.state is not TrialState.SAME:
                 self.first[trial.key, trial.rung] = trial
                 self.known.setdefault(trial.key, trial.costs)
-            if trial.evaluated or (trial.state is State.SAME and self.wish.bill_repeats):
+            if trial.evaluated or (trial.state is TrialState.SAME and self.wish.bill_repeats):
                 self.spent += self.fraction(trial)
             self.idle = 0 if trial.evaluated else self.idle + 1
 
@@ -323,15 +323,15 @@ def proposal_of(trial: Trial) -> Proposal:
     return Proposal(trial.genotype, trial.rung, trial.tag)
 
 
-def scored(trial: Trial, report: Report) -> None:
+def scored(trial: Trial, report: TaskResult) -> None:
     """What a report says of a trial."""
-    measured: Measured | None = report.measured
+    measured: Evaluation | None = report.measured
     if measured is None:
-        trial.state, trial.error = State.FAILED, report.error or report.died
+        trial.state, trial.error = TrialState.FAILED, report.error or report.died
         return
     trial.costs, trial.arch, trial.curve = {**trial.costs, **measured.costs}, measured.arch, list(measured.curve)
     trial.costs.pop("latency_low", None) if "latency" in measured.costs else None
     if measured.broken:
-        trial.state, trial.error = State.INFEASIBLE, measured.broken
+        trial.state, trial.error = TrialState.INFEASIBLE, measured.broken
     else:
-        trial.state, trial.score, trial.error = State.DONE, measured.score, ""
+        trial.state, trial.score, trial.error = TrialState.DONE, measured.score, ""

@@ -9,9 +9,9 @@ from typing import Any
 
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.search.collapse import HEALTHY
+from netlathe.search.oneshot.diagnostics import diagnosis, verdict
 from netlathe.search.oneshot.select import select
-from netlathe.search.oneshot.task import EARLY, STOPPED, Search, line_of
-from netlathe.search.oneshot.watch import diagnosis, verdict
+from netlathe.search.oneshot.task import EARLY, STOPPED, OneShotRun, line_of
 from netlathe.train.folder import TRAINING
 
 SCHEMA = "netlathe.oneshot/1"
@@ -19,7 +19,7 @@ CAPPED = 2  # skips that the remedy `skips` leaves in the normal cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class OneShotResult:
     """What a search ended with."""
 
     method: str
@@ -39,7 +39,7 @@ class Found:
     folder: str
 
 
-def result(task: Search, space: str, ended: str, deadline: float | None, stop: Callable[[], bool]) -> Found:
+def result(task: OneShotRun, space: str, ended: str, deadline: float | None, stop: Callable[[], bool]) -> OneShotResult:
     """The genotype by the method's own rule, and the verdict on the search."""
     state, options, family = task.state, task.options, task.family
     last = state.log[-1] if state.log else None
@@ -70,7 +70,7 @@ def result(task: Search, space: str, ended: str, deadline: float | None, stop: C
                 "the best of a few at random: there was no time to select",
             )
     task.keep(genotype)
-    return Found(
+    return OneShotResult(
         method=f"{options.method}-{options.order}" if options.method == "darts" else options.method,
         space=space,
         genotype=family.data(genotype),
@@ -89,16 +89,16 @@ def result(task: Search, space: str, ended: str, deadline: float | None, stop: C
     )
 
 
-def written(task: Search, found: Found) -> None:
+def written(task: OneShotRun, found: OneShotResult) -> None:
     """result.json."""
     write_result(task.folder, SCHEMA, task.who(), {"options": task.options.as_dict()} | asdict(found))
 
 
-def finished(folder: Path, who: dict[str, Any]) -> Found | None:
+def finished(folder: Path, who: dict[str, Any]) -> OneShotResult | None:
     """The result of a search that ended, None where there is none yet. Raises NetlatheError for another search's."""
     document = read_result(folder, TRAINING, who)
     if document is None or document["ended"] == STOPPED:
         return None
     for name in ("alarms", "remedies"):
         document[name] = tuple(document[name])
-    return Found(**{field.name: document[field.name] for field in fields(Found)})
+    return OneShotResult(**{field.name: document[field.name] for field in fields(OneShotResult)})

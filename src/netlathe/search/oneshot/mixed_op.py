@@ -13,7 +13,7 @@ from netlathe.errors import NetlatheError, ShapeError
 
 
 @node
-class Mix(Leaf):
+class MixedOp(Leaf):
     """y = sum_i w_i x_i, or one of the x_i; the weights or the index belong to `decision` and come from outside."""
 
     decision: str
@@ -26,7 +26,7 @@ class Mix(Leaf):
 
 
 @node
-class Take(Combinator):
+class PickInput(Combinator):
     """y = one of several inputs, by number."""
 
     index: int
@@ -42,7 +42,7 @@ class Take(Combinator):
 
 
 @node
-class Mixture(Named):
+class MixedChoice(Named):
     """A choice of which all options are computed, of equal shapes. Its decision is named as the choice's."""
 
     decision: str
@@ -59,7 +59,7 @@ class Mixture(Named):
                 f"the options of the choice {self.decision!r} give different shapes: {said}",
                 hint="options of one shape can be mixed; others need a search that trains each network by itself",
             )
-        return run(Mix(self.decision), "mixed", *ys)
+        return run(MixedOp(self.decision), "mixed", *ys)
 
 
 def mixed(expression: Node) -> Node:
@@ -69,7 +69,7 @@ def mixed(expression: Node) -> Node:
     """
 
     def open_up(path: str, node: Node) -> Node | None:
-        return Mixture(node.names, node.items, node.id or path) if isinstance(node, Choice) else None
+        return MixedChoice(node.names, node.items, node.id or path) if isinstance(node, Choice) else None
 
     if mixtures(expression) and not any(isinstance(node, Choice) for _, node in walk(expression)):
         return expression
@@ -91,9 +91,9 @@ def decisions(expression: Node) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def mixtures(expression: Node, path: str = "") -> list[tuple[str, Mixture]]:
+def mixtures(expression: Node, path: str = "") -> list[tuple[str, MixedChoice]]:
     """Every mixture with its path, outer ones before those inside."""
-    found = [(path, expression)] if isinstance(expression, Mixture) else []
+    found = [(path, expression)] if isinstance(expression, MixedChoice) else []
     for name, child in expression.children():
         found += mixtures(child, join(path, name))
     return found

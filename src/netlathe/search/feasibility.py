@@ -13,28 +13,28 @@ import numpy as np
 
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.search.costing import LIMITED, excess, limited, used
-from netlathe.search.costs import Least, least
+from netlathe.search.costs import Cheapest, least
 from netlathe.search.genotype import to_text
 from netlathe.search.trial import Costs, Genotype
 
 if TYPE_CHECKING:
     from netlathe.choose.budget import Budget, Limit
     from netlathe.search.objective import Objective
-    from netlathe.search.space import Space
+    from netlathe.search.space import SearchSpace
 
 SAMPLES = 64
 LISTED = 512  # members of the largest space that is listed: a forecast of a latency takes milliseconds
 WORST = float("inf")
 
 
-def feasible_share(space: Space, objective: Objective, budget: Budget, rng: np.random.Generator) -> float:
+def feasible_share(space: SearchSpace, objective: Objective, budget: Budget, rng: np.random.Generator) -> float:
     """The share of random members that may keep the budget.
 
     Raises Infeasible, naming the binding limits and the smallest member, where none is found.
     """
     if not limited(budget):
         return 1.0
-    costs = Memo(objective)
+    costs = CostCache(objective)
     over = partial(costs.excess, budget=budget)
     uses = [over(space.sample(rng)) for _ in range(SAMPLES)]
     keeping = sum(use <= 1 for use in uses)
@@ -48,7 +48,7 @@ def feasible_share(space: Space, objective: Objective, budget: Budget, rng: np.r
     raise impossible(space, costs, budget, nearest)
 
 
-class Memo:
+class CostCache:
     """Costs of members, each counted once; a member that cannot be built costs infinitely much."""
 
     def __init__(self, objective: Objective) -> None:
@@ -71,7 +71,7 @@ class Memo:
         return WORST if costs is None else used(costs, limit.name, hopeful=self.objective.hopeful)
 
 
-def impossible(space: Space, costs: Memo, budget: Budget, nearest: Least) -> Infeasible:
+def impossible(space: SearchSpace, costs: CostCache, budget: Budget, nearest: Cheapest) -> Infeasible:
     """Which limits bind, and the least that the space needs of each."""
     asked = [limit for limit in LIMITED if budget.limit(limit) is not None]
     needs = {limit.name: least(space, partial(costs.use, limit=limit), listed=LISTED).value for limit in asked}

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netlathe.search.oneshot.family import Family
+from netlathe.search.oneshot.family import OneShotFamily
 from netlathe.search.oneshot.gradient import first_order, quiet, second_order
-from netlathe.search.oneshot.halves import Halves
-from netlathe.search.oneshot.options import Options
-from netlathe.search.oneshot.state import State, loss_of
+from netlathe.search.oneshot.options import OneShotOptions
+from netlathe.search.oneshot.split import DataSplit
+from netlathe.search.oneshot.state import OneShotState, loss_of
 from netlathe.search.oneshot.supernet import Setting
 
 
-def darts_step(state: State, halves: Halves, options: Options) -> float:
+def darts_step(state: OneShotState, halves: DataSplit, options: OneShotOptions) -> float:
     """Algorithm 1 of the paper; the training loss."""
     batch = halves.drawn("train", state.step)
     if state.step >= options.rest * halves.steps:
@@ -27,7 +27,9 @@ def darts_step(state: State, halves: Halves, options: Options) -> float:
     return weight_step(state, setting, batch, options)
 
 
-def move_alphas(state: State, batch: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], options: Options) -> None:
+def move_alphas(
+    state: OneShotState, batch: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], options: OneShotOptions
+) -> None:
     """The step of the architecture parameters; the running statistics of batch norms stay as they are."""
     alphas, weights = list(state.alphas.values()), state.weights
 
@@ -57,13 +59,13 @@ def move_alphas(state: State, batch: tuple[Tensor, Tensor], held_out: tuple[Tens
     state.alpha_optimiser.step()
 
 
-def rsws_step(state: State, halves: Halves, options: Options, family: Family) -> float:
+def rsws_step(state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily) -> float:
     """Train the weights of one network drawn at random (Li and Talwalkar 2019, https://arxiv.org/abs/1902.07638)."""
     genotype = family.draw(np.random.default_rng((options.seed, state.step)))
     return weight_step(state, family.setting(genotype), halves.drawn("train", state.step), options)
 
 
-def weight_step(state: State, setting: Setting, batch: tuple[Tensor, Tensor], options: Options) -> float:
+def weight_step(state: OneShotState, setting: Setting, batch: tuple[Tensor, Tensor], options: OneShotOptions) -> float:
     """SGD with momentum on the weights that a setting uses, clipped; the loss."""
     state.optimiser.zero_grad(set_to_none=True)
     loss = loss_of(state, setting, batch)
@@ -74,7 +76,7 @@ def weight_step(state: State, setting: Setting, batch: tuple[Tensor, Tensor], op
     return float(loss.detach())
 
 
-def set_lr(state: State, options: Options, progress: float) -> None:
+def set_lr(state: OneShotState, options: OneShotOptions, progress: float) -> None:
     """The cosine from lr to final_lr, at a share of the search."""
     lr = options.final_lr + (options.lr - options.final_lr) * (1 + cos(pi * min(progress, 1.0))) / 2
     for group in state.optimiser.param_groups:

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netlathe.search.collapse import COLLAPSED, DIVERGED, RULES, Diagnosis, Reading, Rules, diagnose, skips
+from netlathe.search.collapse import COLLAPSED, DIVERGED, RULES, AlarmRules, Diagnosis, EpochReading, diagnose, skips
 from netlathe.search.oneshot.curvature import dominant_eigenvalue
-from netlathe.search.oneshot.family import Family
-from netlathe.search.oneshot.genotypes import Weights
+from netlathe.search.oneshot.family import OneShotFamily
+from netlathe.search.oneshot.genotypes import OptionWeights
 from netlathe.search.oneshot.gradient import quiet
-from netlathe.search.oneshot.halves import Halves
-from netlathe.search.oneshot.options import Options
-from netlathe.search.oneshot.state import State, loss_of
+from netlathe.search.oneshot.options import OneShotOptions
+from netlathe.search.oneshot.split import DataSplit
+from netlathe.search.oneshot.state import OneShotState, loss_of
 from netlathe.search.oneshot.supernet import Setting, Supernet
 
 PATHS = 4  # networks at random that an epoch of weight sharing tests
@@ -39,13 +39,15 @@ def accuracy(supernet: Supernet, setting: Setting, batches: Iterable[tuple[Tenso
     return right / max(count, 1)
 
 
-def entropy(shares: Weights) -> float:
+def entropy(shares: OptionWeights) -> float:
     """The mean entropy of the decisions, as a share of the largest: 1 is undecided, 0 decided."""
     parts = [-(w * np.log(np.maximum(w, 1e-300))).sum() / log(len(w)) for w in shares.values() if len(w) > 1]
     return float(np.mean(parts)) if parts else 0.0
 
 
-def darts_line(state: State, halves: Halves, options: Options, family: Family, epoch: int) -> dict[str, Any]:
+def darts_line(
+    state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
+) -> dict[str, Any]:
     """The signs after an epoch (from 0) of DARTS."""
     shares = state.shares()
     genotype = family.derive(shares)
@@ -72,7 +74,9 @@ def darts_line(state: State, halves: Halves, options: Options, family: Family, e
     return line
 
 
-def rsws_line(state: State, halves: Halves, options: Options, family: Family, epoch: int) -> dict[str, Any]:
+def rsws_line(
+    state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
+) -> dict[str, Any]:
     """A few networks at random after an epoch (from 0) of weight sharing; the best is what an interrupt keeps."""
     images = list(halves.plain("valid", options.watch_images))
     rng = np.random.default_rng((options.seed, epoch, PATHS))
@@ -89,20 +93,20 @@ def rsws_line(state: State, halves: Halves, options: Options, family: Family, ep
     }
 
 
-def readings(log: Iterable[Mapping[str, Any]]) -> list[Reading]:
+def readings(log: Iterable[Mapping[str, Any]]) -> list[EpochReading]:
     """The lines of a DARTS log as `search.collapse` reads them."""
     return [
-        Reading(line["epoch"], line["skips"], line["edges"], line.get("eigenvalue"), line.get("validation"))
+        EpochReading(line["epoch"], line["skips"], line["edges"], line.get("eigenvalue"), line.get("validation"))
         for line in log
     ]
 
 
-def rules_for(epochs: float) -> Rules:
+def rules_for(epochs: float) -> AlarmRules:
     """The detector's rules for a search of so many epochs: the 10 epochs of its first phase are a fifth of 50."""
     return RULES._replace(start=min(RULES.start, round(epochs / 5)))
 
 
-def diagnosis(state: State, epochs: float) -> Diagnosis:
+def diagnosis(state: OneShotState, epochs: float) -> Diagnosis:
     """The state of a search of so many epochs."""
     [group] = state.optimiser.param_groups
     lines = state.log[state.counted_from :]

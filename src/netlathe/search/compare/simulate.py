@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from netlathe.errors import NetlatheError
-from netlathe.search.compare.ground import Ground, View
-from netlathe.search.strategy import Outcome, Strategy
+from netlathe.search.compare.benchmark_table import BenchmarkTable, BenchmarkView
+from netlathe.search.strategy import Strategy, TrialResult
 from netlathe.train.study.scores import Array
 
 Make = Callable[[np.random.Generator, int], Strategy]  # from a generator and the number of evaluations
@@ -18,7 +18,7 @@ FREE, BILLED = "free", "billed"  # what asking the same network again costs
 PATIENCE = 200  # repeats in a row after which a strategy has nothing new to ask
 
 
-class Trace(NamedTuple):
+class SearchTrace(NamedTuple):
     """A run: the regret of the incumbent after every evaluation; then the last incumbent.
 
     The incumbent is the network that looked best so far, the first of equals; its regret is by what it is worth.
@@ -31,7 +31,9 @@ class Trace(NamedTuple):
     distinct: int
 
 
-def play(make: Make, ground: Ground, view: View, *, evaluations: int, rng: np.random.Generator, repeats: str) -> Trace:
+def simulate(
+    make: Make, ground: BenchmarkTable, view: BenchmarkView, *, evaluations: int, rng: np.random.Generator, repeats: str
+) -> SearchTrace:
     """Ask and tell until the budget is spent. A repeat is answered from memory: nothing is ever evaluated twice.
 
     A strategy that has no more to ask keeps its incumbent. Raises NetlatheError for strategies of several fidelities,
@@ -55,7 +57,7 @@ def play(make: Make, ground: Ground, view: View, *, evaluations: int, rng: np.ra
         row = ground.rows[proposal.genotype]
         repeated = row in known
         known.add(row)
-        strategy.tell(proposal, Outcome(float(view.seen[row])))
+        strategy.tell(proposal, TrialResult(float(view.seen[row])))
         in_a_row = in_a_row + 1 if repeated else 0
         if repeated and repeats == FREE:
             continue
@@ -66,4 +68,4 @@ def play(make: Make, ground: Ground, view: View, *, evaluations: int, rng: np.ra
     if winner < 0:
         raise NetlatheError("the strategy asked for nothing", code="search.nothing")
     regret[spent:] = best - view.worth[winner]
-    return Trace(regret, winner, float(view.seen[winner]), float(view.worth[winner]), len(known))
+    return SearchTrace(regret, winner, float(view.seen[winner]), float(view.worth[winner]), len(known))

@@ -28,7 +28,7 @@ SPLIT, SOME = -1, -2  # the "epochs" whose orders split the images, and pick som
 
 
 @dataclass(frozen=True)
-class Halves:
+class DataSplit:
     """`images` are the training images alone: those for validation and test never enter a search."""
 
     images: ImageSet

@@ -11,11 +11,11 @@ import numpy as np
 
 from netlathe.errors import NetlatheError
 from netlathe.search.genotype import Genotype, to_text
-from netlathe.search.space import Space
+from netlathe.search.space import SearchSpace
 from netlathe.train.study.scores import Array
 
 
-class View(NamedTuple):
+class BenchmarkView(NamedTuple):
     """One run's view of all networks, by row: what its search is told, and what its winner is worth."""
 
     seen: Array
@@ -23,7 +23,7 @@ class View(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class BenchmarkTable:
     """The rows of a table are its networks: isomorphic ones were each trained, and are two networks here.
 
     `trained` has the shape (networks, trainings), in percent: what a search may see.
@@ -33,7 +33,7 @@ class Ground:
     """
 
     name: str
-    space: Space
+    space: SearchSpace
     genotypes: Sequence[Genotype]
     trained: Array
     judged: Array | None = None
@@ -66,11 +66,11 @@ class Ground:
             else "the mean of its trainings"
         )
 
-    def clean(self) -> View:
+    def clean(self) -> BenchmarkView:
         """The search sees the mean of all trainings."""
-        return View(self.trained.mean(1), self.values)
+        return BenchmarkView(self.trained.mean(1), self.values)
 
-    def noisy(self, rng: np.random.Generator) -> View:
+    def noisy(self, rng: np.random.Generator) -> BenchmarkView:
         """The search sees one training of every network, always the same in a run; the others tell its worth.
 
         Raises NetlatheError where networks were trained once.
@@ -84,4 +84,4 @@ class Ground:
             )
         seen = self.trained[np.arange(n), rng.integers(seeds, size=n)]
         others = (self.trained.sum(1) - seen) / (seeds - 1)
-        return View(seen, others if self.judged is None else self.judged)
+        return BenchmarkView(seen, others if self.judged is None else self.judged)

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.errors import NetlatheError
-from netlathe.search.costing import Costing, Where, budget_of
+from netlathe.search.costing import Costing, TargetSpec, budget_of
 from netlathe.search.objective import Objective, from_data
 
 if TYPE_CHECKING:
     from netlathe.choose.budget import Budget
-    from netlathe.search.space import Space
+    from netlathe.search.space import SearchSpace
 
-FREE = ("evaluations", "final_seeds", "final_top")  # what a search may go on with changed
+CHANGEABLE = ("evaluations", "final_seeds", "final_top")  # what a search may go on with changed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class SearchConfig:
     """What is asked for.
 
     `space` is a name with choices (`macro`, `around:resnet20`) or `file.py:function`; `objective` the data of a
@@ -33,30 +33,30 @@ class Wish:
     evaluations: int
     options: dict[str, Any] = field(default_factory=dict)  # of the strategy
     limits: dict[str, str] = field(default_factory=dict)
-    where: dict[str, Any] = field(default_factory=lambda: asdict(Where()))
+    where: dict[str, Any] = field(default_factory=lambda: asdict(TargetSpec()))
     seed: int = 0
     bill_repeats: bool = False
     final_seeds: int = 3
     final_top: int = 1
 
 
-class Built(NamedTuple):
+class SearchProblem(NamedTuple):
     """What a wish stands for."""
 
-    space: Space
+    space: SearchSpace
     objective: Objective
     budget: Budget
 
 
-def built(wish: Wish, folder: Path) -> Built:
+def build_problem(wish: SearchConfig, folder: Path) -> SearchProblem:
     """Raises NetlatheError for names and units that are wrong."""
-    space = space_of(wish.space)
-    costing = Costing(budget_of(wish.limits), Where(**wish.where), folder / "bench.lock")
+    space = load_space(wish.space)
+    costing = Costing(budget_of(wish.limits), TargetSpec(**wish.where), folder / "bench.lock")
     objective = from_data(wish.objective).objective(space, costing)
-    return Built(getattr(objective, "space", space), objective, costing.budget)
+    return SearchProblem(getattr(objective, "space", space), objective, costing.budget)
 
 
-def space_of(text: str) -> Space:
+def load_space(text: str) -> SearchSpace:
     """The space that a text names: a name with choices, or file.py:function, which returns a Space or a Network.
 
     Raises NetlatheError for anything else.
@@ -65,17 +65,17 @@ def space_of(text: str) -> Space:
     from netlathe.arch.node import Node
     from netlathe.load import made_by, pairs
     from netlathe.search import spaces
-    from netlathe.search.space import Space
+    from netlathe.search.space import SearchSpace
 
     file, _, function = text.rpartition(":")
     if file.endswith(".py"):
         made = made_by(Path(file), function)
         if isinstance(made, Node):
             made = Network(function, made)
-        found = Space(made.name, made) if isinstance(made, Network) else made
-        if not isinstance(found, Space):
+        found = SearchSpace(made.name, made) if isinstance(made, Network) else made
+        if not isinstance(found, SearchSpace):
             raise NetlatheError(
-                f"{function}() returned {type(made).__name__}, not a Space, a Network or an expression",
+                f"{function}() returned {type(made).__name__}, not a SearchSpace, a Network or an expression",
                 code="search.space",
                 path=file,
             )
@@ -87,6 +87,6 @@ def space_of(text: str) -> Space:
     return spaces.get(name, **pairs(choices, text))
 
 
-def from_document(document: Mapping[str, Any]) -> Wish:
+def config_from_json(document: Mapping[str, Any]) -> SearchConfig:
     """A wish from its JSON values."""
-    return Wish(**document)
+    return SearchConfig(**document)

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from netlathe.search.compare.critique import BASELINE, CAP_SHARE, Critique
-from netlathe.search.compare.exhibits import NEAR, TOP, Figure
-from netlathe.search.compare.verdict import BETTER, EQUAL, INCONCLUSIVE, WORSE, Pair
+from netlathe.search.compare.statistics import NEAR, TOP, ValueInterval
+from netlathe.search.compare.verdict import BETTER, EQUAL, INCONCLUSIVE, WORSE, StrategyPair
 from netlathe.train.study.table import Table, p_of
 
 TITLE = "Architecture search: what public tables say of the critique"
 
 
-class Part(NamedTuple):
+class CritiquePart(NamedTuple):
     """A claim of the lecture, or of this report, and what is known of it."""
 
     title: str
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     cannot: tuple[str, ...]
 
 
-def parts(found: Critique) -> tuple[Part, ...]:
+def parts(found: Critique) -> tuple[CritiquePart, ...]:
     """The report, in the order of the lecture's claims; then the noise that all of it rests on."""
     return (against_random(found), transfers(found), design(found), noise(found))
 
@@ -50,12 +50,12 @@ def lines(found: Critique, command: str) -> Iterator[str]:
     yield from ("", "## Again", "", "```sh", command, "```")
 
 
-def show(figure: Figure, digits: int = 2) -> str:
+def show(figure: ValueInterval, digits: int = 2) -> str:
     """0.31 [0.19, 0.42]"""
     return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
 
 
-def percent(figure: Figure) -> str:
+def percent(figure: ValueInterval) -> str:
     """61 % [52, 71]"""
     return f"{100 * figure.value:.0f} % [{100 * figure.low:.0f}, {100 * figure.high:.0f}]"
 
@@ -63,7 +63,7 @@ def percent(figure: Figure) -> str:
 # Search against random
 
 
-def against_random(found: Critique) -> Part:
+def against_random(found: Critique) -> CritiquePart:
     """Every strategy against random search, on every table."""
     rows, verdicts, aheads = [], [], []
     for name, one in found.searches.items():
@@ -99,7 +99,7 @@ def against_random(found: Critique) -> Part:
         f"to {100 - 100 * min(aheads):.0f} % of single runs{spent}. A comparison with a handful of runs finds what "
         "chance says."
     )
-    return Part(
+    return CritiquePart(
         "Search against random in the same space",
         "Random search inside the same search space often performs comparably (Li & Talwalkar, 2019).",
         answer,
@@ -120,21 +120,21 @@ def against_random(found: Critique) -> Part:
     )
 
 
-def oriented(pair: Pair) -> tuple[str, Figure, float, str]:
+def oriented(pair: StrategyPair) -> tuple[str, ValueInterval, float, str]:
     """The other strategy against random: its name, by how much its regret is less, how often, and the verdict on it."""
     gain = pair.gain
     low = gain.mean if gain.low is None else gain.low  # strategies that did the same in every run
     high = gain.mean if gain.high is None else gain.high
     if pair.b == BASELINE:
-        return pair.a, Figure(gain.mean, low, high), pair.ahead, pair.verdict
+        return pair.a, ValueInterval(gain.mean, low, high), pair.ahead, pair.verdict
     turned = {BETTER: WORSE, WORSE: BETTER}.get(pair.verdict, pair.verdict)
-    return pair.b, Figure(-gain.mean, -high, -low), 1 - pair.ahead, turned
+    return pair.b, ValueInterval(-gain.mean, -high, -low), 1 - pair.ahead, turned
 
 
 # Transfer
 
 
-def transfers(found: Critique) -> Part:
+def transfers(found: Critique) -> CritiquePart:
     """Between data sets, between devices, and from MACs to milliseconds."""
     sets = tuple(
         (f"{d.chosen_on} to {d.used_on}", f"{d.tau:.2f}", f"{d.loss:+.2f}", f"{100 * d.rank:.2f} %")
@@ -177,7 +177,7 @@ def transfers(found: Critique) -> Part:
         "points."
     )
     accuracy = "C100 test, 12 epochs"
-    return Part(
+    return CritiquePart(
         "Transfer",
         "NAS-found architectures rarely transfer outside their search domain.",
         answer,
@@ -217,7 +217,7 @@ def transfers(found: Critique) -> Part:
 # Design
 
 
-def design(found: Critique) -> Part:
+def design(found: Critique) -> CritiquePart:
     """From guessing to the optimum, and who brought one there."""
     levels, steps, beyond = [], [], []
     for name, one in found.shares.items():
@@ -250,7 +250,7 @@ def design(found: Critique) -> Part:
         f"brings the mean network {100 * min(ruled):.0f} to {100 * max(ruled):.0f} % of the rest. But of what random "
         f"draws leave to be found, a strategy finds {100 * min(left):.0f} to {100 * max(left):.0f} %."
     )
-    return Part(
+    return CritiquePart(
         "Design against search",
         'Most "NAS gains" came from the search space designers\' priors, not the search itself.',
         answer,
@@ -288,7 +288,7 @@ def design(found: Critique) -> Part:
 # Noise
 
 
-def noise(found: Critique) -> Part:
+def noise(found: Critique) -> CritiquePart:
     """What one training says."""
     floor = found.floor
     curses = [
@@ -313,7 +313,7 @@ def noise(found: Critique) -> Part:
         f" What a search reports of its winner is {min(flattered):.2f} to {max(flattered):.2f} points too high, while "
         f"strategies differ from random search by {min(gains):.2f} to {max(gains):.2f}."
     )
-    return Part(
+    return CritiquePart(
         "The noise floor",
         "Not in the lecture: what a difference of a few tenths of a point may mean.",
         answer,

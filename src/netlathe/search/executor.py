@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from netlathe.search.objective import Objective
-from netlathe.search.trial import Job, Report
+from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator, from_line
 
 PATIENCE_S = 20.0  # to save a training, when it is interrupted
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Who evaluates."""
 
     size: int
@@ -34,39 +34,39 @@ class Crew(Protocol):
     def free(self) -> int:
         """How many more jobs it takes now."""
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: TrialTask) -> None:
         """Take a job; only while somebody is free."""
 
-    def wait(self, seconds: float | None = None) -> list[Report]:
+    def wait(self, seconds: float | None = None) -> list[TaskResult]:
         """The reports of jobs that have ended, at least one; none where it took longer than that."""
 
     def close(self) -> None:
         """End all workers; what they are at is interrupted."""
 
 
-class Inline:
+class InlineExecutor:
     """Evaluates in this process, which a trial that kills its process takes along."""
 
     size, inline = 1, True
 
     def __init__(self, objective: Objective) -> None:
-        self.evaluator, self.job = Evaluator({}, objective), list[Job]()
+        self.evaluator, self.job = Evaluator({}, objective), list[TrialTask]()
 
     @property
     def free(self) -> int:
         return 1 - len(self.job)
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: TrialTask) -> None:
         self.job.append(job)
 
-    def wait(self, seconds: float | None = None) -> list[Report]:
+    def wait(self, seconds: float | None = None) -> list[TaskResult]:
         return [self.evaluator.evaluate(self.job.pop())]
 
     def close(self) -> None:
         self.job.clear()
 
 
-class Worker:
+class TrialWorker:
     """One process, and the job that it is at."""
 
     def __init__(self, spec: Mapping[str, Any], log: Path, threads: int) -> None:
@@ -82,7 +82,7 @@ class Worker:
             start_new_session=True,
             text=True,
         )
-        self.job: Job | None = None
+        self.job: TrialTask | None = None
         self.send(json.dumps(spec))
 
     def send(self, line: str) -> None:
@@ -92,7 +92,7 @@ class Worker:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
 
-    def report(self) -> Report:
+    def report(self) -> TaskResult:
         """What the worker says next, or how it died. Blocks until one of them is there."""
         assert self.process.stdout is not None
         assert self.job is not None
@@ -103,7 +103,7 @@ class Worker:
             code = self.process.wait()
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            return Report(job.number, died=f"the worker was {how}{hint}".replace("was ended", "ended"))
+            return TaskResult(job.number, died=f"the worker was {how}{hint}".replace("was ended", "ended"))
 
     def end(self) -> None:
         """Ask it to save and end, then make it."""
@@ -118,30 +118,30 @@ class Worker:
                 pipe.close()  # type: ignore[union-attr]
 
 
-class Processes:
+class ProcessExecutor:
     """Worker processes of this machine, each with a log in the folder of the search."""
 
     inline = False
 
     def __init__(self, size: int, spec: Mapping[str, Any], *, threads: int = 1) -> None:
         self.size, self.spec, self.threads = size, spec, threads
-        self.workers: list[Worker | None] = [None] * size
+        self.workers: list[TrialWorker | None] = [None] * size
 
     @property
     def free(self) -> int:
         return sum(worker is None or worker.job is None for worker in self.workers)
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: TrialTask) -> None:
         i = next(i for i, worker in enumerate(self.workers) if worker is None or worker.job is None)
         worker = self.workers[i]
         if worker is None:
-            worker = Worker(self.spec, Path(self.spec["folder"]) / f"worker-{i}.log", self.threads)
+            worker = TrialWorker(self.spec, Path(self.spec["folder"]) / f"worker-{i}.log", self.threads)
             self.workers[i] = worker
         worker.job = job
         worker.send(json.dumps(job))
 
-    def wait(self, seconds: float | None = None) -> list[Report]:
-        found: list[Report] = []
+    def wait(self, seconds: float | None = None) -> list[TaskResult]:
+        found: list[TaskResult] = []
         with selectors.DefaultSelector() as selector:
             for i, worker in enumerate(self.workers):
                 if worker is not None and worker.job is not None:
