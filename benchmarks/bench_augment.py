@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from netlathe.train.augment.geometry import random_boxes, resampled
-from netlathe.train.augment.pipeline import augmented, normalised, prepared
-from netlathe.train.draws import Draws
+from netlathe.train.augment.geometry import random_boxes, resample
+from netlathe.train.augment.pipeline import augment_images, normalise, prepare_images
 from netlathe.train.recipe import Augment, Evaluate
+from netlathe.train.rng import CounterRNG
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COUNT = 128
@@ -70,11 +70,11 @@ def theirs(v2: Any, name: str, resolution: int) -> list[Any]:
 
 def ours(name: str, pixels: Tensor, resolution: int) -> Callable[[], object]:
     """A batch from pixels to what a network sees."""
-    draws = Draws(0, 0, np.arange(len(pixels)))
+    draws = CounterRNG(0, 0, np.arange(len(pixels)))
     if name == "test images":
         evaluate = Evaluate(resolution=resolution, crop=0.875)
-        return lambda: normalised(prepared(pixels, evaluate, resolution), MEAN, STD)
-    return lambda: normalised(augmented(pixels, RECIPES[name], resolution, draws), MEAN, STD)
+        return lambda: normalise(prepare_images(pixels, evaluate, resolution), MEAN, STD)
+    return lambda: normalise(augment_images(pixels, RECIPES[name], resolution, draws), MEAN, STD)
 
 
 def one_by_one(steps: Callable[[Any], Tensor], images: list[Any]) -> Callable[[], object]:
@@ -85,8 +85,8 @@ def antialiasing(resolution: int) -> None:
     """Mean difference from Pillow in levels, of ours and of bilinear sampling as by `grid_sample`, by size of image."""
     for side in (resolution * 3 // 2, resolution * 4):
         pixels = photos(COUNT, side)
-        boxes = random_boxes(Draws(0, 0, np.arange(COUNT)), side, side, (0.08, 1), (3 / 4, 4 / 3))
-        made = resampled(pixels, boxes, (resolution, resolution), ["bilinear"] * COUNT)
+        boxes = random_boxes(CounterRNG(0, 0, np.arange(COUNT)), side, side, (0.08, 1), (3 / 4, 4 / 3))
+        made = resample(pixels, boxes, (resolution, resolution), ["bilinear"] * COUNT)
         wrong: list[tuple[float, float]] = []
         for image, (top, left, height, width), mine in zip(pixels, boxes, made, strict=True):
             part = Image.fromarray(image.numpy()).crop((left, top, left + width, top + height))

@@ -19,11 +19,11 @@ from peers import load_timm
 
 from netlathe import zoo
 from netlathe.train.distributed import ranks
-from netlathe.train.evaluate import normal_of
-from netlathe.train.host import kept_memory
+from netlathe.train.evaluate import measure_normalisation
+from netlathe.train.host import keep_freed_memory
 from netlathe.train.images import load
-from netlathe.train.loop import Job, step_once
-from netlathe.train.plan import planned
+from netlathe.train.loop import TrainingJob, step_once
+from netlathe.train.plan import make_plan
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.run import assembled, fitted_to
 from netlathe.train.supervised import CLASSIFY
@@ -37,10 +37,11 @@ def ours() -> tuple[Callable[[], int], str]:
     images = load(TRASHNET, size=112).train
     recipe = load_recipe("fast", PLAIN)
     network = fitted_to(zoo.get("resnet18"), images, recipe)
-    plan = planned(recipe, len(images))
+    plan = make_plan(recipe, len(images))
     state, chosen, autocast = assembled(network, recipe, plan, None, 0, "auto", None, ranks())
-    job = Job(
-        task=CLASSIFY, recipe=recipe, train=images, validation=images, seed=0, normal=normal_of(images), ranks=ranks(),
+    job = TrainingJob(
+        task=CLASSIFY, recipe=recipe, train=images, validation=images, seed=0,
+        normal=measure_normalisation(images), ranks=ranks(),
         autocast=autocast, metrics=None, folder=Path(), resolution=PX,
     )  # fmt: skip
     state.module.train()
@@ -77,7 +78,7 @@ def theirs() -> Callable[[], int]:
     return epoch
 
 
-@kept_memory()
+@keep_freed_memory()
 def main() -> None:
     """Images a second of both, and the ratio."""
     warnings.filterwarnings("ignore")

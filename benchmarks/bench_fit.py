@@ -23,7 +23,7 @@ from netlathe.bench.measure import HEADLINE, measure
 from netlathe.deploy.package import load_package
 from netlathe.deploy.session import model_file
 from netlathe.reshape.classes import for_images
-from netlathe.train.study.student import t_quantile
+from netlathe.train.experiment.student import t_quantile
 
 TRASHNET = Path(__file__).parents[1] / ".." / "shared" / "data" / "trashnet_128"
 CLI = [sys.executable, "-m", "netlathe"]

@@ -30,12 +30,12 @@ import torch
 from peers import declare_torchvision_operators
 from PIL import Image
 
-from netlathe.train.augment.pipeline import augmented, normalised
-from netlathe.train.draws import Draws, order
+from netlathe.train.augment.pipeline import augment_images, normalise
 from netlathe.train.images import load
 from netlathe.train.images.folders import folder_source
-from netlathe.train.images.sources import TRAIN, Files
+from netlathe.train.images.sources import TRAIN, ImageFiles
 from netlathe.train.recipe import Augment
+from netlathe.train.rng import CounterRNG, shuffled_order
 
 TRASHNET = Path(__file__).parent.parent.parent / "shared" / "data" / "trashnet_128"
 BATCH, RESOLUTION, SHORT_SIDE, ROUNDS = 64, 96, 128, 7
@@ -50,7 +50,7 @@ class Folder(torch.utils.data.Dataset[Any]):
         from torchvision import transforms
 
         files = folder_source(root).open()
-        assert isinstance(files, Files)
+        assert isinstance(files, ImageFiles)
         wanted = np.flatnonzero((files.splits == TRAIN) | (files.splits.max() < TRAIN))
         self.paths = [files.paths[i] for i in wanted]
         self.labels = files.labels[wanted].tolist()
@@ -79,12 +79,12 @@ def epoch_of(loader: Any) -> int:
 def our_epoch(root: Path, cache: Path, number: int) -> int:
     """An epoch of ours, from finding the images on."""
     train = load(root, size=SHORT_SIDE, cache=cache).train
-    found = order(0, number, len(train))
+    found = shuffled_order(0, number, len(train))
     served = 0
     for start in range(0, len(train), BATCH):
         indices = found[start : start + BATCH]
         pixels = torch.from_numpy(train.pixels[indices])
-        x = normalised(augmented(pixels, AUGMENT, RESOLUTION, Draws(0, number, indices)), MEAN, STD)
+        x = normalise(augment_images(pixels, AUGMENT, RESOLUTION, CounterRNG(0, number, indices)), MEAN, STD)
         assert x.shape[1:] == (3, RESOLUTION, RESOLUTION)
         served += len(x)
     return served

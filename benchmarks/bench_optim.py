@@ -15,7 +15,7 @@ from torch import nn
 
 from netlathe import zoo
 from netlathe.lower.torch import to_torch
-from netlathe.train.optim import build, groups
+from netlathe.train.optim import build_optimiser, parameter_groups
 from netlathe.train.recipefile import load
 
 NETWORKS = ("resnet18", "mobilenetv2", "convnext_atto")
@@ -26,7 +26,9 @@ SECONDS = 1.5
 def peer(optim: Any, module: nn.Module, name: str) -> tuple[str, torch.optim.Optimizer]:
     """What a training script would build for the optimiser of a recipe."""
     optimiser = load(name).optimiser
-    parts = [{k: group[k] for k in ("params", "lr", "weight_decay")} for group in groups(module, optimiser, 256)]
+    parts = [
+        {k: group[k] for k in ("params", "lr", "weight_decay")} for group in parameter_groups(module, optimiser, 256)
+    ]
     given: dict[str, Callable[[], Any]] = {
         "sgd": lambda: torch.optim.SGD(parts, momentum=optimiser.momentum),
         "adamw": lambda: torch.optim.AdamW(parts),
@@ -47,7 +49,7 @@ def main() -> None:
         for weight in module.parameters():
             weight.grad = torch.randn_like(weight)
         for name in RECIPES:
-            ours = build(module, load(name).optimiser, 256)
+            ours = build_optimiser(module, load(name).optimiser, 256)
             who, theirs = peer(optim, module, name)
             ratio = duel(ours.step, theirs.step, SECONDS)
             kind = load(name).optimiser.name

@@ -25,7 +25,7 @@ from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.simulate import BILLED, simulate
 from netlathe.search.compare.verdict import sign_flip
 from netlathe.search.strategy import STRATEGIES, TrialResult
-from netlathe.train.study.scores import holm
+from netlathe.train.experiment.scores import holm
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 SEED, AT = 2026, (50, 100, 200)

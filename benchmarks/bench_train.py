@@ -10,7 +10,7 @@ round and printed with their quartiles, by processor time and by the wall clock.
     timm+    the same with --channels-last --amp --amp-dtype bfloat16
     plain    our module, float32, torch.optim.SGD and cross_entropy
 
-`python benchmarks/bench_train.py --parts` times convolutions alone, torch's and rearranged (train/convolutions.py).
+`python benchmarks/bench_train.py --parts` times convolutions alone, torch's and rearranged (train/conv_kernels.py).
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def ours(name: str, case: Case, stack: ExitStack) -> tuple[Step, str]:
 
     from netlathe import zoo
     from netlathe.lower.torch import to_torch
-    from netlathe.train.host import kept_memory
-    from netlathe.train.loss import loss_of
-    from netlathe.train.optim import build
-    from netlathe.train.precision import applied, autocast, probe
+    from netlathe.train.host import keep_freed_memory
+    from netlathe.train.loss import classification_loss
+    from netlathe.train.optim import build_optimiser
+    from netlathe.train.precision import autocast, measure_policies, set_precision
     from netlathe.train.recipe import Optimiser, Regularise
 
-    stack.enter_context(kept_memory())
+    stack.enter_context(keep_freed_memory())
     module = to_torch(zoo.get(name).at(case.px), init="he")
-    policy = probe(module, (BATCH, 3, case.px, case.px)).policy
-    applied(module, policy).train()
+    policy = measure_policies(module, (BATCH, 3, case.px, case.px)).policy
+    set_precision(module, policy).train()
     rules = Optimiser(name="sgd", lr=LR, nesterov=True, weight_decay=DECAY, no_decay=("norm", "bias"))
-    optimiser, regularise = build(module, rules, BATCH), Regularise(smoothing=SMOOTHING)
+    optimiser, regularise = build_optimiser(module, rules, BATCH), Regularise(smoothing=SMOOTHING)
     x, labels = images(case.px)
     x, targets = x.contiguous(memory_format=torch.channels_last), torch.nn.functional.one_hot(labels, 1000).float()
 
@@ -69,7 +69,7 @@ def ours(name: str, case: Case, stack: ExitStack) -> tuple[Step, str]:
         optimiser.zero_grad(set_to_none=True)
         with autocast(policy):
             y = module(x)
-        loss = loss_of(y.float(), targets, regularise)
+        loss = classification_loss(y.float(), targets, regularise)
         loss.backward()
         optimiser.step()
         return loss.item()
@@ -213,23 +213,24 @@ def parts() -> None:
     from peers import duel
     from torch import nn
 
-    from netlathe.train.convolutions import Arranged, ways
-    from netlathe.train.host import kept_memory
+    from netlathe.train.conv_kernels import RearrangedConv2d, choose_rearrangement
+    from netlathe.train.host import keep_freed_memory
 
     print("milliseconds, forward and backward       dtype      torch  arranged   ratio   what is rearranged")
     for shape, out, kernel, stride, groups in PARTS:
         pad = 0 if kernel == stride else kernel // 2
         for dtype in (torch.float32, torch.bfloat16):
             both = [
-                made(shape[1], out, kernel, stride, pad, groups=groups, bias=False) for made in (Arranged, nn.Conv2d)
+                made(shape[1], out, kernel, stride, pad, groups=groups, bias=False)
+                for made in (RearrangedConv2d, nn.Conv2d)
             ]
             for conv in both:
                 conv.to(dtype, memory_format=torch.channels_last)
             size, steps = tuple(both[0].weight.shape), [partly(conv, shape) for conv in both]
-            found = ways(shape, size, (stride, stride), (pad, pad), dtype == torch.bfloat16)
+            found = choose_rearrangement(shape, size, (stride, stride), (pad, pad), dtype == torch.bfloat16)
             if not any(found):
                 continue
-            with kept_memory():
+            with keep_freed_memory():
                 result = duel(*steps, 0.5)
             named = ", ".join(part for part, changed in found._asdict().items() if changed)
             what = f"{'x'.join(map(str, shape))} to {out}, {kernel}x{kernel}" + f" / {stride}" * (stride > 1)

@@ -20,18 +20,18 @@ from netlathe.choose.place import card_place
 from netlathe.deploy.package import load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
-from netlathe.fit.pace import in_time
-from netlathe.fit.rungs import Entry, standard_error, survivors, tied
-from netlathe.fit.space import Images, fitting, nearest_budgets, smallest, spread
+from netlathe.fit.config import Wish, read_wish
+from netlathe.fit.pace import select_affordable
+from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, standard_error
+from netlathe.fit.space import ImageSpec, find_fitting, interleave_families, nearest_budgets, smallest_members
 from netlathe.fit.steps import claim_folder
-from netlathe.fit.wish import Wish, read_wish
 from netlathe.lower.initial import initial_weights
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
 CLI = [sys.executable, "-m", "netlathe"]
-PHOTOS = Images(classes=6, channels=3, side=128)
+PHOTOS = ImageSpec(classes=6, channels=3, side=128)
 
 
 @pytest.fixture(scope="session")
@@ -229,11 +229,11 @@ def test_a_fit_without_a_budget_or_with_two_lengths_is_refused(stripes: Path, tm
 def test_candidates_keep_the_cheap_limits_by_construction_and_are_the_widest_that_do() -> None:
     place = card_place("rpi-5", (), None, 1)
     budget = Budget(macs=60_000_000, size=4_000_000, latency=40.0)
-    found = fitting(place, budget, PHOTOS, most_macs=float("inf"))
+    found = find_fitting(place, budget, PHOTOS, most_macs=float("inf"))
     assert len(found) > 10
     assert all(budget.possible(c) for c in found)
     assert {c.network.input[1] for c in found} <= {32, 48, 64, 96, 128}
-    richer = fitting(place, Budget(macs=120_000_000, size=8_000_000, latency=80.0), PHOTOS, most_macs=float("inf"))
+    richer = find_fitting(place, Budget(macs=120_000_000, size=8_000_000, latency=80.0), PHOTOS, most_macs=float("inf"))
     largest = {c.network.input: max(d.macs for d in found if d.network.input == c.network.input) for c in found}
     for input, macs in largest.items():
         assert max(c.macs for c in richer if c.network.input == input) >= macs
@@ -242,14 +242,14 @@ def test_candidates_keep_the_cheap_limits_by_construction_and_are_the_widest_tha
 def test_a_microcontroller_gets_networks_that_fit_its_memory() -> None:
     place = card_place("stm32f746", (), None, 1)
     budget = Budget(size=place.card.bytes("flash"), memory=place.card.bytes("sram"))
-    found = fitting(place, budget, PHOTOS, most_macs=float("inf"))
+    found = find_fitting(place, budget, PHOTOS, most_macs=float("inf"))
     assert found
     assert all(c.memory_bytes <= 320 * 1024 and c.size_bytes <= 2**20 for c in found)
 
 
 def test_the_nearest_budget_admits_something() -> None:
     place = card_place("rpi-5", (), None, 1)
-    least = smallest(place, PHOTOS)
+    least = smallest_members(place, PHOTOS)
     nearest = nearest_budgets(Budget(size=1000, macs=10**12), least)
     assert list(nearest) == ["size"]
     assert "kB" in nearest["size"]
@@ -257,10 +257,10 @@ def test_the_nearest_budget_admits_something() -> None:
 
 def test_a_shortlist_takes_turns_through_the_families() -> None:
     place = card_place("rpi-5", (), None, 1)
-    found = fitting(place, Budget(macs=10**8), PHOTOS, most_macs=float("inf"))
-    short = spread(found, 6)
+    found = find_fitting(place, Budget(macs=10**8), PHOTOS, most_macs=float("inf"))
+    short = interleave_families(found, 6)
     assert len({c.network.name.partition(":")[0] for c in short}) == 6
-    assert len(spread(found, 10**6)) == len(found)
+    assert len(interleave_families(found, 10**6)) == len(found)
 
 
 def test_the_fastest_of_those_within_one_standard_error_is_taken() -> None:
@@ -269,23 +269,23 @@ def test_the_fastest_of_those_within_one_standard_error_is_taken() -> None:
     near, far = best.copy(), best.copy()
     near[:40] = ~near[:40]  # differs in forty images, by little in the sum
     far[best.nonzero()[0][:60]] = False
-    entries = [Entry("best", best, 3.0), Entry("near", near, 1.0), Entry("far", far, 0.5)]
+    entries = [RungEntry("best", best, 3.0), RungEntry("near", near, 1.0), RungEntry("far", far, 0.5)]
     ahead = max(entries, key=lambda e: e.right.mean())
-    names = [e.name for e in tied(entries)]
+    names = [e.name for e in find_ties(entries)]
     assert "far" not in names
     within = ahead.right.mean() - near.mean() <= standard_error(ahead.right, near)
     assert (names[0] == "near") == within
     assert standard_error(best, best) == 0
-    assert [survivors(n) for n in (6, 4, 3, 2)] == [3, 2, 2, 1]
+    assert [count_survivors(n) for n in (6, 4, 3, 2)] == [3, 2, 2, 1]
 
 
 def test_only_networks_that_see_every_image_in_their_first_rung_are_raced() -> None:
     pace = {"slow": {"images_per_s": 20}, "fast": {"images_per_s": 200}, "middle": {"images_per_s": 60}}
-    assert in_time(pace, 1000, 1000) == ["slow", "fast", "middle"]  # 167 s each: 3,333 images of the slow one
-    assert in_time(pace, 120, 1000) == ["fast", "middle"]  # 20 s each: 400 images; without it 30 s: 1,800
-    assert in_time(pace, 4, 1000) == ["fast"]
-    assert in_time(pace, 4, 1000, asked=["slow"]) == ["slow"]
-    assert in_time(pace, 120, 1000, asked=["slow"]) == ["slow", "fast", "middle"]
+    assert select_affordable(pace, 1000, 1000) == ["slow", "fast", "middle"]  # 167 s each: 3,333 images of the slow one
+    assert select_affordable(pace, 120, 1000) == ["fast", "middle"]  # 20 s each: 400 images; without it 30 s: 1,800
+    assert select_affordable(pace, 4, 1000) == ["fast"]
+    assert select_affordable(pace, 4, 1000, asked=["slow"]) == ["slow"]
+    assert select_affordable(pace, 120, 1000, asked=["slow"]) == ["slow", "fast", "middle"]
 
 
 def test_a_step_is_done_once_and_another_wish_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from PIL import Image, ImageEnhance
 from scipy import stats
 
 from netlathe.train.augment import colour, geometry, policy
-from netlathe.train.augment.pipeline import augmented, prepared
-from netlathe.train.draws import Draws
+from netlathe.train.augment.pipeline import augment_images, prepare_images
 from netlathe.train.recipe import Evaluate
+from netlathe.train.rng import CounterRNG
 
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_an_operation_does_what_torchvisions_does(functional, name, mode, fill):
     how = (mode, [float(fill)] * 3 if fill else None) if name in geometry.MAPS else ()
     x = planes(5, 32, 40)
     x[4, 1] = 77  # a flat channel
-    ours = policy.operated(x, name, torch.tensor(magnitudes, dtype=torch.float32), mode, fill)
+    ours = policy.apply_operation(x, name, torch.tensor(magnitudes, dtype=torch.float32), mode, fill)
     expected = torch.stack([theirs(functional, image, m, *how) for image, m in zip(x, magnitudes, strict=True)])
     assert ours.dtype == torch.uint8
     if how and mode == "nearest":  # centres that fall between two pixels
@@ -77,7 +77,7 @@ def test_an_enhancement_does_what_pillows_does(name):
     x = photos(4)
     theirs = getattr(ImageEnhance, "Color" if name == "colour" else name.title())
     for factor in (0.1, 0.6, 1, 1.9):
-        ours = policy.operated(x.permute(0, 3, 1, 2), name, torch.full((4,), factor)).permute(0, 2, 3, 1)
+        ours = policy.apply_operation(x.permute(0, 3, 1, 2), name, torch.full((4,), factor)).permute(0, 2, 3, 1)
         for image, made in zip(x, ours, strict=True):
             assert (
                 apart(made, torch.tensor(np.asarray(theirs(Image.fromarray(image.numpy())).enhance(factor)))).max() <= 1
@@ -92,14 +92,16 @@ def test_every_operation_has_an_oracle():
 def test_shares_of_a_side_are_pixels():
     x, share = planes(3, 32, 40), torch.tensor([0.45, -0.1, 0.0])
     for name, side in (("translate_x", 40), ("translate_y", 32)):
-        assert torch.equal(policy.operated(x, f"{name}_share", share), policy.operated(x, name, share * side))
+        assert torch.equal(
+            policy.apply_operation(x, f"{name}_share", share), policy.apply_operation(x, name, share * side)
+        )
 
 
 def test_solarize_add_does_what_timms_does(timm):
     from timm.data.auto_augment import solarize_add
 
     x, amounts = planes(4), [0, 30, 77, 110]
-    ours = policy.operated(x, "solarize_add", torch.tensor(amounts, dtype=torch.float32))
+    ours = policy.apply_operation(x, "solarize_add", torch.tensor(amounts, dtype=torch.float32))
     for image, made, amount in zip(x, ours, amounts, strict=True):
         theirs = solarize_add(Image.fromarray(image.permute(1, 2, 0).numpy()), amount)
         assert np.array_equal(made.permute(1, 2, 0).numpy(), np.asarray(theirs))
@@ -109,7 +111,7 @@ def test_solarize_add_does_what_timms_does(timm):
 def test_affine_maps_interpolate_as_pillow_does_inside(mode):
     x = photos(3, 40, 40)
     angles = [10.0, -33.0, 90.0]
-    ours = policy.operated(x.permute(0, 3, 1, 2), "rotate", torch.tensor(angles), mode).permute(0, 2, 3, 1)
+    ours = policy.apply_operation(x.permute(0, 3, 1, 2), "rotate", torch.tensor(angles), mode).permute(0, 2, 3, 1)
     for image, made, angle in zip(x, ours, angles, strict=True):
         theirs = torch.tensor(np.asarray(Image.fromarray(image.numpy()).rotate(angle, Image.Resampling[mode.upper()])))
         inside = apart(made, theirs)[10:30, 10:30].float()
@@ -127,7 +129,7 @@ def test_affine_maps_interpolate_as_pillow_does_inside(mode):
 )
 def test_a_colour_operation_does_what_torchvisions_does(functional, ours, theirs, factors, within):
     x = planes(5, 64, 70)
-    made = geometry.whole(ours(x.float(), torch.tensor(factors)))
+    made = geometry.round_to_bytes(ours(x.float(), torch.tensor(factors)))
     expected = torch.stack([theirs(functional, image, m) for image, m in zip(x, factors, strict=True)])
     assert apart(made, expected).max() <= within
 
@@ -208,7 +210,7 @@ def test_autoaugment_has_the_papers_pairs(torchvision):
 
 
 def test_operations_are_drawn_evenly_and_left_out_as_often_as_said():
-    draws = Draws(0, 0, np.arange(20_000))
+    draws = CounterRNG(0, 0, np.arange(20_000))
     steps = list(policy.POLICIES["randaugment"](replace(RAND, policy_prob=0.5), draws))
     assert len(steps) == 2
     for step in steps:
@@ -226,14 +228,14 @@ def test_every_operation_stands_both_ends_of_its_range(space, channels):
     x = planes(4, channels=channels)
     ends, signs = torch.tensor([0.0, 0, 1, 1]), torch.tensor([True, False, True, False])
     for name, span in space.ranges.items():
-        assert policy.operated(x, name, span.at(ends, signs), fill=space.fill).shape == x.shape
+        assert policy.apply_operation(x, name, span.at(ends, signs), fill=space.fill).shape == x.shape
 
 
 def test_no_bit_at_all_is_black():
     """timm with Pillow 13 ends here: `bits must be between or equal to 1 and 8`."""
     magnitude = policy.GROWING.ranges["posterize"].at(torch.ones(2), torch.ones(2, dtype=torch.bool))
     assert magnitude.tolist() == [0, 0]
-    assert policy.operated(planes(2), "posterize", magnitude).max() == 0
+    assert policy.apply_operation(planes(2), "posterize", magnitude).max() == 0
 
 
 # Crops.
@@ -247,7 +249,7 @@ def test_boxes_are_distributed_as_torchvisions(torchvision):
     image = torch.zeros(3, 60, 100, dtype=torch.uint8)
     rows = [theirs.make_params([image]) for _ in range(2000)]
     expected = np.array([[row["top"], row["left"], row["height"], row["width"]] for row in rows])
-    ours = np.array(geometry.random_boxes(Draws(0, 0, range(2000)), 60, 100, (0.08, 1), (3 / 4, 4 / 3)))
+    ours = np.array(geometry.random_boxes(CounterRNG(0, 0, range(2000)), 60, 100, (0.08, 1), (3 / 4, 4 / 3)))
     for column in range(4):
         assert stats.ks_2samp(ours[:, column], expected[:, column]).pvalue > 1e-3
     area = [box[:, 2] * box[:, 3] for box in (ours, expected)]
@@ -255,11 +257,13 @@ def test_boxes_are_distributed_as_torchvisions(torchvision):
 
 
 def test_boxes_lie_inside_and_the_largest_is_taken_where_none_fits():
-    for top, left, height, width in geometry.random_boxes(Draws(0, 0, range(500)), 20, 30, (0.08, 1), (3 / 4, 4 / 3)):
+    for top, left, height, width in geometry.random_boxes(
+        CounterRNG(0, 0, range(500)), 20, 30, (0.08, 1), (3 / 4, 4 / 3)
+    ):
         assert 0 <= top <= top + height <= 20
         assert 0 <= left <= left + width <= 30
-    assert geometry.random_boxes(Draws(0, 0, [1]), 20, 90, (1, 1), (3 / 4, 4 / 3)) == [(0, 31, 20, 27)]
-    assert geometry.random_boxes(Draws(0, 0, [1]), 90, 20, (1, 1), (3 / 4, 4 / 3)) == [(31, 0, 27, 20)]
+    assert geometry.random_boxes(CounterRNG(0, 0, [1]), 20, 90, (1, 1), (3 / 4, 4 / 3)) == [(0, 31, 20, 27)]
+    assert geometry.random_boxes(CounterRNG(0, 0, [1]), 90, 20, (1, 1), (3 / 4, 4 / 3)) == [(31, 0, 27, 20)]
 
 
 @pytest.mark.parametrize(("mode", "within"), [("nearest", 0), ("bilinear", 1), ("bicubic", 3)])
@@ -267,7 +271,7 @@ def test_boxes_lie_inside_and_the_largest_is_taken_where_none_fits():
 def test_a_crop_is_resized_as_pillow_does(mode, within, channels):
     x = photos(4, 50, 70, channels)
     boxes = [(0, 0, 50, 70), (10, 20, 13, 17), (3, 1, 40, 24), (5, 40, 31, 30)]
-    made = geometry.resampled(x, boxes, (24, 24), [mode] * 4)
+    made = geometry.resample(x, boxes, (24, 24), [mode] * 4)
     for image, (top, left, height, width), ours in zip(x, boxes, made, strict=True):
         part = Image.fromarray(image.numpy().squeeze()).crop((left, top, left + width, top + height))
         theirs = np.asarray(part.resize((24, 24), Image.Resampling[mode.upper()])).reshape(24, 24, channels)
@@ -276,8 +280,8 @@ def test_a_crop_is_resized_as_pillow_does(mode, within, channels):
 
 @pytest.mark.parametrize("mode", ["zero", "reflect"])
 def test_pad_and_crop_gives_every_place_of_the_padded_image(mode):
-    x, draws = photos(1, 9, 12).expand(1500, 9, 12, 3), Draws(0, 0, range(1500))
-    made = geometry.pad_cropped(x, 9, 3, mode, draws)
+    x, draws = photos(1, 9, 12).expand(1500, 9, 12, 3), CounterRNG(0, 0, range(1500))
+    made = geometry.pad_and_crop(x, 9, 3, mode, draws)
     padded = np.pad(x[0].numpy(), ((3, 3), (3, 3), (0, 0)), mode={"zero": "constant", "reflect": "reflect"}[mode])
     places = {padded[y : y + 9, x : x + 9].tobytes() for y in range(7) for x in range(10)}
     assert {image.numpy().tobytes() for image in made} == places
@@ -285,7 +289,7 @@ def test_pad_and_crop_gives_every_place_of_the_padded_image(mode):
 
 def test_half_of_the_images_are_mirrored():
     x = photos(400, 8, 8)
-    made = augmented(x, replace(PLAIN, flip=0.5), 8, Draws(0, 0, range(400)))
+    made = augment_images(x, replace(PLAIN, flip=0.5), 8, CounterRNG(0, 0, range(400)))
     same = (made == x.permute(0, 3, 1, 2) / 255).flatten(1).all(1)
     mirror = (made == x.permute(0, 3, 1, 2).flip(3) / 255).flatten(1).all(1)
     assert (same ^ mirror).all()
@@ -296,7 +300,7 @@ def test_half_of_the_images_are_mirrored():
 @pytest.mark.parametrize(("crop", "side"), [(1.0, 48), (0.875, 54), (0.95, 50), (48 / 57, 57)])
 def test_a_test_image_is_pillows_resize_and_centre_crop(height, width, crop, side):
     x = photos(2, height, width)
-    ours = prepared(x, Evaluate(resolution=48, crop=crop), 48)
+    ours = prepare_images(x, Evaluate(resolution=48, crop=crop), 48)
     short = min(height, width)
     size = (side * width // short, side * height // short)
     for image, made in zip(x, ours, strict=True):

@@ -10,11 +10,11 @@ from photographs import PLAIN, RAND, photos, planes
 from scipy import stats
 
 from netlathe.errors import NetlatheError
-from netlathe.train.augment import colour, geometry, kinds, levels, pipeline
-from netlathe.train.augment.mix import mixed, weights
-from netlathe.train.augment.pipeline import augmented, erased, normalised
-from netlathe.train.draws import Draws
+from netlathe.train.augment import colour, geometry, grouped, levels, pipeline
+from netlathe.train.augment.mix import mix_images, mixing_weights
+from netlathe.train.augment.pipeline import augment_images, erase, normalise
 from netlathe.train.recipe import Augment, Mix
+from netlathe.train.rng import CounterRNG
 
 RECIPES = {
     "plain": PLAIN,
@@ -41,25 +41,25 @@ def test_an_image_is_the_same_in_every_batch_bit_for_bit(name, channels, monkeyp
     augment, x, indices = RECIPES[name], photos(41, channels=channels), np.arange(100, 141)
 
     def made(at: np.ndarray) -> torch.Tensor:
-        draws = Draws(3, 5, indices[at], np.arange(41)[at] % 2)
+        draws = CounterRNG(3, 5, indices[at], np.arange(41)[at] % 2)
         mean, std = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.2)) if channels == 3 else ((0.4,), (0.2,))
-        return erased(normalised(augmented(x[at], augment, 32, draws), mean, std), augment, draws)
+        return erase(normalise(augment_images(x[at], augment, 32, draws), mean, std), augment, draws)
 
     everything = made(np.arange(41))
     shuffled = np.random.default_rng(0).permutation(41)
     assert torch.equal(made(shuffled), everything[shuffled])
     assert torch.equal(torch.cat([made(np.arange(at, at + 1)) for at in range(7)]), everything[:7])
     monkeypatch.setattr(pipeline, "CHUNK", 5 * 32 * 32)
-    monkeypatch.setattr(kinds, "PIECE", 3 * 32 * 32)
+    monkeypatch.setattr(grouped, "PIECE", 3 * 32 * 32)
     assert torch.equal(made(np.arange(41)), everything)
 
 
 @pytest.mark.parametrize("name", ["simclr", "growing", "rrc", "pad"])
 def test_an_image_is_the_same_on_any_number_of_threads(name, one_thread):
-    x, draws = photos(24, 64, 64), Draws(0, 0, range(24))
-    alone = augmented(x, RECIPES[name], 64, draws)
+    x, draws = photos(24, 64, 64), CounterRNG(0, 0, range(24))
+    alone = augment_images(x, RECIPES[name], 64, draws)
     torch.set_num_threads(3)
-    assert torch.equal(augmented(x, RECIPES[name], 64, draws), alone)
+    assert torch.equal(augment_images(x, RECIPES[name], 64, draws), alone)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -67,7 +67,7 @@ def test_an_image_is_the_same_on_any_number_of_threads(name, one_thread):
 def test_images_come_out_in_shape_in_range_and_untouched_behind(name, channels):
     x = photos(24, channels=channels)
     before = x.clone()
-    made = augmented(x, RECIPES[name], 32, Draws(0, 0, range(24)))
+    made = augment_images(x, RECIPES[name], 32, CounterRNG(0, 0, range(24)))
     assert torch.equal(x, before)
     assert (made.shape, made.dtype) == ((24, channels, 32, 32), torch.float32)
     assert made.is_contiguous(memory_format=torch.channels_last)
@@ -81,7 +81,7 @@ def test_images_come_out_in_shape_in_range_and_untouched_behind(name, channels):
 def test_seed_epoch_and_view_change_an_image():
     x, augment = photos(1).expand(4, 32, 32, 3), RECIPES["simclr"]
     seen = [
-        augmented(x[:1], augment, 32, Draws(seed, epoch, [0], view))
+        augment_images(x[:1], augment, 32, CounterRNG(seed, epoch, [0], view))
         for seed, epoch, view in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     ]
     assert len(torch.cat(seen).unique(dim=0)) == 4
@@ -92,13 +92,13 @@ def test_seed_epoch_and_view_change_an_image():
 @pytest.mark.parametrize("crop", ["rrc", "pad", "resize"])
 def test_images_of_any_shape_become_squares(crop, height, width):
     for resolution in (16, 40):
-        made = augmented(photos(3, height, width), Augment(crop=crop), resolution, Draws(0, 0, range(3)))
+        made = augment_images(photos(3, height, width), Augment(crop=crop), resolution, CounterRNG(0, 0, range(3)))
         assert made.shape == (3, 3, resolution, resolution)
 
 
 def test_nothing_to_do_changes_nothing():
-    x, draws = photos(8), Draws(0, 0, range(8))
-    plain = augmented(x, PLAIN, 32, draws)
+    x, draws = photos(8), CounterRNG(0, 0, range(8))
+    plain = augment_images(x, PLAIN, 32, draws)
     assert torch.equal(plain, x.permute(0, 3, 1, 2) / 255)
     still = {
         "all of the image": Augment(crop="rrc", scale=(1, 1), ratio=(1, 1), flip=0),
@@ -107,15 +107,15 @@ def test_nothing_to_do_changes_nothing():
         "no jitter": replace(PLAIN, jitter=(1, 1, 1, 0.5), jitter_prob=0),
     }
     for name, augment in still.items():
-        assert torch.equal(augmented(x, augment, 32, draws), plain), name
+        assert torch.equal(augment_images(x, augment, 32, draws), plain), name
 
 
 def test_jitter_draws_its_four_factors_in_every_order(monkeypatch):
     seen = {name: [] for name in ("brightness", "contrast", "saturation", "hue")}
     for name in seen:
         monkeypatch.setattr(colour, name, lambda x, factor, name=name: seen[name].extend(factor.tolist()) or x)
-    pipeline.jittered(
-        planes(2000, 2, 2), Augment(jitter=(0.4, 0.3, 2.0, 0.1), jitter_prob=0.8), Draws(0, 0, range(2000))
+    pipeline.jitter(
+        planes(2000, 2, 2), Augment(jitter=(0.4, 0.3, 2.0, 0.1), jitter_prob=0.8), CounterRNG(0, 0, range(2000))
     )
     for name, (low, high) in zip(seen, ((0.6, 1.4), (0.7, 1.3), (0, 3), (-0.1, 0.1)), strict=True):
         assert stats.kstest(seen[name], stats.uniform(low, high - low).cdf).pvalue > 1e-3
@@ -125,7 +125,7 @@ def test_jitter_draws_its_four_factors_in_every_order(monkeypatch):
 def test_normalised_is_the_formula(functional):
     x = torch.rand(3, 3, 10, 12)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    ours = normalised(x, mean, std)
+    ours = normalise(x, mean, std)
     assert torch.allclose(ours, functional.normalize(x, mean, std), atol=1e-6)
     assert ours.is_contiguous(memory_format=torch.channels_last)
 
@@ -142,7 +142,7 @@ def test_erased_rectangles_are_timms(timm, mode):
 
     augment = replace(PLAIN, erase=0.7, erase_mode=mode)
     random.seed(0)
-    ours = erased(torch.full((2000, 2, 20, 20), 9.0), augment, Draws(0, 0, range(2000)))
+    ours = erase(torch.full((2000, 2, 20, 20), 9.0), augment, CounterRNG(0, 0, range(2000)))
     theirs = RandomErasing(0.7, mode=mode, device="cpu")(torch.full((2000, 2, 20, 20), 9.0))
     assert stats.ks_2samp(areas(ours), areas(theirs)).pvalue > 1e-3
     for axis in (2, 3):  # where they lie
@@ -168,7 +168,7 @@ def lambdas(targets: torch.Tensor) -> torch.Tensor:
 def test_targets_say_how_much_of_each_image_is_there(mix):
     x, targets = BATCH
     for epoch in range(20):
-        y, soft = mixed(x, targets, mix, Draws(0, epoch, range(12)))
+        y, soft = mix_images(x, targets, mix, CounterRNG(0, epoch, range(12)))
         kept = lambdas(soft)
         neighbour = torch.arange(12) ^ 1
         assert torch.allclose(soft.sum(1), torch.ones(12))
@@ -183,7 +183,7 @@ def test_targets_say_how_much_of_each_image_is_there(mix):
 
 
 def test_a_cut_is_a_rectangle_in_proportion_to_the_image():
-    kept, share = weights(40, 20, Mix(cutmix=1.0), Draws(0, 0, range(300)))
+    kept, share = mixing_weights(40, 20, Mix(cutmix=1.0), CounterRNG(0, 0, range(300)))
     assert torch.allclose(kept.mean((1, 2)), share)
     for image in (1 - kept).bool():
         rows, columns = image.any(1), image.any(0)
@@ -191,19 +191,21 @@ def test_a_cut_is_a_rectangle_in_proportion_to_the_image():
 
 
 def test_lambda_follows_beta_and_the_switch_and_the_probability():
-    draws = Draws(0, 0, range(5000))
-    _, share = weights(64, 64, Mix(mixup=0.8, prob=0.6), draws)
+    draws = CounterRNG(0, 0, range(5000))
+    _, share = mixing_weights(64, 64, Mix(mixup=0.8, prob=0.6), draws)
     assert (share == 1).float().mean() == pytest.approx(0.4, abs=0.03)
     assert stats.kstest(share[share < 1].double(), stats.beta(0.8, 0.8).cdf).pvalue > 1e-3
-    kept, _ = weights(8, 8, Mix(mixup=1.0, cutmix=1.0, switch=0.25), draws)
+    kept, _ = mixing_weights(8, 8, Mix(mixup=1.0, cutmix=1.0, switch=0.25), draws)
     assert ((kept == 0) | (kept == 1)).all(2).all(1).float().mean() == pytest.approx(0.25, abs=0.03)
 
 
 def test_even_slices_of_a_batch_mix_as_the_whole_does():
     x, targets = BATCH
-    mix, draws = Mix(mixup=0.2, cutmix=1.0), Draws(0, 0, range(50, 62))
-    whole = mixed(x, targets, mix, draws)
-    parts = [mixed(x[some], targets[some], mix, draws.at(some)) for some in (slice(0, 4), slice(4, 10), slice(10, 12))]
+    mix, draws = Mix(mixup=0.2, cutmix=1.0), CounterRNG(0, 0, range(50, 62))
+    whole = mix_images(x, targets, mix, draws)
+    parts = [
+        mix_images(x[some], targets[some], mix, draws.at(some)) for some in (slice(0, 4), slice(4, 10), slice(10, 12))
+    ]
     assert torch.equal(torch.cat([part[0] for part in parts]), whole[0])
     assert torch.equal(torch.cat([part[1] for part in parts]), whole[1])
 
@@ -211,13 +213,13 @@ def test_even_slices_of_a_batch_mix_as_the_whole_does():
 def test_mixing_leaves_alone_what_it_should():
     x, targets = BATCH
     last = x.to(memory_format=torch.channels_last)
-    assert mixed(x, targets, Mix(), Draws(0, 0, range(12)))[0] is x
-    y, soft = mixed(last[:11], targets[:11], Mix(mixup=1.0), Draws(0, 0, range(11)))
+    assert mix_images(x, targets, Mix(), CounterRNG(0, 0, range(12)))[0] is x
+    y, soft = mix_images(last[:11], targets[:11], Mix(mixup=1.0), CounterRNG(0, 0, range(11)))
     assert y.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(y[10], x[10])
     assert torch.equal(soft[10], targets[10])
     assert not torch.equal(y[:10], x[:10])
-    unmixed = mixed(x, targets, Mix(cutmix=1.0, prob=0), Draws(0, 0, range(12)))
+    unmixed = mix_images(x, targets, Mix(cutmix=1.0, prob=0), CounterRNG(0, 0, range(12)))
     assert torch.equal(unmixed[0], x)
     assert torch.equal(unmixed[1], targets)
 
@@ -236,17 +238,17 @@ def test_mixing_leaves_alone_what_it_should():
 )
 def test_a_wrong_batch_is_refused_with_its_shape(pixels, augment, words):
     with pytest.raises(NetlatheError, match=words):
-        augmented(pixels, augment, 32, Draws(0, 0, [0, 1]))
+        augment_images(pixels, augment, 32, CounterRNG(0, 0, [0, 1]))
 
 
 def test_a_border_wider_than_the_image_is_not_reflected():
     with pytest.raises(NetlatheError, match="cannot be reflected"):
-        geometry.pad_cropped(photos(1, 4, 4), 4, 4, "reflect", Draws(0, 0, [0]))
+        geometry.pad_and_crop(photos(1, 4, 4), 4, 4, "reflect", CounterRNG(0, 0, [0]))
 
 
 def test_images_and_targets_must_agree():
     with pytest.raises(NetlatheError, match="2 images and 3 targets"):
-        mixed(torch.zeros(2, 3, 4, 4), torch.zeros(3, 5), Mix(mixup=1), Draws(0, 0, [0, 1]))
+        mix_images(torch.zeros(2, 3, 4, 4), torch.zeros(3, 5), Mix(mixup=1), CounterRNG(0, 0, [0, 1]))
 
 
 def test_equalize_keeps_images_too_flat_for_it():

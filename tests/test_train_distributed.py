@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from netlathe.errors import NetlatheError
-from netlathe.train.distributed import Ranks, placed, ranks, summed
-from netlathe.train.precision import applied
+from netlathe.train.distributed import Ranks, ranks, read_ranks, sum_over_ranks
+from netlathe.train.precision import set_precision
 
 IMAGES = 12
 
@@ -80,7 +80,7 @@ class Small(nn.Module):
 
 def network(seed: int) -> Small:
     torch.manual_seed(seed)
-    module = applied(Small(), "fp32-arranged")
+    module = set_precision(Small(), "fp32-arranged")
     assert isinstance(module, Small)
     return module
 
@@ -210,23 +210,23 @@ TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "h
 
 
 def test_a_process_finds_its_place_in_the_environment_of_torchrun():
-    assert placed({}, gpus=0) == Ranks(0, 1, 0, torch.device("cpu"))
-    assert placed({}, gpus=2).device == torch.device("cuda", 0)
-    assert placed(TORCHRUN, gpus=0) == Ranks(3, 4, 1, torch.device("cpu"))
-    assert placed(TORCHRUN, gpus=2).device == torch.device("cuda", 1)
-    assert not placed(TORCHRUN, gpus=0).first
+    assert read_ranks({}, gpus=0) == Ranks(0, 1, 0, torch.device("cpu"))
+    assert read_ranks({}, gpus=2).device == torch.device("cuda", 0)
+    assert read_ranks(TORCHRUN, gpus=0) == Ranks(3, 4, 1, torch.device("cpu"))
+    assert read_ranks(TORCHRUN, gpus=2).device == torch.device("cuda", 1)
+    assert not read_ranks(TORCHRUN, gpus=0).first
 
 
 @pytest.mark.parametrize("wrong", [{"RANK": "4"}, {"RANK": "x"}, {"MASTER_ADDR": ""}, {"WORLD_SIZE": ""}])
 def test_an_environment_that_is_not_whole_is_refused(wrong):
     with pytest.raises(NetlatheError, match="do not describe one process among several") as caught:
-        placed(TORCHRUN | wrong, gpus=0)
+        read_ranks(TORCHRUN | wrong, gpus=0)
     assert "torchrun" in caught.value.hint
 
 
 def test_more_processes_than_gpus_are_refused():
     with pytest.raises(NetlatheError, match="local rank 1, but this machine has 1 GPUs"):
-        placed(TORCHRUN, gpus=1)
+        read_ranks(TORCHRUN, gpus=1)
 
 
 def test_alone_nothing_changes():
@@ -235,6 +235,6 @@ def test_alone_nothing_changes():
     assert type(module) is nn.BatchNorm2d
     assert here.any(True)
     assert here.agreed("it") == "it"
-    assert summed(torch.tensor(3)) == 3
+    assert sum_over_ranks(torch.tensor(3)) == 3
     here.wait()
     assert ranks().world == 1

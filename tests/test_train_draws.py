@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netlathe.train.draws import Draws, order
+from netlathe.train.rng import CounterRNG, shuffled_order
 
-MANY = Draws(7, 3, np.arange(20_000))
+MANY = CounterRNG(7, 3, np.arange(20_000))
 KINDS = {
     "uniform": lambda draws: draws.uniform("a"),
     "uniform rows": lambda draws: draws.uniform("a", 3),
@@ -23,8 +23,8 @@ indices = st.lists(st.integers(0, 2**40), min_size=1, max_size=40)
 
 def test_the_numbers_of_this_version_are_those_of_every_version():
     """Changing these breaks the resume of every run that is under way."""
-    draws = Draws(1, 2, [0, 1, 50_000], view=3)
-    assert order(5, 6, 10).tolist() == ORDER
+    draws = CounterRNG(1, 2, [0, 1, 50_000], view=3)
+    assert shuffled_order(5, 6, 10).tolist() == ORDER
     assert (draws.uniform("crop") * 2**24).tolist() == UNIFORM
     assert draws.integers("kind", 15, 4).tolist() == INTEGERS
     assert draws.normal("noise").tolist() == pytest.approx(NORMAL, abs=1e-6)
@@ -41,21 +41,28 @@ BETA = [0.997943, 0.0316852, 0.250654]
 @pytest.mark.parametrize("kind", KINDS)
 @given(indices, st.data())
 def test_an_image_draws_the_same_whatever_else_is_in_its_batch(kind, batch, data):
-    numbers = KINDS[kind](Draws(0, 0, batch))
+    numbers = KINDS[kind](CounterRNG(0, 0, batch))
     some = data.draw(st.lists(st.integers(0, len(batch) - 1), min_size=1))
-    assert torch.equal(KINDS[kind](Draws(0, 0, [batch[at] for at in some])), numbers[some])
-    assert torch.equal(KINDS[kind](Draws(0, 0, torch.tensor(batch)).at(np.array(some))), numbers[some])
+    assert torch.equal(KINDS[kind](CounterRNG(0, 0, [batch[at] for at in some])), numbers[some])
+    assert torch.equal(KINDS[kind](CounterRNG(0, 0, torch.tensor(batch)).at(np.array(some))), numbers[some])
 
 
 def test_a_view_may_be_given_for_each_image():
-    both = Draws(0, 0, [4, 4, 9], view=[0, 1, 1]).uniform("a")
-    assert both.tolist() == [Draws(0, 0, [index], view).uniform("a").item() for index, view in ((4, 0), (4, 1), (9, 1))]
+    both = CounterRNG(0, 0, [4, 4, 9], view=[0, 1, 1]).uniform("a")
+    assert both.tolist() == [
+        CounterRNG(0, 0, [index], view).uniform("a").item() for index, view in ((4, 0), (4, 1), (9, 1))
+    ]
     assert len(set(both.tolist())) == 3
 
 
 @pytest.mark.parametrize(
     "other",
-    [Draws(8, 3, MANY.indices), Draws(7, 4, MANY.indices), Draws(7, 3, MANY.indices, 1), Draws(7, 3, MANY.indices + 1)],
+    [
+        CounterRNG(8, 3, MANY.indices),
+        CounterRNG(7, 4, MANY.indices),
+        CounterRNG(7, 3, MANY.indices, 1),
+        CounterRNG(7, 3, MANY.indices + 1),
+    ],
     ids=["seed", "epoch", "view", "index"],
 )
 def test_another_seed_epoch_view_or_index_gives_unrelated_numbers(other):
@@ -82,7 +89,7 @@ def unrelated(a: torch.Tensor, b: torch.Tensor) -> bool:
         (MANY.uniform("u"), stats.uniform()),
         (MANY.uniform("u", 2)[:, 1], stats.uniform()),
         (MANY.normal("n"), stats.norm()),
-        (Draws(0, 0, [1]).normal("n", 20_000)[0], stats.norm()),
+        (CounterRNG(0, 0, [1]).normal("n", 20_000)[0], stats.norm()),
         (MANY.beta("b", 0.2), stats.beta(0.2, 0.2)),
         (MANY.beta("b", 0.8), stats.beta(0.8, 0.8)),
         (MANY.beta("b", 1.0), stats.beta(1, 1)),
@@ -109,11 +116,11 @@ def test_numbers_stay_within_their_bounds():
 
 @given(st.integers(0, 2**32), st.integers(0, 1000), st.integers(0, 300))
 def test_an_order_is_a_permutation(seed, epoch, n):
-    assert sorted(order(seed, epoch, n).tolist()) == list(range(n))
+    assert sorted(shuffled_order(seed, epoch, n).tolist()) == list(range(n))
 
 
 def test_orders_put_every_image_in_every_place_equally_often():
-    places = np.stack([order(0, epoch, 8) for epoch in range(4000)])
+    places = np.stack([shuffled_order(0, epoch, 8) for epoch in range(4000)])
     counts = np.stack([np.bincount(places[:, place], minlength=8) for place in range(8)])
     assert stats.chisquare(counts.ravel(), ddof=14).pvalue > 1e-3
     assert len({tuple(row) for row in places.tolist()}) > 3700  # of 40320, with few repeats

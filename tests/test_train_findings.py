@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studied import reached, study_of
 
-from netlathe.train.study.findings import document, find
-from netlathe.train.study.table import markdown, tables
+from netlathe.train.experiment.findings import analyse, document
+from netlathe.train.experiment.table import build_tables, render_markdown
 
 RNG = np.random.default_rng(20261123)
 
@@ -18,17 +18,17 @@ RNG = np.random.default_rng(20261123)
 
 def a_found_study(percent, **choices):
     study = study_of(**choices)
-    return find(study, {run: reached(percent(run)) for run in study.runs})
+    return analyse(study, {run: reached(percent(run)) for run in study.runs})
 
 
 def test_the_tables_tell_recipe_architecture_interaction_and_noise_apart():
     found = a_found_study(lambda run: 90 + 2 * (run.network == "A") + RNG.normal(0, 0.2))
-    text = markdown(found)
+    text = render_markdown(found)
     for row in ("| network |", "| recipe |", "| network x recipe |", "| seed noise |"):
         assert row in text
     assert "A better" in text
     assert "no difference shown" in text
-    for table in tables(found):
+    for table in build_tables(found):
         assert all(len(row) == len(table.columns) for row in table.rows)
 
 
@@ -40,7 +40,7 @@ def test_one_seed_gives_no_intervals_no_verdicts_and_says_why():
     assert {c["verdict"] for c in data["comparisons"]} == {"no noise estimate"}
     assert all(cell["top1"]["low"] is None for cell in data["cells"])
     assert any("One seed" in note and "--seeds 5" in note for note in found.notes)
-    assert "±" not in markdown(found)
+    assert "±" not in render_markdown(found)
 
 
 def test_equal_scores_of_all_seeds_are_no_proof():
@@ -54,9 +54,9 @@ def test_equal_scores_of_all_seeds_are_no_proof():
 def test_whatever_has_finished_gives_tables_that_say_what_is_missing(scores, random):
     study = study_of(fractions=(0.5, 1.0), seeds=3)
     chosen = random.sample(study.runs, len(scores))
-    found = find(study, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
+    found = analyse(study, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
     assert json.loads(json.dumps(document(found), allow_nan=False))["finished"] == len(scores)
-    assert ("Unfinished" in markdown(found)) == (len(scores) < 24)
+    assert ("Unfinished" in render_markdown(found)) == (len(scores) < 24)
 
 
 def test_what_the_runs_were_given_is_compared():
@@ -65,14 +65,14 @@ def test_what_the_runs_were_given_is_compared():
         run: reached(90 + run.seed, 1000 * (1 + (run.recipe == "long")), 10**6 * (1 + 2 * (run.network == "large")))
         for run in study.runs
     }
-    notes = "\n".join(find(study, given).notes)
+    notes = "\n".join(analyse(study, given).notes)
     assert "levels of network: equal images seen and training MACs that differ by up to x3" in notes
     assert "levels of recipe: images seen that differ by up to x2 and equal training MACs" in notes
 
 
 def test_without_test_images_the_validation_images_score_and_that_is_said():
     study = study_of()
-    found = find(study, {run: reached(90 + run.seed, test=False) for run in study.runs})
+    found = analyse(study, {run: reached(90 + run.seed, test=False) for run in study.runs})
     assert found.scored_on == "validation"
     assert any("no test images" in note for note in found.notes)
 

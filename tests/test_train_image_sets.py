@@ -21,7 +21,7 @@ from PIL import Image
 from netlathe.errors import NetlatheError
 from netlathe.train.images import build, load
 from netlathe.train.images import cache as store
-from netlathe.train.images.split import cut
+from netlathe.train.images.split import split_rows
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -38,7 +38,7 @@ SHARES = st.tuples(st.floats(0.01, 0.5), st.floats(0, 0.49))
 def assigned(places, shares):
     """The split of every place."""
     rows = np.array([[place, 0] for place in sorted(places)], np.uint64)
-    found = cut(np.zeros(len(rows), np.int8), rows, *shares)
+    found = split_rows(np.zeros(len(rows), np.int8), rows, *shares)
     return {int(place): name for name in ("train", "validation", "test") for place in rows[getattr(found, name), 0]}
 
 
@@ -288,7 +288,7 @@ def test_a_write_that_fails_is_an_error_that_leaves_nothing(tmp_path, own_cache)
 
 def test_a_file_that_changes_between_the_two_passes_is_skipped(tmp_path, monkeypatch):
     root = folder(tmp_path, {"a": 20, "b": 20})
-    planned = build.planned
+    planned = build.plan_storage
 
     def then_changed(*args):
         plan = planned(*args)

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from netlathe.errors import NetlatheError
 from netlathe.train.images import load
-from netlathe.train.images.decode import Canvas, decode, look
+from netlathe.train.images.decode import Canvas, decode, read_header
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -34,7 +34,7 @@ def test_a_file_of_any_format_gives_its_picture(form):
     how = {"lossless": True} if form == "WEBP" else {"quality": 95, "subsampling": 0} if form == "JPEG" else {}
     data = encoded(scene(), form, **how)
     assert close(pixels(data), scene(), {"JPEG": 6, "GIF": 40, "AVIF": 12}.get(form, 0))
-    assert look(data)[1:3] == (40, 30)
+    assert read_header(data)[1:3] == (40, 30)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -44,7 +44,7 @@ def test_a_picture_is_turned_as_exif_says(form, turn):
     exif[274] = turn
     data = encoded(scene(), form, exif=exif, **({"quality": 95} if form == "JPEG" else {}))
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    header = look(data)
+    header = read_header(data)
     assert (header.width, header.height) == shown.size == ((30, 40) if turn > 4 else (40, 30))
     assert (pixels(data, *shown.size) == np.asarray(shown.convert("RGB"))).all()
 
@@ -63,13 +63,13 @@ def test_16_bits_become_8_by_their_full_range(form):
     values = (np.arange(1200).reshape(30, 40) * 54).astype(np.uint16)
     data = encoded(values, form)
     assert (pixels(data, channels=1)[..., 0] == np.round(values / 65535 * 255)).all()
-    assert not look(data).colour
+    assert not read_header(data).colour
 
 
 def test_grey_bilevel_palette_and_cmyk_give_their_colours():
     grey = Image.fromarray(scene()).convert("L")
     assert (pixels(encoded(grey)) == np.asarray(grey)[..., None]).all()
-    assert not look(encoded(grey)).colour
+    assert not read_header(encoded(grey)).colour
     bilevel = Image.fromarray(scene()).convert("1")
     assert set(np.unique(pixels(encoded(bilevel), channels=1))) == {0, 255}
     palette = Image.fromarray(scene()).convert("P")
@@ -102,7 +102,7 @@ def test_what_is_transparent_is_white():
 def test_of_an_animation_the_first_frame_is_taken(form):
     first, second = Image.new("RGB", (40, 30), (200, 0, 0)), Image.new("RGB", (40, 30), (0, 0, 200))
     data = encoded(first, form, save_all=True, append_images=[second])
-    assert look(data).frames == 2
+    assert read_header(data).frames == 2
     assert close(pixels(data), np.full((30, 40, 3), (200, 0, 0)), 4)
 
 

@@ -23,10 +23,10 @@ from netlathe import zoo
 from netlathe.errors import NetlatheError
 from netlathe.train import checkpoint, recipefile
 from netlathe.train.distributed import ranks
-from netlathe.train.evaluate import normal_of
+from netlathe.train.evaluate import measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
-from netlathe.train.loop import Job, step_once
-from netlathe.train.plan import planned
+from netlathe.train.loop import TrainingJob, step_once
+from netlathe.train.plan import make_plan
 from netlathe.train.recipe import Recipe
 from netlathe.train.run import assembled, fitted_to, train
 from netlathe.train.supervised import CLASSIFY
@@ -234,11 +234,11 @@ def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path)
     for name in recipefile.names():
         short = recipefile.load(name, ["batch=8", "resolution=32", "evaluate.resolution=32"])
         fitted = fitted_to(network, images, short)
-        plan = planned(short, 8, epochs=3)
+        plan = make_plan(short, 8, epochs=3)
         state, _, autocast = assembled(fitted, short, plan, None, 0, "fp32", None, ranks())
         before = [p.detach().clone() for p in state.module.parameters()]
-        job = Job(
-            task=CLASSIFY, recipe=short, train=images, validation=images, seed=0, normal=normal_of(images),
+        job = TrainingJob(
+            task=CLASSIFY, recipe=short, train=images, validation=images, seed=0, normal=measure_normalisation(images),
             ranks=ranks(), autocast=autocast, metrics=None, folder=tmp_path, resolution=32,
         )  # fmt: skip
         state.seen = plan.batch  # past the first step, whose learning rate may be zero

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from netlathe.train.loss import loss_of
+from netlathe.train.loss import classification_loss
 from netlathe.train.recipe import Regularise, Schedule
 from netlathe.train.recipefile import load, names
 from netlathe.train.schedule import lr_factor
@@ -109,14 +109,14 @@ def batch(classes=10):
 
 def test_cross_entropy_of_hard_and_of_mixed_targets(timm):
     logits, labels, hot, mixed = batch()
-    assert loss_of(logits, hot, Regularise()) == pytest.approx(float(F.cross_entropy(logits, labels)))
+    assert classification_loss(logits, hot, Regularise()) == pytest.approx(float(F.cross_entropy(logits, labels)))
     from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 
     theirs = LabelSmoothingCrossEntropy(0.1)(logits, labels)
-    assert loss_of(logits, hot, Regularise(smoothing=0.1)) == pytest.approx(float(theirs))
+    assert classification_loss(logits, hot, Regularise(smoothing=0.1)) == pytest.approx(float(theirs))
     smooth = 0.9 * mixed + 0.01
     theirs = SoftTargetCrossEntropy()(logits, smooth)
-    assert loss_of(logits, mixed, Regularise(smoothing=0.1)) == pytest.approx(float(theirs))
+    assert classification_loss(logits, mixed, Regularise(smoothing=0.1)) == pytest.approx(float(theirs))
 
 
 @pytest.mark.parametrize("threshold", [None, 0.2, 0.5])
@@ -127,12 +127,12 @@ def test_binary_cross_entropy_is_timm_s(timm, threshold, smoothing):
     logits, labels, hot, mixed = batch()
     rules = Regularise(loss="bce", smoothing=smoothing, bce_threshold=threshold)
     theirs = BinaryCrossEntropy(smoothing=smoothing, target_threshold=threshold)
-    assert loss_of(logits, hot, rules) == pytest.approx(float(theirs(logits, labels)))
+    assert classification_loss(logits, hot, rules) == pytest.approx(float(theirs(logits, labels)))
     soft = (1 - smoothing) * mixed + smoothing / 10
-    assert loss_of(logits, mixed, rules) == pytest.approx(float(theirs(logits, soft)))
+    assert classification_loss(logits, mixed, rules) == pytest.approx(float(theirs(logits, soft)))
 
 
 def test_a_loss_is_computed_in_float32():
     logits, _, hot, _ = batch()
     for rules in (Regularise(), load("rsb-a1").regularise):
-        assert loss_of(logits.bfloat16(), hot, rules).dtype == torch.float32
+        assert classification_loss(logits.bfloat16(), hot, rules).dtype == torch.float32

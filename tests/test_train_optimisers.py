@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from netlathe import zoo
 from netlathe.lower.torch import to_torch
-from netlathe.train.loss import loss_of
-from netlathe.train.optim import build, groups, kinds_of
+from netlathe.train.loss import classification_loss
+from netlathe.train.optim import build_optimiser, parameter_groups, weight_kinds
 from netlathe.train.recipe import Optimiser
 from netlathe.train.recipefile import load, names
 from netlathe.train.schedule import lr_factor
@@ -28,7 +28,7 @@ def shapes(name):
 
 
 def ours(**options):
-    return lambda network: build(network, Optimiser(lr=0.05, **options), 1)
+    return lambda network: build_optimiser(network, Optimiser(lr=0.05, **options), 1)
 
 
 # Groups.
@@ -37,7 +37,7 @@ def ours(**options):
 def split(network, exempt, **options):
     """The paths with weight decay, and those without."""
     optimiser = replace(SGD, weight_decay=0.1, no_decay=exempt, **options)
-    found = groups(network, optimiser, 256)
+    found = parameter_groups(network, optimiser, 256)
     decayed = {name for group in found if group["weight_decay"] for name in group["names"]}
     free = {name for group in found if not group["weight_decay"] for name in group["names"]}
     assert len(decayed) + len(free) == sum(len(group["params"]) for group in found)
@@ -82,13 +82,13 @@ def test_positions_are_embeddings_class_tokens_and_the_bias_of_windows():
     network = shapes("swin_tiny")
     decayed, free = split(network, ("position",))
     assert len(free) == 12
-    assert all(kinds_of(network.get_submodule(path.rpartition(".")[0]), "bias") == {"position"} for path in free)
+    assert all(weight_kinds(network.get_submodule(path.rpartition(".")[0]), "bias") == {"position"} for path in free)
     assert any(path.endswith(".bias") for path in decayed)
 
 
 def rates(network, **options):
     """The highest learning rate of each weight."""
-    found = groups(network, replace(SGD, **options), 256)
+    found = parameter_groups(network, replace(SGD, **options), 256)
     return {name: group["peak_lr"] for group in found for name in group["names"]}
 
 
@@ -131,7 +131,7 @@ def test_biases_may_learn_faster_and_the_batch_scales_the_rate():
 def test_frozen_weights_are_left_alone():
     network = shapes("resnet50")
     network.get_submodule("stem").requires_grad_(False)
-    assert not any(name.startswith("stem.") for group in groups(network, SGD, 1) for name in group["names"])
+    assert not any(name.startswith("stem.") for group in parameter_groups(network, SGD, 1) for name in group["names"])
 
 
 # Optimisers.
@@ -177,7 +177,7 @@ def test_an_optimiser_moves_weights_as_torch_s_or_timm_s_does(timm, options):
 
     def theirs(network):
         o = Optimiser(lr=0.05, **options)
-        parts = [{k: g[k] for k in ("params", "lr", "weight_decay")} for g in groups(network, o, 1)]
+        parts = [{k: g[k] for k in ("params", "lr", "weight_decay")} for g in parameter_groups(network, o, 1)]
         match o.name:
             case "sgd":
                 return torch.optim.SGD(parts, momentum=0.9, nesterov=o.nesterov, foreach=False, fused=False)
@@ -225,7 +225,7 @@ def test_lamb_takes_a_step_of_the_weight_s_own_size_and_a_plain_one_from_zero():
     weight, zero = nn.Parameter(torch.full((3, 3), 4.0)), nn.Parameter(torch.zeros(2, 2))
     network = nn.Module()
     network.a, network.b = weight, zero
-    optimiser = build(network, Optimiser(name="lamb", lr=0.1, weight_decay=1e-9), 1)
+    optimiser = build_optimiser(network, Optimiser(name="lamb", lr=0.1, weight_decay=1e-9), 1)
     weight.grad, zero.grad = torch.ones(3, 3), torch.ones(2, 2)
     optimiser.step()
     assert torch.allclose(weight, torch.full((3, 3), 4.0 - 0.1 * 4.0), atol=1e-4)
@@ -236,7 +236,7 @@ def test_rmsprop_s_epsilon_is_inside_the_root():
     weight = nn.Parameter(torch.zeros(1))
     network = nn.Module()
     network.a = weight
-    optimiser = build(network, Optimiser(name="rmsprop", lr=1.0, eps=3.1, momentum=0.0, alpha=0.9), 1)
+    optimiser = build_optimiser(network, Optimiser(name="rmsprop", lr=1.0, eps=3.1, momentum=0.0, alpha=0.9), 1)
     weight.grad = torch.zeros(1) + 1.0
     optimiser.step()
     assert float(weight.detach()) == pytest.approx(-1 / math.sqrt(0.9 + 0.1 + 3.1))
@@ -264,7 +264,7 @@ def test_every_recipe_s_optimiser_moves_every_family(families, name):
     recipe = load(name)
     for network in families.values():
         before = {path: weight.detach().clone() for path, weight in network.named_parameters()}
-        optimiser = build(network, recipe.optimiser, recipe.batch)
+        optimiser = build_optimiser(network, recipe.optimiser, recipe.batch)
         for group in optimiser.param_groups:
             group["lr"] = group["peak_lr"] * lr_factor(recipe.schedule, recipe.schedule.warmup, recipe.epochs)
         optimiser.step()
@@ -280,11 +280,11 @@ def test_a_recipe_s_loss_falls_on_a_small_network():
     targets = F.one_hot(torch.arange(16) % 10, 10).float()
     for name in ("fast", "rsb-a2", "small", "efficientnet-2019"):
         recipe, other = load(name), copy.deepcopy(network)
-        optimiser = build(other, replace(recipe.optimiser, lr=recipe.optimiser.lr / 4), 64)
+        optimiser = build_optimiser(other, replace(recipe.optimiser, lr=recipe.optimiser.lr / 4), 64)
         losses = []
         for _ in range(6):
             optimiser.zero_grad(set_to_none=True)
-            loss = loss_of(other(x), targets, recipe.regularise)
+            loss = classification_loss(other(x), targets, recipe.regularise)
             loss.backward()
             optimiser.step()
             losses.append(float(loss.detach()))

@@ -12,12 +12,12 @@ from scipy import stats
 
 from netlathe.errors import NetlatheError
 from netlathe.train import checkpoint
-from netlathe.train.ema import Average
+from netlathe.train.ema import WeightAverage
 from netlathe.train.intervals import wilson
-from netlathe.train.plan import Leg, Plan, affordable
+from netlathe.train.plan import Leg, TrainingPlan, affordable_images
 
 plans = st.builds(
-    lambda batch, steps, epochs: Plan(batch, steps, (Leg(0, 0.0, batch * steps * epochs),)),
+    lambda batch, steps, epochs: TrainingPlan(batch, steps, (Leg(0, 0.0, batch * steps * epochs),)),
     st.integers(1, 64),
     st.integers(1, 50),
     st.integers(1, 30),
@@ -25,7 +25,7 @@ plans = st.builds(
 
 
 @given(plans)
-def test_progress_rises_from_nothing_to_all(plan: Plan) -> None:
+def test_progress_rises_from_nothing_to_all(plan: TrainingPlan) -> None:
     steps = range(0, plan.total + 1, plan.batch)
     shares = [plan.progress(seen) for seen in steps]
     assert shares[0] == 0
@@ -34,7 +34,9 @@ def test_progress_rises_from_nothing_to_all(plan: Plan) -> None:
 
 
 @given(plans, st.floats(0, 1), st.floats(0, 1.5))
-def test_a_cut_changes_nothing_before_it_and_still_reaches_the_end(plan: Plan, when: float, where: float) -> None:
+def test_a_cut_changes_nothing_before_it_and_still_reaches_the_end(
+    plan: TrainingPlan, when: float, where: float
+) -> None:
     seen = int(when * (plan.total // plan.batch - 1)) * plan.batch
     short = plan.cut(seen, int(where * plan.total))
     assert all(short.progress(n) == plan.progress(n) for n in range(0, seen, plan.batch))
@@ -47,10 +49,10 @@ def test_a_cut_changes_nothing_before_it_and_still_reaches_the_end(plan: Plan, w
 
 
 def test_what_a_time_affords_counts_the_evaluations() -> None:
-    plan = Plan(batch=10, steps=10, legs=(Leg(0, 0.0, 10_000),))
-    assert affordable(plan, 500, seconds_left=30, images_per_s=100, epoch_s=0) == 500 + 3000
-    assert affordable(plan, 500, seconds_left=30, images_per_s=100, epoch_s=1) == 500 + 1500
-    assert affordable(plan, 500, seconds_left=-1, images_per_s=100, epoch_s=1) == 500
+    plan = TrainingPlan(batch=10, steps=10, legs=(Leg(0, 0.0, 10_000),))
+    assert affordable_images(plan, 500, seconds_left=30, images_per_s=100, epoch_s=0) == 500 + 3000
+    assert affordable_images(plan, 500, seconds_left=30, images_per_s=100, epoch_s=1) == 500 + 1500
+    assert affordable_images(plan, 500, seconds_left=-1, images_per_s=100, epoch_s=1) == 500
 
 
 def test_the_newest_whole_generation_is_read(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_the_average_is_the_closed_form() -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         module.weight.fill_(0.0)
-    average = Average(module, decay=0.9)
+    average = WeightAverage(module, decay=0.9)
     wanted = 0.0
     for t in range(50):
         with torch.no_grad():

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from netlathe import zoo
 from netlathe.errors import NetlatheError
 from netlathe.lower.torch import to_torch
-from netlathe.train.convolutions import Arranged, Convolution, Ways, ways
-from netlathe.train.host import idle_cores, kept_memory
-from netlathe.train.precision import POLICIES, applied, autocast, candidates, probe
+from netlathe.train.conv_kernels import RearrangedConv2d, RearrangedConvFunction, Rearrangement, choose_rearrangement
+from netlathe.train.host import idle_cores, keep_freed_memory
+from netlathe.train.precision import POLICIES, autocast, candidate_policies, measure_policies, set_precision
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,7 +37,7 @@ def lowered(name: str, px: int) -> nn.Module:
 
 def gradients(module: nn.Module, x: Tensor, name: str) -> dict[str, Tensor]:
     """Of a fixed loss, by path, under a policy."""
-    applied(module, name).train().zero_grad()
+    set_precision(module, name).train().zero_grad()
     with autocast(name):
         y = module(x)
     assert y.dtype == (torch.bfloat16 if POLICIES[name].bfloat16 else x.dtype)
@@ -82,8 +82,8 @@ def test_a_rearranged_convolution_and_all_its_gradients_are_those_of_torch(case,
     grad = torch.randn_like(y)
     wanted = [y, *torch.autograd.grad(y, inputs, grad)]
     tiled = kernel == stride and padding == (0, 0) and all(s % k == 0 for s, k in zip(size, kernel, strict=True))
-    every = Ways(output=groups == 1, input=groups > 1 or tiled, weight=True)
-    y = Convolution.apply(x, weight, bias, stride, padding, every)
+    every = Rearrangement(output=groups == 1, input=groups > 1 or tiled, weight=True)
+    y = RearrangedConvFunction.apply(x, weight, bias, stride, padding, every)
     for ours, theirs in zip([y, *torch.autograd.grad(y, inputs, grad)], wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
@@ -91,31 +91,43 @@ def test_a_rearranged_convolution_and_all_its_gradients_are_those_of_torch(case,
 @pytest.mark.parametrize(
     ("x", "weight", "stride", "padding", "found"),
     [
-        ((64, 160, 4, 4), (160, 1, 7, 7), (1, 1), (3, 3), Ways(False, False, True)),  # ConvNeXt's
-        ((64, 960, 2, 2), (960, 1, 3, 3), (1, 1), (1, 1), Ways(False, False, True)),  # a map smaller than the kernel
-        ((64, 96, 32, 32), (96, 1, 3, 3), (2, 2), (1, 1), Ways(False, True, False)),  # strided depthwise
-        ((64, 144, 16, 16), (144, 1, 3, 3), (1, 1), (1, 1), Ways(False, False, False)),
-        ((64, 512, 3, 3), (512, 512, 3, 3), (1, 1), (1, 1), Ways(True, False, True)),
-        ((64, 256, 6, 6), (256, 256, 3, 3), (1, 1), (1, 1), Ways(False, False, True)),
-        ((64, 64, 24, 24), (64, 64, 3, 3), (1, 1), (1, 1), Ways(False, False, False)),
-        ((64, 80, 8, 8), (160, 80, 2, 2), (2, 2), (0, 0), Ways(True, True, True)),  # patches
-        ((64, 80, 9, 9), (160, 80, 2, 2), (2, 2), (0, 0), Ways(False, False, True)),  # a row belongs to no patch
-        ((64, 3, 64, 64), (40, 3, 4, 4), (4, 4), (0, 0), Ways(False, False, False)),  # runs too short to copy
+        ((64, 160, 4, 4), (160, 1, 7, 7), (1, 1), (3, 3), Rearrangement(False, False, True)),  # ConvNeXt's
+        (
+            (64, 960, 2, 2),
+            (960, 1, 3, 3),
+            (1, 1),
+            (1, 1),
+            Rearrangement(False, False, True),
+        ),  # a map smaller than the kernel
+        ((64, 96, 32, 32), (96, 1, 3, 3), (2, 2), (1, 1), Rearrangement(False, True, False)),  # strided depthwise
+        ((64, 144, 16, 16), (144, 1, 3, 3), (1, 1), (1, 1), Rearrangement(False, False, False)),
+        ((64, 512, 3, 3), (512, 512, 3, 3), (1, 1), (1, 1), Rearrangement(True, False, True)),
+        ((64, 256, 6, 6), (256, 256, 3, 3), (1, 1), (1, 1), Rearrangement(False, False, True)),
+        ((64, 64, 24, 24), (64, 64, 3, 3), (1, 1), (1, 1), Rearrangement(False, False, False)),
+        ((64, 80, 8, 8), (160, 80, 2, 2), (2, 2), (0, 0), Rearrangement(True, True, True)),  # patches
+        (
+            (64, 80, 9, 9),
+            (160, 80, 2, 2),
+            (2, 2),
+            (0, 0),
+            Rearrangement(False, False, True),
+        ),  # a row belongs to no patch
+        ((64, 3, 64, 64), (40, 3, 4, 4), (4, 4), (0, 0), Rearrangement(False, False, False)),  # runs too short to copy
     ],
 )
 def test_the_shapes_decide_what_is_rearranged(x, weight, stride, padding, found):
-    assert ways(x, weight, stride, padding, True) == found
-    strips_alone = Ways(False, False, found.weight and weight[1] == 1)
-    assert ways(x, weight, stride, padding, False) == strips_alone
+    assert choose_rearrangement(x, weight, stride, padding, True) == found
+    strips_alone = Rearrangement(False, False, found.weight and weight[1] == 1)
+    assert choose_rearrangement(x, weight, stride, padding, False) == strips_alone
 
 
 @pytest.mark.parametrize("odd", [{"padding_mode": "reflect"}, {"dilation": 2}, {"padding": "same"}, {"groups": 4}])
 def test_convolutions_of_other_kinds_are_left_to_torch(odd):
     conv = nn.Conv2d(8, 16, 7, **{"padding": 3} | odd)
     x = torch.randn(2, 8, 16, 16)
-    wanted = applied(conv, "fp32-last")(x)
-    applied(conv, "fp32-arranged")
-    assert type(conv) is Arranged
+    wanted = set_precision(conv, "fp32-last")(x)
+    set_precision(conv, "fp32-arranged")
+    assert type(conv) is RearrangedConv2d
     assert torch.equal(conv(x), wanted)
 
 
@@ -152,22 +164,22 @@ def test_weights_and_gradients_are_float32_and_keys_are_those_of_the_expression_
 
 
 def test_a_state_saved_under_one_policy_goes_on_under_any_other():
-    saved = applied(lowered("convnext_atto", 32), "bf16-arranged").state_dict()
+    saved = set_precision(lowered("convnext_atto", 32), "bf16-arranged").state_dict()
     x = torch.randn(2, 3, 32, 32)
     for name in POLICIES.keys() - {"bf16-compiled"}:
-        module = applied(lowered("convnext_atto", 32), name).eval()
+        module = set_precision(lowered("convnext_atto", 32), name).eval()
         module.load_state_dict(saved)
         assert all(torch.equal(tensor, saved[path]) for path, tensor in module.state_dict().items())
         with torch.no_grad(), autocast(name):
             y = module(x).float()
-        assert (y - applied(module, "fp32")(x)).norm() < 0.05 * y.norm()
+        assert (y - set_precision(module, "fp32")(x)).norm() < 0.05 * y.norm()
 
 
 def test_a_policy_replaces_the_one_before_and_leaves_nothing_of_it():
     plain = lowered("mobilenetv2", 32)
     changed = deepcopy(plain)
     for name in ("bf16-arranged", "bf16-depthwise32", "fp32"):
-        applied(changed, name)
+        set_precision(changed, name)
     assert kinds(changed) == kinds(plain)
     assert len(changed._forward_pre_hooks) == 1
     x = torch.randn(2, 3, 32, 32)
@@ -180,8 +192,8 @@ def test_the_layout_is_the_policys_whatever_the_images_have():
     module = nn.Sequential(nn.Conv2d(3, 8, 3))
     module[0].register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0].stride(1)))
     for x in (torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)):
-        applied(module, "fp32")(x)
-        applied(module, "fp32-last")(x)
+        set_precision(module, "fp32")(x)
+        set_precision(module, "fp32-last")(x)
     assert seen == [64, 1, 64, 1]
 
 
@@ -199,28 +211,34 @@ def test_other_families_take_a_step_under_the_arranged_policy(name):
 
 def test_an_unknown_policy_names_the_nearest():
     with pytest.raises(NetlatheError, match="unknown precision 'bf16-arrange'") as caught:
-        applied(nn.Linear(1, 1), "bf16-arrange")
+        set_precision(nn.Linear(1, 1), "bf16-arrange")
     assert "bf16-arranged" in caught.value.hint
     assert caught.value.code == "train.precision"
 
 
 def test_policies_that_change_nothing_are_not_measured():
-    assert candidates(lowered("vit_tiny_patch16", 32)) == ["bf16-arranged", "bf16-last", "fp32-last", "fp32", "bf16"]
-    assert candidates(nn.Linear(2, 2)) == ["bf16-last", "fp32-last"]
-    assert set(candidates(lowered("mobilenetv2", 32))) == POLICIES.keys() - {"bf16-compiled"}
-    assert candidates(nn.Linear(2, 2), compiled=True)[-1] == "bf16-compiled"
+    assert candidate_policies(lowered("vit_tiny_patch16", 32)) == [
+        "bf16-arranged",
+        "bf16-last",
+        "fp32-last",
+        "fp32",
+        "bf16",
+    ]
+    assert candidate_policies(nn.Linear(2, 2)) == ["bf16-last", "fp32-last"]
+    assert set(candidate_policies(lowered("mobilenetv2", 32))) == POLICIES.keys() - {"bf16-compiled"}
+    assert candidate_policies(nn.Linear(2, 2), compiled=True)[-1] == "bf16-compiled"
 
 
 def test_the_probe_gives_the_fastest_of_its_table_and_changes_nothing():
     module = lowered("mobilenetv2", 32)
     before, types = deepcopy(module.state_dict()), kinds(module)
     state = torch.get_rng_state()
-    found = probe(module, (16, 3, 32, 32), seconds=0.5)
+    found = measure_policies(module, (16, 3, 32, 32), seconds=0.5)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[path], tensor) for path, tensor in module.state_dict().items())
     assert kinds(module) == types
     assert all(weight.grad is None for weight in module.parameters())
-    assert found.images_per_s.keys() <= set(candidates(module))
+    assert found.images_per_s.keys() <= set(candidate_policies(module))
     assert found.policy == max(found.images_per_s, key=lambda name: found.images_per_s[name])
     assert 2 <= found.batch <= 16
     assert found.threads == torch.get_num_threads()
@@ -230,7 +248,7 @@ def test_the_probe_takes_idle_cores_alone_and_gives_the_threads_back(monkeypatch
     monkeypatch.setattr("netlathe.train.precision.idle_cores", lambda: 1)
     torch.set_num_threads(2)
     try:
-        assert probe(nn.Linear(4, 4), (4, 4), seconds=0.05).threads == 1
+        assert measure_policies(nn.Linear(4, 4), (4, 4), seconds=0.05).threads == 1
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -247,7 +265,7 @@ def test_the_probe_accepts_one_image_a_step_and_modules_that_give_several_output
             y = self.norm(self.conv(x))
             return y, y
 
-    assert probe(Two(), (1, 1, 3, 3), seconds=0.05).batch == 2
+    assert measure_policies(Two(), (1, 1, 3, 3), seconds=0.05).batch == 2
 
 
 def faults() -> int:
@@ -259,7 +277,7 @@ def faults() -> int:
 
 
 def test_kept_memory_is_not_asked_for_again_and_is_given_back():
-    with kept_memory() as kept:
+    with keep_freed_memory() as kept:
         if not kept:
             pytest.skip("only glibc can be told to keep memory")
         faults()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from netlathe import zoo
 from netlathe.errors import NetlatheError
-from netlathe.train.cautions import cautions
 from netlathe.train.recipe import READS, Recipe, peak_lr, scale
+from netlathe.train.recipe_warnings import find_warnings
 from netlathe.train.recipecheck import flat, from_dict, paths
 from netlathe.train.recipefile import (
     ABOUT,
@@ -289,13 +289,13 @@ def test_scaling_the_batch_and_the_resolution():
     ],
 )
 def test_cautions_say_what_the_literature_shows(recipe, network, images, words):
-    found = cautions(load(recipe), zoo.get(network), images)
+    found = find_warnings(load(recipe), zoo.get(network), images)
     assert [words in str(caution) for caution in found] == [True] if words else not found
     assert all(caution.source for caution in found)
 
 
 def test_batch_norm_is_warned_of_tiny_batches():
-    found = cautions(replace(load("fast"), batch=2), zoo.get("resnet18"), 100)
+    found = find_warnings(replace(load("fast"), batch=2), zoo.get("resnet18"), 100)
     assert "10.6 points more error" in str(found[0])
 
 

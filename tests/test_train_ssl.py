@@ -28,22 +28,22 @@ from netlathe.lower.torch import to_torch
 from netlathe.reshape.classes import for_images
 from netlathe.train import checkpoint, recipefile
 from netlathe.train.distributed import ranks
-from netlathe.train.evaluate import normal_of, ready
+from netlathe.train.evaluate import make_preprocessor, measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
-from netlathe.train.loop import Tick
+from netlathe.train.loop import TrainingProgress
 from netlathe.train.metrics import read
-from netlathe.train.plan import planned
+from netlathe.train.plan import make_plan
 from netlathe.train.recipefile import set_fields
 from netlathe.train.run import train
 from netlathe.train.ssl import encoder as encoders
-from netlathe.train.ssl.judge import judge
+from netlathe.train.ssl.feature_score import judge_encoder
 from netlathe.train.ssl.knn import knn
-from netlathe.train.ssl.losses import against_queue, chance, nt_xent
-from netlathe.train.ssl.method import METHODS, Method, named, queue_length
-from netlathe.train.ssl.moco import Momentum, approach
-from netlathe.train.ssl.probe import fitted_probe
+from netlathe.train.ssl.losses import against_queue, chance_loss, nt_xent
+from netlathe.train.ssl.method import METHODS, Method, find_method, queue_length
+from netlathe.train.ssl.moco import MoCoModule, move_towards
+from netlathe.train.ssl.probe import fit_probe
 from netlathe.train.ssl.run import pretrain
-from netlathe.train.start import started_from
+from netlathe.train.start import load_starting_weights
 
 CLI = [sys.executable, "-m", "netlathe"]
 SMALL = ("resolution=16", "evaluate.resolution=16", "schedule.warmup=0", "batch=32", "augment.flip=0")
@@ -75,7 +75,7 @@ def few(splits: Splits, train: int, tests: int = 32) -> Splits:
 
 
 def method(name: str, *words: str, **changes: Any) -> Method:
-    found = named(name)
+    found = find_method(name)
     return replace(found, recipe=set_fields(found.recipe, (*SMALL, *words)), **changes)
 
 
@@ -124,17 +124,17 @@ def test_the_loss_against_a_queue_has_the_key_and_the_queue_as_candidates() -> N
 
 def test_where_all_views_look_alike_the_loss_is_the_one_that_is_announced() -> None:
     same = torch.ones(8, 4)
-    assert nt_xent(same, same, 0.1).item() == pytest.approx(chance("nt-xent", 8), rel=1e-5)
-    assert nt_xent(same, same, 0.1, decoupled=True).item() == pytest.approx(chance("dcl", 8), rel=1e-5)
+    assert nt_xent(same, same, 0.1).item() == pytest.approx(chance_loss("nt-xent", 8), rel=1e-5)
+    assert nt_xent(same, same, 0.1, decoupled=True).item() == pytest.approx(chance_loss("dcl", 8), rel=1e-5)
     queue = nn.functional.normalize(torch.ones(24, 4), dim=1)
-    assert against_queue(same, same, queue, 0.1).item() == pytest.approx(chance("queue", 8, 24), rel=1e-5)
-    assert chance("nt-xent", 128) == pytest.approx(log(255))
+    assert against_queue(same, same, queue, 0.1).item() == pytest.approx(chance_loss("queue", 8, 24), rel=1e-5)
+    assert chance_loss("nt-xent", 128) == pytest.approx(log(255))
 
 
-def momentum(length: int = 8, images: int = 64) -> Momentum:
+def momentum(length: int = 8, images: int = 64) -> MoCoModule:
     chosen = method("moco-v2", "batch=4", queue=length, outputs=2)
-    return Momentum(for_images(resnet(), classes=4, channels=1, resolution=16), chosen, None, 0,
-                    planned(chosen.recipe, images), images)  # fmt: skip
+    return MoCoModule(for_images(resnet(), classes=4, channels=1, resolution=16), chosen, None, 0,
+                    make_plan(chosen.recipe, images), images)  # fmt: skip
 
 
 def test_the_queue_forgets_its_oldest_keys_first() -> None:
@@ -148,17 +148,17 @@ def test_the_queue_forgets_its_oldest_keys_first() -> None:
 
 
 def test_a_queue_holds_whole_batches_and_at_most_half_an_epoch() -> None:
-    assert queue_length(named("moco-v2"), 256, 10**6) == 4096
-    assert queue_length(named("moco-v2"), 256, 1768) == 3 * 256
-    assert queue_length(named("moco-v2"), 4, 8) == 4
-    assert queue_length(named("simclr"), 4, 8) == 0
+    assert queue_length(find_method("moco-v2"), 256, 10**6) == 4096
+    assert queue_length(find_method("moco-v2"), 256, 1768) == 3 * 256
+    assert queue_length(find_method("moco-v2"), 4, 8) == 4
+    assert queue_length(find_method("simclr"), 4, 8) == 0
 
 
 def test_the_key_encoder_follows_by_its_momentum() -> None:
     slow, fast = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 5.0])
     moved = slow.clone()
     for _ in range(7):
-        approach([moved], [fast], 1 - 0.9)
+        move_towards([moved], [fast], 1 - 0.9)
     assert torch.allclose(moved, fast + 0.9**7 * (slow - fast))
 
 
@@ -190,10 +190,10 @@ def family(name: str) -> Network:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_encoder_is_the_network_without_its_last_layer_and_its_weights_fit_the_network(name: str) -> None:
     network = family(name)
-    whole, trunk = to_torch(network, init="he").eval(), encoders.encoder(network).eval()
+    whole, trunk = to_torch(network, init="he").eval(), encoders.build_encoder(network).eval()
     x = torch.randn(2, *network.input)
     features = trunk(x)
-    assert features.shape == (2, encoders.features(network))
+    assert features.shape == (2, encoders.count_features(network))
     (path,) = {key.rpartition(".")[0] for key in whole.state_dict().keys() - trunk.state_dict().keys()}
     assert torch.allclose(whole.get_submodule(path)(features), whole(x), atol=1e-5)
 
@@ -231,10 +231,10 @@ def test_pretraining_on_digits_lowers_the_loss_and_makes_neighbours_of_like_digi
     assert pretrain(resnet(), images, chosen, tmp_path, seed=1) == result  # a second time nothing is done
 
 
-def interrupted_after(steps: int) -> Callable[[Tick], None]:
+def interrupted_after(steps: int) -> Callable[[TrainingProgress], None]:
     ticks = 0
 
-    def tick(_: Tick) -> None:
+    def tick(_: TrainingProgress) -> None:
         nonlocal ticks
         ticks += 1
         if ticks == steps:
@@ -285,10 +285,10 @@ def test_labels_do_not_change_what_is_learned(digits: Splits, tmp_path: Path) ->
 
 def test_judging_a_network_leaves_it_as_it_was(digits: Splits) -> None:
     images = few(digits, 200, 50)
-    trunk = encoders.encoder(for_images(resnet(), classes=10, channels=1, resolution=16)).train()
+    trunk = encoders.build_encoder(for_images(resnet(), classes=10, channels=1, resolution=16)).train()
     before = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
-    prepare = ready(method("simclr").recipe, normal_of(images.train))
-    found = judge(trunk, images.train, {"validation": images.validation, "test": None}, prepare, ranks())
+    prepare = make_preprocessor(method("simclr").recipe, measure_normalisation(images.train))
+    found = judge_encoder(trunk, images.train, {"validation": images.validation, "test": None}, prepare, ranks())
     assert found.keys() == {"validation"}
     assert found["validation"].probe > 0.5  # it did learn
     assert all(torch.equal(tensor, trunk.state_dict()[name]) for name, tensor in before.items())
@@ -316,7 +316,7 @@ def test_the_linear_probe_is_scikit_learn_s_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
     features, labels = clouds(0)
-    probe = fitted_probe(features, labels, 4)
+    probe = fit_probe(features, labels, 4)
     rows = probe.standard(features).numpy()[:, :-1].astype(np.float64)
     oracle = LogisticRegression(C=1 / (len(rows) * probe.penalty), tol=1e-8, max_iter=1000).fit(rows, labels)
     assert np.allclose(probe.weight[:-1].T.numpy(), oracle.coef_, atol=0.02)
@@ -372,7 +372,7 @@ def test_a_network_pretrained_on_the_command_line_is_fine_tuned_from_there(digit
     assert json.loads((pre / "result.json").read_text())["after"] == document["data"]["after"]
     assert json.loads((pre / "method.json").read_text())["recipe"]["batch"] == 64
     fitted = for_images(resnet(), classes=10, channels=1, resolution=16)
-    start = started_from(str(pre / "weights.safetensors"), resnet(), fitted, "he", 0)
+    start = load_starting_weights(str(pre / "weights.safetensors"), resnet(), fitted, "he", 0)
     assert start.fresh == ("head.classifier.weight", "head.classifier.bias")
     assert start.tensors is not None
     kept = load_file(pre / "weights.safetensors")

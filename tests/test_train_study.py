@@ -16,7 +16,7 @@ from studied import reached, study_of
 from netlathe.cli.experiment import parts
 from netlathe.cli.main import run as netlathe
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.train.study import grid
+from netlathe.train.experiment import grid
 
 
 def a_trainer(percent=lambda run: 90.0, log=None):
@@ -57,7 +57,7 @@ def test_an_interrupted_study_is_balanced_over_its_cells():
 
 def test_finished_runs_are_never_done_again(tmp_path):
     study, log = study_of(), []
-    grid.save(study, tmp_path)
+    grid.save_experiment(study, tmp_path)
 
     def stops(run, folder, before):
         if len(log) == 7:
@@ -65,13 +65,13 @@ def test_finished_runs_are_never_done_again(tmp_path):
         return a_trainer(log=log)(run, folder, before)
 
     with pytest.raises(KeyboardInterrupt):
-        grid.advance(study, tmp_path, stops, silent)
-    assert len(grid.outcomes(study, tmp_path)) == 7
-    assert grid.advance(study, tmp_path, a_trainer(log=log), silent) == {}
+        grid.run_pending(study, tmp_path, stops, silent)
+    assert len(grid.read_results(study, tmp_path)) == 7
+    assert grid.run_pending(study, tmp_path, a_trainer(log=log), silent) == {}
     assert sorted(log) == sorted(study.runs)
     larger = study_of(seeds=6)
-    grid.save(larger, tmp_path)
-    grid.advance(larger, tmp_path, a_trainer(log=log), silent)
+    grid.save_experiment(larger, tmp_path)
+    grid.run_pending(larger, tmp_path, a_trainer(log=log), silent)
     assert [run.seed for run in log[20:]] == [5] * 4
 
 
@@ -79,7 +79,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
-from netlathe.train.study import grid
+from netlathe.train.experiment import grid
 
 def trainer(run, folder, before):
     (folder / "begun").touch()
@@ -94,28 +94,28 @@ grid.advance(grid.load(folder), folder, trainer, print)
 
 def test_a_killed_study_goes_on_where_it_was(tmp_path):
     study, log = study_of(), []
-    grid.save(study, tmp_path)
+    grid.save_experiment(study, tmp_path)
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(done.stdout.splitlines()) <= 3
-    grid.advance(study, tmp_path, a_trainer(log=log), silent)
+    grid.run_pending(study, tmp_path, a_trainer(log=log), silent)
     assert log == list(study.runs[3:])
     assert (tmp_path / study.runs[3].folder / "begun").exists()  # in the folder that holds its checkpoint
 
 
 def test_a_run_that_fails_is_reported_and_tried_again(tmp_path):
     study, said, log = study_of(), [], []
-    grid.save(study, tmp_path)
+    grid.save_experiment(study, tmp_path)
 
     def diverges(run, folder, before):
         if run.network == "B" and run.seed == 2:
             raise NetlatheError("the loss is nan", code="train.not_a_number")
         return reached(90)
 
-    failed = grid.advance(study, tmp_path, diverges, said.append)
+    failed = grid.run_pending(study, tmp_path, diverges, said.append)
     assert {(run.network, run.seed) for run in failed} == {("B", 2)}
     assert sum("failed: the loss is nan" in line for line in said) == 2
-    grid.advance(study, tmp_path, a_trainer(log=log), silent)
+    grid.run_pending(study, tmp_path, a_trainer(log=log), silent)
     assert set(log) == set(failed)
 
 
@@ -123,48 +123,48 @@ def test_what_no_run_can_do_without_stops_the_study(tmp_path):
     def lacks(run, folder, before):
         raise MissingExtra("torch", "train")
 
-    grid.save(study_of(), tmp_path)
+    grid.save_experiment(study_of(), tmp_path)
     with pytest.raises(MissingExtra):
-        grid.advance(study_of(), tmp_path, lacks, silent)
+        grid.run_pending(study_of(), tmp_path, lacks, silent)
 
 
 def test_two_processes_do_not_work_on_one_study(tmp_path):
-    grid.save(study_of(), tmp_path)
+    grid.save_experiment(study_of(), tmp_path)
 
     def meanwhile(run, folder, before):
         with pytest.raises(NetlatheError, match="another process works on this study"):
-            grid.advance(study_of(), tmp_path, a_trainer(), silent)
+            grid.run_pending(study_of(), tmp_path, a_trainer(), silent)
         return reached(90)
 
-    assert grid.advance(study_of(), tmp_path, meanwhile, silent) == {}
+    assert grid.run_pending(study_of(), tmp_path, meanwhile, silent) == {}
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path):
     study = study_of(fractions=(0.1, 1.0))
-    grid.save(study, tmp_path)
-    assert grid.load(tmp_path) == study
+    grid.save_experiment(study, tmp_path)
+    assert grid.load_experiment(tmp_path) == study
 
 
 def test_a_folder_of_another_study_is_refused_and_says_what_differs(tmp_path):
-    grid.save(study_of(epochs=3), tmp_path)
+    grid.save_experiment(study_of(epochs=3), tmp_path)
     with pytest.raises(NetlatheError, match="another study") as caught:
-        grid.save(study_of(epochs=5), tmp_path)
+        grid.save_experiment(study_of(epochs=5), tmp_path)
     assert "epochs 3, not 5" in caught.value.hint
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"runs": []}'])
 def test_a_broken_plan_or_result_is_named(tmp_path, content):
     study = study_of()
-    grid.save(study, tmp_path)
+    grid.save_experiment(study, tmp_path)
     place = tmp_path / study.runs[0].folder
     place.mkdir(parents=True)
     (place / grid.OUTCOME).write_text(content)
     with pytest.raises(NetlatheError, match="cannot be read") as caught:
-        grid.outcomes(study, tmp_path)
+        grid.read_results(study, tmp_path)
     assert caught.value.path.endswith(grid.OUTCOME)
     (tmp_path / grid.PLAN).write_text(content)
     with pytest.raises(NetlatheError, match="plan cannot be read"):
-        grid.load(tmp_path)
+        grid.load_experiment(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -187,24 +187,24 @@ def test_a_plan_that_makes_no_sense_is_refused(change, said):
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 9))
 def test_a_smaller_part_lies_in_a_larger_one_and_holds_every_class(labels, one, other, seed):
-    from netlathe.train.study.subset import chosen
+    from netlathe.train.experiment.subset import choose_rows
 
     labels = np.array(labels)
-    small, large = (chosen(labels, share, seed) for share in sorted((one, other)))
+    small, large = (choose_rows(labels, share, seed) for share in sorted((one, other)))
     assert set(small) <= set(large)
     assert set(labels[small]) == set(labels)
     for label in set(labels.tolist()):
         count = (labels == label).sum()
         assert abs((labels[small] == label).sum() - min(one, other) * count) < 1
-    np.testing.assert_array_equal(chosen(labels, 1.0, seed), np.arange(len(labels)))
+    np.testing.assert_array_equal(choose_rows(labels, 1.0, seed), np.arange(len(labels)))
 
 
 def test_a_seed_has_its_own_part():
-    from netlathe.train.study.subset import chosen
+    from netlathe.train.experiment.subset import choose_rows
 
     labels = np.zeros(1000, int)
-    assert len(set(chosen(labels, 0.1, 0)) & set(chosen(labels, 0.1, 1))) < 30
-    np.testing.assert_array_equal(chosen(labels, 0.1, 3), chosen(labels, 0.1, 3))
+    assert len(set(choose_rows(labels, 0.1, 0)) & set(choose_rows(labels, 0.1, 1))) < 30
+    np.testing.assert_array_equal(choose_rows(labels, 0.1, 3), choose_rows(labels, 0.1, 3))
 
 
 # The command
@@ -243,7 +243,7 @@ def test_a_wrong_command_says_what_is_wrong(words, said, tmp_path, capsys):
 
 def test_show_prints_an_unfinished_study_and_writes_its_tables(tmp_path, capsys):
     study = study_of()
-    grid.save(study, tmp_path)
+    grid.save_experiment(study, tmp_path)
     assert netlathe(["experiment", "--show", "-o", str(tmp_path)]) == 2
     assert "no run of this study has finished" in capsys.readouterr().err
     enough = iter(range(8))
@@ -253,7 +253,7 @@ def test_show_prints_an_unfinished_study_and_writes_its_tables(tmp_path, capsys)
         return reached(90 + 2 * (run.network == "A") + 0.1 * run.seed)
 
     with pytest.raises(StopIteration):
-        grid.advance(study, tmp_path, stops, silent)
+        grid.run_pending(study, tmp_path, stops, silent)
     assert netlathe(["experiment", "--show", "-o", str(tmp_path)]) == 0
     assert "Unfinished: 12 of 20 runs are missing" in capsys.readouterr().out
     assert "Unfinished: 12 of 20" in (tmp_path / "table.md").read_text()
@@ -269,12 +269,12 @@ def test_show_prints_an_unfinished_study_and_writes_its_tables(tmp_path, capsys)
 @pytest.fixture(scope="module")
 def setup():
     from netlathe import zoo
+    from netlathe.train.experiment.trainer import ExperimentSetup
     from netlathe.train.images import load
     from netlathe.train.recipefile import load as recipe
-    from netlathe.train.study.trainer import Setup
 
     networks = {name: zoo.get(name) for name in ("resnet20", "resnet32")}
-    return Setup(networks, {"digits": recipe("digits")}, load("digits", size=8), epochs=3)
+    return ExperimentSetup(networks, {"digits": recipe("digits")}, load("digits", size=8), epochs=3)
 
 
 @pytest.mark.parametrize("equal", ["epochs", "images", "macs"])
@@ -317,7 +317,7 @@ def test_a_network_that_does_not_fit_is_named_before_anything_is_trained(setup):
 
 
 def test_the_precision_of_the_first_run_of_a_network_is_that_of_all(setup, tmp_path, monkeypatch):
-    from netlathe.train.study import trainer as module
+    from netlathe.train.experiment import trainer as module
 
     asked = []
 
@@ -329,9 +329,9 @@ def test_the_precision_of_the_first_run_of_a_network_is_that_of_all(setup, tmp_p
 
     monkeypatch.setattr(module, "train", train)
     study = study_of(networks=("resnet20", "resnet32"), recipes=("digits",), seeds=2)
-    grid.save(study, tmp_path)
+    grid.save_experiment(study, tmp_path)
     for _ in range(2):  # the second time nothing is left to do
-        assert grid.advance(study, tmp_path, module.trainer(setup), silent) == {}
+        assert grid.run_pending(study, tmp_path, module.make_trainer(setup), silent) == {}
     best = [(name, f"best for {name}") for name in ("resnet20", "resnet32")]
     assert asked == [("resnet20", "auto"), ("resnet32", "auto"), *best]
     assert not list(tmp_path.rglob("checkpoint-*.pt"))

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netlathe.train.study.compare import ALPHA, POWER, compare, detectable, flips, smallest
-from netlathe.train.study.scores import Scores, estimate, holm
-from netlathe.train.study.variance import decompose
+from netlathe.train.experiment.compare import ALPHA, POWER, compare, detectable_difference, find_flips, smallest
+from netlathe.train.experiment.scores import ScoreTable, estimate, holm
+from netlathe.train.experiment.variance import decompose
 
 RNG = np.random.default_rng(20261123)
 
@@ -20,7 +20,7 @@ def scored(values):
     values = np.asarray(values, float)
     a, b, c, n = values.shape
     fractions = tuple((i + 1) / c for i in range(c))
-    return Scores(tuple("ABCDE"[:a]), tuple("xyz"[:b]), fractions, tuple(range(n)), values)
+    return ScoreTable(tuple("ABCDE"[:a]), tuple("xyz"[:b]), fractions, tuple(range(n)), values)
 
 
 # Estimates and comparisons
@@ -101,7 +101,7 @@ def test_the_smallest_detectable_difference_is_found_with_the_promised_chance():
 
 def test_detectable_reads_the_noise_from_the_comparisons():
     scores = scored(RNG.normal(90, 1, (2, 1, 1, 4000)))
-    found = detectable(compare(scores, "network"), 5)
+    found = detectable_difference(compare(scores, "network"), 5)
     assert found.single == pytest.approx(smallest(2**0.5, 5, ALPHA), rel=0.05)
     assert found.strict == pytest.approx(found.single)  # one comparison: nothing to correct
 
@@ -119,12 +119,12 @@ def test_verdicts_name_the_better_one_or_say_that_none_is_shown():
 def test_a_rank_flip_is_shown_only_where_both_orders_are():
     noise = RNG.normal(0, 0.1, (2, 2, 1, 5))
     real = scored(np.array([[[[91.0]], [[90.0]]], [[[90.0]], [[91.0]]]]) + noise)
-    (flip,) = flips(compare(real, "network"))
+    (flip,) = find_flips(compare(real, "network"))
     assert (flip.a, flip.b, flip.first, flip.second, flip.shown) == ("A", "B", ("x",), ("y",), True)
     chance = scored(np.array([[[[91.0]], [[90.0]]], [[[90.0]], [[90.01]]]]) + noise)
-    assert not any(flip.shown for flip in flips(compare(chance, "network")))
+    assert not any(flip.shown for flip in find_flips(compare(chance, "network")))
     apart = scored(np.array([[[[91.0]], [[92.0]]], [[[90.0]], [[91.5]]]]))
-    assert flips(compare(apart, "network")) == ()
+    assert find_flips(compare(apart, "network")) == ()
 
 
 # The decomposition

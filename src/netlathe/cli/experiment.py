@@ -31,10 +31,10 @@ from netlathe.errors import NetlatheError
 from netlathe.load import load
 
 if TYPE_CHECKING:
+    from netlathe.train.experiment.findings import ExperimentFindings
+    from netlathe.train.experiment.grid import Experiment, ExperimentRun
+    from netlathe.train.experiment.trainer import ExperimentSetup
     from netlathe.train.recipe import Recipe
-    from netlathe.train.study.findings import Findings
-    from netlathe.train.study.grid import Run, Study
-    from netlathe.train.study.trainer import Setup
 
 PAGE, DATA = "table.md", "table.json"
 
@@ -87,10 +87,10 @@ def command(
     """
     folder = folder_of(output)
     needs_torch()
-    from netlathe.train.study import grid
+    from netlathe.train.experiment import grid
 
     if show:
-        report(grid.load(folder), folder, as_json)
+        report(grid.load_experiment(folder), folder, as_json)
         return
     if nets is None or recipes is None:
         missing = " and ".join(
@@ -102,7 +102,7 @@ def command(
     chosen = recipes_of(recipes, changes, resolution)
     shares = fractions_of(fractions)
     setup = prepared(networks, chosen, data, epochs, equal)
-    study = grid.plan(
+    study = grid.plan_experiment(
         list(networks),
         list(setup.recipes),
         shares,
@@ -119,7 +119,7 @@ def command(
         },
         facts=facts(setup),
     )
-    grid.save(study, folder)
+    grid.save_experiment(study, folder)
     failed = trained(study, folder, setup, limit, precision, threads)
     if failed:
         run, error = next(iter(failed.items()))
@@ -134,47 +134,52 @@ def command(
 
 def prepared(
     networks: Mapping[str, Network], recipes: Mapping[str, Recipe], data: str, epochs: float | None, equal: str
-) -> Setup:
+) -> ExperimentSetup:
     """The images at a size that serves all recipes, and everything that the runs share."""
-    from netlathe.train.cautions import cautions
-    from netlathe.train.study.trainer import EQUAL, Setup
+    from netlathe.train.experiment.trainer import EQUAL, ExperimentSetup
+    from netlathe.train.recipe_warnings import find_warnings
 
     if equal not in EQUAL:
         raise click.BadParameter(f"{equal!r} is not one of {', '.join(EQUAL)}", param_hint="--equal")
     largest = max(recipes.values(), key=lambda r: max(r.resolution, ceil(r.evaluate.resolution / r.evaluate.crop)))
     splits = images_of(data, largest)
     count = len(splits.train)
-    warn(str(said) for net in networks.values() for recipe in recipes.values() for said in cautions(recipe, net, count))
-    return Setup(networks, recipes, splits, epochs, equal)
+    warn(
+        str(said)
+        for net in networks.values()
+        for recipe in recipes.values()
+        for said in find_warnings(recipe, net, count)
+    )
+    return ExperimentSetup(networks, recipes, splits, epochs, equal)
 
 
 def trained(
-    study: Study, folder: Path, setup: Setup, limit: float | None, precision: str, threads: int | None
-) -> dict[Run, NetlatheError]:
+    study: Experiment, folder: Path, setup: ExperimentSetup, limit: float | None, precision: str, threads: int | None
+) -> dict[ExperimentRun, NetlatheError]:
     """Do what is left of a study; the runs that failed. What an interruption leaves is kept."""
-    from netlathe.train.study import grid
-    from netlathe.train.study.trainer import trainer
+    from netlathe.train.experiment import grid
+    from netlathe.train.experiment.trainer import make_trainer
 
-    finished = len(grid.outcomes(study, folder))
+    finished = len(grid.read_results(study, folder))
     click.echo(f"{len(study.runs)} runs, {finished} of them finished", err=True)
-    run = trainer(setup, time=limit, precision=precision, threads=threads)
+    run = make_trainer(setup, time=limit, precision=precision, threads=threads)
     try:
-        return grid.advance(study, folder, run, lambda line: click.echo(line, err=True))
+        return grid.run_pending(study, folder, run, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
         click.echo("what was trained is kept: the same command goes on, --show prints what there is", err=True)
         raise
 
 
-def report(study: Study, folder: Path, as_json: bool) -> None:
+def report(study: Experiment, folder: Path, as_json: bool) -> None:
     """Write the tables of the runs that have finished, and print them. Raises NetlatheError where none has."""
     from netlathe.files import write_text
-    from netlathe.train.study import grid
-    from netlathe.train.study.findings import document, find
-    from netlathe.train.study.table import markdown
+    from netlathe.train.experiment import grid
+    from netlathe.train.experiment.findings import analyse, document
+    from netlathe.train.experiment.table import render_markdown
 
-    found = find(study, grid.outcomes(study, folder))
+    found = analyse(study, grid.read_results(study, folder))
     data = document(found)
-    write_text(folder / PAGE, markdown(found))
+    write_text(folder / PAGE, render_markdown(found))
     write_text(folder / DATA, json.dumps(data, indent=1, allow_nan=False) + "\n")
     if as_json:
         emit("experiment", data)
@@ -182,18 +187,18 @@ def report(study: Study, folder: Path, as_json: bool) -> None:
         printed(found, folder)
 
 
-def printed(found: Findings, folder: Path) -> None:
+def printed(found: ExperimentFindings, folder: Path) -> None:
     """The tables and notes on stdout."""
-    from netlathe.train.study.table import tables
+    from netlathe.train.experiment.table import build_tables
 
-    for table in tables(found):
+    for table in build_tables(found):
         print_table(table.title, table.columns, table.rows)
     for note in found.notes:
         click.echo(f"- {note}")
     click.echo(f"written: {folder / PAGE}, {folder / DATA}")
 
 
-def facts(setup: Setup) -> dict[str, Any]:
+def facts(setup: ExperimentSetup) -> dict[str, Any]:
     """What the tables say about networks and images, and the command that makes the study again."""
     counted = {"train": setup.splits.train, "validation": setup.splits.validation, "test": setup.splits.test}
     return {

@@ -18,7 +18,7 @@ from netlathe.errors import Exit, NetlatheError
 
 if TYPE_CHECKING:
     from netlathe.choose.place import Place
-    from netlathe.fit.wish import Wish
+    from netlathe.fit.config import FitConfig
     from netlathe.train.images import Splits
 
 
@@ -91,15 +91,15 @@ def command(
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o': the folder of the fit (or --dry-run)")
     folder = folder_of(output) if output is not None else None
-    from netlathe.fit.wish import FILE, Wish, read_wish
+    from netlathe.fit.config import FILE, FitConfig, read_config
     from netlathe.train.recipefile import load as load_recipe
 
     if Path(data).name == FILE and Path(data).is_file():
         refuse_others(ctx)
-        wish = read_wish(Path(data))
+        wish = read_config(Path(data))
     else:
         asked = {"latency": latency, "memory": memory, "size": size, "macs": macs}
-        wish = Wish(
+        wish = FitConfig(
             data=data,
             budget={name: value for name, value in asked.items() if value is not None},
             seconds=None if epochs is not None else (limit or 900.0),
@@ -127,7 +127,7 @@ def refuse_others(ctx: click.Context) -> None:
         raise click.UsageError(f"run.toml says everything; give no other options beside it ({named}), or edit a copy")
 
 
-def run(wish: Wish, folder: Path | None, started: float, as_json: bool) -> None:
+def run(wish: FitConfig, folder: Path | None, started: float, as_json: bool) -> None:
     """Carry out a wish, in a folder; without one, say what would be done."""
     from netlathe.choose.budget import Budget
     from netlathe.choose.place import card_place, this_place
@@ -162,16 +162,17 @@ def run(wish: Wish, folder: Path | None, started: float, as_json: bool) -> None:
     show(package, checked, as_json)
 
 
-def dry(wish: Wish, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
+def dry(wish: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
     """The candidates with their costs, and how the time would be shared."""
-    from netlathe.fit.pipeline import reserve, shares, summary, within
+    from netlathe.fit.pipeline import candidate_table, divide_time, float_limits, reserved_seconds
     from netlathe.fit.shortlist import shortlist
 
-    found = shortlist(wish, within(wish, place), splits, place, say)
-    search = shares(wish, 0.0)["search_s"]
+    found = shortlist(wish, float_limits(wish, place), splits, place, say)
+    search = divide_time(wish, 0.0)["search_s"]
     plan = (
-        f"{search:.0f} s of racing, {wish.seconds - search - reserve(wish.seconds):.0f} s of training the winner, "
-        f"{reserve(wish.seconds):.0f} s for deploying"
+        f"{search:.0f} s of racing, "
+        f"{wish.seconds - search - reserved_seconds(wish.seconds):.0f} s of training the winner, "
+        f"{reserved_seconds(wish.seconds):.0f} s for deploying"
         if wish.seconds is not None
         else f"{wish.epochs:g} epochs of the winner"
     )
@@ -179,7 +180,7 @@ def dry(wish: Wish, splits: Splits, place: Place, say: Any, as_json: bool) -> No
         emit("fit", {"candidates": found["candidates"], "considered": found["considered"], "plan": plan})
         return
     heads = ("candidate", "MACs", "size", "memory", "latency", "starts from")
-    print_table(f"{found['considered']} networks keep the budget; these would be raced", heads, summary(found))
+    print_table(f"{found['considered']} networks keep the budget; these would be raced", heads, candidate_table(found))
     click.echo(f"plan: {plan}")
 
 

@@ -29,8 +29,8 @@ from netlathe.cli.training import (
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
-    from netlathe.train.ssl.judge import Judged
-    from netlathe.train.ssl.run import Result
+    from netlathe.train.ssl.feature_score import FeatureScore
+    from netlathe.train.ssl.run import PretrainingResult
 
 
 @click.command()
@@ -84,18 +84,20 @@ def command(
     network = one_network(net)
     from netlathe.train.recipefile import set_fields
     from netlathe.train.run import fitted_to
-    from netlathe.train.ssl.method import named
+    from netlathe.train.ssl.method import find_method
     from netlathe.train.ssl.run import pretrain
-    from netlathe.train.start import started_from
+    from netlathe.train.start import load_starting_weights
 
-    method = named(method_name)
+    method = find_method(method_name)
     if words := settings(changes, resolution, batch):
         method = replace(method, recipe=set_fields(method.recipe, words))
     if temperature is not None:
         method = replace(method, temperature=temperature)
     recipe = method.recipe
     splits = images_of(data, recipe)
-    start = started_from(weights, network, fitted_to(network, splits.train, recipe), recipe.regularise.init, seed)
+    start = load_starting_weights(
+        weights, network, fitted_to(network, splits.train, recipe), recipe.regularise.init, seed
+    )
     with resumable(), training_bar(f"{network.name}, {method.name}") as progress:
         result = pretrain(
             network,
@@ -118,7 +120,7 @@ def command(
     emit("pretrain", asdict(result) | {"images_report": splits.report.as_dict()}) if as_json else show(result)
 
 
-def show(result: Result) -> None:
+def show(result: PretrainingResult) -> None:
     """What the features are worth, before and after, and where the weights lie."""
     click.echo(f"{result.network} by {result.method}, seed {result.seed}: {result.ended}")
     for name, judged in result.after.items():
@@ -139,7 +141,7 @@ def show(result: Result) -> None:
     )
 
 
-def share(sets: Mapping[str, Judged], name: str, what: str) -> str:
+def share(sets: Mapping[str, FeatureScore], name: str, what: str) -> str:
     """81.2 % (76.5 to 85.1)"""
     value = getattr(sets[name], what)
     low, high = getattr(sets[name], f"{what}_interval")

@@ -10,8 +10,8 @@ import click
 
 from netlathe.cli.common import emit, json_option, one_network, print_table, warn
 from netlathe.train import recipefile
-from netlathe.train.cautions import IMAGENET, cautions
 from netlathe.train.recipe import Recipe, peak_lr
+from netlathe.train.recipe_warnings import IMAGENET, find_warnings
 from netlathe.train.recipecheck import flat
 
 PLAIN_EPOCHS, PLAIN_PX = 90, 224  # of torchvision's first weights, the measure of cost
@@ -90,7 +90,7 @@ def list_(as_json: bool) -> None:
 def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_toml: bool, as_json: bool) -> None:
     """Every field of a recipe, with its source; ? marks what nobody has checked against it."""
     recipe = recipefile.load(name, settings)
-    warnings = [str(caution) for caution in cautions(recipe, one_network(net), images)] if net else []
+    warnings = [str(caution) for caution in find_warnings(recipe, one_network(net), images)] if net else []
     if as_json:
         emit("recipe", as_data(recipe) | {"cost": cost(recipe, images)}, warnings)
         return

@@ -29,7 +29,7 @@ from netlathe.cli.training import (
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
-    from netlathe.train.run import Result
+    from netlathe.train.run import TrainingResult
 
 
 @click.command()
@@ -84,15 +84,15 @@ def command(
     folder = folder_of(output)
     recipe = recipe_of(recipe_name, changes, resolution, batch)
     network = one_network(net)
-    from netlathe.train.cautions import cautions
+    from netlathe.train.recipe_warnings import find_warnings
     from netlathe.train.run import fitted_to, train
-    from netlathe.train.start import started_from
+    from netlathe.train.start import load_starting_weights
 
     splits = images_of(data, recipe)
     fitted = fitted_to(network, splits.train, recipe)
-    warnings = [str(caution) for caution in cautions(recipe, fitted, len(splits.train))]
+    warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
     warn(warnings)
-    start = started_from(weights, network, fitted, recipe.regularise.init, seed)
+    start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)
     with resumable(), training_bar(network.name) as progress:
         result = train(
             network,
@@ -115,7 +115,7 @@ def command(
     emit("train", asdict(result) | {"images_report": splits.report.as_dict()}, warnings) if as_json else show(result)
 
 
-def show(result: Result) -> None:
+def show(result: TrainingResult) -> None:
     """What was reached, and where it lies."""
     click.echo(f"{result.network} by {result.recipe}, seed {result.seed}: {result.ended}")
     click.echo(

@@ -17,7 +17,7 @@ from netlathe.units import seconds
 
 if TYPE_CHECKING:
     from netlathe.train.images import Splits
-    from netlathe.train.loop import Tick
+    from netlathe.train.loop import TrainingProgress
     from netlathe.train.recipe import Recipe
 
 
@@ -87,12 +87,12 @@ def speaks() -> bool:
 
 
 @contextmanager
-def training_bar(title: str) -> Iterator[Callable[[Tick], None]]:
+def training_bar(title: str) -> Iterator[Callable[[TrainingProgress], None]]:
     """A bar on stderr; where that is no terminal, a line every ten seconds."""
-    from netlathe.train.lines import every, said
+    from netlathe.train.progress import format_progress, throttle
 
     if not sys.stderr.isatty():
-        yield every(10.0, lambda tick: click.echo(f"{title}: {said(tick)}", err=True))
+        yield throttle(10.0, lambda tick: click.echo(f"{title}: {format_progress(tick)}", err=True))
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -100,7 +100,7 @@ def training_bar(title: str) -> Iterator[Callable[[Tick], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, said="")
-        yield lambda tick: bar.update(task, completed=tick.seen, total=tick.total, said=said(tick))
+        yield lambda tick: bar.update(task, completed=tick.seen, total=tick.total, said=format_progress(tick))
 
 
 def folder_of(output: Path) -> Path:

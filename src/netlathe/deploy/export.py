@@ -144,7 +144,7 @@ def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDA
     try:
         import torch
 
-        from netlathe.train.augment.geometry import centred, fitted
+        from netlathe.train.augment.geometry import center_crop, resize_short_side
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
     p = preprocessing
@@ -154,7 +154,7 @@ def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDA
     made = np.empty((len(pixels), p.resolution, p.resolution, p.channels), np.uint8)
     for start in range(0, len(pixels), 256):
         some = torch.from_numpy(np.array(pixels[start : start + 256]))
-        made[start : start + 256] = centred(fitted(some, p.side, p.interpolation), p.resolution).numpy()
+        made[start : start + 256] = center_crop(resize_short_side(some, p.side, p.interpolation), p.resolution).numpy()
     return made
 
 

@@ -25,7 +25,7 @@ from netlathe.errors import NetlatheError
 from netlathe.files import write_text
 
 if TYPE_CHECKING:
-    from netlathe.train.images import Report
+    from netlathe.train.images import DatasetReport
 
 SCHEMA = "netlathe.modelcard/1"
 JSON, HTML = "card.json", "card.html"
@@ -44,7 +44,7 @@ def model_card(
     package: Package,
     checked: CheckReport,
     *,
-    data: Report | None = None,
+    data: DatasetReport | None = None,
     training: TrainingRecord | None = None,
     forecast: Forecast | None = None,
     forms: Sequence[Mapping[str, Any]] = (),
@@ -104,7 +104,7 @@ def accuracy_record(score: ConfusionScore) -> dict[str, Any]:
     }
 
 
-def data_facts(report: Report) -> dict[str, Any]:
+def data_facts(report: DatasetReport) -> dict[str, Any]:
     """What a reader of the card asks about the images."""
     counts = {split: dict(zip(report.classes, numbers, strict=True)) for split, numbers in report.counts.items()}
     return {

@@ -68,7 +68,7 @@ def torch_outputs(network: Network, weights: Mapping[str, Any], preprocessing: P
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
     from netlathe.lower.torch import to_torch
-    from netlathe.train.augment.pipeline import normalised
+    from netlathe.train.augment.pipeline import normalise
 
     module = to_torch(network, weights).eval()
     found = []
@@ -76,7 +76,7 @@ def torch_outputs(network: Network, weights: Mapping[str, Any], preprocessing: P
         for start in range(0, len(pixels), 64):
             part = torch.from_numpy(np.array(pixels[start : start + 64]))
             x = part.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
-            found.append(module(normalised(x, preprocessing.mean, preprocessing.std)).float().numpy())
+            found.append(module(normalise(x, preprocessing.mean, preprocessing.std)).float().numpy())
     return np.concatenate(found)
 
 

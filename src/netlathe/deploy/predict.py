@@ -57,7 +57,7 @@ def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: 
 
 def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | str:
     """What the file takes of an image, or why there is nothing."""
-    from netlathe.train.images.decode import Unreadable
+    from netlathe.train.images.decode import UnreadableImage
 
     if path.is_dir():
         return f"a folder, not an image: give its files, {path / '*.jpg'}"
@@ -65,7 +65,7 @@ def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint
         return pixels_of(path.read_bytes(), preprocessing)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    except Unreadable as error:
+    except UnreadableImage as error:
         return str(error)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from netlathe.fit.config import FitConfig
 from netlathe.fit.race import Row, network_in, recipe_for
 from netlathe.fit.rungs import rung_seconds
-from netlathe.fit.wish import Wish
 from netlathe.lower.torch import to_torch
 from netlathe.train import precision
 
 MOST_S, SHARE = 2.0, 0.005  # of a measurement: seconds, and of the whole time
 
 
-def paced(wish: Wish, pool: Mapping[str, Row], seconds: float) -> dict[str, dict[str, Any]]:
+def measure_pace(wish: FitConfig, pool: Mapping[str, Row], seconds: float) -> dict[str, dict[str, Any]]:
     """By candidate the policy of precision of all its trainings, and training images a second under it.
 
     MACs do not say it: a narrow network on fine images waits for memory. Measured once, not in every training.
@@ -24,14 +24,14 @@ def paced(wish: Wish, pool: Mapping[str, Row], seconds: float) -> dict[str, dict
     for name, row in pool.items():
         network = network_in(row)
         images = recipe_for(wish, row).batch, *network.input
-        probe = precision.probe(to_torch(network), images, seconds=min(MOST_S, SHARE * seconds))
+        probe = precision.measure_policies(to_torch(network), images, seconds=min(MOST_S, SHARE * seconds))
         policy = probe.policy if wish.precision == "auto" else wish.precision
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
         found[name] = {"policy": policy, "images_per_s": speed}
     return found
 
 
-def in_time(
+def select_affordable(
     pace: Mapping[str, Mapping[str, Any]], search_s: float, images: int, asked: Collection[str] = ()
 ) -> list[str]:
     """The candidates that see all images at least once in their first rung; the slowest to train drops out first.

@@ -22,17 +22,17 @@ from netlathe.deploy.check import CheckReport
 from netlathe.deploy.package import Package, load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
-from netlathe.fit.evidence import exported, formed, verified
-from netlathe.fit.pace import in_time, paced
-from netlathe.fit.race import Progress, Row, Say, raced, trained_further
+from netlathe.fit.config import Wish
+from netlathe.fit.deliver import exported, formed, verified
+from netlathe.fit.pace import measure_pace, select_affordable
+from netlathe.fit.race import Progress, Row, Say, run_rungs, train_candidate
 from netlathe.fit.rungs import SEARCH
-from netlathe.fit.searched import searched
 from netlathe.fit.shortlist import shortlist
+from netlathe.fit.space_search import searched
 from netlathe.fit.steps import claim_folder
-from netlathe.fit.wish import Wish
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.images import Splits
-from netlathe.train.precision import policy
+from netlathe.train.precision import find_policy
 
 RESERVE_S, RESERVE = 60.0, 0.03  # for deploying and verifying: seconds (a quarter where that is less), and a share
 VERIFYING_S = 20.0  # of them for the last measurement, the test images and the card
@@ -57,13 +57,13 @@ def fit(
     On a device that is not this machine nothing is timed.
     """
     if wish.precision != "auto":
-        policy(wish.precision)
+        find_policy(wish.precision)
     if wish.threads is not None:
         torch.set_num_threads(wish.threads)
     claim_folder(out, wish.identity(splits.train.key))
     wish.write(out)
     clock = Clock(out, clock_.monotonic() if started is None else started)
-    limits = within(wish, place)
+    limits = float_limits(wish, place)
     first = []
     if wish.search is not None:
         arch = cached_step(out, "searched", lambda: searched(wish, place, out, say))["arch"]
@@ -73,21 +73,23 @@ def fit(
     say(f"{len(pool)} candidates that keep the budget: {', '.join(pool)}")
     seconds, pace = wish.seconds, dict[str, Any]()
     if seconds is not None and len(pool) > 1:
-        pace = cached_step(out, "pace", lambda: paced(wish, pool, seconds))
-    times = cached_step(out, "times", lambda: shares(wish, clock.spent()))
+        pace = cached_step(out, "pace", lambda: measure_pace(wish, pool, seconds))
+    times = cached_step(out, "times", lambda: divide_time(wish, clock.spent()))
     if pace:
         asked = [name for name, row in pool.items() if row["weights"]]
         images = len(splits.train)
-        names = cached_step(out, "racing", lambda: {"names": in_time(pace, times["search_s"], images, asked)})["names"]
+        names = cached_step(
+            out, "racing", lambda: {"names": select_affordable(pace, times["search_s"], images, asked)}
+        )["names"]
         if slow := ", ".join(name for name in pool if name not in names):
             say(f"left out, for they train too slowly for this time: {slow}")
         pool = {name: {**pool[name], **pace[name]} for name in names}
-    winner, before, last = raced(wish, splits, out, pool, times, clock, say, progress)
+    winner, before, last = run_rungs(wish, splits, out, pool, times, clock, say, progress)
     left = cached_step(out, "left", lambda: {"seconds": final_seconds(wish, clock.spent())})["seconds"]
 
     def finalist() -> dict[str, Any]:
         say(f"training {winner['name']}" + (f" for {left:.0f} s" if left else ""))
-        result = trained_further(
+        result = train_candidate(
             wish, splits, winner, out / "final", before=before, seed=wish.seed + 1000, epochs=wish.epochs,
             seconds=left, clock=clock, progress=progress(f"final: {winner['name']}"),
         )  # fmt: skip
@@ -106,7 +108,7 @@ def fit(
     return package, verified(wish, splits, place, package, found, winner, last, final, forms)
 
 
-def within(wish: Wish, place: Place) -> Budget:
+def float_limits(wish: Wish, place: Place) -> Budget:
     """The limits of the wish and of the device, as a float file has to keep them."""
     limits = within_card(wish.limits, place.card)
     if wish.form == "int8" and limits.size is not None and place.card.class_ != MCU:
@@ -114,33 +116,33 @@ def within(wish: Wish, place: Place) -> Budget:
     return limits
 
 
-def shares(wish: Wish, spent: float) -> dict[str, Any]:
+def divide_time(wish: Wish, spent: float) -> dict[str, Any]:
     """How the time is shared: seconds of the search, or epochs of each training in a rung."""
     if wish.seconds is None:
         assert wish.epochs is not None
         return {"search_s": None, "rung_epochs": max(1.0, wish.epochs / 5)}
-    left = wish.seconds - spent - reserve(wish.seconds)
+    left = wish.seconds - spent - reserved_seconds(wish.seconds)
     if left < 10:
         raise NetlatheError(
             f"{wish.seconds:.0f} s are too little: {spent:.0f} s went before training, deploying needs "
-            f"{reserve(wish.seconds):.0f} s",
+            f"{reserved_seconds(wish.seconds):.0f} s",
             code="fit.time",
-            hint=f"give at least --time {spent + reserve(wish.seconds) + 60:.0f}s, and another folder with -o",
+            hint=f"give at least --time {spent + reserved_seconds(wish.seconds) + 60:.0f}s, and another folder with -o",
         )
     return {"search_s": SEARCH * left, "rung_epochs": None}
 
 
 def final_seconds(wish: Wish, spent: float) -> float | None:
     """Seconds of the last training: all that is left; None where epochs are counted."""
-    return None if wish.seconds is None else max(10.0, wish.seconds - spent - reserve(wish.seconds))
+    return None if wish.seconds is None else max(10.0, wish.seconds - spent - reserved_seconds(wish.seconds))
 
 
-def reserve(seconds: float) -> float:
+def reserved_seconds(seconds: float) -> float:
     """Seconds kept for what comes after training."""
     return min(RESERVE_S, seconds / 4) + RESERVE * seconds
 
 
-def summary(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def candidate_table(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The rows of a table of candidates: name, MACs, size, memory, latency."""
     from netlathe.units import show_bytes, show_count, show_ms
 

@@ -15,28 +15,28 @@ from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.deploy.export import load_trained
 from netlathe.fit.clock import Clock
-from netlathe.fit.rungs import Entry, rung_seconds, survivors, tied
-from netlathe.fit.shortlist import FINETUNE, network_of
-from netlathe.fit.wish import Wish
+from netlathe.fit.config import Wish
+from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
+from netlathe.fit.shortlist import FINETUNE, resolve_weights
 from netlathe.runfolder.steps import cached_step
-from netlathe.train.evaluate import Normal, right_of
+from netlathe.train.evaluate import Normalisation, correct_images
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
-from netlathe.train.loop import Tick
+from netlathe.train.loop import TrainingProgress
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.recipefile import set_fields
-from netlathe.train.run import Result, train
-from netlathe.train.start import Start, started_from
+from netlathe.train.run import TrainingResult, train
+from netlathe.train.start import StartingWeights, load_starting_weights
 
 LONGEST = 4  # times the recipe's epochs: what a training may become where the time allows it
 
 Say = Callable[[str], None]
-Progress = Callable[[str], Callable[[Tick], None] | None]
+Progress = Callable[[str], Callable[[TrainingProgress], None] | None]
 Row = Mapping[str, Any]  # of a candidate, as shortlist.py describes it
 
 
-def place_of(name: str) -> str:
+def safe_name(name: str) -> str:
     """The folder of a candidate's run."""
     return "".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in name)
 
@@ -53,15 +53,15 @@ def recipe_for(wish: Wish, row: Row) -> Recipe:
     return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}"])
 
 
-def start_of(row: Row, recipe: Recipe, seed: int) -> Start:
+def load_start(row: Row, recipe: Recipe, seed: int) -> StartingWeights:
     """The weights that a candidate starts from; none of its own where it was given none."""
     if not row["weights"]:
-        return Start()
-    network, _ = network_of(row["given"])
-    return started_from(row["weights"], network, network_in(row), recipe.regularise.init, seed)
+        return StartingWeights()
+    network, _ = resolve_weights(row["given"])
+    return load_starting_weights(row["weights"], network, network_in(row), recipe.regularise.init, seed)
 
 
-def trained_further(
+def train_candidate(
     wish: Wish,
     splits: Splits,
     row: Row,
@@ -72,13 +72,13 @@ def trained_further(
     epochs: float | None,
     seconds: float | None,
     clock: Clock,
-    progress: Callable[[Tick], None] | None,
-) -> Result:
+    progress: Callable[[TrainingProgress], None] | None,
+) -> TrainingResult:
     """A whole schedule for a candidate, from the weights of the rung `before`, or from those that it was given."""
     recipe = recipe_for(wish, row)
-    start = start_of(row, recipe, wish.seed)
+    start = load_start(row, recipe, wish.seed)
 
-    def tick(now: Tick) -> None:
+    def tick(now: TrainingProgress) -> None:
         clock.keep()
         if progress is not None:
             progress(now)
@@ -98,7 +98,7 @@ def trained_further(
     )
 
 
-def raced(
+def run_rungs(
     wish: Wish,
     splits: Splits,
     out: Path,
@@ -115,12 +115,12 @@ def raced(
         last = cached_step(out, f"rung{rung}", run)
         names, rung = last["kept"], rung + 1
     winner = pool[names[0]]
-    return winner, folder_of(out, rung - 1, winner["name"]) if rung else None, last
+    return winner, rung_folder(out, rung - 1, winner["name"]) if rung else None, last
 
 
-def folder_of(out: Path, rung: int, name: str) -> Path:
+def rung_folder(out: Path, rung: int, name: str) -> Path:
     """Where a candidate trains in a rung."""
-    return out / "rungs" / str(rung) / place_of(name)
+    return out / "rungs" / str(rung) / safe_name(name)
 
 
 def run_rung(
@@ -138,10 +138,10 @@ def run_rung(
     """Train each network for its share of the rung, and keep the better half, in the end one."""
     entries = []
     for name in names:
-        folder = folder_of(out, rung, name)
-        trained_further(
+        folder = rung_folder(out, rung, name)
+        train_candidate(
             wish, splits, pool[name], folder,
-            before=folder_of(out, rung - 1, name) if rung else None,
+            before=rung_folder(out, rung - 1, name) if rung else None,
             seed=wish.seed + rung,
             epochs=times["rung_epochs"],
             seconds=None if times["search_s"] is None else rung_seconds(times["search_s"], len(names)),
@@ -149,21 +149,23 @@ def run_rung(
             progress=progress(f"rung {rung + 1}: {name}"),
         )  # fmt: skip
         steps = load_trained(folder).preprocessing
-        right = right_of(folder, splits.validation, recipe_for(wish, pool[name]), Normal(steps.mean, steps.std))
-        entries.append(Entry(name, right, pool[name]["latency_ms"][1]))
+        right = correct_images(
+            folder, splits.validation, recipe_for(wish, pool[name]), Normalisation(steps.mean, steps.std)
+        )
+        entries.append(RungEntry(name, right, pool[name]["latency_ms"][1]))
         say(f"rung {rung + 1}: {name} {100 * right.mean():.1f} % of {len(right)} validation images")
-    found = judged(entries)
+    found = rank_entries(entries)
     if len(found["kept"]) == 1 and len(found["tied"]) > 1:
         others = ", ".join(name for name in found["tied"] if name not in found["kept"])
         say(f"tied with {others} within one standard error; {found['kept'][0]} is the fastest of them")
     return found
 
 
-def judged(entries: list[Entry]) -> dict[str, Any]:
+def rank_entries(entries: list[RungEntry]) -> dict[str, Any]:
     """Scores, and who goes on: the better half; of three or fewer, the fastest of those that are tied with the best."""
     ranked = sorted(entries, key=lambda entry: -entry.right.mean())
-    ties = tied(entries)
-    kept = [ties[0]] if len(entries) <= 3 else ranked[: survivors(len(entries))]
+    ties = find_ties(entries)
+    kept = [ties[0]] if len(entries) <= 3 else ranked[: count_survivors(len(entries))]
     return {
         "validation": {entry.name: float(entry.right.mean()) for entry in ranked},
         "images": len(entries[0].right),

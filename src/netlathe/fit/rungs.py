@@ -19,7 +19,7 @@ RUNGS = 2
 SEARCH = 0.4  # of the training time
 
 
-class Entry(NamedTuple):
+class RungEntry(NamedTuple):
     """A network in a rung: which of the images it got right, and its latency."""
 
     name: str
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     latency_ms: float
 
 
-def survivors(count: int) -> int:
+def count_survivors(count: int) -> int:
     """How many networks go on to the next rung."""
     return max(1, ceil(count / 2))
 
@@ -43,7 +43,7 @@ def standard_error(a: Right, b: Right) -> float:
     return float(difference.std(ddof=1) / sqrt(len(difference))) if len(difference) > 1 else 1.0
 
 
-def tied(entries: list[Entry]) -> list[Entry]:
+def find_ties(entries: list[RungEntry]) -> list[RungEntry]:
     """Those within one standard error of the best, the fastest first; the best itself is one of them."""
     best = max(entries, key=lambda entry: entry.right.mean())
     near = [e for e in entries if best.right.mean() - e.right.mean() <= standard_error(best.right, e.right)]

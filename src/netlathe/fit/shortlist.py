@@ -15,9 +15,16 @@ from netlathe.choose.place import Place
 from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
+from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import SEARCH
-from netlathe.fit.space import Images, fitting, member_of, nearest_budgets, smallest, spread
-from netlathe.fit.wish import Wish
+from netlathe.fit.space import (
+    ImageSpec,
+    build_candidate,
+    find_fitting,
+    interleave_families,
+    nearest_budgets,
+    smallest_members,
+)
 from netlathe.load import load
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
@@ -31,31 +38,33 @@ Say = Callable[[str], None]
 
 
 def shortlist(
-    wish: Wish, limits: Budget, splits: Splits, place: Place, say: Say, first: Sequence[Network] = ()
+    wish: FitConfig, limits: Budget, splits: Splits, place: Place, say: Say, first: Sequence[Network] = ()
 ) -> dict[str, Any]:
     """The candidates that are raced, measured where the device is this machine; `first` are raced where they fit.
 
     `limits` are the wish's with those of the device. Raises Infeasible where no network keeps them.
     """
     height, width, channels = splits.train.pixels.shape[1:]
-    images = Images(len(splits.train.classes), channels, min(height, width))
+    images = ImageSpec(len(splits.train.classes), channels, min(height, width))
     most = most_macs(wish, len(splits.train), channels)
-    found = fitting(place, limits, images, most)
-    given = started(wish, limits, place, images)
-    own = [member_of(place, images, network, network.input[-1], *place.settings[0]) for network in first]
-    order = [*(c for c in own if c), *(c for c, *_ in given), *spread(found, len(found))]
+    found = find_fitting(place, limits, images, most)
+    given = find_pretrained(wish, limits, place, images)
+    own = [build_candidate(place, images, network, network.input[-1], *place.settings[0]) for network in first]
+    order = [*(c for c in own if c), *(c for c, *_ in given), *interleave_families(found, len(found))]
     if not order:
-        raise impossible(limits, place, images)
+        raise infeasible(limits, place, images)
     sources = {c.setting: {"given": said, "weights": source} for c, said, source in given}
     none = {"given": None, "weights": None}
-    chosen = measured(order, limits, place, racers(wish), say) if place.here else order[: racers(wish)]
+    chosen = (
+        measure_shortlist(order, limits, place, count_racers(wish), say) if place.here else order[: count_racers(wish)]
+    )
     if not chosen:
-        raise impossible(limits, place, images)
-    rows = [described(c) | sources.get(c.setting, none) for c in chosen]
+        raise infeasible(limits, place, images)
+    rows = [candidate_row(c) | sources.get(c.setting, none) for c in chosen]
     return {"candidates": rows, "considered": len(found) + len(given), "most_macs": most}
 
 
-def measured(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
+def measure_shortlist(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
     """The first `count` that keep the limits when they are measured; what does not is replaced by the next in order."""
     bench, kept, at = MeasurementCache(place, 0.5, False, None), list[Candidate](), 0
     while len(kept) < count and at < min(len(order), PATIENCE * count):
@@ -66,33 +75,35 @@ def measured(order: list[Candidate], limits: Budget, place: Place, count: int, s
     return kept
 
 
-def racers(wish: Wish) -> int:
+def count_racers(wish: FitConfig) -> int:
     """How many networks are raced: no more than the time can tell apart."""
     if wish.seconds is None:
         return 4 if (wish.epochs or 0) >= 3 else 2
     return 2 if wish.seconds < 180 else 4 if wish.seconds < 600 else 6
 
 
-def most_macs(wish: Wish, count: int, channels: int) -> float:
+def most_macs(wish: FitConfig, count: int, channels: int) -> float:
     """MACs of an image with which the final training affords its fewest epochs, at the speed measured here."""
     if wish.seconds is None:
         return float("inf")
     network = replace(zoo.get("resnet18", width=24), input=(channels, 64, 64))
-    speed = max(precision.probe(to_torch(network), (32, *network.input)).images_per_s.values())
+    speed = max(precision.measure_policies(to_torch(network), (32, *network.input)).images_per_s.values())
     rate = speed * totals(network.body, *network.inputs).macs
     return rate * (1 - SEARCH) * wish.seconds / (FEWEST_EPOCHS * count)
 
 
-def started(wish: Wish, limits: Budget, place: Place, images: Images) -> list[tuple[Candidate, str, str]]:
+def find_pretrained(
+    wish: FitConfig, limits: Budget, place: Place, images: ImageSpec
+) -> list[tuple[Candidate, str, str]]:
     """For each source of weights its network at the finest resolution that keeps the budget, what was said, the source.
 
     Raises NetlatheError for weights of an unknown network, and where no resolution of it keeps the budget.
     """
     found = []
     for said in wish.weights:
-        network, source = network_of(said)
+        network, source = resolve_weights(said)
         tries = (
-            member_of(place, images, network, resolution, runtime, kind)
+            build_candidate(place, images, network, resolution, runtime, kind)
             for resolution in reversed(images.resolutions)
             for runtime, kind in place.settings
         )
@@ -108,7 +119,7 @@ def started(wish: Wish, limits: Budget, place: Place, images: Images) -> list[tu
     return found
 
 
-def network_of(said: str) -> tuple[Network, str]:
+def resolve_weights(said: str) -> tuple[Network, str]:
     """The network of timm:NAME, torchvision:NAME or NET=FILE, and the source as `train.start` takes it."""
     library, sign, name = said.partition(":")
     if sign and library in ("timm", "torchvision") and "=" not in name:
@@ -125,9 +136,9 @@ def network_of(said: str) -> tuple[Network, str]:
     return load(net)[0], file
 
 
-def impossible(limits: Budget, place: Place, images: Images) -> Infeasible:
+def infeasible(limits: Budget, place: Place, images: ImageSpec) -> Infeasible:
     """Which limit binds, what the smallest networks need, and budgets that would work."""
-    least = smallest(place, images)
+    least = smallest_members(place, images)
     budgets = nearest_budgets(limits, least)
     small = min(least, key=lambda c: c.macs)
     need = ", ".join(f"--{name} {value}" for name, value in budgets.items())
@@ -139,7 +150,7 @@ def impossible(limits: Budget, place: Place, images: Images) -> Infeasible:
     )
 
 
-def described(c: Candidate) -> dict[str, Any]:
+def candidate_row(c: Candidate) -> dict[str, Any]:
     """A candidate as JSON."""
     low, middle, high = c.interval
     return {

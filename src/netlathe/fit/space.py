@@ -19,37 +19,37 @@ from netlathe.reshape.classes import for_images
 from netlathe.zoo.published import Figure
 
 
-class Family(NamedTuple):
+class ZooFamily(NamedTuple):
     """A network of the zoo and the settings of its own knobs, from the narrowest to the widest."""
 
     name: str
     settings: tuple[dict[str, Any], ...]
 
 
-def over(name: str, knob: str, values: Iterable[float], **fixed: Any) -> Family:
+def vary_knob(name: str, knob: str, values: Iterable[float], **fixed: Any) -> ZooFamily:
     """A family with one knob."""
-    return Family(name, tuple({knob: value} | fixed for value in values))
+    return ZooFamily(name, tuple({knob: value} | fixed for value in values))
 
 
 # Ordered by how well the family learns from few images on a short schedule: plain residual networks first, networks
 # without convolutional bias last (docs/experiments.md has our measurement of that).
 FAMILIES = (
-    over("resnet20", "width", (8, 12, 16, 24, 32, 48, 64, 96)),
-    over("resnet18", "width", (8, 12, 16, 24, 32, 48, 64)),
-    over("mobilenetv2", "alpha", (0.35, 0.5, 0.75, 1.0, 1.4)),
-    over("resnet20", "width", (8, 12, 16, 24, 32, 48, 64), depth=14),
-    Family("regnety_200mf", ({},)),
-    Family("regnety_400mf", ({},)),
-    over("mobilenetv1", "alpha", (0.25, 0.5, 0.75, 1.0)),
-    Family("mobilenetv3_small", ({},)),
-    Family("efficientnet_b0", ({},)),
-    Family("convnext_atto", ({},)),
+    vary_knob("resnet20", "width", (8, 12, 16, 24, 32, 48, 64, 96)),
+    vary_knob("resnet18", "width", (8, 12, 16, 24, 32, 48, 64)),
+    vary_knob("mobilenetv2", "alpha", (0.35, 0.5, 0.75, 1.0, 1.4)),
+    vary_knob("resnet20", "width", (8, 12, 16, 24, 32, 48, 64), depth=14),
+    ZooFamily("regnety_200mf", ({},)),
+    ZooFamily("regnety_400mf", ({},)),
+    vary_knob("mobilenetv1", "alpha", (0.25, 0.5, 0.75, 1.0)),
+    ZooFamily("mobilenetv3_small", ({},)),
+    ZooFamily("efficientnet_b0", ({},)),
+    ZooFamily("convnext_atto", ({},)),
 )
 RESOLUTIONS = (16, 32, 48, 64, 96, 128, 160, 192, 224)
 UNPUBLISHED = "trained here"
 
 
-class Images(NamedTuple):
+class ImageSpec(NamedTuple):
     """What the images ask of a network."""
 
     classes: int
@@ -62,7 +62,7 @@ class Images(NamedTuple):
         return tuple(r for r in RESOLUTIONS if self.side / 6 <= r <= max(32, self.side))
 
 
-def fitting(place: Place, budget: Budget, images: Images, most_macs: float) -> list[Candidate]:
+def find_fitting(place: Place, budget: Budget, images: ImageSpec, most_macs: float) -> list[Candidate]:
     """The widest member of each family at each resolution that may keep the budget, under each setting of the place.
 
     `most_macs` is what training can afford an image. In the order of FAMILIES, finest resolution first. A latency is
@@ -72,17 +72,19 @@ def fitting(place: Place, budget: Budget, images: Images, most_macs: float) -> l
     for family in FAMILIES:
         for resolution in reversed(images.resolutions):
             for runtime, precision in place.settings:
-                widest = next(members(place, budget, images, family, resolution, runtime, precision, most_macs), None)
+                widest = next(
+                    iterate_members(place, budget, images, family, resolution, runtime, precision, most_macs), None
+                )
                 if widest is not None:
                     found.setdefault(f"{widest.network.key} {runtime} {precision}", widest)
     return list(found.values())
 
 
-def members(
+def iterate_members(
     place: Place,
     budget: Budget,
-    images: Images,
-    family: Family,
+    images: ImageSpec,
+    family: ZooFamily,
     resolution: int,
     runtime: str,
     precision: str,
@@ -90,52 +92,52 @@ def members(
 ) -> Iterator[Candidate]:
     """Those of a family that may keep the budget, the widest first."""
     for settings in reversed(family.settings):
-        made = member(place, images, family.name, settings, resolution, runtime, precision)
+        made = build_member(place, images, family.name, settings, resolution, runtime, precision)
         if made is not None and made.macs <= most_macs and budget.possible(made):
             yield made
 
 
-def member(
-    place: Place, images: Images, name: str, settings: dict[str, Any], resolution: int, runtime: str, precision: str
+def build_member(
+    place: Place, images: ImageSpec, name: str, settings: dict[str, Any], resolution: int, runtime: str, precision: str
 ) -> Candidate | None:
     """One network of a family with its costs; None where the image is too small for it."""
     said = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
     network = replace(zoo.get(name, **settings), name=f"{name}:{said}" if said else name)
-    return member_of(place, images, network, resolution, runtime, precision)
+    return build_candidate(place, images, network, resolution, runtime, precision)
 
 
-def member_of(
-    place: Place, images: Images, network: Network, resolution: int, runtime: str, precision: str
+def build_candidate(
+    place: Place, images: ImageSpec, network: Network, resolution: int, runtime: str, precision: str
 ) -> Candidate | None:
     """A network for the images at a resolution, with its costs; None where the image is too small for it."""
     try:
         made = for_images(network, classes=images.classes, channels=images.channels, resolution=resolution)
         made = replace(made, name=network.name)
         make = micro_candidate if place.card.class_ == MCU else candidate
-        return make(place, made, unpublished(made), runtime, precision)
+        return make(place, made, unknown_accuracy(made), runtime, precision)
     except NetlatheError:  # a map that vanishes on the way: another resolution of the family serves
         return None
 
 
-def unpublished(network: Network) -> Figure:
+def unknown_accuracy(network: Network) -> Figure:
     """No accuracy is known before training."""
     return Figure(network.name, network.input[-1], None, None, None, None, UNPUBLISHED, 1, False, UNPUBLISHED, "")
 
 
-def smallest(place: Place, images: Images) -> list[Candidate]:
+def smallest_members(place: Place, images: ImageSpec) -> list[Candidate]:
     """The cheapest member of each family at the coarsest resolution it takes: what an impossible budget is told."""
     found = []
     for family in FAMILIES:
         for runtime, precision in place.settings:
             tries = (
-                member(place, images, family.name, family.settings[0], resolution, runtime, precision)
+                build_member(place, images, family.name, family.settings[0], resolution, runtime, precision)
                 for resolution in images.resolutions
             )
             found += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
     return found
 
 
-def spread(found: list[Candidate], count: int) -> list[Candidate]:
+def interleave_families(found: list[Candidate], count: int) -> list[Candidate]:
     """A shortlist: turns through the families, each giving its next resolution, until there are `count`."""
     by_family: dict[str, list[Candidate]] = {}
     for c in found:

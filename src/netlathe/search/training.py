@@ -114,7 +114,7 @@ class TrainingObjective:
     @cached_property
     def splits(self) -> Splits:
         """The images to learn from and to decide on; the test images are not among them."""
-        from netlathe.train.study.subset import chosen, part, subset
+        from netlathe.train.experiment.subset import choose_rows, subset, take_fraction
 
         what = self.what
         found = images_of(what.data, side(what.recipe, self.space))
@@ -123,8 +123,8 @@ class TrainingObjective:
             raise NetlatheError("these are other images than before", code="search.data", path=what.data, hint=hint)
         judges = found.validation
         if 0 < what.judges < len(judges):
-            judges = subset(judges, chosen(judges.labels, what.judges / len(judges), SUBSET))
-        return part(replace(found, validation=judges, test=None), what.fraction, SUBSET)
+            judges = subset(judges, choose_rows(judges.labels, what.judges / len(judges), SUBSET))
+        return take_fraction(replace(found, validation=judges, test=None), what.fraction, SUBSET)
 
     def network(self, genotype: Genotype) -> Network:
         """The network for the images: at its own resolution where the space decides it, else at the recipe's."""
@@ -186,9 +186,9 @@ class TrainingObjective:
 
     def right(self, genotype: Genotype, folder: Path, images: ImageSet) -> Any:
         """Which images a finished training gets right."""
-        from netlathe.train.evaluate import normal_of, right_of
+        from netlathe.train.evaluate import correct_images, measure_normalisation
 
-        return right_of(folder, images, self.recipe(genotype), normal_of(self.splits.train))
+        return correct_images(folder, images, self.recipe(genotype), measure_normalisation(self.splits.train))
 
 
 def test_images(what: TrainingSpec, space: SearchSpace) -> ImageSet:

@@ -91,7 +91,7 @@ class Ranks:
         """Whether it is so in any process: all get the same answer."""
         if self.world == 1:
             return flag
-        return bool(summed(torch.tensor(int(flag))))
+        return bool(sum_over_ranks(torch.tensor(int(flag))))
 
     def agreed(self, value: T) -> T:
         """The value that rank 0 has."""
@@ -113,16 +113,16 @@ def ranks() -> Ranks:
 
     Raises NetlatheError for an environment that is not whole, or more processes on a machine than it has GPUs.
     """
-    found = placed(os.environ, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    found = read_ranks(os.environ, torch.cuda.device_count() if torch.cuda.is_available() else 0)
     if found.device.type == "cuda":
         torch.cuda.set_device(found.device)
     if found.world > 1:
         dist.init_process_group("nccl" if found.device.type == "cuda" else "gloo", timeout=TIMEOUT)
-        atexit.register(stop)
+        atexit.register(leave)
     return found
 
 
-def placed(environment: Mapping[str, str], gpus: int) -> Ranks:
+def read_ranks(environment: Mapping[str, str], gpus: int) -> Ranks:
     """What the environment says, with the GPU of the local rank where there are GPUs."""
     given = {name: environment[name] for name in NEEDED if environment.get(name)}
     if "RANK" not in given and "LOCAL_RANK" not in given:
@@ -147,14 +147,14 @@ def placed(environment: Mapping[str, str], gpus: int) -> Ranks:
     return Ranks(rank, world, local, torch.device("cuda", local) if gpus else torch.device("cpu"))
 
 
-def stop() -> None:
+def leave() -> None:
     """Leave the others; a later `ranks()` joins again."""
     ranks.cache_clear()
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
-def summed(tensor: Tensor) -> Tensor:
+def sum_over_ranks(tensor: Tensor) -> Tensor:
     """The sum over all processes, exact for integers; a new tensor on the same device."""
     if not (dist.is_available() and dist.is_initialized()):
         return tensor.clone()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-class Average:
+class WeightAverage:
     """average = d average + (1 - d) weights at each update, d = min(decay, (1 + t) / (10 + t)) at update t.
 
     The shorter memory at the start is TensorFlow's (tf.train.ExponentialMovingAverage, num_updates): without it the

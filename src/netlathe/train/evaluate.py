@@ -12,46 +12,46 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netlathe.train.augment.pipeline import normalised, prepared
+from netlathe.train.augment.pipeline import normalise, prepare_images
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
 
-Right = NDArray[np.bool_]
+CorrectMask = NDArray[np.bool_]
 BATCH = 128
 
 
-class Normal(NamedTuple):
+class Normalisation(NamedTuple):
     """Mean and standard deviation by channel, of pixels from 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-def normal_of(images: ImageSet, sample: int = 4096) -> Normal:
+def measure_normalisation(images: ImageSet, sample: int = 4096) -> Normalisation:
     """Those of the first `sample` images. A channel that never varies gets a standard deviation of 1."""
     pixels = np.asarray(images.pixels[:sample], np.float32).reshape(-1, images.pixels.shape[-1]) / 255
     mean, std = pixels.mean(0, dtype=np.float64), pixels.std(0, dtype=np.float64)
-    return Normal(tuple(map(float, mean)), tuple(float(s) if s > 1e-6 else 1.0 for s in std))
+    return Normalisation(tuple(map(float, mean)), tuple(float(s) if s > 1e-6 else 1.0 for s in std))
 
 
-Ready = Callable[[Tensor], Tensor]  # uint8 (N, H, W, C) -> float32 (N, C, r, r)
+Preprocessor = Callable[[Tensor], Tensor]  # uint8 (N, H, W, C) -> float32 (N, C, r, r)
 
 
-def ready(recipe: Recipe, normal: Normal, resolution: int | None = None) -> Ready:
+def make_preprocessor(recipe: Recipe, normal: Normalisation, resolution: int | None = None) -> Preprocessor:
     """How the recipe prepares images for a test, at its test resolution or another."""
 
     def prepare(pixels: Tensor) -> Tensor:
-        x = prepared(pixels, recipe.evaluate, resolution or recipe.evaluate.resolution)
-        return normalised(x, normal.mean, normal.std)
+        x = prepare_images(pixels, recipe.evaluate, resolution or recipe.evaluate.resolution)
+        return normalise(x, normal.mean, normal.std)
 
     return prepare
 
 
 @torch.no_grad()
-def outputs(
+def compute_outputs(
     run: Callable[[Tensor], Tensor],
     images: ImageSet,
-    prepare: Ready,
+    prepare: Preprocessor,
     *,
     device: str | torch.device = "cpu",
     rows: slice = slice(None),
@@ -65,7 +65,7 @@ def outputs(
     return np.concatenate(found) if found else np.zeros((0, len(images.classes)), np.float32)
 
 
-def hits(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> int:
+def count_correct(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> int:
     """How many images have their largest output at their label."""
     return int((logits.argmax(1) == labels).sum())
 
@@ -77,12 +77,16 @@ def confusion(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: i
     return table
 
 
-def accuracy(module: nn.Module, images: ImageSet, prepare: Ready, *, device: str | torch.device = "cpu") -> float:
+def accuracy(
+    module: nn.Module, images: ImageSet, prepare: Preprocessor, *, device: str | torch.device = "cpu"
+) -> float:
     """Share of the images that the module in evaluation mode gets right."""
-    return hits(outputs(module.eval(), images, prepare, device=device), images.labels) / max(1, len(images.labels))
+    return count_correct(compute_outputs(module.eval(), images, prepare, device=device), images.labels) / max(
+        1, len(images.labels)
+    )
 
 
-def right_of(folder: Path, images: ImageSet, recipe: Recipe, normal: Normal) -> Right:
+def correct_images(folder: Path, images: ImageSet, recipe: Recipe, normal: Normalisation) -> CorrectMask:
     """Which images the exported file of a run gets right."""
     session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     [x] = session.get_inputs()
@@ -90,5 +94,5 @@ def right_of(folder: Path, images: ImageSet, recipe: Recipe, normal: Normal) -> 
     def run(some: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {x.name: some.contiguous().numpy()})[0])
 
-    found: Right = outputs(run, images, ready(recipe, normal)).argmax(1) == images.labels
+    found: CorrectMask = compute_outputs(run, images, make_preprocessor(recipe, normal)).argmax(1) == images.labels
     return found

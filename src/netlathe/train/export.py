@@ -13,7 +13,7 @@ from netlathe.errors import MissingExtra
 from netlathe.files import write_bytes
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
-from netlathe.train.evaluate import Normal
+from netlathe.train.evaluate import Normalisation
 from netlathe.train.recipe import Recipe
 
 try:
@@ -40,7 +40,9 @@ def read_weights(folder: Path) -> dict[str, Array]:
     return found
 
 
-def export(folder: Path, network: Network, normal: Normal, recipe: Recipe, classes: tuple[str, ...], seed: int) -> None:
+def export(
+    folder: Path, network: Network, normal: Normalisation, recipe: Recipe, classes: tuple[str, ...], seed: int
+) -> None:
     """Write model.onnx with the weights that were kept: (batch, C, r, r) normalised pixels -> (batch, classes).
 
     What a user needs to feed it is in its metadata: classes, mean, std, resolution, crop, interpolation.

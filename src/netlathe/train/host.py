@@ -16,7 +16,7 @@ DEFAULTS = {M_TRIM_THRESHOLD: 128 * 1024, M_MMAP_MAX: 65536}
 
 
 @contextmanager
-def kept_memory() -> Iterator[bool]:
+def keep_freed_memory() -> Iterator[bool]:
     """While it lasts, freed memory stays with the process; afterwards it is given back. True where libc is glibc.
 
     glibc gives large blocks back at once and gets new ones from the kernel, zeroed page by page: 23,000 to 33,000 page

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from netlathe.errors import NetlatheError
 from netlathe.train import checkpoint
 from netlathe.train.distributed import Ranks
-from netlathe.train.draws import order
-from netlathe.train.ema import Average
-from netlathe.train.evaluate import Normal
+from netlathe.train.ema import WeightAverage
+from netlathe.train.evaluate import Normalisation
 from netlathe.train.images import ImageSet
 from netlathe.train.metrics import Metrics
-from netlathe.train.plan import Plan, affordable
+from netlathe.train.plan import TrainingPlan, affordable_images
 from netlathe.train.recipe import Recipe
+from netlathe.train.rng import shuffled_order
 from netlathe.train.schedule import lr_factor
 
 WARM_STEPS, WARM_SECONDS = 4, 2.0  # before the speed is trusted
@@ -40,7 +40,7 @@ GROWS = 0.01  # of the images that are left: the least by which a plan is made l
 EVALUATE_AFTER = 8  # training images for each image that is tested, so that evaluation costs about a twentieth
 
 
-class Ended(Enum):
+class StopReason(Enum):
     """Why a training stopped."""
 
     WHOLE = "whole schedule"
@@ -48,17 +48,19 @@ class Ended(Enum):
     STOPPED = "interrupted"
 
 
-class Task(NamedTuple):
+class TrainingTask(NamedTuple):
     """What is learned: supervised classification, or a self-supervised method."""
 
-    batch: Callable[[Job, Plan, int, int], tuple[Tensor, ...]]  # of an epoch's step; all tensors as long
-    loss: Callable[[Job, State, tuple[Tensor, ...]], Tensor]  # the mean over a piece of the batch
-    score: Callable[[Job, State], float | None]  # higher is better; the weights of the best are kept
-    after: Callable[[Job, State], None] = lambda job, state: None  # each step of the optimiser
-    tested: Callable[[Job], int] = lambda job: len(job.validation)  # images that the score reads
+    batch: Callable[
+        [TrainingJob, TrainingPlan, int, int], tuple[Tensor, ...]
+    ]  # of an epoch's step; all tensors as long
+    loss: Callable[[TrainingJob, TrainingState, tuple[Tensor, ...]], Tensor]  # the mean over a piece of the batch
+    score: Callable[[TrainingJob, TrainingState], float | None]  # higher is better; the weights of the best are kept
+    after: Callable[[TrainingJob, TrainingState], None] = lambda job, state: None  # each step of the optimiser
+    tested: Callable[[TrainingJob], int] = lambda job: len(job.validation)  # images that the score reads
 
 
-class Tick(NamedTuple):
+class TrainingProgress(NamedTuple):
     """Where a training stands; rates and times of this process."""
 
     seen: int
@@ -71,15 +73,15 @@ class Tick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What does not change during a training."""
 
-    task: Task
+    task: TrainingTask
     recipe: Recipe
     train: ImageSet
     validation: ImageSet
     seed: int
-    normal: Normal
+    normal: Normalisation
     ranks: Ranks
     autocast: Callable[[], AbstractContextManager[Any]]
     metrics: Metrics | None  # None on all ranks but the first
@@ -88,7 +90,7 @@ class Job:
     accumulate: int = 1
     deadline: float | None = None  # of time.monotonic, for the end of the training itself
     save_s: float = 30.0
-    tick: Callable[[Tick], None] | None = None
+    tick: Callable[[TrainingProgress], None] | None = None
     stop: Callable[[], bool] = bool
     keep: Callable[[nn.Module], None] = lambda module: None  # called with the best weights so far
 
@@ -99,14 +101,14 @@ class Job:
 
 
 @dataclass
-class State:
+class TrainingState:
     """What changes; all of it is in the checkpoint."""
 
     module: nn.Module  # as lowered: its state dict has the paths of the expression
     run: nn.Module  # the module as it runs: wrapped for several processes, compiled
     optimiser: torch.optim.Optimizer
-    average: Average | None
-    plan: Plan
+    average: WeightAverage | None
+    plan: TrainingPlan
     seen: int = 0
     best: float | None = None
     evaluated: int = 0
@@ -115,7 +117,7 @@ class State:
     losses: list[float] = field(default_factory=list)  # since the last line of metrics
 
 
-def step_once(job: Job, state: State, batch: tuple[Tensor, ...]) -> float:
+def step_once(job: TrainingJob, state: TrainingState, batch: tuple[Tensor, ...]) -> float:
     """One step of the optimiser; the mean loss over this rank's images."""
     recipe, total = job.recipe, 0.0
     factor = lr_factor(recipe.schedule, state.plan.progress(state.seen) * recipe.epochs, recipe.epochs)
@@ -136,26 +138,28 @@ def step_once(job: Job, state: State, batch: tuple[Tensor, ...]) -> float:
     return total
 
 
-def averaged(state: State) -> nn.Module:
+def averaged(state: TrainingState) -> nn.Module:
     """The module that is tested and kept: the average where there is one."""
     return state.module if state.average is None else state.average.module
 
 
-def indices_of(job: Job, plan: Plan, epoch: int, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def indices_of(
+    job: TrainingJob, plan: TrainingPlan, epoch: int, step: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which images, and which view of each, the global batch of a step holds.
 
     Repeated views of an image lie apart in the batch, so that neighbours, which may be mixed, are different images.
     """
     if epoch not in job.orders:
         job.orders.clear()
-        job.orders[epoch] = order(job.seed, epoch, len(job.train))
+        job.orders[epoch] = shuffled_order(job.seed, epoch, len(job.train))
     repeats = job.recipe.augment.repeats
     unique = math.ceil(plan.batch / repeats)
     chosen = job.orders[epoch][step * unique : (step + 1) * unique]
     return np.tile(chosen, repeats)[: plan.batch], np.repeat(np.arange(repeats), len(chosen))[: plan.batch]
 
 
-def snapshot(state: State, elapsed: float, lines: int) -> dict[str, Any]:
+def snapshot(state: TrainingState, elapsed: float, lines: int) -> dict[str, Any]:
     """The state as a dictionary of tensors and plain values."""
     plan = state.plan
     return {
@@ -173,12 +177,12 @@ def snapshot(state: State, elapsed: float, lines: int) -> dict[str, Any]:
     }
 
 
-def whole(state: State) -> bool:
+def whole(state: TrainingState) -> bool:
     """No weight is infinite or not a number."""
     return all(bool(p.isfinite().all()) for p in state.module.parameters())
 
 
-def train_on(job: Job, state: State, identity: dict[str, Any]) -> Ended:
+def train_on(job: TrainingJob, state: TrainingState, identity: dict[str, Any]) -> StopReason:
     """Train until the plan ends, time is up, or somebody asks to stop; then everything is saved.
 
     Raises NetlatheError for a loss that is not a number; the checkpoint then is the last good one.
@@ -231,16 +235,18 @@ def train_on(job: Job, state: State, identity: dict[str, Any]) -> Ended:
                 refit(job, state, job.deadline, speed, cost / evaluations)
         if job.tick is not None:
             left = (state.plan.total - state.seen) / speed if speed else math.inf
-            job.tick(Tick(state.seen, state.plan.total, loss, speed, left, accuracy, state.best))
+            job.tick(TrainingProgress(state.seen, state.plan.total, loss, speed, left, accuracy, state.best))
         if stopping:
             save()
-            return Ended.WHOLE if ended else Ended.DEADLINE if not job.ranks.any(stopped) else Ended.STOPPED
+            return (
+                StopReason.WHOLE if ended else StopReason.DEADLINE if not job.ranks.any(stopped) else StopReason.STOPPED
+            )
         if ended or now - saved > job.save_s:
             save()
-    return Ended.WHOLE
+    return StopReason.WHOLE
 
 
-def judged(job: Job, state: State) -> float | None:
+def judged(job: TrainingJob, state: TrainingState) -> float | None:
     """The score of the weights as they are; they are kept if no earlier ones were better."""
     score = job.task.score(job, state)
     if score is None or state.best is None or score >= state.best:
@@ -256,13 +262,13 @@ def judged(job: Job, state: State) -> float | None:
     return score
 
 
-def refit(job: Job, state: State, deadline: float, speed: float, evaluation_s: float) -> None:
+def refit(job: TrainingJob, state: TrainingState, deadline: float, speed: float, evaluation_s: float) -> None:
     """Fit the plan to the time: shorter where it would not end, longer again, up to what was planned, where it can.
 
     Agreed among the ranks. A plan that can grow by less than a hundredth stays.
     """
     left = (deadline - time.monotonic()) * (1 - SPARE)
-    total = min(affordable(state.plan, state.seen, left, speed, evaluation_s), state.plan.legs[0].end)
+    total = min(affordable_images(state.plan, state.seen, left, speed, evaluation_s), state.plan.legs[0].end)
     total = job.ranks.agreed(total)
     if total < state.plan.total or total - state.plan.total > GROWS * (state.plan.total - state.seen):
         state.plan = state.plan.cut(state.seen, total)
@@ -270,7 +276,7 @@ def refit(job: Job, state: State, deadline: float, speed: float, evaluation_s: f
             job.metrics.write("plan", state.seen, total=state.plan.total, epochs=state.plan.total / state.plan.epoch)
 
 
-def not_a_number(job: Job, plan: Plan, epoch: int, step: int, loss: float) -> NetlatheError:
+def not_a_number(job: TrainingJob, plan: TrainingPlan, epoch: int, step: int, loss: float) -> NetlatheError:
     """Where the loss broke, and what can be done."""
     indices, _ = indices_of(job, plan, epoch, step)
     names = [job.train.names[i] for i in indices[:3]]

@@ -12,7 +12,7 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 
-def loss_of(logits: Tensor, targets: Tensor, rules: Regularise) -> Tensor:
+def classification_loss(logits: Tensor, targets: Tensor, rules: Regularise) -> Tensor:
     """The mean loss of logits (N, classes) against targets (N, classes) whose rows sum to 1: a scalar in float32.
 
     Label smoothing mixes targets with the uniform ones (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, section

@@ -14,7 +14,7 @@ COPIES = 5  # of the weights: themselves, gradients, two moments, the average
 HELD = 2.0  # values held for the backward pass by value that an operator writes: inputs of norms and activations
 
 
-def needed(network: Network, images: int) -> int:
+def estimate_memory(network: Network, images: int) -> int:
     """Bytes of a training step on so many images at a time, float32; an estimate to within a factor of two."""
     ops = network.graph(training=True).ops
     weights = sum(op.params for op in ops)
@@ -27,14 +27,14 @@ def check_memory(network: Network, recipe: Recipe, batch: int, accumulate: int) 
     cuda = torch.cuda.is_available()
     free: int = torch.cuda.mem_get_info()[0] if cuda else psutil.virtual_memory().available
     at_a_time = -(-batch // accumulate)
-    if needed(network, at_a_time) <= free:
+    if estimate_memory(network, at_a_time) <= free:
         return
     fits = at_a_time
-    while fits > 2 and needed(network, fits) > free:
+    while fits > 2 and estimate_memory(network, fits) > free:
         fits //= 2
     enough = -(-batch // fits)
     raise NetlatheError(
-        f"{at_a_time} images at a time need about {show_bytes(needed(network, at_a_time))} of memory, "
+        f"{at_a_time} images at a time need about {show_bytes(estimate_memory(network, at_a_time))} of memory, "
         f"{show_bytes(free)} is free",
         code="train.memory",
         path=recipe.name,

@@ -20,7 +20,7 @@ class Metrics:
         self.path, self.lines = folder / FILE, lines
         kept = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if self.path.exists() else []
         write_text(self.path, "".join(kept))
-        self.board = board(folder) if tensorboard else None
+        self.board = open_tensorboard(folder) if tensorboard else None
 
     def write(self, event: str, images: int, **values: Any) -> None:
         """One event after so many images; numbers also go to TensorBoard."""
@@ -51,7 +51,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
-def board(folder: Path) -> Any:
+def open_tensorboard(folder: Path) -> Any:
     """A writer of event files."""
     try:
         from tensorboardX import SummaryWriter

@@ -24,7 +24,7 @@ BLOCK = re.compile(r"(.*?\.)?block\d+(?=\.)")  # as `Stage` names its children
 POSITIONS = (PositionModule, ClassTokenModule, WindowAttentionModule)
 
 
-def kinds_of(owner: nn.Module, name: str) -> set[str]:
+def weight_kinds(owner: nn.Module, name: str) -> set[str]:
     """What the weight `name` of a module is, in the words of `Optimiser.no_decay`.
 
     norm: factors and shifts of norms and layer scales. bias: everything added by channel, shifts of norms too.
@@ -40,7 +40,7 @@ def kinds_of(owner: nn.Module, name: str) -> set[str]:
     return kinds
 
 
-def layers_of(paths: Iterable[str]) -> dict[str, int]:
+def number_layers(paths: Iterable[str]) -> dict[str, int]:
     """The number of the layer of each weight, in their order: a block is one, and so is what stands between two blocks.
 
     With that a ViT has the layers of BEiT (Bao et al. 2021, https://arxiv.org/abs/2106.08254). In a network without
@@ -57,19 +57,19 @@ def layers_of(paths: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def groups(module: nn.Module, optimiser: Optimiser, batch: int) -> list[dict[str, Any]]:
+def parameter_groups(module: nn.Module, optimiser: Optimiser, batch: int) -> list[dict[str, Any]]:
     """The weights that are trained, grouped by weight decay and learning rate: the groups of a torch optimiser.
 
     A group has also `names`, the paths, and `peak_lr`, its highest learning rate for `batch` images a step: that of the
     recipe, times `bias_lr` for biases, times `layer_decay` for each layer from the weight's to the last.
     """
     named = [(path, weight) for path, weight in module.named_parameters() if weight.requires_grad]
-    layers = layers_of(path for path, _ in named)
+    layers = number_layers(path for path, _ in named)
     peak, top = peak_lr(optimiser, batch), max(layers.values(), default=0)
     found: dict[tuple[float, float], dict[str, Any]] = {}
     for path, weight in named:
         where, _, name = path.rpartition(".")
-        kinds = kinds_of(module.get_submodule(where), name)
+        kinds = weight_kinds(module.get_submodule(where), name)
         decay = 0.0 if kinds & set(optimiser.no_decay) else optimiser.weight_decay
         lr = peak * optimiser.layer_decay ** (top - layers[path]) * (optimiser.bias_lr if "bias" in kinds else 1.0)
         new: dict[str, Any] = {"params": [], "names": [], "lr": lr, "peak_lr": lr, "weight_decay": decay}
@@ -79,10 +79,10 @@ def groups(module: nn.Module, optimiser: Optimiser, batch: int) -> list[dict[str
     return list(found.values())
 
 
-def build(module: nn.Module, optimiser: Optimiser, batch: int) -> torch.optim.Optimizer:
+def build_optimiser(module: nn.Module, optimiser: Optimiser, batch: int) -> torch.optim.Optimizer:
     """The optimiser of a recipe for a module that is where it will be trained; `batch` is that of all devices.
 
     The loop sets each group's `lr` to `peak_lr` times `lr_factor`, and clips (`Optimiser.clip`) before the step.
     """
     given = {name: getattr(optimiser, name) for name in ("momentum", "nesterov", "betas", "alpha", "eps")}
-    return OPTIMISERS[optimiser.name](groups(module, optimiser, batch), given | {"steps": 0})
+    return OPTIMISERS[optimiser.name](parameter_groups(module, optimiser, batch), given | {"steps": 0})

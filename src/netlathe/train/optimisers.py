@@ -37,7 +37,7 @@ def in_memory(tensor: Tensor) -> Tensor:
     return tensor if tensor.is_contiguous() else tensor.as_strided((tensor.numel(),), (1,))
 
 
-class Listed(torch.optim.Optimizer):
+class ListOptimiser(torch.optim.Optimizer):
     """An optimiser whose update is written for lists of tensors without holes."""
 
     starts: ClassVar[dict[str, float]]  # the buffers of a weight and their first value
@@ -89,7 +89,7 @@ def fused(w: list[Tensor]) -> bool | None:
     return w[0].device.type in ("cpu", "cuda") or None
 
 
-class SGD(Listed):
+class SGD(ListOptimiser):
     """v = momentum v + g + decay w;  w = w - lr v, or with Nesterov w - lr (g + decay w + momentum v)."""
 
     starts: ClassVar = {"velocity": 0.0}
@@ -100,7 +100,7 @@ class SGD(Listed):
         sgd(w, g, [*buffers[0]], fused=fused(w), dampening=0.0, maximize=False, **options)
 
 
-class AdamW(Listed):
+class AdamW(ListOptimiser):
     """Adam with weight decay beside the gradient (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101)."""
 
     starts: ClassVar = {"mean": 0.0, "square": 0.0}
@@ -124,7 +124,7 @@ class AdamW(Listed):
         )
 
 
-class RMSprop(Listed):
+class RMSprop(ListOptimiser):
     """RMSprop as TensorFlow computes it (tf.train.RMSPropOptimizer), with weight decay in the gradient:
 
     s = alpha s + (1 - alpha) g^2, from 1;  v = momentum v + lr g / sqrt(s + eps);  w = w - v.
@@ -146,7 +146,7 @@ class RMSprop(Listed):
         torch._foreach_sub_(w, velocity)
 
 
-class Lamb(Listed):
+class Lamb(ListOptimiser):
     """LAMB (You et al. 2020, https://arxiv.org/abs/1904.00962, algorithm 2): Adam with a step of the weight's own size.
 
     u = m / (sqrt(v) + eps) + decay w, m and v corrected for their start;  w = w - lr (|w| / |u|) u.
@@ -176,4 +176,4 @@ class Lamb(Listed):
         torch._foreach_add_(w, update, alpha=-group["lr"])
 
 
-OPTIMISERS: dict[str, type[Listed]] = {"sgd": SGD, "adamw": AdamW, "rmsprop": RMSprop, "lamb": Lamb}
+OPTIMISERS: dict[str, type[ListOptimiser]] = {"sgd": SGD, "adamw": AdamW, "rmsprop": RMSprop, "lamb": Lamb}

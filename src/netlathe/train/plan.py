@@ -23,7 +23,7 @@ class Leg(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """Steps of `batch` images, `steps` in an epoch; the last leg is the one that counts."""
 
     batch: int
@@ -45,13 +45,13 @@ class Plan:
         leg = next(leg for leg in reversed(self.legs) if leg.start <= images)
         return 1 - (1 - leg.progress) * max(0, leg.end - images) / (leg.end - leg.start)
 
-    def cut(self, seen: int, total: int) -> Plan:
+    def cut(self, seen: int, total: int) -> TrainingPlan:
         """The plan with another end, from `seen` images on; at least one step more, whole steps."""
         whole = max(total - seen, self.batch) // self.batch * self.batch
         return replace(self, legs=(*self.legs, Leg(seen, self.progress(seen), seen + whole)))
 
 
-def planned(recipe: Recipe, count: int, *, epochs: float | None = None) -> Plan:
+def make_plan(recipe: Recipe, count: int, *, epochs: float | None = None) -> TrainingPlan:
     """The plan for `count` images; a set smaller than two batches gets smaller batches (even, so that pairs can mix).
 
     Raises NetlatheError for fewer than four images.
@@ -63,10 +63,10 @@ def planned(recipe: Recipe, count: int, *, epochs: float | None = None) -> Plan:
     batch = min(recipe.batch, max(2, count // 4 * 2))
     steps = count // batch
     total = max(1, round((recipe.epochs if epochs is None else epochs) * steps)) * batch
-    return Plan(batch, steps, (Leg(0, 0.0, total),))
+    return TrainingPlan(batch, steps, (Leg(0, 0.0, total),))
 
 
-def affordable(plan: Plan, seen: int, seconds_left: float, images_per_s: float, epoch_s: float) -> int:
+def affordable_images(plan: TrainingPlan, seen: int, seconds_left: float, images_per_s: float, epoch_s: float) -> int:
     """Images in all that fit into the time left, when each epoch costs `epoch_s` more for its evaluation."""
     an_epoch = plan.epoch / images_per_s + epoch_s
     return seen + int(max(0.0, seconds_left) / an_epoch * plan.epoch)

@@ -23,20 +23,20 @@ try:
     import torch
     from torch import nn
 
-    from netlathe.train.convolutions import Arranged, DepthwiseInFloat
+    from netlathe.train.conv_kernels import Float32DepthwiseConv2d, RearrangedConv2d
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 Kernels = Literal["torch", "depthwise in float32", "arranged"]
 CONVOLUTIONS: dict[Kernels, type[nn.Conv2d]] = {
     "torch": nn.Conv2d,
-    "depthwise in float32": DepthwiseInFloat,
-    "arranged": Arranged,
+    "depthwise in float32": Float32DepthwiseConv2d,
+    "arranged": RearrangedConv2d,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PrecisionPolicy:
     """How a step computes."""
 
     bfloat16: bool = False  # under autocast
@@ -46,14 +46,14 @@ class Policy:
 
 
 POLICIES = {
-    "fp32": Policy(channels_last=False),
-    "fp32-last": Policy(),
-    "fp32-arranged": Policy(convolutions="arranged"),
-    "bf16": Policy(bfloat16=True, channels_last=False),
-    "bf16-last": Policy(bfloat16=True),
-    "bf16-depthwise32": Policy(bfloat16=True, convolutions="depthwise in float32"),
-    "bf16-arranged": Policy(bfloat16=True, convolutions="arranged"),
-    "bf16-compiled": Policy(bfloat16=True, compiled=True),
+    "fp32": PrecisionPolicy(channels_last=False),
+    "fp32-last": PrecisionPolicy(),
+    "fp32-arranged": PrecisionPolicy(convolutions="arranged"),
+    "bf16": PrecisionPolicy(bfloat16=True, channels_last=False),
+    "bf16-last": PrecisionPolicy(bfloat16=True),
+    "bf16-depthwise32": PrecisionPolicy(bfloat16=True, convolutions="depthwise in float32"),
+    "bf16-arranged": PrecisionPolicy(bfloat16=True, convolutions="arranged"),
+    "bf16-compiled": PrecisionPolicy(bfloat16=True, compiled=True),
 }
 
 
@@ -62,20 +62,20 @@ TURNS = 3  # of the measurement, at least
 LONGEST = 5.0  # times the seconds of processor time that the measurement was given, by the wall clock
 
 
-def policy(name: str) -> Policy:
+def find_policy(name: str) -> PrecisionPolicy:
     """The policy of a name; raises NetlatheError for a name that is none."""
     if name not in POLICIES:
         raise unknown("precision", name, POLICIES, code="train.precision")
     return POLICIES[name]
 
 
-def applied(module: nn.Module, name: str) -> nn.Module:
+def set_precision(module: nn.Module, name: str) -> nn.Module:
     """The module itself, changed so that it computes under a policy, whatever policy it had before.
 
     Layout of weights and images, class of the convolutions; weights keep their values and their keys. Optimisers and
     wrappers are made afterwards. Raises NetlatheError for a name that is no policy.
     """
-    chosen = policy(name)
+    chosen = find_policy(name)
     for part in module.modules():
         if type(part) in CONVOLUTIONS.values():
             part.__class__ = CONVOLUTIONS[chosen.convolutions]
@@ -109,12 +109,12 @@ def is_map(x: Any) -> bool:
 
 def autocast(name: str, device: str = "cpu") -> AbstractContextManager[Any]:
     """The context in which the forward pass of a policy runs; the loss is computed outside, in float32."""
-    if not policy(name).bfloat16:
+    if not find_policy(name).bfloat16:
         return nullcontext()
     return torch.autocast(torch.device(device).type, torch.bfloat16)
 
 
-class Probe(NamedTuple):
+class PrecisionProbe(NamedTuple):
     """What `probe` found: the fastest policy, and training images a second of each that was measured."""
 
     policy: str
@@ -123,7 +123,7 @@ class Probe(NamedTuple):
     threads: int
 
 
-def candidates(module: nn.Module, device: str = "cpu", *, compiled: bool = False) -> list[str]:
+def candidate_policies(module: nn.Module, device: str = "cpu", *, compiled: bool = False) -> list[str]:
     """The policies that may be the fastest for a module; those that change nothing in it are left out."""
     convolutions = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
     depthwise = any(part.groups == part.in_channels > 1 for part in convolutions)
@@ -137,14 +137,14 @@ def candidates(module: nn.Module, device: str = "cpu", *, compiled: bool = False
     return names + ["bf16-compiled"] * (compiled and "bf16-last" in names)
 
 
-def probe(
+def measure_policies(
     module: nn.Module,
     images: Sequence[int],
     device: str = "cpu",
     *,
     seconds: float = 2.0,
     compiled: bool = False,
-) -> Probe:
+) -> PrecisionProbe:
     """Measure forward and backward passes on a copy of the module, in turns, for about so many seconds of work.
 
     `images` is the shape (N, C, H, W) of a batch; fewer are used where a step would take too long. Slow policies drop
@@ -153,14 +153,16 @@ def probe(
     gave 0.9 to 1.13 of bf16-arranged for one and a half minutes of compilation). The module, its statistics and the
     random numbers of the caller are as before.
     """
-    names, where = candidates(module, device, compiled=compiled), torch.device(device)
+    names, where = candidate_policies(module, device, compiled=compiled), torch.device(device)
     threads = torch.get_num_threads()
     free = min(threads, idle_cores()) if threads > 1 and where.type == "cpu" else threads
     late = inf if compiled else time.perf_counter() + LONGEST * seconds
     times: dict[str, list[float]] = {}
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), on_threads(free):
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), use_torch_threads(free):
         copy = deepcopy(module).to(device).train()
-        x = torch.randn(affordable(copy, names, images, device, seconds / (4 * len(names))), *images[1:], device=device)
+        x = torch.randn(
+            affordable_batch(copy, names, images, device, seconds / (4 * len(names))), *images[1:], device=device
+        )
         start = clock_s(where)
         for turn in count(1):
             for name in names:
@@ -173,11 +175,11 @@ def probe(
             if len(names) == 1 or enough or time.perf_counter() >= late:
                 break
     found = {name: len(x) / took for name, took in sorted(best.items(), key=lambda item: item[1])}
-    return Probe(next(iter(found)), found, len(x), free)
+    return PrecisionProbe(next(iter(found)), found, len(x), free)
 
 
 @contextmanager
-def on_threads(count: int) -> Iterator[None]:
+def use_torch_threads(count: int) -> Iterator[None]:
     """torch on so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -187,7 +189,9 @@ def on_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def affordable(module: nn.Module, names: Sequence[str], images: Sequence[int], device: str, seconds: float) -> int:
+def affordable_batch(
+    module: nn.Module, names: Sequence[str], images: Sequence[int], device: str, seconds: float
+) -> int:
     """Images of a step that takes so many seconds under the first policy, at least 2 and at most images[0].
 
     From steps of 2 and 8 images: what a step costs apart from its images is large where the images are small.
@@ -207,7 +211,7 @@ def step_s(module: nn.Module, name: str, x: torch.Tensor) -> float:
 
     On a CPU those of the processor by thread: where others keep it busy, the wall clock would measure them.
     """
-    applied(module, name).zero_grad()
+    set_precision(module, name).zero_grad()
     start = clock_s(x.device)
     with autocast(name, x.device.type):
         y = module(x)

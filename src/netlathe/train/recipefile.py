@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "recipes"
 ABOUT = ("name", "title", "source", "base", "published", "notes", "unconfirmed")  # changes nothing in a training
 
 
-class Difference(NamedTuple):
+class RecipeDifference(NamedTuple):
     """One step of the way from one recipe to another; None where a recipe does not read the field."""
 
     field: str
@@ -150,11 +150,11 @@ def key(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def diff(a: Recipe, b: Recipe) -> list[Difference]:
+def diff(a: Recipe, b: Recipe) -> list[RecipeDifference]:
     """The way from one recipe to another: every field of a training that differs, in the order of the fields."""
     ours, theirs = dict(flat(resolved(a))), dict(flat(resolved(b)))
     order = [path for path in paths() if path in ours.keys() | theirs.keys() and path.partition(".")[0] not in ABOUT]
-    pairs = [Difference(path, ours.get(path), theirs.get(path)) for path in order]
+    pairs = [RecipeDifference(path, ours.get(path), theirs.get(path)) for path in order]
     return [pair for pair in pairs if pair.a != pair.b]
 
 

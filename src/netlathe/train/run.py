@@ -31,17 +31,23 @@ from netlathe.runfolder.identity import refuse_other
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.train import checkpoint, precision
 from netlathe.train.distributed import Ranks, ranks
-from netlathe.train.ema import Average
-from netlathe.train.evaluate import Normal, hits, normal_of, outputs, ready
+from netlathe.train.ema import WeightAverage
+from netlathe.train.evaluate import (
+    Normalisation,
+    compute_outputs,
+    count_correct,
+    make_preprocessor,
+    measure_normalisation,
+)
 from netlathe.train.export import MODEL, export, write_weights
 from netlathe.train.folder import TRAINING, identity, prepare_folder
-from netlathe.train.host import idle_cores, kept_memory
+from netlathe.train.host import idle_cores, keep_freed_memory
 from netlathe.train.images import ImageSet, Splits
-from netlathe.train.loop import Ended, Job, State, Tick, train_on
+from netlathe.train.loop import StopReason, TrainingJob, TrainingProgress, TrainingState, train_on
 from netlathe.train.memory import check_memory
 from netlathe.train.metrics import Metrics
-from netlathe.train.optim import build
-from netlathe.train.plan import Leg, Plan, planned
+from netlathe.train.optim import build_optimiser
+from netlathe.train.plan import Leg, TrainingPlan, make_plan
 from netlathe.train.recipe import Recipe
 from netlathe.train.supervised import CLASSIFY
 
@@ -49,7 +55,7 @@ SCHEMA = "netlathe.run/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class TrainingResult:
     """What a training reached. Accuracies are shares of the images; those of the weights that were kept."""
 
     network: str
@@ -77,7 +83,7 @@ class Result:
     folder: str
 
 
-@kept_memory()
+@keep_freed_memory()
 def train(
     network: Network,
     splits: Splits,
@@ -89,14 +95,14 @@ def train(
     time: float | None = None,
     started: float | None = None,
     weights: Mapping[str, Array] | None = None,
-    normal: Normal | None = None,
+    normal: Normalisation | None = None,
     precision: str = "auto",
     threads: int | None = None,
     accumulate: int = 1,
     tensorboard: bool = False,
     save_s: float = 30.0,
-    progress: Callable[[Tick], None] | None = None,
-) -> Result:
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> TrainingResult:
     """Train a network on the images of `splits` by a recipe, in the folder `out`; a folder with a checkpoint goes on.
 
     The network is fitted to the number of classes, the channels and the recipe's resolution. `epochs` replaces the
@@ -116,17 +122,17 @@ def train(
     refuse_stretch(fitted, tested, recipe)
     who = identity(fitted, splits.train, recipe, seed, epochs, weights, time is not None)
     if (done := read_result(folder, TRAINING, who)) is not None:
-        return Result(**done)
+        return TrainingResult(**done)
     old = checkpoint.newest(folder)
     if old is not None:
         refuse_other(TRAINING, old["who"], who, folder)
     if here.first:
         prepare_folder(folder, fitted, recipe)
     use_threads(threads, old, here)
-    plan = planned(recipe, len(splits.train), epochs=epochs)
+    plan = make_plan(recipe, len(splits.train), epochs=epochs)
     here.check_batch(plan.batch)
     check_memory(fitted, recipe, plan.batch // here.world, accumulate)
-    normal = normal or normal_of(splits.train)
+    normal = normal or measure_normalisation(splits.train)
     state, chosen, autocast = assembled(fitted, recipe, plan, weights, seed, precision, old, here)
     metrics = Metrics(folder, lines=old["lines"] if old else 0, tensorboard=tensorboard) if here.first else None
     images = len(splits.validation) + (len(splits.test) if splits.test else 0)
@@ -136,7 +142,7 @@ def train(
             write_weights(folder, best)
 
     with interruptible() as stop:
-        job = Job(
+        job = TrainingJob(
             task=CLASSIFY,
             recipe=recipe,
             train=splits.train,
@@ -161,7 +167,7 @@ def train(
     result = None
     if here.first:
         export(folder, tested, normal, recipe, splits.train.classes, seed)
-        if ended is not Ended.STOPPED:
+        if ended is not StopReason.STOPPED:
             seconds = clock.monotonic() - begin
             result = summary(tested, splits, recipe, who, state, normal, folder, chosen, ended, seconds)
             write_result(folder, SCHEMA, who, asdict(result))
@@ -218,13 +224,13 @@ def finish_s(module: nn.Module, network: Network, images: int) -> float:
 def assembled(
     network: Network,
     recipe: Recipe,
-    plan: Plan,
+    plan: TrainingPlan,
     weights: Mapping[str, Array] | None,
     seed: int,
     wanted: str,
     old: Mapping[str, Any] | None,
     here: Ranks,
-) -> tuple[State, str, Callable[[], Any]]:
+) -> tuple[TrainingState, str, Callable[[], Any]]:
     """The state that training starts from, new or from a checkpoint; the precision policy and its context."""
     rules = recipe.regularise
     module = to_torch(
@@ -248,23 +254,23 @@ def in_training(
     timed: nn.Module,
     images: tuple[int, ...],
     recipe: Recipe,
-    plan: Plan,
+    plan: TrainingPlan,
     wanted: str,
     old: Mapping[str, Any] | None,
     here: Ranks,
-) -> tuple[State, str, Callable[[], Any]]:
+) -> tuple[TrainingState, str, Callable[[], Any]]:
     """As `assembled`, for any module; where the precision is to be measured, `timed` runs on images of that shape."""
     rules = recipe.regularise
     if old is not None:
         chosen = str(old["precision"])
     elif wanted == "auto":
-        chosen = str(here.agreed(precision.probe(timed, images, str(here.device)).policy))
+        chosen = str(here.agreed(precision.measure_policies(timed, images, str(here.device)).policy))
     else:
         chosen = wanted
-    module = precision.applied(module, chosen).to(here.device)
-    average = Average(module, rules.ema) if rules.ema else None
-    optimiser = build(module, recipe.optimiser, plan.batch)
-    state = State(module, here.wrap(module), optimiser, average, plan)
+    module = precision.set_precision(module, chosen).to(here.device)
+    average = WeightAverage(module, rules.ema) if rules.ema else None
+    optimiser = build_optimiser(module, recipe.optimiser, plan.batch)
+    state = TrainingState(module, here.wrap(module), optimiser, average, plan)
     if old is not None:
         module.load_state_dict(old["module"])
         optimiser.load_state_dict(old["optimiser"])
@@ -272,7 +278,7 @@ def in_training(
             average.module.load_state_dict(old["average"])
             average.updates = old["updates"]
         batch, steps, legs = old["plan"]
-        state.plan = Plan(batch, steps, tuple(Leg(*leg) for leg in legs))
+        state.plan = TrainingPlan(batch, steps, tuple(Leg(*leg) for leg in legs))
         state.seen, state.best, state.evaluated = old["seen"], old["best"], old["evaluated"]
         state.elapsed, state.generation = old["elapsed"], old["generation"]
         state.losses = list(old["losses"])
@@ -284,19 +290,19 @@ def summary(
     splits: Splits,
     recipe: Recipe,
     who: Mapping[str, Any],
-    state: State,
-    normal: Normal,
+    state: TrainingState,
+    normal: Normalisation,
     folder: Path,
     chosen: str,
-    ended: Ended,
+    ended: StopReason,
     seconds: float,
-) -> Result:
+) -> TrainingResult:
     """The exported file on the test images, in ONNX Runtime and float32, and the figures of the run."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = ort.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
     [x] = session.get_inputs()
-    prepare = ready(recipe, normal)
+    prepare = make_preprocessor(recipe, normal)
 
     def kept(images: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(session.run(None, {x.name: images.contiguous().numpy()})[0])
@@ -304,11 +310,11 @@ def summary(
     def share(images: ImageSet | None) -> float | None:
         if images is None or not len(images):
             return None
-        return hits(outputs(kept, images, prepare), images.labels) / len(images)
+        return count_correct(compute_outputs(kept, images, prepare), images.labels) / len(images)
 
     macs = totals(network.body, *network.inputs)
     seen_at = network.at(recipe.resolution)
-    return Result(
+    return TrainingResult(
         network=network.name,
         network_key=str(who["network"]),
         recipe=recipe.name,

@@ -22,14 +22,14 @@ def lr_factor(schedule: Schedule, epoch: float, epochs: float) -> float:
     start = schedule.warmup_start
     growth = start + (1 - start) * epoch / warm if epoch < warm else 1.0
     if schedule.warmup_mode == "times":
-        return growth * decayed(schedule, epoch, epochs)
+        return growth * decay_factor(schedule, epoch, epochs)
     if epoch < warm:
         return growth
     waited = warm if schedule.warmup_mode == "before" else 0.0
-    return decayed(schedule, epoch - waited, epochs - waited)
+    return decay_factor(schedule, epoch - waited, epochs - waited)
 
 
-def decayed(schedule: Schedule, epoch: float, epochs: float) -> float:
+def decay_factor(schedule: Schedule, epoch: float, epochs: float) -> float:
     """The decay alone, `epoch` of `epochs` after its own start."""
     progress = min(epoch / epochs, 1.0) if epochs > 0 else 1.0
     match schedule.decay:

@@ -11,28 +11,30 @@ from netlathe.lower.initial import initial_weights
 from netlathe.lower.pretrained import Loaded, from_file, from_timm, from_torchvision
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.reshape.classes import classifiers
-from netlathe.train.evaluate import Normal
+from netlathe.train.evaluate import Normalisation
 
 
-class Start(NamedTuple):
+class StartingWeights(NamedTuple):
     """Weights by path (None: the recipe's initialisation), the normalisation that they expect, and what is known."""
 
     tensors: dict[str, Array] | None = None
-    normal: Normal | None = None
+    normal: Normalisation | None = None
     source: str = ""
     licence: str | None = None
     fresh: tuple[str, ...] = ()  # tensors that are initialised
 
 
-def started_from(source: str | None, network: Network, fitted: Network, init: str, seed: int) -> Start:
+def load_starting_weights(
+    source: str | None, network: Network, fitted: Network, init: str, seed: int
+) -> StartingWeights:
     """The weights that a source has for `fitted`, which is `network` with other classes; its head is initialised.
 
     The source is timm:NAME, torchvision:NAME[.WEIGHTS], or a file. Raises NetlatheError where more than the head and
     the first convolution (another number of channels) has no partner.
     """
     if source is None:
-        return Start()
-    loaded = taken(source, network, fitted)
+        return StartingWeights()
+    loaded = load_source(source, network, fitted)
     shapes = tensor_shapes(fitted)
     fitting = {n: t for n, t in loaded.tensors.items() if n in shapes and t.shape == tuple(shapes[n])}
     fresh = tuple(name for name in shapes if name not in fitting)
@@ -48,11 +50,11 @@ def started_from(source: str | None, network: Network, fitted: Network, init: st
         )
     random = initial_weights(fitted, init, seed)
     images = loaded.preprocessing
-    normal = Normal(tuple(images["mean"]), tuple(images["std"])) if images and fitted.input[0] == 3 else None
-    return Start({n: fitting.get(n, random[n]) for n in shapes}, normal, loaded.source, loaded.licence, fresh)
+    normal = Normalisation(tuple(images["mean"]), tuple(images["std"])) if images and fitted.input[0] == 3 else None
+    return StartingWeights({n: fitting.get(n, random[n]) for n in shapes}, normal, loaded.source, loaded.licence, fresh)
 
 
-def taken(source: str, network: Network, fitted: Network) -> Loaded:
+def load_source(source: str, network: Network, fitted: Network) -> Loaded:
     """What the source has."""
     kind, sign, name = source.partition(":")
     if sign and kind == "timm":

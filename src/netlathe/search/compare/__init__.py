@@ -18,7 +18,7 @@ from netlathe.errors import NetlatheError
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.simulate import BILLED, FREE, Make, SearchTrace, simulate
 from netlathe.search.compare.verdict import StrategyPair, pairs
-from netlathe.train.study.scores import Array, Estimate, estimate
+from netlathe.train.experiment.scores import Array, Estimate, estimate
 
 RESAMPLES = 1_000
 MARGIN = 0.1  # points: strategies whose mean regrets are closer are equal for practical purposes

@@ -12,7 +12,7 @@ import numpy as np
 from netlathe.errors import NetlatheError
 from netlathe.search.genotype import Genotype, to_text
 from netlathe.search.space import SearchSpace
-from netlathe.train.study.scores import Array
+from netlathe.train.experiment.scores import Array
 
 
 class BenchmarkView(NamedTuple):

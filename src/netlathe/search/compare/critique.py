@@ -33,7 +33,7 @@ from netlathe.search.compare.statistics import (
 )
 from netlathe.search.strategy import StrategyFactory, strategy
 from netlathe.search.tables import DATASETS
-from netlathe.train.study.scores import Array
+from netlathe.train.experiment.scores import Array
 
 STRATEGIES = ("random", "local", "evolution", "reinforce")
 BASELINE = "random"

@@ -10,7 +10,7 @@ import numpy as np
 from netlathe.search.compare.critique import BASELINE, CAP_SHARE, Critique
 from netlathe.search.compare.statistics import NEAR, TOP, ValueInterval
 from netlathe.search.compare.verdict import BETTER, EQUAL, INCONCLUSIVE, WORSE, StrategyPair
-from netlathe.train.study.table import Table, p_of
+from netlathe.train.experiment.table import ResultTable, p_of
 
 TITLE = "Architecture search: what public tables say of the critique"
 
@@ -21,7 +21,7 @@ class CritiquePart(NamedTuple):
     title: str
     claim: str
     answer: str
-    tables: tuple[Table, ...]
+    tables: tuple[ResultTable, ...]
     cannot: tuple[str, ...]
 
 
@@ -104,7 +104,7 @@ def against_random(found: Critique) -> CritiquePart:
         "Random search inside the same search space often performs comparably (Li & Talwalkar, 2019).",
         answer,
         (
-            Table(
+            ResultTable(
                 f"{found.runs} paired runs of {found.evaluations} evaluations; mean and 95 % interval",
                 heads,
                 tuple(rows),
@@ -182,17 +182,17 @@ def transfers(found: Critique) -> CritiquePart:
         "NAS-found architectures rarely transfer outside their search domain.",
         answer,
         (
-            Table(
+            ResultTable(
                 "NAS-Bench-201: the cell that is best by validation on one data set, on another",
                 ("from, to", "tau of test accuracies", "points lost", "cells that are better there"),
                 sets,
             ),
-            Table(
+            ResultTable(
                 f"{count} devices, all pairs: the best network ({accuracy}) under A's limit, on B with B's own",
                 ("a limit admits", "breaks B's limit", "by (median)", "points lost where not", "is B's best too"),
                 devices,
             ),
-            Table(
+            ResultTable(
                 f"A limit of MACs that admits {100 * CAP_SHARE:.0f} % of the networks, for one of latency ({accuracy})",
                 (
                     "device",
@@ -255,7 +255,7 @@ def design(found: Critique) -> CritiquePart:
         'Most "NAS gains" came from the search space designers\' priors, not the search itself.',
         answer,
         (
-            Table(
+            ResultTable(
                 "Accuracy in %: macro the mean of three trainings, NAS-Bench-201 test after 12 epochs",
                 (
                     "table",
@@ -270,7 +270,7 @@ def design(found: Critique) -> CritiquePart:
                 ),
                 tuple(levels),
             ),
-            Table(
+            ResultTable(
                 "Points, and share of the way from guessing to the best there is",
                 ("table", "the space", "random draws", "strategy beyond them", "left"),
                 tuple(steps),
@@ -318,8 +318,8 @@ def noise(found: Critique) -> CritiquePart:
         "Not in the lecture: what a difference of a few tenths of a point may mean.",
         answer,
         (
-            Table("NAS-Bench-Macro, three trainings of every network", ("what", "value"), rows),
-            Table(
+            ResultTable("NAS-Bench-Macro, three trainings of every network", ("what", "value"), rows),
+            ResultTable(
                 f"Winner's curse at {found.evaluations} evaluations: what the search saw, minus what unseen seeds say",
                 ("strategy", "points", "95 % interval"),
                 tuple(curses),

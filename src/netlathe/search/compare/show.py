@@ -9,18 +9,18 @@ import numpy as np
 from netlathe.search.compare import Arm, Comparison
 from netlathe.search.compare.simulate import FREE
 from netlathe.search.compare.verdict import ALPHA, INCONCLUSIVE, POWER, fewest
-from netlathe.train.study.table import Table, p_of
+from netlathe.train.experiment.table import ResultTable, p_of
 
 POINTS = (10, 20, 50, 100, 200, 500, 1000)  # evaluations at which a curve is printed, and its end
 
 
-def tables(found: Comparison) -> list[Table]:
+def tables(found: Comparison) -> list[ResultTable]:
     """Regret over the budget, the pairs, and where a search sees one training, what its winner really is."""
     made = [regrets(found), compared(found)]
     return [*made, winners(found)] if any(arm.curse for arm in found.arms.values()) else made
 
 
-def regrets(found: Comparison) -> Table:
+def regrets(found: Comparison) -> ResultTable:
     """A row a strategy: mean regret at some evaluations, then at the end with its interval and the spread of runs."""
     at = [n for n in POINTS if n < found.evaluations]
     rows = tuple(
@@ -35,7 +35,7 @@ def regrets(found: Comparison) -> Table:
         for arm in ranked(found)
     )
     heads = ("strategy", *map(str, at), str(found.evaluations), "95 % interval", "SD of a run", "networks")
-    return Table(f"{found.ground.name}: mean regret in points after so many evaluations", heads, rows)
+    return ResultTable(f"{found.ground.name}: mean regret in points after so many evaluations", heads, rows)
 
 
 def ranked(found: Comparison) -> list[Arm]:
@@ -43,7 +43,7 @@ def ranked(found: Comparison) -> list[Arm]:
     return sorted(found.arms.values(), key=lambda arm: float(arm.mean[-1]))
 
 
-def compared(found: Comparison) -> Table:
+def compared(found: Comparison) -> ResultTable:
     """A row a pair, the one with less regret first."""
     rows = []
     for pair in found.pairs:
@@ -63,10 +63,10 @@ def compared(found: Comparison) -> Table:
             )
         )
     heads = ("pair", "less regret by", "95 % interval", "ahead in", "p (Holm)", "verdict")
-    return Table(f"Pairs, over {found.runs} paired runs", heads, tuple(rows))
+    return ResultTable(f"Pairs, over {found.runs} paired runs", heads, tuple(rows))
 
 
-def winners(found: Comparison) -> Table:
+def winners(found: Comparison) -> ResultTable:
     """A row a strategy: its winner as the search saw it, and as the trainings tell that it did not see."""
     rows = []
     for arm in ranked(found):
@@ -76,7 +76,7 @@ def winners(found: Comparison) -> Table:
         interval = "-" if curse.low is None or curse.high is None else f"{curse.low:+.3f} to {curse.high:+.3f}"
         rows.append((arm.name, f"{seen:.2f}", f"{worth:.2f}", f"{curse.mean:+.3f}", interval))
     heads = ("strategy", "it reports", "unseen seeds say", "winner's curse", "95 % interval")
-    return Table("The winner, trained again: accuracy in %", heads, tuple(rows))
+    return ResultTable("The winner, trained again: accuracy in %", heads, tuple(rows))
 
 
 def notes(found: Comparison) -> list[str]:

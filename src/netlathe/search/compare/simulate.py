@@ -10,7 +10,7 @@ import numpy as np
 from netlathe.errors import NetlatheError
 from netlathe.search.compare.benchmark_table import BenchmarkTable, BenchmarkView
 from netlathe.search.strategy import Strategy, TrialResult
-from netlathe.train.study.scores import Array
+from netlathe.train.experiment.scores import Array
 
 Make = Callable[[np.random.Generator, int], Strategy]  # from a generator and the number of evaluations
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import kendalltau
 
-from netlathe.train.study.scores import Array
+from netlathe.train.experiment.scores import Array
 
 TOP = 100  # networks among which a search ends
 NEAR = 0.2  # points

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netlathe.train.study.compare import ALPHA, POWER, smallest
-from netlathe.train.study.scores import SAME, Array, Estimate, estimate, holm
-from netlathe.train.study.student import t_quantile
+from netlathe.train.experiment.compare import ALPHA, POWER, smallest
+from netlathe.train.experiment.scores import SAME, Array, Estimate, estimate, holm
+from netlathe.train.experiment.student import t_quantile
 
 BETTER, WORSE, EQUAL, INCONCLUSIVE = "better", "worse", "equal", "inconclusive"
 EXACT = 14  # pairs up to which all 2^n signs are tried

@@ -26,7 +26,7 @@ from netlathe.search.oneshot.task import DEADLINE, EARLY, STOPPED, WHOLE, OneSho
 from netlathe.search.oneshot.train_step import darts_step, rsws_step, set_lr
 from netlathe.train import checkpoint
 from netlathe.train.folder import TRAINING
-from netlathe.train.host import kept_memory
+from netlathe.train.host import keep_freed_memory
 from netlathe.train.images import ImageSet
 from netlathe.train.metrics import Metrics
 from netlathe.train.recipe import Recipe
@@ -46,7 +46,7 @@ class OneShotProgress(NamedTuple):
     line: dict[str, Any] | None  # of the log, after an epoch
 
 
-@kept_memory()
+@keep_freed_memory()
 def search(
     images: ImageSet,
     recipe: Recipe,

@@ -1,6 +1,6 @@
 """The training images in two halves: one trains the weights, the other judges architectures.
 
-Every order and every augmentation is a pure function of (seed, epoch, image), as in `train.draws`.
+Every order and every augmentation is a pure function of (seed, epoch, image), as in `train.rng`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netlathe.errors import NetlatheError
-from netlathe.train.augment.pipeline import augmented, erased, normalised
-from netlathe.train.draws import Draws, order
-from netlathe.train.evaluate import Normal, normal_of, ready
+from netlathe.train.augment.pipeline import augment_images, erase, normalise
+from netlathe.train.evaluate import Normalisation, make_preprocessor, measure_normalisation
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
+from netlathe.train.rng import CounterRNG, shuffled_order
 
 Half = Literal["train", "valid"]
 SPLIT, SOME = -1, -2  # the "epochs" whose orders split the images, and pick some of them
@@ -48,7 +48,7 @@ class DataSplit:
     @cached_property
     def rows(self) -> dict[Half, NDArray[np.int64]]:
         """The images of each half."""
-        mixed, middle = order(self.seed, SPLIT, len(self.images)), len(self.images) // 2
+        mixed, middle = shuffled_order(self.seed, SPLIT, len(self.images)), len(self.images) // 2
         return {"train": mixed[:middle], "valid": mixed[middle:]}
 
     @property
@@ -57,9 +57,9 @@ class DataSplit:
         return len(self.rows["train"]) // self.batch
 
     @cached_property
-    def normal(self) -> Normal:
+    def normal(self) -> Normalisation:
         """Mean and standard deviation of the images."""
-        return normal_of(self.images)
+        return measure_normalisation(self.images)
 
     @cached_property
     def orders(self) -> dict[Half, tuple[int, NDArray[np.int64]]]:
@@ -72,18 +72,18 @@ class DataSplit:
         epoch, place = divmod(step, len(rows) // self.batch)
         key = 2 * epoch + (half == "valid")
         if self.orders.get(half, (-1,))[0] != key:
-            self.orders[half] = key, rows[order(self.seed, key, len(rows))]
+            self.orders[half] = key, rows[shuffled_order(self.seed, key, len(rows))]
         chosen = self.orders[half][1][place * self.batch : (place + 1) * self.batch]
-        draws = Draws(self.seed, key, chosen)
+        draws = CounterRNG(self.seed, key, chosen)
         pixels = torch.from_numpy(np.array(self.images.pixels[chosen]))
-        x = augmented(pixels, self.recipe.augment, self.recipe.resolution, draws)
-        x = erased(normalised(x, self.normal.mean, self.normal.std), self.recipe.augment, draws)
+        x = augment_images(pixels, self.recipe.augment, self.recipe.resolution, draws)
+        x = erase(normalise(x, self.normal.mean, self.normal.std), self.recipe.augment, draws)
         return x, torch.from_numpy(self.images.labels[chosen])
 
     def plain(self, half: Half, count: int | None = None, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Images as a test sees them, by batches: `count` of a half (all), from `start` on, always the same ones."""
         rows = self.rows[half][start : None if count is None else start + count]
-        prepare = ready(self.recipe, self.normal, self.recipe.resolution)
+        prepare = make_preprocessor(self.recipe, self.normal, self.recipe.resolution)
         for i in range(math.ceil(len(rows) / self.batch)):
             chosen = rows[i * self.batch : (i + 1) * self.batch]
             if len(chosen) > 1 or i == 0:  # batch norm needs two
@@ -97,7 +97,7 @@ def some(images: ImageSet, count: int) -> ImageSet:
     """So many of the images, always the same ones, from anywhere in the set."""
     if count >= len(images):
         return images
-    rows = np.sort(order(0, SOME, len(images))[:count])
+    rows = np.sort(shuffled_order(0, SOME, len(images))[:count])
     return replace(
         images,
         pixels=images.pixels[rows],

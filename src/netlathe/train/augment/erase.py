@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from netlathe.errors import MissingExtra
-from netlathe.train.draws import Draws
 from netlathe.train.recipe import Augment
+from netlathe.train.rng import CounterRNG
 
 try:
     import torch
@@ -19,7 +19,7 @@ RATIO = (0.3, 1 / 0.3)  # height / width
 TRIES = 10
 
 
-def erased(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
+def erase(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
     """One rectangle an image, with probability `erase`, becomes the mean colour or normal noise; in place.
 
     x: (N, C, H, W), normalised. Ten tries to find a rectangle that is smaller than the image, else nothing.
@@ -44,7 +44,7 @@ def erased(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
     return x
 
 
-def _paint(augment: Augment, draws: Draws, shape: tuple[int, int, int]) -> Tensor:
+def _paint(augment: Augment, draws: CounterRNG, shape: tuple[int, int, int]) -> Tensor:
     """What covers a rectangle of an image."""
     if augment.erase_mode == "const":
         return torch.zeros(())

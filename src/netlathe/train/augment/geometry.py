@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.train.draws import Draws
+from netlathe.train.rng import CounterRNG
 
 try:
     import torch
@@ -28,7 +28,7 @@ TRIES = 10
 
 
 def random_boxes(
-    draws: Draws, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+    draws: CounterRNG, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> list[Box]:
     """Boxes of a random share `scale` of the area and a random width / height `ratio` (Szegedy et al. 2014, section 6).
 
@@ -54,17 +54,17 @@ def _between(bounds: tuple[float, float], share: Tensor) -> np.ndarray[tuple[int
     return bounds[0] + (bounds[1] - bounds[0]) * share.double().numpy()
 
 
-def resampled(pixels: Tensor, boxes: Sequence[Box], size: tuple[int, int], modes: Sequence[str]) -> Tensor:
+def resample(pixels: Tensor, boxes: Sequence[Box], size: tuple[int, int], modes: Sequence[str]) -> Tensor:
     """Each image's box resized to `size`: (N, H, W, C) uint8 -> (N, *size, C) uint8. A mode an image."""
     images = pixels.permute(0, 3, 1, 2).chunk(len(pixels))
     made = [
-        resized(image[:, :, top : top + height, left : left + width], size, mode)
+        resize(image[:, :, top : top + height, left : left + width], size, mode)
         for image, (top, left, height, width), mode in zip(images, boxes, modes, strict=True)
     ]
     return torch.cat(made).permute(0, 2, 3, 1)
 
 
-def resized(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     """(N, C, H, W) uint8 -> (N, C, *size) uint8 by nearest, bilinear or bicubic; the last two antialias."""
     if images.shape[2:] == size:
         return images
@@ -72,23 +72,23 @@ def resized(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
         return F.interpolate(images, size, mode="nearest-exact")
     if images.device.type == "cpu":
         return F.interpolate(images, size, mode=mode, antialias=True)
-    return whole(F.interpolate(images.float(), size, mode=mode, antialias=True))
+    return round_to_bytes(F.interpolate(images.float(), size, mode=mode, antialias=True))
 
 
-def fitted(pixels: Tensor, side: int, mode: str) -> Tensor:
+def resize_short_side(pixels: Tensor, side: int, mode: str) -> Tensor:
     """The whole images resized so that the short side has `side` px: (N, H, W, C) uint8, the same shape of four."""
     height, width = pixels.shape[1:3]
     size = (side, side * width // height) if height <= width else (side * height // width, side)
-    return resized(pixels.permute(0, 3, 1, 2), size, mode).permute(0, 2, 3, 1)
+    return resize(pixels.permute(0, 3, 1, 2), size, mode).permute(0, 2, 3, 1)
 
 
-def centred(pixels: Tensor, side: int) -> Tensor:
+def center_crop(pixels: Tensor, side: int) -> Tensor:
     """The square in the middle: (N, H, W, C) -> (N, side, side, C)."""
     top, left = (round((length - side) / 2) for length in pixels.shape[1:3])
     return pixels[:, top : top + side, left : left + side]
 
 
-def pad_cropped(pixels: Tensor, side: int, pad: int, mode: Literal["zero", "reflect"], draws: Draws) -> Tensor:
+def pad_and_crop(pixels: Tensor, side: int, pad: int, mode: Literal["zero", "reflect"], draws: CounterRNG) -> Tensor:
     """A random square of the images with `pad` px more on each side: (N, H, W, C) uint8 -> (N, side, side, C).
 
     He et al. 2015, section 4.2, with zeros; `reflect` mirrors at the border pixels, which are not repeated. Raises
@@ -110,7 +110,7 @@ def pad_cropped(pixels: Tensor, side: int, pad: int, mode: Literal["zero", "refl
     return torch.stack([image[top : top + side, left : left + side] for image, (top, left) in cuts])
 
 
-def whole(x: Tensor) -> Tensor:
+def round_to_bytes(x: Tensor) -> Tensor:
     """float 0..255 -> uint8, to the nearest, in place where it can."""
     return x.round_().clamp_(0, 255).to(torch.uint8)
 
@@ -174,7 +174,7 @@ MAPS: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
 }
 
 
-def warped(x: Tensor, matrices: Tensor, mode: str, fill: int) -> Tensor:
+def warp(x: Tensor, matrices: Tensor, mode: str, fill: int) -> Tensor:
     """Images seen through affine maps, `fill` where there is nothing: (N, C, H, W) uint8, and (N, 6).
 
     Nothing is antialiased: none of these maps shrinks. The grid is made of single products and sums, so that its bits
@@ -188,4 +188,4 @@ def warped(x: Tensor, matrices: Tensor, mode: str, fill: int) -> Tensor:
     grid[..., 0] = (a * columns + b * rows + c) * (2 / width) - 1
     grid[..., 1] = (d * columns + e * rows + f) * (2 / height) - 1
     shown = F.grid_sample(x.float() - fill if fill else x.float(), grid, mode=mode, align_corners=False)
-    return whole(shown.add_(fill) if fill else shown)
+    return round_to_bytes(shown.add_(fill) if fill else shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlathe.errors import MissingExtra
 from netlathe.train.augment.colour import of_images
-from netlathe.train.augment.geometry import whole
+from netlathe.train.augment.geometry import round_to_bytes
 
 try:
     import torch
@@ -35,7 +35,7 @@ def solarize_add(x: Tensor, amount: Tensor) -> Tensor:
     """Levels below 128 grow by whole steps, to at most 255."""
     levels = x.float()
     below = torch.lt(levels, 128, out=torch.empty_like(levels))
-    return whole(below.mul_(of_images(amount.floor(), x)).add_(levels))
+    return round_to_bytes(below.mul_(of_images(amount.floor(), x)).add_(levels))
 
 
 def autocontrast(x: Tensor) -> Tensor:

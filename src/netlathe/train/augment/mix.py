@@ -7,8 +7,8 @@ random all the same, for the order of the images is. Both images of a pair share
 from __future__ import annotations
 
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.train.draws import Draws
 from netlathe.train.recipe import Mix
+from netlathe.train.rng import CounterRNG
 
 try:
     import torch
@@ -17,7 +17,7 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 
-def mixed(x: Tensor, targets: Tensor, mix: Mix, draws: Draws) -> tuple[Tensor, Tensor]:
+def mix_images(x: Tensor, targets: Tensor, mix: Mix, draws: CounterRNG) -> tuple[Tensor, Tensor]:
     """Images (N, C, H, W) and soft targets (N, K), mixed by pairs; the last of an odd number stays as it is.
 
     With CutMix lambda becomes the exact share of pixels that an image keeps, since the image's edge cuts some boxes.
@@ -29,7 +29,7 @@ def mixed(x: Tensor, targets: Tensor, mix: Mix, draws: Draws) -> tuple[Tensor, T
     if not (mix.mixup or mix.cutmix) or not pairs:
         return x, targets
     kept, share = (
-        weight.to(x.device) for weight in weights(x.shape[2], x.shape[3], mix, draws.at(slice(0, 2 * pairs, 2)))
+        weight.to(x.device) for weight in mixing_weights(x.shape[2], x.shape[3], mix, draws.at(slice(0, 2 * pairs, 2)))
     )
     return _paired(x, kept[:, None]), _paired(targets, share[:, None])
 
@@ -44,7 +44,7 @@ def _paired(x: Tensor, kept: Tensor) -> Tensor:
     return made
 
 
-def weights(height: int, width: int, mix: Mix, draws: Draws) -> tuple[Tensor, Tensor]:
+def mixing_weights(height: int, width: int, mix: Mix, draws: CounterRNG) -> tuple[Tensor, Tensor]:
     """What each pair keeps of itself: by pixel, (P, H, W), and of its target, (P,). float32."""
     cut = (
         draws.uniform("mix switch") < mix.switch

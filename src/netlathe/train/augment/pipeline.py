@@ -1,6 +1,6 @@
-"""From uint8 pixels to what a network sees: `augmented`, `normalised` and `erased` for training, `prepared` for tests.
+"""From uint8 pixels to network inputs: `augment_images`, `normalise` and `erase` to train, `prepare_images` to test.
 
-Which random number goes where is said here and in policy.py: every image draws its own, by name (`train.draws`), so an
+Which random number goes where is said here and in policy.py: every image draws its own, by name (`train.rng`), so an
 image's pixels do not depend on its batch. Operations come in the order of the fields of `Augment`.
 """
 
@@ -10,12 +10,19 @@ from collections.abc import Sequence
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.train.augment import colour
-from netlathe.train.augment.erase import erased
-from netlathe.train.augment.geometry import centred, fitted, pad_cropped, random_boxes, resampled, whole
-from netlathe.train.augment.kinds import by_kind
-from netlathe.train.augment.policy import by_policy, modes_of
-from netlathe.train.draws import Draws
+from netlathe.train.augment.erase import erase
+from netlathe.train.augment.geometry import (
+    center_crop,
+    pad_and_crop,
+    random_boxes,
+    resample,
+    resize_short_side,
+    round_to_bytes,
+)
+from netlathe.train.augment.grouped import apply_grouped
+from netlathe.train.augment.policy import augment_by_policy, modes_of
 from netlathe.train.recipe import Augment, Evaluate
+from netlathe.train.rng import CounterRNG
 
 try:
     import torch
@@ -23,16 +30,16 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
-__all__ = ["augmented", "erased", "normalised", "prepared"]
+__all__ = ["augment_images", "erase", "normalise", "prepare_images"]
 
 CHUNK = 256 * 64 * 64  # pixels that go through at a time: many images of a kind together, and memory stays bounded
 BLUR = (0.1, 2.0)  # px of standard deviation, SimCLR's
 
 
-def augmented(pixels: Tensor, augment: Augment, resolution: int, draws: Draws) -> Tensor:
+def augment_images(pixels: Tensor, augment: Augment, resolution: int, draws: CounterRNG) -> Tensor:
     """Training images: (N, H, W, C) uint8 -> (N, C, r, r) float32, channels last, of values 0..1; C is 1 or 3.
 
-    All of the recipe but erasing, which comes after `normalised`. Raises NetlatheError for pixels of another shape or
+    All of the recipe but erasing, which comes after `normalise`. Raises NetlatheError for pixels of another shape or
     type, or where the recipe does not resize and the size is another.
     """
     _check(pixels)
@@ -46,25 +53,25 @@ def augmented(pixels: Tensor, augment: Augment, resolution: int, draws: Draws) -
     return made.permute(0, 3, 1, 2)
 
 
-def _augment(made: Tensor, pixels: Tensor, augment: Augment, draws: Draws) -> None:
+def _augment(made: Tensor, pixels: Tensor, augment: Augment, draws: CounterRNG) -> None:
     """Some of the images, into their place: (n, r, r, C) float32."""
-    pixels = cropped(pixels, augment, made.shape[1], draws)
+    pixels = crop(pixels, augment, made.shape[1], draws)
     if augment.flip:
-        pixels = by_kind(pixels, _happens(draws, "flip", augment.flip), lambda x, on, _: x.flip(2) if on else x)
+        pixels = apply_grouped(pixels, _happens(draws, "flip", augment.flip), lambda x, on, _: x.flip(2) if on else x)
     if augment.policy == "none" and not (any(augment.jitter) or augment.lighting or augment.grey or augment.blur):
         torch.div(pixels, 255, out=made)
     else:
-        planes = recoloured(pixels.permute(0, 3, 1, 2).contiguous(), augment, draws)
+        planes = recolour(pixels.permute(0, 3, 1, 2).contiguous(), augment, draws)
         torch.div(torch.stack(planes.unbind(1), 3), 255, out=made)
 
 
-def cropped(pixels: Tensor, augment: Augment, resolution: int, draws: Draws) -> Tensor:
+def crop(pixels: Tensor, augment: Augment, resolution: int, draws: CounterRNG) -> Tensor:
     """The part of each image that is shown: (N, H, W, C) -> (N, r, r, C) uint8."""
     height, width = pixels.shape[1:3]
     modes = modes_of(augment, draws, "crop mode")
     if augment.crop == "rrc":
         boxes = random_boxes(draws, height, width, augment.scale, augment.ratio)
-        return resampled(pixels, boxes, (resolution, resolution), modes)
+        return resample(pixels, boxes, (resolution, resolution), modes)
     if augment.crop == "none":
         if (height, width) != (resolution, resolution):
             raise NetlatheError(
@@ -75,31 +82,31 @@ def cropped(pixels: Tensor, augment: Augment, resolution: int, draws: Draws) -> 
             )
         return pixels
     if min(height, width) != resolution:
-        pixels = by_kind(pixels, modes, lambda x, mode, _: fitted(x, resolution, mode))
+        pixels = apply_grouped(pixels, modes, lambda x, mode, _: resize_short_side(x, resolution, mode))
     if augment.crop == "pad":
-        return pad_cropped(pixels, resolution, augment.pad, augment.pad_mode, draws)
-    return centred(pixels, resolution)
+        return pad_and_crop(pixels, resolution, augment.pad, augment.pad_mode, draws)
+    return center_crop(pixels, resolution)
 
 
-def recoloured(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
+def recolour(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
     """Policy, jitter, lighting, grey and blur: (N, C, r, r) uint8, the same shape out. Each rounds, as in Pillow."""
     if augment.policy != "none":
-        x = by_policy(x, augment, draws)
+        x = augment_by_policy(x, augment, draws)
     if any(augment.jitter):
-        x = jittered(x, augment, draws)
+        x = jitter(x, augment, draws)
     if augment.lighting:
-        x = whole(colour.lighting(x.float(), draws.normal("lighting", 3) * augment.lighting))
+        x = round_to_bytes(colour.lighting(x.float(), draws.normal("lighting", 3) * augment.lighting))
     if augment.grey:
         on = _happens(draws, "grey", augment.grey)
-        x = by_kind(x, on, lambda y, on, _: whole(colour.grey(y.float())).expand_as(y) if on else y)
+        x = apply_grouped(x, on, lambda y, on, _: round_to_bytes(colour.grey(y.float())).expand_as(y) if on else y)
     if augment.blur:
         on = _happens(draws, "blur", augment.blur)
         sigma = BLUR[0] + (BLUR[1] - BLUR[0]) * draws.uniform("blur sigma")
-        x = by_kind(x, on, lambda y, on, at: whole(colour.blur(y.float(), sigma[at])) if on else y)
+        x = apply_grouped(x, on, lambda y, on, at: round_to_bytes(colour.blur(y.float(), sigma[at])) if on else y)
     return x
 
 
-def jittered(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
+def jitter(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
     """Brightness, contrast, saturation and hue, in an order of the image's own, with `jitter_prob`: uint8."""
     operations = (colour.brightness, colour.contrast, colour.saturation, colour.hue)
     strength = torch.tensor(augment.jitter)
@@ -111,15 +118,15 @@ def jittered(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
         z = y.float()
         for kind in turns:
             z = operations[kind](z, factor[at, kind])
-        return whole(z) if turns else y
+        return round_to_bytes(z) if turns else y
 
     turns = draws.uniform("jitter order", 4).argsort(stable=True, dim=1).tolist()
     on = _happens(draws, "jitter prob", augment.jitter_prob)
     mine = (tuple(kind for kind in row if augment.jitter[kind]) if o else () for row, o in zip(turns, on, strict=True))
-    return by_kind(x, mine, one)
+    return apply_grouped(x, mine, one)
 
 
-def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(x - mean) / std by channel: (N, C, H, W), channels last."""
     count, channels, height, width = x.shape
     # Rows of width x channels: a last axis of 3 would be worked through by threes.
@@ -128,14 +135,14 @@ def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor
     return (rows - centre).div_(scale).view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
-def prepared(pixels: Tensor, evaluate: Evaluate, resolution: int) -> Tensor:
+def prepare_images(pixels: Tensor, evaluate: Evaluate, resolution: int) -> Tensor:
     """Test images: (N, H, W, C) uint8 -> (N, C, r, r) float32 0..1, channels last; nothing random.
 
     Resized, antialiased, so that the short side has resolution / `evaluate.crop` px, then cut in the middle.
     """
     _check(pixels)
     side = int(resolution / evaluate.crop + 1e-6)  # timm rounds down; 224 / (224 / 232) is to be 232
-    return _scaled(centred(fitted(pixels, side, evaluate.interpolation), resolution).permute(0, 3, 1, 2))
+    return _scaled(center_crop(resize_short_side(pixels, side, evaluate.interpolation), resolution).permute(0, 3, 1, 2))
 
 
 def _scaled(x: Tensor) -> Tensor:
@@ -143,7 +150,7 @@ def _scaled(x: Tensor) -> Tensor:
     return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def _happens(draws: Draws, what: str, share: float) -> list[bool]:
+def _happens(draws: CounterRNG, what: str, share: float) -> list[bool]:
     happens: list[bool] = (draws.uniform(what) < share).tolist()
     return happens
 

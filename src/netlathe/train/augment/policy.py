@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from netlathe.errors import MissingExtra
 from netlathe.train.augment import colour, levels
-from netlathe.train.augment.geometry import MAPS, warped, whole
-from netlathe.train.augment.kinds import by_kind
-from netlathe.train.draws import Draws
+from netlathe.train.augment.geometry import MAPS, round_to_bytes, warp
+from netlathe.train.augment.grouped import apply_grouped
 from netlathe.train.recipe import Augment
+from netlathe.train.rng import CounterRNG
 
 try:
     import torch
@@ -26,7 +26,7 @@ except ImportError as error:
 
 def _of_floats(operation: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """An operation of colour.py on uint8 images."""
-    return lambda x, factor: whole(operation(x.float(), factor))
+    return lambda x, factor: round_to_bytes(operation(x.float(), factor))
 
 
 LEVELS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -44,7 +44,7 @@ LEVELS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-class Range(NamedTuple):
+class MagnitudeRange(NamedTuple):
     """What magnitude an operation gets at the shares 0 and 1; `signed`: the way from `start` is as often negative."""
 
     start: float = 0
@@ -59,68 +59,68 @@ class Range(NamedTuple):
         return self.rounded(magnitude) if self.rounded else magnitude
 
 
-class Space(NamedTuple):
+class PolicySpace(NamedTuple):
     """The ranges of a policy, and the grey level where an image has been moved away."""
 
-    ranges: Mapping[str, Range]
+    ranges: Mapping[str, MagnitudeRange]
     fill: int = 0
 
 
-NONE = Range()
+NONE = MagnitudeRange()
 ENHANCED = ("brightness", "colour", "contrast", "sharpness")
 # Cubuk et al. 2018, table 6, with the ranges of
 # https://github.com/pytorch/vision/blob/main/torchvision/transforms/v2/_auto_augment.py
-AUTO = Space(
+AUTO = PolicySpace(
     {
-        "shear_x": Range(0, 0.3, True),
-        "shear_y": Range(0, 0.3, True),
-        "translate_x_share": Range(0, 150 / 331, True, None),
-        "translate_y_share": Range(0, 150 / 331, True, None),
-        "rotate": Range(0, 30, True),
-        **dict.fromkeys(ENHANCED, Range(1, 1.9, True)),
-        "posterize": Range(8, 4, rounded=torch.round),
-        "solarize": Range(255, 0),
+        "shear_x": MagnitudeRange(0, 0.3, True),
+        "shear_y": MagnitudeRange(0, 0.3, True),
+        "translate_x_share": MagnitudeRange(0, 150 / 331, True, None),
+        "translate_y_share": MagnitudeRange(0, 150 / 331, True, None),
+        "rotate": MagnitudeRange(0, 30, True),
+        **dict.fromkeys(ENHANCED, MagnitudeRange(1, 1.9, True)),
+        "posterize": MagnitudeRange(8, 4, rounded=torch.round),
+        "solarize": MagnitudeRange(255, 0),
         **dict.fromkeys(("autocontrast", "equalize", "invert"), NONE),
     }
 )
 # Mueller and Hutter 2021, table 2, "wide"; translations are px at every resolution.
-WIDE = Space(
+WIDE = PolicySpace(
     {
         "identity": NONE,
-        "shear_x": Range(0, 0.99, True),
-        "shear_y": Range(0, 0.99, True),
-        "translate_x": Range(0, 32, True, torch.trunc),
-        "translate_y": Range(0, 32, True, torch.trunc),
-        "rotate": Range(0, 135, True),
-        **dict.fromkeys(ENHANCED, Range(1, 1.99, True)),
-        "posterize": Range(8, 2, rounded=torch.round),
-        "solarize": Range(255, 0),
+        "shear_x": MagnitudeRange(0, 0.99, True),
+        "shear_y": MagnitudeRange(0, 0.99, True),
+        "translate_x": MagnitudeRange(0, 32, True, torch.trunc),
+        "translate_y": MagnitudeRange(0, 32, True, torch.trunc),
+        "rotate": MagnitudeRange(0, 135, True),
+        **dict.fromkeys(ENHANCED, MagnitudeRange(1, 1.99, True)),
+        "posterize": MagnitudeRange(8, 2, rounded=torch.round),
+        "solarize": MagnitudeRange(255, 0),
         **dict.fromkeys(("autocontrast", "equalize"), NONE),
     }
 )
 # RandAugment as timm draws it (https://github.com/huggingface/pytorch-image-models/blob/main/timm/data/auto_augment.py),
 # on which RSB, DeiT, ConvNeXt and timm's EfficientNet trained: `rand-m9-mstd0.5-inc1` is GROWING.
-PLAIN = Space(
+PLAIN = PolicySpace(
     {
         **dict.fromkeys(("autocontrast", "equalize", "invert"), NONE),
-        "rotate": Range(0, 30, True),
-        "posterize": Range(0, 4, rounded=torch.floor),
-        "solarize": Range(0, 256, rounded=torch.floor),
-        "solarize_add": Range(0, 110, rounded=torch.floor),
-        **dict.fromkeys(ENHANCED, Range(0.1, 1.9)),
-        "shear_x": Range(0, 0.3, True),
-        "shear_y": Range(0, 0.3, True),
-        "translate_x_share": Range(0, 0.45, True),
-        "translate_y_share": Range(0, 0.45, True),
+        "rotate": MagnitudeRange(0, 30, True),
+        "posterize": MagnitudeRange(0, 4, rounded=torch.floor),
+        "solarize": MagnitudeRange(0, 256, rounded=torch.floor),
+        "solarize_add": MagnitudeRange(0, 110, rounded=torch.floor),
+        **dict.fromkeys(ENHANCED, MagnitudeRange(0.1, 1.9)),
+        "shear_x": MagnitudeRange(0, 0.3, True),
+        "shear_y": MagnitudeRange(0, 0.3, True),
+        "translate_x_share": MagnitudeRange(0, 0.45, True),
+        "translate_y_share": MagnitudeRange(0, 0.45, True),
     },
     fill=128,
 )
-GROWING = Space(
+GROWING = PolicySpace(
     {
         **PLAIN.ranges,
-        "posterize": Range(4, 0, rounded=torch.ceil),
-        "solarize": Range(256, 0, rounded=torch.ceil),
-        **dict.fromkeys(ENHANCED, Range(1, 1.9, True)),
+        "posterize": MagnitudeRange(4, 0, rounded=torch.ceil),
+        "solarize": MagnitudeRange(256, 0, rounded=torch.ceil),
+        **dict.fromkeys(ENHANCED, MagnitudeRange(1, 1.9, True)),
     },
     fill=128,
 )
@@ -156,30 +156,30 @@ IMAGENET = (
 )
 
 
-class Step(NamedTuple):
+class PolicyStep(NamedTuple):
     """One round of operations: by image, which of the space's names (-1: none), and at what share of its range."""
 
-    space: Space
+    space: PolicySpace
     kind: Tensor
     share: Tensor
 
 
-def _randaugment(augment: Augment, draws: Draws) -> Iterator[Step]:
+def _randaugment(augment: Augment, draws: CounterRNG) -> Iterator[PolicyStep]:
     """Cubuk et al. 2019, with timm's noise on the magnitude and its chance of leaving an operation out."""
     space = GROWING if augment.increasing else PLAIN
     for turn in range(augment.count):
         kind = draws.integers(f"policy kind {turn}", len(space.ranges))
         kind[draws.uniform(f"policy prob {turn}") >= augment.policy_prob] = -1
         noise = draws.normal(f"policy noise {turn}") * augment.magnitude_std
-        yield Step(space, kind, (noise + augment.magnitude).clamp_(0, 10) / 10)
+        yield PolicyStep(space, kind, (noise + augment.magnitude).clamp_(0, 10) / 10)
 
 
-def _trivial(augment: Augment, draws: Draws) -> Iterator[Step]:
+def _trivial(augment: Augment, draws: CounterRNG) -> Iterator[PolicyStep]:
     """Mueller and Hutter 2021: one operation, at one of 31 magnitudes."""
-    yield Step(WIDE, draws.integers("policy kind 0", len(WIDE.ranges)), draws.integers("policy share 0", 31) / 30)
+    yield PolicyStep(WIDE, draws.integers("policy kind 0", len(WIDE.ranges)), draws.integers("policy share 0", 31) / 30)
 
 
-def _autoaugment(augment: Augment, draws: Draws) -> Iterator[Step]:
+def _autoaugment(augment: Augment, draws: CounterRNG) -> Iterator[PolicyStep]:
     """Cubuk et al. 2018: one of 25 pairs of operations."""
     names = list(AUTO.ranges)
     chosen = draws.integers("policy pair", len(IMAGENET))
@@ -187,41 +187,41 @@ def _autoaugment(augment: Augment, draws: Draws) -> Iterator[Step]:
         kinds, probs, magnitudes = zip(*(pair[turn] for pair in IMAGENET), strict=True)
         kind = torch.tensor([names.index(name) for name in kinds])[chosen]
         kind[draws.uniform(f"policy prob {turn}") >= torch.tensor(probs)[chosen]] = -1
-        yield Step(AUTO, kind, torch.tensor(magnitudes)[chosen] / 9)
+        yield PolicyStep(AUTO, kind, torch.tensor(magnitudes)[chosen] / 9)
 
 
-POLICIES: Mapping[str, Callable[[Augment, Draws], Iterator[Step]]] = {
+POLICIES: Mapping[str, Callable[[Augment, CounterRNG], Iterator[PolicyStep]]] = {
     "randaugment": _randaugment,
     "trivial": _trivial,
     "autoaugment": _autoaugment,
 }
 
 
-def by_policy(x: Tensor, augment: Augment, draws: Draws) -> Tensor:
+def augment_by_policy(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
     """The recipe's policy: (N, C, H, W) uint8, the same shape out."""
     for turn, (space, kind, share) in enumerate(POLICIES[augment.policy](augment, draws)):
         names = [list(space.ranges)[k] if k >= 0 else "identity" for k in kind.tolist()]
         modes = modes_of(augment, draws, f"policy mode {turn}")
         sign = draws.uniform(f"policy sign {turn}") < 0.5
-        x = by_kind(x, zip(names, modes, strict=True), partial(_in_space, space, share, sign))
+        x = apply_grouped(x, zip(names, modes, strict=True), partial(_in_space, space, share, sign))
     return x
 
 
-def _in_space(space: Space, share: Tensor, sign: Tensor, x: Tensor, kind: tuple[str, str], at: Tensor) -> Tensor:
+def _in_space(space: PolicySpace, share: Tensor, sign: Tensor, x: Tensor, kind: tuple[str, str], at: Tensor) -> Tensor:
     name, mode = kind
     if name == "identity":
         return x
-    return operated(x, name, space.ranges[name].at(share[at], sign[at]), mode, space.fill)
+    return apply_operation(x, name, space.ranges[name].at(share[at], sign[at]), mode, space.fill)
 
 
-def operated(x: Tensor, name: str, magnitude: Tensor, mode: str = "bilinear", fill: int = 0) -> Tensor:
+def apply_operation(x: Tensor, name: str, magnitude: Tensor, mode: str = "bilinear", fill: int = 0) -> Tensor:
     """One operation, by its name in MAPS or LEVELS: (N, C, H, W) uint8, with a magnitude an image, (N,)."""
     if name in MAPS:
-        return warped(x, MAPS[name](magnitude, *x.shape[2:]), mode, fill)
+        return warp(x, MAPS[name](magnitude, *x.shape[2:]), mode, fill)
     return LEVELS[name](x, magnitude)
 
 
-def modes_of(augment: Augment, draws: Draws, what: str) -> list[str]:
+def modes_of(augment: Augment, draws: CounterRNG, what: str) -> list[str]:
     """The interpolation of each image; `random` takes bilinear or bicubic."""
     if augment.interpolation != "random":
         return [augment.interpolation] * len(draws)

@@ -7,8 +7,8 @@ cache.py     entries, keys, the limit     split.py    what is held out
 inspect.py   the report                   sets.py     ImageSet and Splits
 """
 
-from netlathe.train.images.inspect import Report
+from netlathe.train.images.inspect import DatasetReport
 from netlathe.train.images.load import load
 from netlathe.train.images.sets import ImageSet, Splits
 
-__all__ = ["ImageSet", "Report", "Splits", "load"]
+__all__ = ["DatasetReport", "ImageSet", "Splits", "load"]

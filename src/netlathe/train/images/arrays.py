@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.train.images.decode import eight_bits
-from netlathe.train.images.sources import FREE, SPLITS, TEST, TRAIN, VALIDATION, Source, Stack, listed
+from netlathe.train.images.sources import FREE, SPLITS, TEST, TRAIN, VALIDATION, ImageSource, ImageStack, list_folder
 
 Part = tuple[str, int, NDArray[Any], NDArray[Any]]  # name, split, images, labels
 IDX = re.compile(r"(?P<part>.*?)[-_.]?(?P<what>images|labels)[-.]idx[13][-.]ubyte(\.gz)?", re.IGNORECASE)
@@ -31,33 +31,33 @@ NPZ = {  # by split: names of images and labels
 }
 
 
-def digits_source() -> Source:
+def digits_source() -> ImageSource:
     """scikit-learn's digits, 1,797 of 8 x 8 pixels of 17 greys."""
     try:
         layout = f"scikit-learn {version('scikit-learn')}"
     except PackageNotFoundError:
         raise MissingExtra("scikit-learn", "train") from None
 
-    def read() -> Stack:
+    def read() -> ImageStack:
         from sklearn.datasets import load_digits
 
         found = load_digits()
         grey = (found.images * (255 / 16)).round().astype(np.uint8)
         return stack([("digits", FREE, grey, found.target)], "digits")
 
-    return Source("digits", layout, (), read, None)
+    return ImageSource("digits", layout, (), read, None)
 
 
 def idx_files(root: Path) -> dict[tuple[str, str], Path]:
     """The idx files of a folder by part (train, t10k, or nothing) and by images or labels; gz and plain are alike."""
     found: dict[tuple[str, str], Path] = {}
-    for path in listed(root):
+    for path in list_folder(root):
         if match := IDX.fullmatch(path.name):
             found.setdefault((match["part"].lower(), match["what"].lower()), path)
     return found
 
 
-def idx_source(root: Path) -> Source:
+def idx_source(root: Path) -> ImageSource:
     """The images of a folder of idx files. Raises NetlatheError for images without labels, or the reverse."""
     files = idx_files(root)
     parts = sorted({part for part, _ in files})
@@ -78,7 +78,7 @@ def idx_source(root: Path) -> Source:
         hint = "names are train-images-idx3-ubyte, t10k-images-idx3-ubyte and so on"
         raise NetlatheError(said, code="images.idx", path=str(root), hint=hint)
 
-    def read() -> Stack:
+    def read() -> ImageStack:
         found = []
         for code, part in codes.items():
             images = idx(files[part, "images"])
@@ -93,7 +93,7 @@ def idx_source(root: Path) -> Source:
             found.append((part or "image", code, images, labels))
         return stack(found, str(root))
 
-    return Source(str(root), "idx files", tuple(files.values()), read, root)
+    return ImageSource(str(root), "idx files", tuple(files.values()), read, root)
 
 
 def idx(path: Path) -> NDArray[np.uint8]:
@@ -130,10 +130,10 @@ def at_most(file: GzipFile | BufferedReader, count: int) -> bytes:
     return b"".join(pieces)
 
 
-def npz_source(path: Path) -> Source:
+def npz_source(path: Path) -> ImageSource:
     """The images of an npz file."""
 
-    def read() -> Stack:
+    def read() -> ImageStack:
         try:
             with path.open("rb") as data, NpzFile(data, allow_pickle=False) as file:
                 pairs = {
@@ -152,10 +152,10 @@ def npz_source(path: Path) -> Source:
             ) from error
         return stack(parts, str(path))
 
-    return Source(str(path), "an npz file", (path,), read, path.parent)
+    return ImageSource(str(path), "an npz file", (path,), read, path.parent)
 
 
-def stack(parts: list[Part], place: str) -> Stack:
+def stack(parts: list[Part], place: str) -> ImageStack:
     """One array of all parts. Raises NetlatheError where images or labels cannot be that."""
     labels = []
     for name, _, x, y in parts:
@@ -177,7 +177,7 @@ def stack(parts: list[Part], place: str) -> Stack:
     if len(classes) < 2:
         said = f"has one class, {classes[0]}" if classes else "has no images"
         raise NetlatheError(said, code="images.one_class" if classes else "images.empty", path=place)
-    return Stack(
+    return ImageStack(
         np.concatenate(pixels),
         tuple(f"{name}[{i}]" for name, _, x, _ in parts for i in range(len(x))),
         places.astype(np.int64),

@@ -21,9 +21,19 @@ from numpy.typing import NDArray
 
 from netlathe.errors import NetlatheError
 from netlathe.train.images import cache as store
-from netlathe.train.images.cache import Entry
-from netlathe.train.images.decode import DECODER, Canvas, Header, Unreadable, decode, digest, look, quiet, resized
-from netlathe.train.images.sources import Files, Skipped, Source, Stack
+from netlathe.train.images.cache import CacheEntry
+from netlathe.train.images.decode import (
+    DECODER,
+    Canvas,
+    Header,
+    UnreadableImage,
+    decode,
+    digest,
+    read_header,
+    resize_pixels,
+    silence_warnings,
+)
+from netlathe.train.images.sources import ImageFiles, ImageSource, ImageStack, SkippedFile
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
 T = TypeVar("T")
@@ -32,7 +42,7 @@ CHUNK = 64  # images of one task
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class StoragePlan:
     """What the first pass found, in the order of the entry: the images `rows` of the source, on a canvas."""
 
     rows: NDArray[np.int64]
@@ -42,18 +52,18 @@ class Plan:
     facts: dict[str, Any]
 
 
-def stored(
-    source: Source, size: int, channels: int | None, cache: Path, limit: int, progress: Progress | None
-) -> tuple[Entry, bool]:
+def store_images(
+    source: ImageSource, size: int, channels: int | None, cache: Path, limit: int, progress: Progress | None
+) -> tuple[CacheEntry, bool]:
     """The entry of a source, and whether it had to be decoded now. Raises NetlatheError where no image can be read."""
-    name, trusted = store.mark(source.files, source.layout, str(size), str(channels), DECODER)
-    key = store.seen(cache, name)
+    name, trusted = store.fingerprint(source.files, source.layout, str(size), str(channels), DECODER)
+    key = store.recall_key(cache, name)
     entry = store.look_up(cache, key) if key else None
     if entry is not None:
         return entry, False
-    with quiet():
+    with silence_warnings():
         images = source.open()
-        plan = planned(images, size, channels, source, progress)
+        plan = plan_storage(images, size, channels, source, progress)
         key = content_key(images, plan)
         entry = store.look_up(cache, key)
         built = entry is None
@@ -68,22 +78,24 @@ def stored(
         with suppress(
             OSError
         ):  # a cache that others filled may be closed for writing; next time the files are read again
-            store.remember(cache, name, key)
+            store.remember_key(cache, name, key)
     return entry, built
 
 
-def planned(images: Files | Stack, size: int, channels: int | None, source: Source, progress: Progress | None) -> Plan:
+def plan_storage(
+    images: ImageFiles | ImageStack, size: int, channels: int | None, source: ImageSource, progress: Progress | None
+) -> StoragePlan:
     """The first pass: digests, sizes and colours, hence the canvas and the order of the entry."""
     count = len(images.names)
-    if isinstance(images, Files):
+    if isinstance(images, ImageFiles):
         paths = images.paths
-        chunks = spread(lambda lo, hi: [header(path) for path in paths[lo:hi]], count, "reading", progress)
+        chunks = run_parallel(lambda lo, hi: [header(path) for path in paths[lo:hi]], count, "reading", progress)
     else:
         pixels = images.pixels
-        chunks = spread(lambda lo, hi: [array_header(x) for x in pixels[lo:hi]], count, "reading", progress)
+        chunks = run_parallel(lambda lo, hi: [array_header(x) for x in pixels[lo:hi]], count, "reading", progress)
     headers = [header for chunk in chunks for header in chunk]
     good = [i for i, header in enumerate(headers) if not header.fault]
-    skipped = [*source.skipped, *(Skipped(images.names[i], h.fault) for i, h in enumerate(headers) if h.fault)]
+    skipped = [*source.skipped, *(SkippedFile(images.names[i], h.fault) for i, h in enumerate(headers) if h.fault)]
     if not good:
         raise nothing_left(source, skipped)
     splits = images.splits.tolist()
@@ -96,9 +108,9 @@ def planned(images: Files | Stack, size: int, channels: int | None, source: Sour
         "turned": sum(headers[i].turned for i in good),
         "animated": sum(headers[i].frames > 1 for i in good),
         "skipped": skipped,
-        "notes": images.notes if isinstance(images, Stack) else (),
+        "notes": images.notes if isinstance(images, ImageStack) else (),
     }
-    return Plan(
+    return StoragePlan(
         np.array(order, np.int64),
         np.frombuffer(b"".join(headers[i].digest for i in order), ">u8").astype(np.uint64).reshape(-1, 2),
         sizes,
@@ -110,7 +122,7 @@ def planned(images: Files | Stack, size: int, channels: int | None, source: Sour
 def header(path: Path) -> Header:
     """The header of a file."""
     try:
-        return look(path.read_bytes())
+        return read_header(path.read_bytes())
     except OSError as error:
         return Header(b"", fault=f"cannot be read ({error.strerror})")
 
@@ -131,15 +143,17 @@ def canvas_for(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
     return Canvas(round(side * max(1 / ratio, 1)), round(side * max(ratio, 1)), channels)
 
 
-def content_key(images: Files | Stack, plan: Plan) -> str:
+def content_key(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
     """A hash of all that an entry holds."""
     names = "\0".join(images.names[i] for i in plan.rows)
     rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows]])
     said = json.dumps([plan.canvas, images.classes, plan.facts, DECODER])
-    return store.hashed(names, plan.digests.tobytes(), rows.tobytes(), said)
+    return store.hash_parts(names, plan.digests.tobytes(), rows.tobytes(), said)
 
 
-def write(images: Files | Stack, plan: Plan, folder: Path, source: Source, progress: Progress | None) -> None:
+def write(
+    images: ImageFiles | ImageStack, plan: StoragePlan, folder: Path, source: ImageSource, progress: Progress | None
+) -> None:
     """The second pass: the files of an entry, without the images that turn out to be unreadable."""
     shape = (len(plan.rows), *plan.canvas)
     row_bytes = int(np.prod(plan.canvas))
@@ -155,7 +169,7 @@ def write(images: Files | Stack, plan: Plan, folder: Path, source: Source, progr
             write_all(number, b"".join(blocks), start + low * row_bytes)
             return faults
 
-        faults = [fault for part in spread(task, shape[0], "decoding", progress) for fault in part]
+        faults = [fault for part in run_parallel(task, shape[0], "decoding", progress) for fault in part]
         kept = np.delete(np.arange(shape[0]), [k for k, _ in faults])
         for new, old in enumerate(kept):
             if new != old:
@@ -166,7 +180,7 @@ def write(images: Files | Stack, plan: Plan, folder: Path, source: Source, progr
         file.flush()
         assert file.tell() == start, "numpy leaves room in its header for longer shapes"
         os.fsync(number)
-    skipped = plan.facts["skipped"] + [Skipped(images.names[plan.rows[k]], why) for k, why in faults]
+    skipped = plan.facts["skipped"] + [SkippedFile(images.names[plan.rows[k]], why) for k, why in faults]
     if not len(kept):
         raise nothing_left(source, skipped)
     rows = plan.rows[kept]
@@ -182,20 +196,20 @@ def array_form(shape: Sequence[int]) -> dict[str, Any]:
     return {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
 
 
-def pixels_of(images: Files | Stack, plan: Plan, k: int, faults: list[tuple[int, str]]) -> bytes:
+def pixels_of(images: ImageFiles | ImageStack, plan: StoragePlan, k: int, faults: list[tuple[int, str]]) -> bytes:
     """The pixels of an image on the canvas; zeros, and a fault, where there are none."""
     i = int(plan.rows[k])
     try:
-        if isinstance(images, Stack):
+        if isinstance(images, ImageStack):
             same = images.pixels.shape[1:] == plan.canvas
-            return images.pixels[i].tobytes() if same else resized(images.pixels[i], plan.canvas)
+            return images.pixels[i].tobytes() if same else resize_pixels(images.pixels[i], plan.canvas)
         data = images.paths[i].read_bytes()
         if digest(data) != plan.digests[k].astype(">u8").tobytes():
-            raise Unreadable("the file changed while it was read")
+            raise UnreadableImage("the file changed while it was read")
         return decode(data, plan.canvas)
     except OSError as error:
         faults.append((k, f"cannot be read ({error.strerror})"))
-    except Unreadable as error:
+    except UnreadableImage as error:
         faults.append((k, str(error)))
     return bytes(int(np.prod(plan.canvas)))
 
@@ -207,7 +221,7 @@ def write_all(number: int, data: bytes, at: int) -> None:
         done += os.pwrite(number, data[done:] if done else data, at + done)
 
 
-def spread(task: Callable[[int, int], T], count: int, what: str, progress: Progress | None) -> list[T]:
+def run_parallel(task: Callable[[int, int], T], count: int, what: str, progress: Progress | None) -> list[T]:
     """The task on [low, high) chunks of 0..count on every core that is ours, results in order."""
     chunks = [(low, min(low + CHUNK, count)) for low in range(0, count, CHUNK)]
     found: list[T] = []
@@ -229,7 +243,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def nothing_left(source: Source, skipped: Sequence[Skipped]) -> NetlatheError:
+def nothing_left(source: ImageSource, skipped: Sequence[SkippedFile]) -> NetlatheError:
     """An error for a source of which every image was skipped."""
     reasons = Counter(reason for _, reason in skipped).most_common(5)
     said = "".join(f"\n  {count:,}: {reason}" for reason, count in reasons)

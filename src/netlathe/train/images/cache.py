@@ -39,7 +39,7 @@ ABANDONED_SECONDS = 24 * 3600.0  # after which a folder that is being built belo
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class CacheEntry:
     """Decoded images, sorted by split and then by digest. `digests` (N, 2) uint64, `sizes` (N, 2) width and height."""
 
     folder: Path
@@ -63,7 +63,7 @@ def size_limit(limit: int | None) -> int:
     return limit if limit is not None else byte_count(os.environ.get(LIMIT_VARIABLE) or LIMIT)
 
 
-def hashed(*parts: str | bytes) -> str:
+def hash_parts(*parts: str | bytes) -> str:
     """One hash of several texts, which are kept apart."""
     found = blake2b(digest_size=16)
     for part in parts:
@@ -72,7 +72,7 @@ def hashed(*parts: str | bytes) -> str:
     return found.hexdigest()
 
 
-def mark(files: Iterable[Path], *more: str) -> tuple[str, bool]:
+def fingerprint(files: Iterable[Path], *more: str) -> tuple[str, bool]:
     """What is known of files without reading them, as a hash; and whether it can be trusted later."""
     rows: list[str] = list(more)
     youngest = 0
@@ -84,17 +84,17 @@ def mark(files: Iterable[Path], *more: str) -> tuple[str, bool]:
             continue
         youngest = max(youngest, status.st_mtime_ns, status.st_ctime_ns)
         rows.append(f"{file.absolute()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
-    return hashed(*rows), time.time() - youngest / 1e9 > RACY_SECONDS
+    return hash_parts(*rows), time.time() - youngest / 1e9 > RACY_SECONDS
 
 
-def seen(cache: Path, name: str) -> str | None:
+def recall_key(cache: Path, name: str) -> str | None:
     """The key that belongs to a mark, if it was stored."""
     with suppress(OSError, UnicodeDecodeError):
         return (cache / "seen" / name).read_text()
     return None
 
 
-def remember(cache: Path, name: str, key: str) -> None:
+def remember_key(cache: Path, name: str, key: str) -> None:
     """Store the key that belongs to a mark. Raises OSError."""
     folder = cache / "seen"
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def remember(cache: Path, name: str, key: str) -> None:
     part.replace(folder / name)
 
 
-def look_up(cache: Path, key: str) -> Entry | None:
+def look_up(cache: Path, key: str) -> CacheEntry | None:
     """An entry, which counts as used now; None where it is absent or damaged."""
     folder = cache / key
     try:
@@ -118,7 +118,7 @@ def look_up(cache: Path, key: str) -> Entry | None:
         return None
     with suppress(OSError):  # a cache that others filled may be closed for writing
         os.utime(folder / "facts.json")
-    return Entry(folder, pixels, labels, splits, digests, sizes, names, classes, facts)
+    return CacheEntry(folder, pixels, labels, splits, digests, sizes, names, classes, facts)
 
 
 @contextmanager

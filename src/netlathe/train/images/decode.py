@@ -75,7 +75,7 @@ class Header(NamedTuple):
     fault: str = ""
 
 
-class Unreadable(Exception):
+class UnreadableImage(Exception):
     """A file gives no pixels; the text is the reason, in words that files share."""
 
 
@@ -85,7 +85,7 @@ def digest(data: bytes | memoryview) -> bytes:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_warnings() -> Iterator[None]:
     """Pillow's warnings about odd files say nothing here; the one about bombs is an error, and so skips a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -93,19 +93,19 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def look(data: bytes) -> Header:
+def read_header(data: bytes) -> Header:
     """The header of a file."""
     content = digest(data)
     try:
-        image = opened(data)
+        image = open_image(data)
         late = image.format == "PNG" and "exif" not in image.info  # asking for it would decode the image
         turn = 1 if late else orientation(image)
         width, height = reversed(image.size) if turn in TURNED else image.size
         frames = getattr(image, "n_frames", 1)
-    except Unreadable as error:
+    except UnreadableImage as error:
         return Header(content, fault=str(error))
     except Exception as error:
-        return Header(content, fault=reason(error))
+        return Header(content, fault=explain_failure(error))
     return Header(content, width, height, image.mode, image.mode not in GREY, frames, turn in TURNS)
 
 
@@ -115,34 +115,34 @@ def decode(data: bytes, canvas: Canvas) -> bytes:
     The largest part of the canvas's shape is cut from the middle and resized, with antialiasing.
     """
     try:
-        image = opened(data)
+        image = open_image(data)
         shrink_while_decoding(image, canvas)
         image.load()  # PNG files may have their EXIF data behind the pixels
         turn = orientation(image)
-        image = fitted(flat(image, canvas.channels), canvas, turned=turn in TURNED)
+        image = fit_to_canvas(convert_mode(image, canvas.channels), canvas, turned=turn in TURNED)
         if turn in TURNS:
             image = image.transpose(TURNS[turn])
         return image.tobytes()
-    except Unreadable:
+    except UnreadableImage:
         raise
     except Exception as error:
-        raise Unreadable(reason(error)) from error
+        raise UnreadableImage(explain_failure(error)) from error
 
 
-def resized(pixels: NDArray[np.uint8], canvas: Canvas) -> bytes:
+def resize_pixels(pixels: NDArray[np.uint8], canvas: Canvas) -> bytes:
     """As `decode`, for an image (H, W, C) that is an array already; C is 1, 3 or 4 (with alpha)."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return fitted(flat(image, canvas.channels), canvas, turned=False).tobytes()
+    return fit_to_canvas(convert_mode(image, canvas.channels), canvas, turned=False).tobytes()
 
 
-def opened(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """The image, not yet decoded."""
     if not data:
-        raise Unreadable("an empty file")
+        raise UnreadableImage("an empty file")
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
     except PIL.UnidentifiedImageError:
-        raise Unreadable("not an image of a known format") from None
+        raise UnreadableImage("not an image of a known format") from None
 
 
 def orientation(image: Image.Image) -> int:
@@ -164,14 +164,14 @@ def shrink_while_decoding(image: Image.Image, canvas: Canvas) -> None:
         image.draft(mode, (ceil(image.width * scale), ceil(image.height * scale)))
 
 
-def flat(image: Image.Image, channels: int) -> Image.Image:
+def convert_mode(image: Image.Image, channels: int) -> Image.Image:
     """Grey or red, green and blue, 8 bits each, nothing transparent."""
     if image.mode == "F":
-        raise Unreadable("floating-point pixels, which have no agreed range")
+        raise UnreadableImage("floating-point pixels, which have no agreed range")
     if image.mode == "I" or image.mode.startswith("I;"):
         values: NDArray[Any] = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise Unreadable("pixels of 32 bits, which have no agreed range")
+            raise UnreadableImage("pixels of 32 bits, which have no agreed range")
         image = Image.fromarray(eight_bits(values))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -186,7 +186,7 @@ def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def fitted(image: Image.Image, canvas: Canvas, *, turned: bool) -> Image.Image:
+def fit_to_canvas(image: Image.Image, canvas: Canvas, *, turned: bool) -> Image.Image:
     """The middle of an image, resized to the canvas, or to the canvas on its side where the image is still turned."""
     width, height = (canvas.height, canvas.width) if turned else (canvas.width, canvas.height)
     if image.size == (width, height):
@@ -198,7 +198,7 @@ def fitted(image: Image.Image, canvas: Canvas, *, turned: bool) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
 
 
-def reason(error: Exception) -> str:
+def explain_failure(error: Exception) -> str:
     """Why a file gives no pixels, without what is particular to it."""
     text = str(error).lower()
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):

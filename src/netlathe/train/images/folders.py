@@ -16,16 +16,16 @@ from netlathe.train.images.sources import (
     LAYOUTS,
     SPLITS,
     TRAIN,
-    Files,
-    Source,
-    listed,
+    ImageFiles,
+    ImageSource,
+    list_folder,
     printable,
     sorted_classes,
     unreadable,
 )
 
 
-def folder_source(root: Path) -> Source:
+def folder_source(root: Path) -> ImageSource:
     """Class folders, or split folders of class folders."""
     below = folders(root)
     splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and folders(root / name)}
@@ -52,7 +52,7 @@ def folder_source(root: Path) -> Source:
             labels += [classes.index(printable(name))] * len(found)
             codes += [code] * len(found)
     check_classes(classes, labels, root)
-    images = Files(
+    images = ImageFiles(
         tuple(root / name for name in names),
         tuple(map(printable, names)),
         np.array(labels, np.int64),
@@ -64,12 +64,12 @@ def folder_source(root: Path) -> Source:
     notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
     said = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
     layout = f"class folders in {said}" if splits else "class folders"
-    return Source(str(root), layout, images.paths, lambda: images, root, notes=tuple(notes))
+    return ImageSource(str(root), layout, images.paths, lambda: images, root, notes=tuple(notes))
 
 
 def folders(root: Path) -> list[str]:
     """Names of the folders in a folder, sorted; not hidden ones, nor what archives of macOS leave behind."""
-    return [x.name for x in listed(root) if x.is_dir() and x.name[0] != "." and x.name != "__MACOSX"]
+    return [x.name for x in list_folder(root) if x.is_dir() and x.name[0] != "." and x.name != "__MACOSX"]
 
 
 def images_below(root: Path, others: Counter[str]) -> list[str]:
@@ -101,8 +101,8 @@ def images_below(root: Path, others: Counter[str]) -> list[str]:
 def check_classes(classes: Sequence[str], labels: Sequence[int], root: Path) -> None:
     """Raises NetlatheError for no images, images outside class folders, one class, or classes without images."""
     path = str(root)
-    loose = [x.name for x in listed(root) if x.is_file() and x.suffix.lower()[1:] in SUFFIXES]
-    tables = [x.name for x in listed(root) if x.suffix.lower() in (".csv", ".npz")]
+    loose = [x.name for x in list_folder(root) if x.is_file() and x.suffix.lower()[1:] in SUFFIXES]
+    tables = [x.name for x in list_folder(root) if x.suffix.lower() in (".csv", ".npz")]
     if not labels:
         hint = f"there is {tables[0]}: give that file" if tables else LAYOUTS
         said = f"has {len(loose)} images, but no folder for a class" if loose else "has no images"

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.images.cache import Entry
-from netlathe.train.images.sources import Skipped, Source, listed
-from netlathe.train.images.split import Cut
+from netlathe.train.images.cache import CacheEntry
+from netlathe.train.images.sources import ImageSource, SkippedFile, list_folder
+from netlathe.train.images.split import SplitRows
 from netlathe.units import show_bytes
 
 TINY = 20  # training images below which a class is called tiny
@@ -23,7 +23,7 @@ LICENCES = ("licence", "license", "copying", "readme")
 SPLITS = ("train", "validation", "test")
 
 
-class Copies(NamedTuple):
+class DuplicateImages(NamedTuple):
     """Names of the same content, with the splits and the classes where it is."""
 
     names: tuple[str, ...]
@@ -32,7 +32,7 @@ class Copies(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class DatasetReport:
     """Counts are by class, in the order of `classes`; sizes are width x height of the files in pixels."""
 
     place: str
@@ -44,8 +44,8 @@ class Report:
     imbalance: float  # training images of the largest class over those of the smallest
     tiny: tuple[str, ...]  # classes with fewer than TINY training images
     absent: dict[str, tuple[str, ...]]  # classes without an image in a split
-    skipped: tuple[Skipped, ...]
-    copies: tuple[Copies, ...]
+    skipped: tuple[SkippedFile, ...]
+    copies: tuple[DuplicateImages, ...]
     cut_off: float  # mean share of an image's area that falls outside of the canvas
     cut_off_most: float
     enlarged: int  # images smaller than the canvas
@@ -61,14 +61,14 @@ class Report:
     built: bool  # decoded now, not found in the cache
 
     @property
-    def leaks(self) -> tuple[Copies, ...]:
+    def leaks(self) -> tuple[DuplicateImages, ...]:
         """Contents that are in more than one split."""
-        return tuple(copies for copies in self.copies if len(copies.splits) > 1)
+        return tuple(group for group in self.copies if len(group.splits) > 1)
 
     @property
-    def contradictions(self) -> tuple[Copies, ...]:
+    def contradictions(self) -> tuple[DuplicateImages, ...]:
         """Contents that are of more than one class."""
-        return tuple(copies for copies in self.copies if len(copies.classes) > 1)
+        return tuple(group for group in self.copies if len(group.classes) > 1)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -84,22 +84,24 @@ class Report:
             for name, reason in self.skipped:
                 reasons.setdefault(reason, []).append(name)
             found.append(f"{self.skipped_count} skipped")
-            found += [f"  {len(names):,}: {reason}: {some(names)}" for reason, names in reasons.items()]
+            found += [f"  {len(names):,}: {reason}: {shorten_list(names)}" for reason, names in reasons.items()]
         if self.contradictions:
-            names = [" = ".join(copies.names) for copies in self.contradictions]
-            found.append(f"{len(names):,} contents are of more than one class: {some(names)}")
+            names = [" = ".join(group.names) for group in self.contradictions]
+            found.append(f"{len(names):,} contents are of more than one class: {shorten_list(names)}")
         if self.leaks:
-            names = [" = ".join(copies.names) for copies in self.leaks]
-            found.append(f"{len(names):,} contents are in more than one split, so figures flatter: {some(names)}")
+            names = [" = ".join(group.names) for group in self.leaks]
+            found.append(
+                f"{len(names):,} contents are in more than one split, so figures flatter: {shorten_list(names)}"
+            )
         if self.imbalance > IMBALANCED:
             small, large = (f(range(len(self.classes)), key=self.counts["train"].__getitem__) for f in (min, max))
             said = f"{self.classes[large]} has {self.counts['train'][large]:,} training images, {self.classes[small]}"
             found.append(f"imbalance {self.imbalance:.1f}: {said} {self.counts['train'][small]:,}")
         if self.tiny:
-            found.append(f"fewer than {TINY} training images: {some(self.tiny)}")
+            found.append(f"fewer than {TINY} training images: {shorten_list(self.tiny)}")
         for split, classes in self.absent.items():
             if classes:
-                found.append(f"classes without a {split} image, so nothing is known of them: {some(classes)}")
+                found.append(f"classes without a {split} image, so nothing is known of them: {shorten_list(classes)}")
         if self.cut_off > CUT_OFF:
             found.append(f"{self.cut_off:.1%} of the area is outside of the square that images of many shapes share")
         return tuple(found)
@@ -115,10 +117,10 @@ class Report:
         total = sum(map(sum, self.counts.values()))
         colour = "grey" if channels == 1 else "in colour"
         said = f"{total:,} images of {len(self.classes):,} classes, {width} x {height} px, {colour}"
-        copied = sum(len(copies.names) - 1 for copies in self.copies)
+        copied = sum(len(group.names) - 1 for group in self.copies)
         facts = {
             "split": self.split,
-            "sizes": sizes_said(self.sizes),
+            "sizes": format_sizes(self.sizes),
             "cut off": f"{self.cut_off:.1%} of the area, at most {self.cut_off_most:.1%} of an image",
             "pixels": ", ".join(f"{mode} {count:,}" for mode, count in self.modes.items()),
             "enlarged": f"{self.enlarged:,} smaller than the canvas" if self.enlarged else "",
@@ -159,15 +161,15 @@ class Report:
         ]
 
 
-def report(source: Source, entry: Entry, cut: Cut, built: bool) -> Report:
+def inspect_images(source: ImageSource, entry: CacheEntry, cut: SplitRows, built: bool) -> DatasetReport:
     """The report of an entry and its splits."""
     slices = {name: rows for name in SPLITS if len(entry.labels[rows := getattr(cut, name)])}
     counts = {name: np.bincount(entry.labels[rows], minlength=len(entry.classes)) for name, rows in slices.items()}
     absent = {name: tuple(entry.classes[i] for i in np.flatnonzero(found == 0)) for name, found in counts.items()}
     train = counts["train"]
     _, height, width, channels = entry.pixels.shape
-    lost = cut_off(entry.sizes, width, height)
-    return Report(
+    lost = cropped_shares(entry.sizes, width, height)
+    return DatasetReport(
         place=source.place,
         layout=source.layout,
         shape=(height, width, channels),
@@ -177,8 +179,8 @@ def report(source: Source, entry: Entry, cut: Cut, built: bool) -> Report:
         imbalance=float(train.max() / max(train.min(), 1)),
         tiny=tuple(entry.classes[i] for i in np.flatnonzero(train < TINY)),
         absent=absent,
-        skipped=tuple(Skipped(*row) for row in entry.facts["skipped"]),
-        copies=tuple(copies(entry, slices)),
+        skipped=tuple(SkippedFile(*row) for row in entry.facts["skipped"]),
+        copies=tuple(find_duplicates(entry, slices)),
         cut_off=float(lost.mean()),
         cut_off_most=float(lost.max()),
         enlarged=int((entry.sizes < (width, height)).any(axis=1).sum()),
@@ -187,7 +189,7 @@ def report(source: Source, entry: Entry, cut: Cut, built: bool) -> Report:
         grey=entry.facts["grey"],
         turned=entry.facts["turned"],
         animated=entry.facts["animated"],
-        licences=licences(source),
+        licences=find_licences(source),
         notes=(*source.notes, *entry.facts["notes"]),
         cache=str(entry.folder),
         cache_bytes=entry.pixels.nbytes,
@@ -195,7 +197,7 @@ def report(source: Source, entry: Entry, cut: Cut, built: bool) -> Report:
     )
 
 
-def cut_off(sizes: NDArray[np.int32], width: int, height: int) -> NDArray[np.float64]:
+def cropped_shares(sizes: NDArray[np.int32], width: int, height: int) -> NDArray[np.float64]:
     """The share of each image's area outside of the largest part of the canvas's shape."""
     w, h = sizes[:, 0].astype(float), sizes[:, 1].astype(float)
     kept = np.minimum(w, h * width / height) * np.minimum(h, w * height / width)
@@ -203,7 +205,7 @@ def cut_off(sizes: NDArray[np.int32], width: int, height: int) -> NDArray[np.flo
     return found
 
 
-def copies(entry: Entry, slices: dict[str, slice]) -> Iterable[Copies]:
+def find_duplicates(entry: CacheEntry, slices: dict[str, slice]) -> Iterable[DuplicateImages]:
     """Groups of rows with the same content."""
     _, inverse, count = np.unique(entry.digests, axis=0, return_inverse=True, return_counts=True)
     place = np.full(len(entry.labels), "", dtype=object)
@@ -213,7 +215,7 @@ def copies(entry: Entry, slices: dict[str, slice]) -> Iterable[Copies]:
     for row in np.flatnonzero(count[inverse] > 1):
         groups.setdefault(int(inverse[row]), []).append(int(row))
     for rows_of in groups.values():
-        yield Copies(
+        yield DuplicateImages(
             tuple(entry.names[i] for i in rows_of),
             tuple(name for name in SPLITS if name in {place[i] for i in rows_of}),
             tuple(entry.classes[label] for label in sorted({int(entry.labels[i]) for i in rows_of})),
@@ -226,19 +228,19 @@ def size_counts(sizes: NDArray[np.int32]) -> dict[str, int]:
     return {f"{found[i][0]} x {found[i][1]}": int(count[i]) for i in np.argsort(-count, kind="stable")}
 
 
-def sizes_said(sizes: dict[str, int]) -> str:
+def format_sizes(sizes: dict[str, int]) -> str:
     """The most frequent sizes."""
     said = ", ".join(f"{size} px ({count:,})" for size, count in list(sizes.items())[:SHOWN])
     return said + (f" and {len(sizes) - SHOWN:,} more" if len(sizes) > SHOWN else "")
 
 
-def licences(source: Source) -> tuple[str, ...]:
+def find_licences(source: ImageSource) -> tuple[str, ...]:
     """Files beside the images that may say what is allowed with them."""
     if source.folder is None:
         return ()
-    return tuple(x.name for x in listed(source.folder) if x.is_file() and x.name.lower().startswith(LICENCES))
+    return tuple(x.name for x in list_folder(source.folder) if x.is_file() and x.name.lower().startswith(LICENCES))
 
 
-def some(names: Sequence[str]) -> str:
+def shorten_list(names: Sequence[str]) -> str:
     """The first of many names."""
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")

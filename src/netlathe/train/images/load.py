@@ -10,14 +10,14 @@ import numpy as np
 from netlathe.errors import NetlatheError, nearest
 from netlathe.files import cache_dir
 from netlathe.train.images.arrays import digits_source, idx_files, idx_source, npz_source
-from netlathe.train.images.build import Progress, stored
-from netlathe.train.images.cache import Entry, hashed, size_limit
+from netlathe.train.images.build import Progress, store_images
+from netlathe.train.images.cache import CacheEntry, hash_parts, size_limit
 from netlathe.train.images.decode import DECODER
 from netlathe.train.images.folders import folder_source
-from netlathe.train.images.inspect import report, some
+from netlathe.train.images.inspect import inspect_images, shorten_list
 from netlathe.train.images.sets import ImageSet, Splits
-from netlathe.train.images.sources import LAYOUTS, Source, listed
-from netlathe.train.images.split import Cut, check_shares, cut
+from netlathe.train.images.sources import LAYOUTS, ImageSource, list_folder
+from netlathe.train.images.split import SplitRows, check_shares, split_rows
 from netlathe.train.images.table import csv_source
 
 
@@ -48,25 +48,27 @@ def load(
     if channels not in (None, 1, 3):
         raise NetlatheError(f"{channels} channels cannot be", code="images.channels", hint="1 for grey, 3 for colour")
     check_shares(validation, test)
-    found = find(source)
-    entry, built = stored(found, size, channels, cache or cache_dir() / "images", size_limit(limit), progress)
-    rows = cut(entry.splits, entry.digests, validation, test)
+    found = find_source(source)
+    entry, built = store_images(found, size, channels, cache or cache_dir() / "images", size_limit(limit), progress)
+    rows = split_rows(entry.splits, entry.digests, validation, test)
     check_rows(entry, rows, found)
     return Splits(
-        image_set(entry, rows.train),
-        image_set(entry, rows.validation),
-        image_set(entry, rows.test) if rows.test.start < rows.test.stop else None,
-        report(found, entry, rows, built),
+        select_images(entry, rows.train),
+        select_images(entry, rows.validation),
+        select_images(entry, rows.test) if rows.test.start < rows.test.stop else None,
+        inspect_images(found, entry, rows, built),
     )
 
 
-def find(source: str | Path) -> Source:
+def find_source(source: str | Path) -> ImageSource:
     """The source that a word or a path names. Raises NetlatheError where there is none or it is of no known layout."""
     if source == "digits":
         return digits_source()
     path = Path(source).expanduser()
     if not path.exists():
-        beside = [other.name for other in listed(path.parent) if other.name[0] != "."] if path.parent.is_dir() else []
+        beside = (
+            [other.name for other in list_folder(path.parent) if other.name[0] != "."] if path.parent.is_dir() else []
+        )
         close = nearest(path.name, [*beside, "digits"])
         hint = f"did you mean {' or '.join(close)}?" if close else LAYOUTS
         raise NetlatheError("there is no such file or folder", code="images.missing", path=str(source), hint=hint)
@@ -79,17 +81,17 @@ def find(source: str | Path) -> Source:
     raise NetlatheError("this file is no source of images", code="images.layout", path=str(path), hint=LAYOUTS)
 
 
-def check_rows(entry: Entry, rows: Cut, source: Source) -> None:
+def check_rows(entry: CacheEntry, rows: SplitRows, source: ImageSource) -> None:
     """Raises NetlatheError for classes or splits that have no image left."""
     count = np.bincount(entry.labels, minlength=len(entry.classes))
     learned = np.bincount(entry.labels[rows.train], minlength=len(entry.classes))
     if not count.all():
-        said = f"no image can be read of {names(entry, count)}"
-        why = some([f"{skipped[0]}: {skipped[1]}" for skipped in entry.facts["skipped"]])
+        said = f"no image can be read of {class_names(entry, count)}"
+        why = shorten_list([f"{skipped[0]}: {skipped[1]}" for skipped in entry.facts["skipped"]])
         raise NetlatheError(said, code="images.empty_class", path=source.place, hint=why)
     if not learned.all():
         hint = "more images of a class, smaller shares held out, or folders train/, val/ and test/ help"
-        said = f"no training image is left of {names(entry, learned)} (the split: {rows.how})"
+        said = f"no training image is left of {class_names(entry, learned)} (the split: {rows.how})"
         raise NetlatheError(said, code="images.empty_class", path=source.place, hint=hint)
     if rows.validation.start >= rows.validation.stop:
         hint = "more images, a larger share, or folders train/ and val/ help"
@@ -97,13 +99,13 @@ def check_rows(entry: Entry, rows: Cut, source: Source) -> None:
         raise NetlatheError(said, code="images.split", path=source.place, hint=hint)
 
 
-def names(entry: Entry, count: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
+def class_names(entry: CacheEntry, count: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
     """The classes that count nothing."""
-    return some([entry.classes[i] for i, n in enumerate(count) if n == 0])
+    return shorten_list([entry.classes[i] for i, n in enumerate(count) if n == 0])
 
 
-def image_set(entry: Entry, rows: slice) -> ImageSet:
+def select_images(entry: CacheEntry, rows: slice) -> ImageSet:
     """Rows of an entry."""
     content = (entry.digests[rows].tobytes(), entry.labels[rows].tobytes())
-    key = hashed(DECODER, str(entry.pixels.shape[1:]), "\0".join(entry.classes), *content)
+    key = hash_parts(DECODER, str(entry.pixels.shape[1:]), "\0".join(entry.classes), *content)
     return ImageSet(entry.pixels[rows], entry.labels[rows], entry.names[rows], entry.classes, key)

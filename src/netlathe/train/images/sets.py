@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.images.inspect import Report
+from netlathe.train.images.inspect import DatasetReport
 
 Array = NDArray[Any]
 
@@ -38,4 +38,4 @@ class Splits:
     train: ImageSet
     validation: ImageSet
     test: ImageSet | None
-    report: Report
+    report: DatasetReport

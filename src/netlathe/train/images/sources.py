@@ -28,7 +28,7 @@ LAYOUTS = """images are read from
     digits (the word): scikit-learn's 1,797 digits of 8 x 8 px"""
 
 
-class Skipped(NamedTuple):
+class SkippedFile(NamedTuple):
     """An image that is left out, and why."""
 
     name: str
@@ -36,7 +36,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Files:
+class ImageFiles:
     """Images in files. `labels` are places in `classes`; `splits` are FREE, TRAIN, VALIDATION or TEST."""
 
     paths: tuple[Path, ...]
@@ -47,7 +47,7 @@ class Files:
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class ImageStack:
     """Images in one array (N, H, W, C) of uint8, C 1, 3 or 4; the rest as in `Files`."""
 
     pixels: NDArray[np.uint8]
@@ -59,15 +59,15 @@ class Stack:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """A place with images: `files` are all that it is made of, so that a change of one is seen; `open` reads it."""
 
     place: str
     layout: str
     files: tuple[Path, ...]
-    open: Callable[[], Files | Stack]
+    open: Callable[[], ImageFiles | ImageStack]
     folder: Path | None  # where a licence would lie
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -76,7 +76,7 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def listed(root: Path) -> list[Path]:
+def list_folder(root: Path) -> list[Path]:
     """What lies in a folder, sorted. Raises NetlatheError where it cannot be listed."""
     try:
         return sorted(root.iterdir())

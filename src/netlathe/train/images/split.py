@@ -16,7 +16,7 @@ from netlathe.errors import NetlatheError
 from netlathe.train.images.sources import FREE, TEST, TRAIN, VALIDATION
 
 
-class Cut(NamedTuple):
+class SplitRows(NamedTuple):
     """Rows of each split, and how they were chosen."""
 
     train: slice
@@ -33,7 +33,7 @@ def check_shares(validation: float, test: float) -> None:
         raise NetlatheError(said, code="images.split", hint=hint)
 
 
-def cut(splits: NDArray[np.int8], digests: NDArray[np.uint64], validation: float, test: float) -> Cut:
+def split_rows(splits: NDArray[np.int8], digests: NDArray[np.uint64], validation: float, test: float) -> SplitRows:
     """The splits of rows (N,) that are sorted by the source's split and then by digest (N, 2).
 
     A split that the source gives stays as it is. Where it gives train alone, or nothing, both others are cut from it;
@@ -50,10 +50,12 @@ def cut(splits: NDArray[np.int8], digests: NDArray[np.uint64], validation: float
     shares = f"{validation:.3g} for validation"
     if not given:
         a, b = below(test), below(test + validation)
-        return Cut(slice(b, len(places)), slice(a, b), slice(0, a), f"by content: {shares}, {test:.3g} for test")
+        return SplitRows(slice(b, len(places)), slice(a, b), slice(0, a), f"by content: {shares}, {test:.3g} for test")
     held, tested = slice(start[VALIDATION], start[TEST]), slice(start[TEST], len(places))
     if VALIDATION in given:
         said = "as the source says" + ("" if TEST in given else ", without a test split")
-        return Cut(slice(0, start[VALIDATION]), held, tested, said)
+        return SplitRows(slice(0, start[VALIDATION]), held, tested, said)
     a = below(validation)
-    return Cut(slice(a, start[TEST]), slice(0, a), tested, f"test as the source says, of the rest by content {shares}")
+    return SplitRows(
+        slice(a, start[TEST]), slice(0, a), tested, f"test as the source says, of the rest by content {shares}"
+    )

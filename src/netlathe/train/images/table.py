@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from netlathe.errors import NetlatheError, nearest
-from netlathe.train.images.sources import FREE, SPLITS, TRAIN, Files, Skipped, Source, sorted_classes
+from netlathe.train.images.sources import FREE, SPLITS, TRAIN, ImageFiles, ImageSource, SkippedFile, sorted_classes
 
 SHOWN = 8  # faults of a file that are printed
 
 
-class Row(NamedTuple):
+class LabelRow(NamedTuple):
     """A row and its line in the file."""
 
     line: int
@@ -25,10 +25,10 @@ class Row(NamedTuple):
     split: str
 
 
-def csv_source(path: Path) -> Source:
+def csv_source(path: Path) -> ImageSource:
     """The images that a CSV file lists. Raises one NetlatheError with the lines of every fault."""
     rows = read_rows(path)
-    by_path: dict[str, Row] = {}
+    by_path: dict[str, LabelRow] = {}
     faults: list[str] = []
     repeated: list[str] = []
     for row in rows:
@@ -51,7 +51,7 @@ def csv_source(path: Path) -> Source:
         codes = {SPLITS.get(row.split.lower()) for row in rows}
         faults += ["no row is in train"] if TRAIN not in codes else []
     if faults:
-        raise disagreement(path, faults)
+        raise table_error(path, faults)
     there = {row.path: path.parent / row.path for row in by_path.values()}
     missing = {row for row in by_path.values() if not there[row.path].is_file()}
     kept = [row for row in by_path.values() if row not in missing]
@@ -63,25 +63,25 @@ def csv_source(path: Path) -> Source:
     if len(classes) == 1:
         raise NetlatheError(f"has one class, {classes[0]}", code="images.one_class", path=str(path))
     index = {name: i for i, name in enumerate(classes)}
-    images = Files(
+    images = ImageFiles(
         tuple(there[row.path] for row in kept),
         tuple(row.path for row in kept),
         np.array([index[row.label] for row in kept], np.int64),
         np.array([SPLITS[row.split.lower()] if splits else FREE for row in kept], np.int8),
         classes,
     )
-    return Source(
+    return ImageSource(
         str(path),
         "a CSV file" + (" with splits" if splits else ""),
         (path, *there.values()),
         lambda: images,
         path.parent,
-        tuple(Skipped(f"{row.path} (line {row.line})", "there is no such file") for row in sorted(missing)),
+        tuple(SkippedFile(f"{row.path} (line {row.line})", "there is no such file") for row in sorted(missing)),
         (f"rows that say again what others say, on lines {shown(repeated)}",) if repeated else (),
     )
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[LabelRow]:
     """The rows of the file, without blank ones."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -98,7 +98,7 @@ def read_rows(path: Path) -> list[Row]:
                 hint="the first line is path,label or path,label,split",
             )
         rows = [
-            Row(
+            LabelRow(
                 table.line_num, *((row.get(columns.get(name, "")) or "").strip() for name in ("path", "label", "split"))
             )
             for row in table
@@ -110,7 +110,7 @@ def read_rows(path: Path) -> list[Row]:
     return [row for row in rows if row.path]
 
 
-def disagreement(path: Path, faults: Sequence[str]) -> NetlatheError:
+def table_error(path: Path, faults: Sequence[str]) -> NetlatheError:
     """One error for the faults of a file."""
     more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN])

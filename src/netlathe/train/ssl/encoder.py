@@ -19,7 +19,7 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 
-def encoder(
+def build_encoder(
     network: Network, weights: Mapping[str, Array] | None = None, *, rules: Regularise | None = None, seed: int = 0
 ) -> nn.Module:
     """The network up to its last linear layer: (N, C, r, r) -> (N, `features` of it).
@@ -44,14 +44,14 @@ def encoder(
     return module
 
 
-def features(network: Network) -> int:
+def count_features(network: Network) -> int:
     """How many numbers the encoder gives for an image."""
     graph = network.graph()
     path = classifiers(graph)[0]
     return int(next(op for op in graph.ops if op.path == path).in_shapes[0][-1])
 
 
-def projector(inputs: int, hidden: int, outputs: int, *, norms: bool, seed: int = 0) -> nn.Sequential:
+def build_projector(inputs: int, hidden: int, outputs: int, *, norms: bool, seed: int = 0) -> nn.Sequential:
     """Two linear layers: (N, inputs) -> (N, outputs). With `norms` a batch norm follows each, in place of its bias."""
 
     def norm(width: int) -> list[nn.Module]:

@@ -29,7 +29,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float, *, decoupled: bool = False
     small batch; this loss may be negative.
     """
     a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)
-    everyone = [gathered(a), gathered(b)]
+    everyone = [gather(a), gather(b)]
     count, total = len(a), len(everyone[0])
     rows = torch.arange(2 * count, device=a.device)
     here = torch.arange(count, device=a.device) + rank() * count
@@ -53,7 +53,7 @@ def against_queue(queries: Tensor, keys: Tensor, queue: Tensor, temperature: flo
     return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device))
 
 
-def chance(loss: str, batch: int, queue: int = 0) -> float:
+def chance_loss(loss: str, batch: int, queue: int = 0) -> float:
     """The value of a loss where all views look alike: the logarithm of the number of candidates.
 
     `batch` images a step, `queue` keys in the queue.
@@ -63,20 +63,20 @@ def chance(loss: str, batch: int, queue: int = 0) -> float:
 
 def rank() -> int:
     """The number of this process among those that share the batch."""
-    return dist.get_rank() if shared() else 0
+    return dist.get_rank() if is_shared() else 0
 
 
-def shared() -> bool:
+def is_shared() -> bool:
     """Whether several processes share the batch."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def gathered(x: Tensor) -> Tensor:
+def gather(x: Tensor) -> Tensor:
     """The tensors of all processes, in their order: (n, d) -> (N, d); gradients flow back to each."""
-    return Gathered.apply(x) if shared() else x  # type: ignore[no-untyped-call]
+    return GatherFunction.apply(x) if is_shared() else x  # type: ignore[no-untyped-call]
 
 
-class Gathered(torch.autograd.Function):
+class GatherFunction(torch.autograd.Function):
     """all_gather; the gradient of a process's tensor is the sum of what it got everywhere."""
 
     @staticmethod

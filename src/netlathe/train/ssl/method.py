@@ -103,7 +103,7 @@ MOCO_V2 = Method(
 METHODS = {method.name: method for method in (SIMCLR_DCL, SIMCLR, MOCO_V2)}
 
 
-def named(name: str) -> Method:
+def find_method(name: str) -> Method:
     """The method of that name. Raises NetlatheError with the legal ones."""
     if name not in METHODS:
         raise unknown("method", name, METHODS, code="pretrain.method")

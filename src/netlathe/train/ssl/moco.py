@@ -17,27 +17,33 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from netlathe.arch.network import Network
 from netlathe.lower.weights import Array, generator
-from netlathe.train.loop import Job, State
-from netlathe.train.plan import Plan
-from netlathe.train.ssl.losses import against_queue, gathered
+from netlathe.train.loop import TrainingJob, TrainingState
+from netlathe.train.plan import TrainingPlan
+from netlathe.train.ssl.losses import against_queue, gather
 from netlathe.train.ssl.method import Method, queue_length
-from netlathe.train.ssl.simclr import Projected
+from netlathe.train.ssl.simclr import SimCLRModule
 
 GROUP = 16  # images that the statistics of a key need at least
 
 
-class Momentum(nn.Module):
+class MoCoModule(nn.Module):
     """Network, its slow copy, and the queue (K, outputs) of unit vectors with the place where the next key goes."""
 
     queue: Tensor
     place: Tensor
 
     def __init__(
-        self, network: Network, method: Method, weights: Mapping[str, Array] | None, seed: int, plan: Plan, images: int
+        self,
+        network: Network,
+        method: Method,
+        weights: Mapping[str, Array] | None,
+        seed: int,
+        plan: TrainingPlan,
+        images: int,
     ) -> None:
         super().__init__()
         length = queue_length(method, plan.batch, images)
-        self.query = Projected(network, method, weights, seed)
+        self.query = SimCLRModule(network, method, weights, seed)
         self.key = deepcopy(self.query).requires_grad_(False)
         start = torch.from_numpy(generator(seed, "queue").standard_normal((length, method.outputs), "float32"))
         self.register_buffer("queue", F.normalize(start, dim=1))
@@ -71,25 +77,25 @@ class Momentum(nn.Module):
         self.place.copy_((self.place + len(keys)) % len(self.queue))
 
 
-def loss_by(method: Method, job: Job, state: State, piece: tuple[Tensor, ...]) -> Tensor:
+def loss_by(method: Method, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:
     """InfoNCE of this rank's queries; then the keys of all ranks join the queue."""
     module = state.module
-    assert isinstance(module, Momentum)
+    assert isinstance(module, MoCoModule)
     with job.autocast():
         queries, keys = state.run(*piece)
     loss = against_queue(queries, keys, module.queue.clone(), method.temperature)
-    module.enqueue(gathered(keys))
+    module.enqueue(gather(keys))
     return loss
 
 
-def follow(method: Method, job: Job, state: State) -> None:
+def update_key_encoder(method: Method, job: TrainingJob, state: TrainingState) -> None:
     """key = m key + (1 - m) query, after every step: equation 2 of He et al. 2019."""
     module = state.module
-    assert isinstance(module, Momentum)
-    approach(module.key.parameters(), module.query.parameters(), 1 - method.momentum)
+    assert isinstance(module, MoCoModule)
+    move_towards(module.key.parameters(), module.query.parameters(), 1 - method.momentum)
 
 
 @torch.no_grad()
-def approach(slow: Iterable[Tensor], fast: Iterable[Tensor], share: float) -> None:
+def move_towards(slow: Iterable[Tensor], fast: Iterable[Tensor], share: float) -> None:
     """Each slow tensor goes a share of the way to its fast one. Running statistics of batch norms keep their own."""
     torch._foreach_lerp_(list(slow), list(fast), share)

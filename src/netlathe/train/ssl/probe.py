@@ -22,7 +22,7 @@ HELD_OUT = 5  # every fifth image chooses the penalty
 ITERATIONS = 100
 
 
-class Probe(NamedTuple):
+class LinearProbe(NamedTuple):
     """A linear map of standardised features to classes."""
 
     weight: Tensor  # (d + 1, classes), the bias last
@@ -41,28 +41,28 @@ class Probe(NamedTuple):
         return torch.cat([x, torch.ones(len(x), 1)], 1)
 
 
-def fitted_probe(features: Array, labels: NDArray[np.int64], classes: int) -> Probe:
+def fit_probe(features: Array, labels: NDArray[np.int64], classes: int) -> LinearProbe:
     """The logistic regression of features (N, d) with the penalty that is best on held-out rows, fitted to all rows.
 
     Cross entropy plus penalty / 2 times the squared weights, by L-BFGS from strong penalties to weak.
     """
     x = torch.from_numpy(features)
     std, mean = torch.std_mean(x, 0, correction=0)
-    blank = Probe(torch.zeros(x.shape[1] + 1, classes), mean, std.where(std > 1e-6, 1.0), 0.0)
+    blank = LinearProbe(torch.zeros(x.shape[1] + 1, classes), mean, std.where(std > 1e-6, 1.0), 0.0)
     rows, y = blank.standard(features), torch.from_numpy(labels)
     held = torch.arange(len(y)) % HELD_OUT == HELD_OUT - 1
     chosen = PENALTIES[0]
     if held.any():
         weight, best = blank.weight, -1.0
         for penalty in PENALTIES:
-            weight = descended(rows[~held], y[~held], weight, penalty)
+            weight = minimise(rows[~held], y[~held], weight, penalty)
             right = ((rows[held] @ weight).argmax(1) == y[held]).float().mean().item()
             if right > best:
                 chosen, best = penalty, right
-    return blank._replace(weight=descended(rows, y, blank.weight, chosen), penalty=chosen)
+    return blank._replace(weight=minimise(rows, y, blank.weight, chosen), penalty=chosen)
 
 
-def descended(rows: Tensor, labels: Tensor, start: Tensor, penalty: float) -> Tensor:
+def minimise(rows: Tensor, labels: Tensor, start: Tensor, penalty: float) -> Tensor:
     """The weights of the least penalised cross entropy, from `start` on; the bias, last, is not penalised."""
     weight = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(

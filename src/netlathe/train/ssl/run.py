@@ -27,21 +27,21 @@ from netlathe.runfolder.identity import refuse_other
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.train import checkpoint
 from netlathe.train.distributed import Ranks, ranks
-from netlathe.train.evaluate import Normal, Ready, normal_of, ready
+from netlathe.train.evaluate import Normalisation, Preprocessor, make_preprocessor, measure_normalisation
 from netlathe.train.export import read_weights, write_weights
 from netlathe.train.folder import TRAINING, identity, prepare_folder
-from netlathe.train.host import kept_memory
+from netlathe.train.host import keep_freed_memory
 from netlathe.train.images import ImageSet, Splits
-from netlathe.train.loop import Ended, Job, Tick, train_on
+from netlathe.train.loop import StopReason, TrainingJob, TrainingProgress, train_on
 from netlathe.train.memory import check_memory
 from netlathe.train.metrics import Metrics, read
-from netlathe.train.plan import planned
+from netlathe.train.plan import make_plan
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
 from netlathe.train.run import fitted_to, in_training, interruptible, refuse_stretch, use_threads
-from netlathe.train.ssl.encoder import encoder, features
-from netlathe.train.ssl.judge import Judged, bank_of, judge
-from netlathe.train.ssl.losses import chance
+from netlathe.train.ssl.encoder import build_encoder, count_features
+from netlathe.train.ssl.feature_score import Judged, bank_of, judge
+from netlathe.train.ssl.losses import chance_loss
 from netlathe.train.ssl.method import Method, queue_length
 from netlathe.train.ssl.tasks import module_of, task_of
 
@@ -52,7 +52,7 @@ SLACK = 2.5  # the last evaluation and the last judgement together, in times of 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class PretrainingResult:
     """What pretraining gave: `before` and `after` by name of the test set (validation, test), on the same images.
 
     The weights were picked by nearest neighbours on the validation images; nothing was picked on the test images.
@@ -84,7 +84,7 @@ class Result:
     folder: str
 
 
-@kept_memory()
+@keep_freed_memory()
 def pretrain(
     network: Network,
     splits: Splits,
@@ -96,14 +96,14 @@ def pretrain(
     time: float | None = None,
     started: float | None = None,
     weights: Mapping[str, Array] | None = None,
-    normal: Normal | None = None,
+    normal: Normalisation | None = None,
     precision: str = "auto",
     threads: int | None = None,
     tensorboard: bool = False,
     save_s: float = 30.0,
     say: Callable[[str], None] = lambda line: None,
-    progress: Callable[[Tick], None] | None = None,
-) -> Result:
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> PretrainingResult:
     """Pretrain a network on the training images of `splits`, in the folder `out`; a folder with a checkpoint goes on.
 
     The arguments are those of `train.run.train`; the loss never sees a label. Before and after, nearest neighbours and
@@ -128,11 +128,11 @@ def pretrain(
     if here.first:
         prepare_folder(folder, fitted, recipe)
     use_threads(threads, old, here)
-    plan = planned(recipe, len(splits.train), epochs=epochs)
+    plan = make_plan(recipe, len(splits.train), epochs=epochs)
     refuse_uneven(plan.batch, here.world)
     check_memory(fitted, recipe, 2 * plan.batch // here.world, 1)
-    normal = normal or normal_of(splits.train)
-    prepare = ready(recipe, normal)
+    normal = normal or measure_normalisation(splits.train)
+    prepare = make_preprocessor(recipe, normal)
     tests = {"validation": splits.validation, "test": splits.test}
     module = module_of(method, fitted, weights, seed, plan, len(splits.train))
     assert isinstance(module.encoder, nn.Module)
@@ -145,7 +145,7 @@ def pretrain(
     if here.first:
         write_json(folder / "method.json", method.document())
         say(f"{start_of(weights)}: {said(before)}")
-        say(f"loss where all views look alike: {chance(method.loss, plan.batch, queue):.3f}; batch {plan.batch}")
+        say(f"loss where all views look alike: {chance_loss(method.loss, plan.batch, queue):.3f}; batch {plan.batch}")
         metrics = Metrics(folder, lines=old["lines"] if old else 0, tensorboard=tensorboard)
         if old is None:
             metrics.write("judged", 0, **{name: getattr(before["validation"], name) for name in ("knn", "probe")})
@@ -156,7 +156,7 @@ def pretrain(
             write_weights(folder, best.encoder)
 
     with interruptible() as stop:
-        job = Job(
+        job = TrainingJob(
             task=task_of(method),
             recipe=recipe,
             train=splits.train,
@@ -177,25 +177,25 @@ def pretrain(
         ended = train_on(job, state, {"who": who, "precision": chosen, "threads": torch.get_num_threads()})
     if metrics:
         metrics.close()
-    if ended is Ended.STOPPED:
+    if ended is StopReason.STOPPED:
         raise KeyboardInterrupt
-    kept = encoder(tested, weights, rules=recipe.regularise)
+    kept = build_encoder(tested, weights, rules=recipe.regularise)
     fill(kept, here.agreed(read_weights(folder) if here.first else {}))
     after = judge(kept.to(here.device), splits.train, tests, prepare, here)
     seconds = clock.monotonic() - begin + state.elapsed
-    result = Result(
+    result = PretrainingResult(
         network=network.name,
         network_key=str(who["network"]),
         method=method.name,
         recipe_key=key(recipe),
         seed=seed,
         start=start_of(weights),
-        features=features(fitted),
+        features=count_features(fitted),
         before=before,
         after=after,
         bank=len(bank_of(splits.train)),
         loss=last_loss(folder) if here.first else None,
-        chance=chance(method.loss, plan.batch, queue),
+        chance=chance_loss(method.loss, plan.batch, queue),
         batch=plan.batch,
         queue=queue,
         epochs=state.seen / state.plan.epoch,
@@ -236,7 +236,7 @@ def judged_before(
     seed: int,
     train: ImageSet,
     tests: Mapping[str, ImageSet | None],
-    prepare: Ready,
+    prepare: Preprocessor,
     here: Ranks,
 ) -> tuple[dict[str, Judged], float]:
     """What the first weights are worth, and the seconds that this took; asked once, then read from the folder."""
@@ -245,7 +245,7 @@ def judged_before(
         document = json.loads(known)
         return sets_of(document["sets"]), float(document["seconds"])
     start = clock.monotonic()
-    module = encoder(network, weights, rules=recipe.regularise, seed=seed).to(here.device)
+    module = build_encoder(network, weights, rules=recipe.regularise, seed=seed).to(here.device)
     found = judge(module, train, tests, prepare, here)
     seconds = clock.monotonic() - start
     document = {"seconds": seconds, "sets": {name: asdict(judged) for name, judged in found.items()}}
@@ -264,10 +264,10 @@ def sets_of(document: Mapping[str, Mapping[str, Any]]) -> dict[str, Judged]:
     return {name: judged(fields) for name, fields in document.items()}
 
 
-def restored(document: dict[str, Any]) -> Result:
+def restored(document: dict[str, Any]) -> PretrainingResult:
     """A result from JSON."""
     sets = {name: sets_of(document[name]) for name in ("before", "after")}
-    return Result(**document | sets)
+    return PretrainingResult(**document | sets)
 
 
 def last_loss(folder: Path) -> float | None:

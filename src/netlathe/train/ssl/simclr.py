@@ -9,27 +9,27 @@ from torch import Tensor, nn
 
 from netlathe.arch.network import Network
 from netlathe.lower.weights import Array
-from netlathe.train.loop import Job, State
-from netlathe.train.ssl.encoder import encoder, features, projector
+from netlathe.train.loop import TrainingJob, TrainingState
+from netlathe.train.ssl.encoder import build_encoder, build_projector, count_features
 from netlathe.train.ssl.losses import nt_xent
 from netlathe.train.ssl.method import Method
 
 
-class Projected(nn.Module):
+class SimCLRModule(nn.Module):
     """An encoder and its projector: (N, C, r, r) -> (N, outputs)."""
 
     def __init__(self, network: Network, method: Method, weights: Mapping[str, Array] | None, seed: int) -> None:
         super().__init__()
-        width = features(network)
-        self.encoder = encoder(network, weights, rules=method.recipe.regularise, seed=seed)
-        self.projector = projector(width, width, method.outputs, norms=method.norms, seed=seed)
+        width = count_features(network)
+        self.encoder = build_encoder(network, weights, rules=method.recipe.regularise, seed=seed)
+        self.projector = build_projector(width, width, method.outputs, norms=method.norms, seed=seed)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.projector(self.encoder(x))
         return y
 
 
-def loss_by(method: Method, job: Job, state: State, piece: tuple[Tensor, ...]) -> Tensor:
+def loss_by(method: Method, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:
     """NT-Xent, or the decoupled loss, of two views (n, C, r, r)."""
     with job.autocast():
         y = state.run(torch.cat(piece))

@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", bound=Hashable)
 PIECE = 16 * 64 * 64  # pixels at a time: in floats of three channels most of a megabyte, which stays in a core's cache
 
 
-def by_kind(x: Tensor, kinds: Iterable[Kind], operation: Callable[[Tensor, Kind, Tensor], Tensor]) -> Tensor:
+def apply_grouped(x: Tensor, kinds: Iterable[Kind], operation: Callable[[Tensor, Kind, Tensor], Tensor]) -> Tensor:
     """Each image (first axis of x) through operation(images, kind, positions), in the same order as before.
 
     Positions are on the CPU, to look up what each image draws. Images are gathered, joined and gathered again: torch

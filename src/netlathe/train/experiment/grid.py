@@ -33,7 +33,7 @@ STUDY = RunKind(
 )
 
 
-class Run(NamedTuple):
+class ExperimentRun(NamedTuple):
     """One training. `folder` is relative to that of the study."""
 
     network: str
@@ -47,7 +47,7 @@ class Run(NamedTuple):
         return f"{self.network}, {self.recipe}{share}, seed {self.seed}"
 
 
-class Outcome(NamedTuple):
+class RunResult(NamedTuple):
     """What a run reached, top-1 as a share 0..1 of the kept weights, and what it took."""
 
     validation: float | None
@@ -59,23 +59,23 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class Experiment:
     """The factors, their runs in the order in which they are done, and the settings that all runs share."""
 
     networks: tuple[str, ...]
     recipes: tuple[str, ...]
     fractions: tuple[float, ...]
     seeds: tuple[int, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[ExperimentRun, ...]
     settings: Mapping[str, Any]  # JSON values that make a run what it is: data, resolution, epochs, limits
     facts: Mapping[str, Any]  # JSON values for the reader: costs of the networks, sizes of the sets, the command
 
 
 # Trains in that folder, going on from what it holds; knows what other runs reached.
-Trainer: TypeAlias = Callable[[Run, Path, Mapping[Run, Outcome]], Outcome]
+Trainer: TypeAlias = Callable[[ExperimentRun, Path, Mapping[ExperimentRun, RunResult]], RunResult]
 
 
-def plan(
+def plan_experiment(
     networks: Sequence[str],
     recipes: Sequence[str],
     fractions: Sequence[float],
@@ -84,7 +84,7 @@ def plan(
     content: Callable[[str, str, float], str],
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
-) -> Study:
+) -> Experiment:
     """The study of all combinations; `content(network, recipe, fraction)` names what a run is, but for its seed.
 
     Raises NetlatheError for a level that is given twice or a fraction outside 0..1.
@@ -101,11 +101,11 @@ def plan(
             raise NetlatheError(message, code="study.fraction", hint="above 0 and at most 1: --fractions 0.1,0.3,1")
     keys = {cell: content(*cell) for cell in product(networks, recipes, fractions)}
     runs = [
-        Run(*cell, seed, f"runs/{folder_name(*cell, seed)}-{content_hash(keys[cell], seed, dict(settings))}")
+        ExperimentRun(*cell, seed, f"runs/{folder_name(*cell, seed)}-{content_hash(keys[cell], seed, dict(settings))}")
         for seed in seeds
         for cell in keys
     ]
-    return Study(tuple(networks), tuple(recipes), tuple(fractions), tuple(seeds), tuple(runs), settings, facts)
+    return Experiment(tuple(networks), tuple(recipes), tuple(fractions), tuple(seeds), tuple(runs), settings, facts)
 
 
 def folder_name(network: str, recipe: str, fraction: float, seed: int) -> str:
@@ -114,11 +114,11 @@ def folder_name(network: str, recipe: str, fraction: float, seed: int) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(word).name) for word in words)
 
 
-def save(study: Study, folder: Path) -> None:
+def save_experiment(study: Experiment, folder: Path) -> None:
     """Write the plan of a study. Raises NetlatheError where the folder holds a study with other settings."""
     make_folder(folder)
     if (folder / PLAN).exists():
-        before, now = load(folder).settings, study.settings
+        before, now = load_experiment(folder).settings, study.settings
         if names := differing_names(before, now):
             differing = "; ".join(f"{name} {before.get(name)!r}, not {now.get(name)!r}" for name in names)
             hint = f"it has {differing}\n{STUDY.other_hint}"
@@ -127,7 +127,7 @@ def save(study: Study, folder: Path) -> None:
     write_text(folder / PLAN, json.dumps(document, indent=1) + "\n")
 
 
-def load(folder: Path) -> Study:
+def load_experiment(folder: Path) -> Experiment:
     """The study that a folder holds. Raises NetlatheError where there is none."""
     path = folder / PLAN
     if not path.exists():
@@ -135,25 +135,25 @@ def load(folder: Path) -> Study:
         raise NetlatheError("this folder holds no study", code="study.none", path=str(folder), hint=hint)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        runs = tuple(Run(**run) for run in document["runs"])
+        runs = tuple(ExperimentRun(**run) for run in document["runs"])
         networks, recipes, fractions, seeds = map(tuple, (document[name] for name in LEVELS))
-        return Study(networks, recipes, fractions, seeds, runs, document["settings"], document["facts"])
+        return Experiment(networks, recipes, fractions, seeds, runs, document["settings"], document["facts"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         message = f"this plan cannot be read: {type(error).__name__}: {error}"
         hint = "remove it; the command that made the study writes it again, and finished runs are kept"
         raise NetlatheError(message, code="study.plan", path=str(path), hint=hint) from None
 
 
-def outcomes(study: Study, folder: Path) -> dict[Run, Outcome]:
+def read_results(study: Experiment, folder: Path) -> dict[ExperimentRun, RunResult]:
     """What the finished runs reached."""
-    return {run: found for run in study.runs if (found := outcome(folder / run.folder)) is not None}
+    return {run: found for run in study.runs if (found := read_result(folder / run.folder)) is not None}
 
 
-def outcome(folder: Path) -> Outcome | None:
+def read_result(folder: Path) -> RunResult | None:
     """What the run in a folder reached; None where it has not finished."""
     path = folder / OUTCOME
     try:
-        return Outcome(**json.loads(path.read_text(encoding="utf-8"))["outcome"])
+        return RunResult(**json.loads(path.read_text(encoding="utf-8"))["outcome"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -163,14 +163,16 @@ def outcome(folder: Path) -> Outcome | None:
         ) from None
 
 
-def advance(study: Study, folder: Path, trainer: Trainer, say: Callable[[str], None]) -> dict[Run, NetlatheError]:
+def run_pending(
+    study: Experiment, folder: Path, trainer: Trainer, say: Callable[[str], None]
+) -> dict[ExperimentRun, NetlatheError]:
     """Do the runs that have not finished, in order; a run that fails is reported and left for the next time.
 
     One process at a time works on a study. Gives the runs that failed, and why. Raises MissingExtra at once.
     """
-    failed: dict[Run, NetlatheError] = {}
+    failed: dict[ExperimentRun, NetlatheError] = {}
     with locked(folder, STUDY):
-        done = outcomes(study, folder)
+        done = read_results(study, folder)
         left = [run for run in study.runs if run not in done]
         spent: list[float] = []
         for i, run in enumerate(left):

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from math import isfinite
 
-from netlathe.train.loop import Tick
+from netlathe.train.loop import TrainingProgress
 from netlathe.units import show_span
 
 
-def said(tick: Tick) -> str:
+def format_progress(tick: TrainingProgress) -> str:
     """62 %, loss 0.412, 310 images/s, accuracy 91.3 % (best 91.5 %), 2 min 5 s left"""
     words = [f"{100 * tick.seen / tick.total:.0f} %", f"loss {tick.loss:.3f}"]
     if tick.images_per_s:
@@ -22,11 +22,11 @@ def said(tick: Tick) -> str:
     return ", ".join(words)
 
 
-def every(interval_s: float, say: Callable[[Tick], None]) -> Callable[[Tick], None]:
+def throttle(interval_s: float, say: Callable[[TrainingProgress], None]) -> Callable[[TrainingProgress], None]:
     """Says at most once in an interval, and always at the end."""
     last = time.monotonic()
 
-    def tell(tick: Tick) -> None:
+    def tell(tick: TrainingProgress) -> None:
         nonlocal last
         if time.monotonic() - last >= interval_s or tick.seen >= tick.total:
             last = time.monotonic()

@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 
 from netlathe.errors import NetlatheError
-from netlathe.train.study.compare import ALPHA, POWER, Comparison, Detectable, Flip, compare, detectable, flips
-from netlathe.train.study.grid import Outcome, Run, Study
-from netlathe.train.study.scores import FACTORS, Array, Scores, scores
-from netlathe.train.study.variance import Source, decompose
+from netlathe.train.experiment.compare import (
+    ALPHA,
+    POWER,
+    ConditionComparison,
+    DetectableDifference,
+    RankFlip,
+    compare,
+    detectable_difference,
+    find_flips,
+)
+from netlathe.train.experiment.grid import Experiment, ExperimentRun, RunResult
+from netlathe.train.experiment.scores import FACTORS, Array, ScoreTable, collect_scores
+from netlathe.train.experiment.variance import VarianceSource, decompose
 
 MORE_SEEDS = (10, 20)  # for which the smallest difference is foretold
 UNEQUAL_NOISE = 3.0  # times the median: a cell with that much more noise than the others is named
@@ -21,21 +30,23 @@ EQUAL = 1.01  # largest ratio of images or MACs that counts as equal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Findings:
+class ExperimentFindings:
     """A study, what its finished runs reached, and what follows; `scored_on` is test or validation."""
 
-    study: Study
-    outcomes: Mapping[Run, Outcome]
+    study: Experiment
+    outcomes: Mapping[ExperimentRun, RunResult]
     scored_on: str
-    scores: Scores
-    sources: Mapping[float | None, tuple[Source, ...]]  # of all runs (None), and with each fraction of the images
-    comparisons: Mapping[str, tuple[Comparison, ...]]  # by factor, for those that vary
-    flips: tuple[Flip, ...]
-    detectable: tuple[Detectable, ...]  # for the seeds of the study, then for more
+    scores: ScoreTable
+    sources: Mapping[
+        float | None, tuple[VarianceSource, ...]
+    ]  # of all runs (None), and with each fraction of the images
+    comparisons: Mapping[str, tuple[ConditionComparison, ...]]  # by factor, for those that vary
+    flips: tuple[RankFlip, ...]
+    detectable: tuple[DetectableDifference, ...]  # for the seeds of the study, then for more
     notes: tuple[str, ...]
 
 
-def find(study: Study, outcomes: Mapping[Run, Outcome]) -> Findings:
+def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> ExperimentFindings:
     """The findings from the runs that have finished. Raises NetlatheError where none has."""
     if not outcomes:
         hint = "the command that made the study trains them"
@@ -46,38 +57,47 @@ def find(study: Study, outcomes: Mapping[Run, Outcome]) -> Findings:
     comparisons = {factor: compare(found, factor) for factor in factors}
     everything = tuple(c for ones in comparisons.values() for c in ones)
     seeds = [len(found.seeds), *(n for n in MORE_SEEDS if n > len(found.seeds))]
-    could = tuple(d for n in seeds if everything and (d := detectable(everything, n)) is not None)
+    could = tuple(d for n in seeds if everything and (d := detectable_difference(everything, n)) is not None)
     scored_on = "test" if on_test else "validation"
-    return Findings(
+    return ExperimentFindings(
         study,
         outcomes,
         scored_on,
         found,
         sources_of(found),
         comparisons,
-        tuple(flip for factor in ("network", "recipe") if factor in comparisons for flip in flips(comparisons[factor])),
+        tuple(
+            flip
+            for factor in ("network", "recipe")
+            if factor in comparisons
+            for flip in find_flips(comparisons[factor])
+        ),
         could,
         tuple(notes(study, outcomes, scored_on, found, could)),
     )
 
 
-def sources_of(found: Scores) -> dict[float | None, tuple[Source, ...]]:
+def sources_of(found: ScoreTable) -> dict[float | None, tuple[VarianceSource, ...]]:
     """The decomposition of all runs, and where the fraction varies with other factors, of those with each fraction."""
-    parts: dict[float | None, Scores] = {None: found}
+    parts: dict[float | None, ScoreTable] = {None: found}
     if len(found.fractions) > 1 and len(found.factors) > 1:
         for i, fraction in enumerate(found.fractions):
             parts[fraction] = replace(found, fractions=(fraction,), values=found.values[:, :, i : i + 1])
     return {fraction: sources for fraction, part in parts.items() if (sources := decompose(part))}
 
 
-def array(study: Study, values: Mapping[Run, float | None], scale: float = 1) -> Scores:
+def array(study: Experiment, values: Mapping[ExperimentRun, float | None], scale: float = 1) -> ScoreTable:
     """A value of every run, in the shape of the study."""
     rows = ((*run[:4], scale * value) for run, value in values.items() if value is not None)
-    return scores(study.networks, study.recipes, study.fractions, study.seeds, rows)
+    return collect_scores(study.networks, study.recipes, study.fractions, study.seeds, rows)
 
 
 def notes(
-    study: Study, outcomes: Mapping[Run, Outcome], scored_on: str, found: Scores, could: tuple[Detectable, ...]
+    study: Experiment,
+    outcomes: Mapping[ExperimentRun, RunResult],
+    scored_on: str,
+    found: ScoreTable,
+    could: tuple[DetectableDifference, ...],
 ) -> list[str]:
     """What a reader has to know to read the tables rightly."""
     said = []
@@ -115,7 +135,7 @@ def notes(
     return said + unequal_noise(found) + fairness(study, outcomes, found)
 
 
-def unequal_noise(found: Scores) -> list[str]:
+def unequal_noise(found: ScoreTable) -> list[str]:
     """A warning where one cell is much noisier than the others: the F tests pool the noise of all."""
     named = {at: e.sd for at in np.ndindex(*found.values.shape[:-1]) if (e := found.cell(*at)) and e.sd is not None}
     loudest = max(named, key=lambda at: named[at], default=None)
@@ -129,7 +149,7 @@ def unequal_noise(found: Scores) -> list[str]:
     return [said]
 
 
-def fairness(study: Study, outcomes: Mapping[Run, Outcome], found: Scores) -> list[str]:
+def fairness(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult], found: ScoreTable) -> list[str]:
     """What the levels of each factor were given alike: images seen, and MACs."""
     said = []
     for axis in found.factors:
@@ -154,7 +174,7 @@ def widest(values: Array, axis: int) -> float:
     return float(ratios[np.isfinite(ratios)].max(initial=1.0))
 
 
-def document(found: Findings) -> dict[str, Any]:
+def document(found: ExperimentFindings) -> dict[str, Any]:
     """The findings as JSON values, with every run."""
     study = found.study
     cells = []

@@ -32,14 +32,14 @@ VIEW = np.uint64(0xD1B54A32D192ED03)  # another odd number without pattern, for 
 TINY = 2.0**-53
 
 
-def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+def shuffled_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     """The order of n images in an epoch: a permutation of 0..n-1, int64."""
     numbers = _mixed(_counters(np.arange(n), GOLDEN) ^ _key(seed, epoch, "order"))
     return np.argsort(numbers, kind="stable").astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)
-class Draws:
+class CounterRNG:
     """The numbers of some images in an epoch. `what` names the stream, so that no two uses share numbers by accident.
 
     `view` tells apart several augmentations of one image within an epoch: one number, or one an image. Every method
@@ -54,11 +54,11 @@ class Draws:
     def __len__(self) -> int:
         return len(self._images)
 
-    def at(self, positions: Integers | slice) -> Draws:
+    def at(self, positions: Integers | slice) -> CounterRNG:
         """The same numbers for some of the images, by position."""
         where = positions if isinstance(positions, slice) else np.asarray(positions)
         views = np.broadcast_to(np.asarray(self.view), len(self))
-        return Draws(self.seed, self.epoch, np.asarray(self.indices)[where], views[where])
+        return CounterRNG(self.seed, self.epoch, np.asarray(self.indices)[where], views[where])
 
     def uniform(self, what: str, each: int | None = None) -> Tensor:
         """float32 in [0, 1), multiples of 2**-24."""

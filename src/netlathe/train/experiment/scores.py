@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.study.student import t_p, t_quantile
+from netlathe.train.experiment.student import t_p, t_quantile
 
 Array: TypeAlias = NDArray[np.float64]
 Level: TypeAlias = str | float
@@ -37,7 +37,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class ScoreTable:
     """`values` has the shape (networks, recipes, fractions, seeds), in percent; NaN where a run is missing."""
 
     networks: tuple[str, ...]
@@ -66,22 +66,22 @@ class Scores:
         return estimate(self.values[at])
 
 
-def scores(
+def collect_scores(
     networks: Sequence[str],
     recipes: Sequence[str],
     fractions: Sequence[float],
     seeds: Sequence[int],
     runs: Iterable[tuple[str, str, float, int, float]],
-) -> Scores:
+) -> ScoreTable:
     """Scores from rows (network, recipe, fraction, seed, percent) in any order; what no row names is missing."""
     axes = [{level: i for i, level in enumerate(levels)} for levels in (networks, recipes, fractions, seeds)]
     values = np.full([len(axis) for axis in axes], np.nan)
     for *where, value in runs:
         values[tuple(axis[level] for axis, level in zip(axes, where, strict=True))] = value
-    return Scores(tuple(networks), tuple(recipes), tuple(fractions), tuple(seeds), values)
+    return ScoreTable(tuple(networks), tuple(recipes), tuple(fractions), tuple(seeds), values)
 
 
-def say(level: Level) -> str:
+def format_condition(level: Level) -> str:
     """A level for people; numbers are fractions of the training images."""
     return level if isinstance(level, str) else f"{100 * level:g} % of images"
 

@@ -19,7 +19,7 @@ TABLE = "torchvision 0.28 weight metadata; timm results-imagenet.csv @aa4b5850"
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
+class RecipeWarning:
     """What to expect, the published figures (ImageNet-1k top-1, %), and where they are printed."""
 
     expect: str
@@ -30,7 +30,7 @@ class Caution:
         return f"{self.expect}: {self.evidence} ({self.source})"
 
 
-class Facts(NamedTuple):
+class NetworkFacts(NamedTuple):
     """What the rules ask of a network, and how many images there are."""
 
     params: int
@@ -41,33 +41,33 @@ class Facts(NamedTuple):
     images: int
 
 
-def strong(recipe: Recipe) -> bool:
+def is_strong(recipe: Recipe) -> bool:
     """At least two of: mixed images, an augmentation policy, random erasing, stochastic depth."""
     mixes = recipe.mix.prob > 0 and (recipe.mix.mixup > 0 or recipe.mix.cutmix > 0)
     used = (mixes, recipe.augment.policy != "none", recipe.augment.erase > 0, recipe.regularise.drop_path > 0)
     return sum(used) >= 2
 
 
-RULES: tuple[tuple[Callable[[Recipe, Facts], bool], Caution], ...] = (
+RULES: tuple[tuple[Callable[[Recipe, NetworkFacts], bool], RecipeWarning], ...] = (
     (
-        lambda r, n: strong(r) and r.epochs <= 150 and n.params < 15e6 and n.images >= MANY,
-        Caution(
+        lambda r, n: is_strong(r) and r.epochs <= 150 and n.params < 15e6 and n.images >= MANY,
+        RecipeWarning(
             "strong regularisation in a short schedule costs a small network accuracy",
             "ResNet-18 69.76 by 90 plain epochs, 68.25 by RSB A3; ResNet-50 76.13 and 78.05",
             TABLE,
         ),
     ),
     (
-        lambda r, n: strong(r) and r.epochs >= 300 and n.params < 6e6 and not n.attention and n.images >= MANY,
-        Caution(
+        lambda r, n: is_strong(r) and r.epochs >= 300 and n.params < 6e6 and not n.attention and n.images >= MANY,
+        RecipeWarning(
             "a long, strong recipe gains little on a small network",
             "torchvision's 600 epochs: MobileNetV2 71.88 to 72.15, ResNet-50 76.13 to 80.86",
             TABLE,
         ),
     ),
     (
-        lambda r, n: not strong(r) and r.epochs <= 100 and n.depthwise and n.images >= MANY,
-        Caution(
+        lambda r, n: not is_strong(r) and r.epochs <= 100 and n.depthwise and n.images >= MANY,
+        RecipeWarning(
             "a short plain recipe under-trains depthwise networks, so it ranks them too low",
             "EfficientNet-B0 75.1 by 100 plain epochs, 77.7 by timm's 450; ResNet-50 76.8 by the same 100",
             "pycls MODEL_ZOO.md; timm results-imagenet.csv @aa4b5850",
@@ -75,15 +75,15 @@ RULES: tuple[tuple[Callable[[Recipe, Facts], bool], Caution], ...] = (
     ),
     (
         lambda r, n: r.regularise.loss == "bce" and n.gates,
-        Caution(
+        RecipeWarning(
             "squeeze-excite may not pay under this kind of recipe",
             "SE-ResNet-50 against ResNet-50: 77.04 and 78.05 by RSB A3, 80.01 and 80.38 by A1, 80.10 and 79.83 by A2",
             "timm results-imagenet.csv @aa4b5850",
         ),
     ),
     (
-        lambda r, n: not strong(r) and n.attention,
-        Caution(
+        lambda r, n: not is_strong(r) and n.attention,
+        RecipeWarning(
             "a Transformer from scratch needs strong augmentation",
             "ViT-B/16 on ImageNet-1k alone: 77.9 (at 384 px) in the ViT paper, 81.8 by DeiT's recipe",
             "https://arxiv.org/abs/2012.12877",
@@ -91,7 +91,7 @@ RULES: tuple[tuple[Callable[[Recipe, Facts], bool], Caution], ...] = (
     ),
     (
         lambda r, n: r.batch < 8 and n.batch_norms,
-        Caution(
+        RecipeWarning(
             "batch norm needs more images a step",
             "ResNet-50 with 2 images a step: 10.6 points more error than with group norm",
             "https://arxiv.org/abs/1803.08494, abstract",
@@ -100,27 +100,27 @@ RULES: tuple[tuple[Callable[[Recipe, Facts], bool], Caution], ...] = (
 )
 
 
-def cautions(recipe: Recipe, network: Network, images: int = IMAGENET) -> tuple[Caution, ...]:
+def find_warnings(recipe: Recipe, network: Network, images: int = IMAGENET) -> tuple[RecipeWarning, ...]:
     """What the literature says against training `network` by `recipe` on so many images; empty where nothing."""
     facts = facts_of(network, images)
     return tuple(caution for holds, caution in RULES if holds(recipe, facts))
 
 
-def facts_of(network: Network, images: int) -> Facts:
+def facts_of(network: Network, images: int) -> NetworkFacts:
     """The facts about a network."""
     ops = network.graph().ops
-    return Facts(
+    return NetworkFacts(
         params=int(totals(network.body, *network.inputs).params),
         depthwise=any(op.form == "depthwise" for op in ops),
-        gates=any(isinstance(node, Gate) for node in nodes(network.body)),
+        gates=any(isinstance(node, Gate) for node in walk_nodes(network.body)),
         attention=any(op.kind == "attention" for op in ops),
         batch_norms=any(isinstance(op.leaf, Norm) and op.form == "batch" for op in ops),
         images=images,
     )
 
 
-def nodes(node: Node) -> Iterator[Node]:
+def walk_nodes(node: Node) -> Iterator[Node]:
     """An expression and everything inside."""
     yield node
     for _, child in node.children():
-        yield from nodes(child)
+        yield from walk_nodes(child)

@@ -11,17 +11,17 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runfolder.identity import content_hash
 from netlathe.train import checkpoint
+from netlathe.train.experiment.grid import Outcome, Run, Trainer
+from netlathe.train.experiment.subset import part
 from netlathe.train.images import Splits
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
 from netlathe.train.run import fitted_to, train
-from netlathe.train.study.grid import Outcome, Run, Trainer
-from netlathe.train.study.subset import part
 
 EQUAL = ("epochs", "images", "macs")
 
 
-class Setup(NamedTuple):
+class ExperimentSetup(NamedTuple):
     """What the names of a study stand for. `epochs` of None are the recipes' own; `equal` is a word of EQUAL."""
 
     networks: Mapping[str, Network]
@@ -72,7 +72,9 @@ class Setup(NamedTuple):
         return {"params": int(found.params), "macs": int(found.macs)}
 
 
-def trainer(setup: Setup, *, time: float | None = None, precision: str = "auto", threads: int | None = None) -> Trainer:
+def make_trainer(
+    setup: ExperimentSetup, *, time: float | None = None, precision: str = "auto", threads: int | None = None
+) -> Trainer:
     """What does a run of the study. `time` is a wall in seconds for each of them.
 
     The precision that is found fastest in the first run of a network is that of all its runs, so that it is no source

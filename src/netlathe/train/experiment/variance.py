@@ -15,15 +15,15 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.study.scores import FACTORS, SAME, Array, Scores
-from netlathe.train.study.student import f_p
+from netlathe.train.experiment.scores import FACTORS, SAME, Array, ScoreTable
+from netlathe.train.experiment.student import f_p
 
 Term: TypeAlias = tuple[int, ...]  # axes of the scores
 Places: TypeAlias = NDArray[np.intp]
 NOISE = "seed noise"
 
 
-class Source(NamedTuple):
+class VarianceSource(NamedTuple):
     """A row of the decomposition. `size` is the root mean square of the effects, for the noise the sd of a run."""
 
     name: str
@@ -36,7 +36,7 @@ class Source(NamedTuple):
     p: float | None
 
 
-def decompose(scores: Scores) -> tuple[Source, ...]:
+def decompose(scores: ScoreTable) -> tuple[VarianceSource, ...]:
     """Factors, their interactions, then seed noise. Empty where a cell is empty, or where no cell has two runs.
 
     The noise holds what the runs of one seed share, too: where that is much, the F tests here are cautious, and the
@@ -65,7 +65,7 @@ def decompose(scores: Scores) -> tuple[Source, ...]:
         size = float(np.sqrt((effects**2).mean()))
         f = squares[term] / df / variance if variance > SAME**2 else None
         sources.append(
-            Source(
+            VarianceSource(
                 " x ".join(FACTORS[axis] for axis in term),
                 df,
                 squares[term],
@@ -77,7 +77,10 @@ def decompose(scores: Scores) -> tuple[Source, ...]:
             )
         )
     rest = 1 - sum(source.beyond_noise for source in sources)
-    return (*sources, Source(NOISE, df_noise, noise, variance**0.5, noise / total if total else 0.0, rest, None, None))
+    return (
+        *sources,
+        VarianceSource(NOISE, df_noise, noise, variance**0.5, noise / total if total else 0.0, rest, None, None),
+    )
 
 
 def coded(term: Term, shape: tuple[int, ...], rows: Places) -> Array:

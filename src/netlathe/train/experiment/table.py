@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from netlathe.train.study.compare import Comparison
-from netlathe.train.study.findings import Findings
-from netlathe.train.study.scores import Estimate, Level, say
-from netlathe.train.study.variance import Source
+from netlathe.train.experiment.compare import ConditionComparison
+from netlathe.train.experiment.findings import ExperimentFindings
+from netlathe.train.experiment.scores import Estimate, Level, format_condition
+from netlathe.train.experiment.variance import VarianceSource
 from netlathe.units import show_count, show_span
 
 PLURALS = {"network": "networks", "recipe": "recipes", "fraction": "amounts of training images"}
 
 
-class Table(NamedTuple):
+class ResultTable(NamedTuple):
     """Texts; the first column is a name, the others are figures or verdicts."""
 
     title: str
@@ -23,7 +23,7 @@ class Table(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def tables(found: Findings) -> list[Table]:
+def build_tables(found: ExperimentFindings) -> list[ResultTable]:
     """All tables that the findings fill, in the order in which they are read."""
     made = [accuracies(found)]
     made += [decomposition(fraction, sources) for fraction, sources in found.sources.items()]
@@ -33,7 +33,7 @@ def tables(found: Findings) -> list[Table]:
     return [*made, spent(found)]
 
 
-def accuracies(found: Findings) -> Table:
+def accuracies(found: ExperimentFindings) -> ResultTable:
     """A row a network, a column a condition: the mean, and half of its interval."""
     scores = found.scores
     conditions = list(product(range(len(scores.recipes)), range(len(scores.fractions))))
@@ -41,35 +41,35 @@ def accuracies(found: Findings) -> Table:
         (network, *(mean_of(scores.cell(i, r, f)) for r, f in conditions)) for i, network in enumerate(scores.networks)
     ]
     wide = len(scores.fractions) > 1
-    heads = [scores.recipes[r] + (f", {say(scores.fractions[f])}" if wide else "") for r, f in conditions]
-    return Table(f"Top-1 on the {found.scored_on} images, %", ("network", *heads), tuple(rows))
+    heads = [scores.recipes[r] + (f", {format_condition(scores.fractions[f])}" if wide else "") for r, f in conditions]
+    return ResultTable(f"Top-1 on the {found.scored_on} images, %", ("network", *heads), tuple(rows))
 
 
-def decomposition(fraction: float | None, sources: tuple[Source, ...]) -> Table:
+def decomposition(fraction: float | None, sources: tuple[VarianceSource, ...]) -> ResultTable:
     """A row a source of differences, over all runs or those with a fraction of the training images."""
     rows = tuple(
         (
             source.name,
             str(source.df),
             f"{source.size:.2f}",
-            percent(source.share),
-            percent(source.beyond_noise),
+            format_percent(source.share),
+            format_percent(source.beyond_noise),
             "" if source.f is None else f"{source.f:.1f}",
             "" if source.p is None else p_of(source.p),
         )
         for source in sources
     )
     heads = ("source", "df", "size, points", "share of variance", "beyond noise", "F", "p")
-    title = "Where the differences come from" + ("" if fraction is None else f", with {say(fraction)}")
-    return Table(title, heads, rows)
+    title = "Where the differences come from" + ("" if fraction is None else f", with {format_condition(fraction)}")
+    return ResultTable(title, heads, rows)
 
 
-def comparisons(factor: str, ones: tuple[Comparison, ...]) -> Table:
+def comparisons(factor: str, ones: tuple[ConditionComparison, ...]) -> ResultTable:
     """A row a pair, on average and under each condition."""
     average = "on average" if any(c.where for c in ones) else ""
     rows = tuple(
         (
-            f"{say(c.a)} - {say(c.b)}",
+            f"{format_condition(c.a)} - {format_condition(c.b)}",
             condition(c.where) or average,
             f"{c.difference.mean:+.2f}",
             interval(c.difference),
@@ -79,14 +79,14 @@ def comparisons(factor: str, ones: tuple[Comparison, ...]) -> Table:
         for c in ones
     )
     heads = ("difference", "where", "points", "95 % interval", "p (Holm)", "verdict")
-    return Table(f"The {PLURALS[factor]} compared", heads, rows)
+    return ResultTable(f"The {PLURALS[factor]} compared", heads, rows)
 
 
-def flipped(found: Findings) -> Table:
+def flipped(found: ExperimentFindings) -> ResultTable:
     """A row a pair of networks, or of recipes, whose order changes."""
     rows = tuple(
         (
-            f"{say(flip.a)} - {say(flip.b)}",
+            f"{format_condition(flip.a)} - {format_condition(flip.b)}",
             f"{condition(flip.first)}: {flip.ahead.mean:+.2f}",
             f"{condition(flip.second)}: {flip.behind.mean:+.2f}",
             "" if flip.p is None else p_of(flip.p),
@@ -94,10 +94,10 @@ def flipped(found: Findings) -> Table:
         )
         for flip in found.flips
     )
-    return Table("Ranks that flip", ("difference", "ahead", "behind", "p (Holm)", "verdict"), rows)
+    return ResultTable("Ranks that flip", ("difference", "ahead", "behind", "p (Holm)", "verdict"), rows)
 
 
-def spent(found: Findings) -> Table:
+def spent(found: ExperimentFindings) -> ResultTable:
     """A row a network: its costs, and what its runs saw and took."""
     rows = []
     for name in found.study.networks:
@@ -114,19 +114,19 @@ def spent(found: Findings) -> Table:
             )
         )
     heads = ("network", "params", "MACs an image", "images seen", "MACs of training", "precision", "time a run")
-    return Table("What a run was given", heads, tuple(rows))
+    return ResultTable("What a run was given", heads, tuple(rows))
 
 
-def markdown(found: Findings) -> str:
+def render_markdown(found: ExperimentFindings) -> str:
     """The page of a study: tables, notes, the command."""
-    return "\n".join(lines(found)) + "\n"
+    return "\n".join(render_text(found)) + "\n"
 
 
-def lines(found: Findings) -> Iterator[str]:
+def render_text(found: ExperimentFindings) -> Iterator[str]:
     """The lines of that page."""
     study = found.study
     yield f"# {len(study.networks)} networks x {len(study.recipes)} recipes, {study.settings.get('data', '')}"
-    for table in tables(found):
+    for table in build_tables(found):
         yield from ("", f"## {table.title}", "")
         yield f"| {' | '.join(table.columns)} |"
         yield f"|---|{'--:|' * (len(table.columns) - 1)}"
@@ -154,10 +154,10 @@ def interval(estimate: Estimate) -> str:
 
 def condition(where: tuple[Level, ...]) -> str:
     """The levels of the other factors."""
-    return ", ".join(map(say, where))
+    return ", ".join(map(format_condition, where))
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """12.3 %"""
     return f"{100 * share:.1f} %"
 

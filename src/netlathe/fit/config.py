@@ -28,7 +28,7 @@ READ = {"latency": milliseconds, "memory": byte_count, "size": byte_count, "macs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class FitConfig:
     """What is asked for. One of `seconds` and `epochs`: a wall for everything, or epochs of the final training."""
 
     data: str
@@ -74,7 +74,7 @@ class Wish:
         return said | {"images": images, "recipe": f"{self.recipe.name} ({key(self.recipe)})"}
 
 
-def read_wish(path: Path) -> Wish:
+def read_config(path: Path) -> FitConfig:
     """The wish of a run.toml. Raises NetlatheError for a file that is none, with the field that is wrong."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -87,14 +87,14 @@ def read_wish(path: Path) -> Wish:
         hint = "`netlathe fit` writes it into the folder of a fit"
         raise NetlatheError(f"this is no run.toml of a fit: its schema is not {SCHEMA!r}", code="fit.schema",
                             path=str(path), hint=hint)  # fmt: skip
-    known = {f.name for f in fields(Wish)}
+    known = {f.name for f in fields(FitConfig)}
     for name in given:
         if name not in known:
             raise unknown("field of run.toml", name, known, code="fit.field", path=str(path))
     recipe = load_recipe(path.parent / str(given.pop("recipe", RECIPE)))
     listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     try:
-        wish = TypeAdapter(Wish).validate_python(listed | {"recipe": recipe})
+        wish = TypeAdapter(FitConfig).validate_python(listed | {"recipe": recipe})
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise NetlatheError("; ".join(faults), code="fit.field", path=str(path)) from None

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netlathe.lower.weights import Array
-from netlathe.train.distributed import Ranks, summed
-from netlathe.train.evaluate import Ready, outputs
+from netlathe.train.distributed import Ranks, sum_over_ranks
+from netlathe.train.evaluate import Preprocessor, compute_outputs
 from netlathe.train.images import ImageSet
 from netlathe.train.intervals import wilson
 from netlathe.train.ssl.knn import knn
-from netlathe.train.ssl.probe import fitted_probe
+from netlathe.train.ssl.probe import fit_probe
 
 BANK = 10_000  # training images whose labels the judges know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class FeatureScore:
     """Shares of `images` that nearest neighbours and a linear probe get right, with their 95 % intervals by Wilson."""
 
     images: int
@@ -34,7 +34,7 @@ class Judged:
     probe_interval: tuple[float, float]
 
 
-def bank_of(train: ImageSet) -> ImageSet:
+def select_bank(train: ImageSet) -> ImageSet:
     """The images whose labels are known to the judges: the first BANK, in the order of their contents' hashes."""
     if len(train) <= BANK:
         return train
@@ -42,29 +42,29 @@ def bank_of(train: ImageSet) -> ImageSet:
     return replace(train, pixels=train.pixels[some], labels=train.labels[some], names=train.names[some])
 
 
-def features_of(run: Callable[[Tensor], Tensor], images: ImageSet, prepare: Ready, here: Ranks) -> Array:
+def compute_features(run: Callable[[Tensor], Tensor], images: ImageSet, prepare: Preprocessor, here: Ranks) -> Array:
     """Features (N, d) of a set; every rank does its part and gets the whole."""
     rows = here.slice(len(images))
-    mine = outputs(run, images, prepare, device=here.device, rows=rows)
+    mine = compute_outputs(run, images, prepare, device=here.device, rows=rows)
     if here.world == 1:
         return mine
     whole = torch.zeros(len(images), mine.shape[1], dtype=torch.float64)
     whole[rows] = torch.from_numpy(mine).double()
-    found: Array = summed(whole).float().numpy()
+    found: Array = sum_over_ranks(whole).float().numpy()
     return found
 
 
-def judged(
+def score_features(
     bank: Array, labels: NDArray[np.int64], classes: int, tests: Mapping[str, tuple[Array, NDArray[np.int64]]]
-) -> dict[str, Judged]:
+) -> dict[str, FeatureScore]:
     """Both judges on features and labels of each test set, knowing a bank of features (M, d) and labels (M,)."""
-    probe = fitted_probe(bank, labels, classes)
+    probe = fit_probe(bank, labels, classes)
     found = {}
     for name, (features, truth) in tests.items():
         near = int((knn(bank, labels, features, classes) == truth).sum())
         linear = int((probe(features) == truth).sum())
         count = len(truth)
-        found[name] = Judged(
+        found[name] = FeatureScore(
             images=count,
             knn=near / count,
             knn_interval=wilson(near, count),
@@ -74,14 +74,14 @@ def judged(
     return found
 
 
-def judge(
+def judge_encoder(
     module: nn.Module,
     train: ImageSet,
     tests: Mapping[str, ImageSet | None],
-    prepare: Ready,
+    prepare: Preprocessor,
     here: Ranks,
     context: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> dict[str, Judged]:
+) -> dict[str, FeatureScore]:
     """Both judges on an encoder, by name of the test set; it runs in evaluation mode and is left as it was.
 
     Empty sets are left out. All ranks call this, and share the images.
@@ -94,8 +94,10 @@ def judge(
             y: Tensor = module(x)
         return y
 
-    bank = bank_of(train)
-    known = features_of(run, bank, prepare, here)
-    asked = {name: (features_of(run, images, prepare, here), images.labels) for name, images in tests.items() if images}
+    bank = select_bank(train)
+    known = compute_features(run, bank, prepare, here)
+    asked = {
+        name: (compute_features(run, images, prepare, here), images.labels) for name, images in tests.items() if images
+    }
     module.train(was)
-    return judged(known, bank.labels, len(train.classes), asked)
+    return score_features(known, bank.labels, len(train.classes), asked)

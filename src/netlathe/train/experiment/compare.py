@@ -14,8 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netlathe.train.study.scores import FACTORS, Array, Estimate, Level, Scores, estimate, holm, say
-from netlathe.train.study.student import t_shift
+from netlathe.train.experiment.scores import (
+    FACTORS,
+    Array,
+    Estimate,
+    Level,
+    ScoreTable,
+    estimate,
+    format_condition,
+    holm,
+)
+from netlathe.train.experiment.student import t_shift
 
 ALPHA = 0.05
 POWER = 0.8
@@ -23,7 +32,7 @@ NO_NOISE = "no noise estimate"
 NO_DIFFERENCE = "no difference shown"
 
 
-class Comparison(NamedTuple):
+class ConditionComparison(NamedTuple):
     """a - b in points; `where` holds the levels of the other factors, and is empty for the average over them."""
 
     factor: str
@@ -36,7 +45,7 @@ class Comparison(NamedTuple):
     verdict: str
 
 
-class Flip(NamedTuple):
+class RankFlip(NamedTuple):
     """Two networks, or two recipes, whose order differs between two conditions."""
 
     factor: str
@@ -50,7 +59,7 @@ class Flip(NamedTuple):
     shown: bool
 
 
-class Detectable(NamedTuple):
+class DetectableDifference(NamedTuple):
     """The true difference, in points, that so many seeds show with a chance of 80 %."""
 
     seeds: int
@@ -58,7 +67,7 @@ class Detectable(NamedTuple):
     strict: float  # for the first step of Holm's method in the largest family
 
 
-def compare(scores: Scores, factor: str) -> tuple[Comparison, ...]:
+def compare(scores: ScoreTable, factor: str) -> tuple[ConditionComparison, ...]:
     """All pairs of levels of a factor, averaged over the others and then within each of their conditions.
 
     A seed counts in an average where all its runs have finished; pairs without a common seed are left out.
@@ -67,7 +76,7 @@ def compare(scores: Scores, factor: str) -> tuple[Comparison, ...]:
     levels = scores.levels[axis]
     conditions = [other for other in scores.factors if other != axis]
     pairs = list(combinations(range(len(levels)), 2))
-    found: list[Comparison] = []
+    found: list[ConditionComparison] = []
     for averaged in (True, False) if conditions else (True,):
         asked: list[tuple[int, int, tuple[Level, ...], Estimate]] = []
         for a, b in pairs:
@@ -81,7 +90,7 @@ def compare(scores: Scores, factor: str) -> tuple[Comparison, ...]:
                 asked += [(a, b, tuple(scores.levels[c][at[c]] for c in conditions), one)] if one else []
         for (a, b, named, one), p in zip(asked, holm([e.p for *_, e in asked]), strict=True):
             said = verdict(levels[a], levels[b], one, p)
-            found.append(Comparison(factor, levels[a], levels[b], named, one, p, len(asked), said))
+            found.append(ConditionComparison(factor, levels[a], levels[b], named, one, p, len(asked), said))
     return tuple(found)
 
 
@@ -91,17 +100,17 @@ def verdict(a: Level, b: Level, difference: Estimate, p: float | None) -> str:
         return NO_NOISE
     if p >= ALPHA:
         return NO_DIFFERENCE + (" once corrected" if difference.p is not None and difference.p < ALPHA else "")
-    return f"{say(a if difference.mean > 0 else b)} better"
+    return f"{format_condition(a if difference.mean > 0 else b)} better"
 
 
-def flips(comparisons: Sequence[Comparison]) -> tuple[Flip, ...]:
+def find_flips(comparisons: Sequence[ConditionComparison]) -> tuple[RankFlip, ...]:
     """The pairs of a factor that change their order between two conditions, as far as the means say; shown or not.
 
     That both differences are real needs both of them to be shown (an intersection-union test; Berger 1982), so the p
     of a flip is the larger of theirs, corrected by Holm for all pairs of levels and of conditions.
     """
     within = [c for c in comparisons if c.where]
-    pairs: dict[tuple[Level, Level], list[Comparison]] = {}
+    pairs: dict[tuple[Level, Level], list[ConditionComparison]] = {}
     for comparison in within:
         pairs.setdefault((comparison.a, comparison.b), []).append(comparison)
     both = [two for ones in pairs.values() for two in combinations(ones, 2)]
@@ -113,7 +122,7 @@ def flips(comparisons: Sequence[Comparison]) -> tuple[Flip, ...]:
             first, second = (x, y) if x.difference.mean > 0 else (y, x)
             shown = p is not None and p < ALPHA
             found.append(
-                Flip(x.factor, x.a, x.b, first.where, second.where, first.difference, second.difference, p, shown)
+                RankFlip(x.factor, x.a, x.b, first.where, second.where, first.difference, second.difference, p, shown)
             )
     return tuple(found)
 
@@ -123,7 +132,7 @@ def larger(p: float | None, q: float | None) -> float | None:
     return None if p is None or q is None else max(p, q)
 
 
-def detectable(comparisons: tuple[Comparison, ...], seeds: int) -> Detectable | None:
+def detectable_difference(comparisons: tuple[ConditionComparison, ...], seeds: int) -> DetectableDifference | None:
     """What so many seeds could show, from the noise of all comparisons within conditions; None without noise."""
     one_condition = [c for c in comparisons if c.where] or list(comparisons)
     noise = [c.difference.sd for c in one_condition if c.difference.sd is not None]
@@ -131,7 +140,7 @@ def detectable(comparisons: tuple[Comparison, ...], seeds: int) -> Detectable | 
         return None
     sd = float(np.sqrt(np.mean(np.square(noise))))
     largest = max(c.family for c in comparisons)
-    return Detectable(seeds, smallest(sd, seeds, ALPHA), smallest(sd, seeds, ALPHA / largest)) if sd else None
+    return DetectableDifference(seeds, smallest(sd, seeds, ALPHA), smallest(sd, seeds, ALPHA / largest)) if sd else None
 
 
 def smallest(sd: float, seeds: int, alpha: float) -> float:

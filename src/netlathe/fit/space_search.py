@@ -15,8 +15,8 @@ from typing import Any
 from netlathe.arch.document import to_json
 from netlathe.choose.place import Place
 from netlathe.errors import Infeasible
+from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import SEARCH
-from netlathe.fit.wish import Wish
 from netlathe.search.config import SearchConfig as SearchWish
 from netlathe.search.config import load_space
 from netlathe.search.costing import TargetSpec
@@ -33,7 +33,7 @@ MANY, FEW = 1000, 8  # evaluations, with a wall for the time and without one
 Say = Callable[[str], None]
 
 
-def searched(wish: Wish, place: Place, out: Path, say: Say) -> dict[str, Any]:
+def search_space(wish: FitConfig, place: Place, out: Path, say: Say) -> dict[str, Any]:
     """The winner's arch.json under `arch`, None where nothing kept the budget in time; and how many were trained."""
     assert wish.search is not None
     objective = training_spec(

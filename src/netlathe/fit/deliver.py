@@ -20,8 +20,8 @@ from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import ENOUGH
 from netlathe.deploy.score import held_out_split, images_for, score
 from netlathe.deploy.variants import FLOAT, choose_variant, labelled_pixels
-from netlathe.fit.race import Row, recipe_for, start_of
-from netlathe.fit.wish import Wish
+from netlathe.fit.config import FitConfig
+from netlathe.fit.race import Row, load_start, recipe_for
 from netlathe.train.images import Splits
 from netlathe.train.recipefile import resolved
 
@@ -32,10 +32,10 @@ ONNX_ON_MCU = (
 )
 
 
-def exported(wish: Wish, splits: Splits, place: Place, out: Path, winner: Row, say: Say) -> Package:
+def export_float(wish: FitConfig, splits: Splits, place: Place, out: Path, winner: Row, say: Say) -> Package:
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
     run = load_trained(out / "final")
-    start = start_of(winner, recipe_for(wish, winner), wish.seed)
+    start = load_start(winner, recipe_for(wish, winner), wish.seed)
     here = "onnxruntime" if not place.here else winner["runtime"]
     package = write_package(
         Package(
@@ -60,8 +60,8 @@ def exported(wish: Wish, splits: Splits, place: Place, out: Path, winner: Row, s
     return package
 
 
-def formed(
-    wish: Wish, splits: Splits, place: Place, package: Package, seconds: float, say: Say
+def select_variant(
+    wish: FitConfig, splits: Splits, place: Place, package: Package, seconds: float, say: Say
 ) -> tuple[Package, list[dict[str, Any]]]:
     """The package in its best form (`deploy.variants`), judged on validation images, calibrated on training images."""
     wanted: PrecisionChoice = "int8" if place.card.class_ == MCU else wish.form
@@ -81,8 +81,8 @@ def formed(
     return made, [form.to_json() for form in tried]
 
 
-def verified(
-    wish: Wish,
+def verify(
+    wish: FitConfig,
     splits: Splits,
     place: Place,
     package: Package,
@@ -103,18 +103,18 @@ def verified(
         checked = check(package, wanted, images, split=split, keep=ledger.append)
     else:
         checked = check_figures(package, wanted, forecast, score(package, images, split))
-    seeds, figures = (wish.seed, wish.seed + 1, wish.seed + 1000), {**picked(found, last), **final}
+    seeds, figures = (wish.seed, wish.seed + 1, wish.seed + 1000), {**describe_choice(found, last), **final}
     training = TrainingRecord(resolved(recipe_for(wish, winner)), seeds, figures)
     card = model_card(
         package, checked, data=splits.report, training=training, forecast=forecast, forms=forms,
         limits=[ONNX_ON_MCU] if place.card.class_ == MCU else [],
-        reproduce=[again(wish)],
+        reproduce=[command_line(wish)],
     )  # fmt: skip
     write_card(package.folder, card)
     return checked
 
 
-def picked(found: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, str]:
+def describe_choice(found: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, str]:
     """How the network was picked, and what it is tied with, beside the figures of its training."""
     if last is None:
         return {"picked": "as the only candidate"}
@@ -124,7 +124,7 @@ def picked(found: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str
     return {"picked": said} | ({"tied with": tied} if others else {})
 
 
-def again(wish: Wish) -> str:
+def command_line(wish: FitConfig) -> str:
     """The command that repeats the fit."""
     words = [f"--{name} {value}" for name, value in wish.budget.items()]
     words += [f"--time {wish.seconds:g}s"] if wish.seconds is not None else [f"--epochs {wish.epochs:g}"]

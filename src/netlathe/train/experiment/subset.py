@@ -13,23 +13,23 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.draws import order
 from netlathe.train.images.sets import ImageSet, Splits
+from netlathe.train.rng import shuffled_order
 
 SALT = 0x5BD1E995  # keeps this order apart from the data orders of the same seed
 
 
-def part(splits: Splits, fraction: float, seed: int) -> Splits:
+def take_fraction(splits: Splits, fraction: float, seed: int) -> Splits:
     """The same splits with a fraction of the training images; everything for 1."""
     if fraction == 1:
         return splits
-    kept = chosen(splits.train.labels, fraction, seed)
+    kept = choose_rows(splits.train.labels, fraction, seed)
     return replace(splits, train=subset(splits.train, kept))
 
 
-def chosen(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
+def choose_rows(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
     """Places of ceil(fraction x its images) of every class, ascending; those of a smaller fraction are among them."""
-    shuffled = order(seed ^ SALT, 0, len(labels))
+    shuffled = shuffled_order(seed ^ SALT, 0, len(labels))
     kept = []
     for label in np.unique(labels):
         members = shuffled[labels[shuffled] == label]
