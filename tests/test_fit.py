@@ -20,7 +20,7 @@ from netlathe.choose.place import card_place
 from netlathe.deploy.package import load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
-from netlathe.fit.config import Wish, read_wish
+from netlathe.fit.config import FitConfig, read_config
 from netlathe.fit.pace import select_affordable
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, standard_error
 from netlathe.fit.space import ImageSpec, find_fitting, interleave_families, nearest_budgets, smallest_members
@@ -143,7 +143,7 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     assert "TensorFlow Lite" in " ".join(card["limits"])
     raced = json.loads((out / "steps" / "candidates.json").read_text())["result"]["candidates"]
     assert raced[0]["weights"] == str(weights)
-    again = read_wish(out / "run.toml")
+    again = read_config(out / "run.toml")
     assert (again.device, again.weights, again.epochs) == ("stm32h743", (f"mobilenetv1:alpha=0.25={weights}",), 1)
     beside = run([*CLI, "fit", str(out / "run.toml"), "--seed", "3", "-o", str(tmp_path / "again")])
     assert beside.returncode == 2
@@ -194,12 +194,12 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(str
 def test_a_run_toml_with_a_mistake_is_refused_with_its_field(
     tmp_path: Path, instead_of: str, line: str, said: str
 ) -> None:
-    Wish(data="digits", budget={"macs": "5M"}, recipe=load_recipe("small")).write(tmp_path)
+    FitConfig(data="digits", budget={"macs": "5M"}, recipe=load_recipe("small")).write(tmp_path)
     text = (tmp_path / "run.toml").read_text()
     assert instead_of in text
     (tmp_path / "run.toml").write_text(text.replace(instead_of, line))
     with pytest.raises(NetlatheError, match=r"run\.toml") as error:
-        read_wish(tmp_path / "run.toml")
+        read_config(tmp_path / "run.toml")
     assert said in str(error.value)
 
 

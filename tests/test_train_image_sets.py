@@ -295,7 +295,7 @@ def test_a_file_that_changes_between_the_two_passes_is_skipped(tmp_path, monkeyp
         (root / "a" / "3.png").write_bytes(encoded(scene(seed=77)))
         return plan
 
-    monkeypatch.setattr(build, "planned", then_changed)
+    monkeypatch.setattr(build, "plan_storage", then_changed)
     assert load(root, size=30).report.skipped == (("a/3.png", "the file changed while it was read"),)
 
 

@@ -22,13 +22,13 @@ from netlathe.deploy.check import CheckReport
 from netlathe.deploy.package import Package, load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
-from netlathe.fit.config import Wish
-from netlathe.fit.deliver import exported, formed, verified
+from netlathe.fit.config import FitConfig
+from netlathe.fit.deliver import export_float, select_variant, verify
 from netlathe.fit.pace import measure_pace, select_affordable
 from netlathe.fit.race import Progress, Row, Say, run_rungs, train_candidate
 from netlathe.fit.rungs import SEARCH
 from netlathe.fit.shortlist import shortlist
-from netlathe.fit.space_search import searched
+from netlathe.fit.space_search import search_space
 from netlathe.fit.steps import claim_folder
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.images import Splits
@@ -41,7 +41,7 @@ INT8_SHARE, INT8_MORE = 0.27, 20_000  # an int8 file in shares of the float file
 
 
 def fit(
-    wish: Wish,
+    wish: FitConfig,
     splits: Splits,
     place: Place,
     out: Path,
@@ -66,7 +66,7 @@ def fit(
     limits = float_limits(wish, place)
     first = []
     if wish.search is not None:
-        arch = cached_step(out, "searched", lambda: searched(wish, place, out, say))["arch"]
+        arch = cached_step(out, "searched", lambda: search_space(wish, place, out, say))["arch"]
         first = [from_json(arch, source=wish.search)] if arch else []
     found = cached_step(out, "candidates", lambda: shortlist(wish, limits, splits, place, say, first))
     pool: dict[str, Row] = {row["name"]: row for row in found["candidates"]}
@@ -98,17 +98,17 @@ def fit(
     final = cached_step(out, "final", finalist)
 
     def form() -> dict[str, Any]:
-        package = exported(wish, splits, place, out, winner, say)
+        package = export_float(wish, splits, place, out, winner, say)
         left = UNHURRIED_S if wish.seconds is None else wish.seconds - clock.spent() - VERIFYING_S
-        made, tried = formed(wish, splits, place, package, left, say)
+        made, tried = select_variant(wish, splits, place, package, left, say)
         return {"deployed": [made.runtime, made.precision, made.model], "tried": tried}
 
     forms = cached_step(out, "form", form)["tried"]
     package = load_package(out)
-    return package, verified(wish, splits, place, package, found, winner, last, final, forms)
+    return package, verify(wish, splits, place, package, found, winner, last, final, forms)
 
 
-def float_limits(wish: Wish, place: Place) -> Budget:
+def float_limits(wish: FitConfig, place: Place) -> Budget:
     """The limits of the wish and of the device, as a float file has to keep them."""
     limits = within_card(wish.limits, place.card)
     if wish.form == "int8" and limits.size is not None and place.card.class_ != MCU:
@@ -116,7 +116,7 @@ def float_limits(wish: Wish, place: Place) -> Budget:
     return limits
 
 
-def divide_time(wish: Wish, spent: float) -> dict[str, Any]:
+def divide_time(wish: FitConfig, spent: float) -> dict[str, Any]:
     """How the time is shared: seconds of the search, or epochs of each training in a rung."""
     if wish.seconds is None:
         assert wish.epochs is not None
@@ -132,7 +132,7 @@ def divide_time(wish: Wish, spent: float) -> dict[str, Any]:
     return {"search_s": SEARCH * left, "rung_epochs": None}
 
 
-def final_seconds(wish: Wish, spent: float) -> float | None:
+def final_seconds(wish: FitConfig, spent: float) -> float | None:
     """Seconds of the last training: all that is left; None where epochs are counted."""
     return None if wish.seconds is None else max(10.0, wish.seconds - spent - reserved_seconds(wish.seconds))
 

@@ -15,7 +15,7 @@ from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.deploy.export import load_trained
 from netlathe.fit.clock import Clock
-from netlathe.fit.config import Wish
+from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
 from netlathe.runfolder.steps import cached_step
@@ -46,7 +46,7 @@ def network_in(row: Row) -> Network:
     return from_json(row["arch"], source=row["name"])
 
 
-def recipe_for(wish: Wish, row: Row) -> Recipe:
+def recipe_for(wish: FitConfig, row: Row) -> Recipe:
     """The recipe at the candidate's resolution; one for fine-tuning where it starts from given weights."""
     px = network_in(row).input[-1]
     recipe = load_recipe(FINETUNE) if row["weights"] and wish.recipe.name == "small" else wish.recipe
@@ -62,7 +62,7 @@ def load_start(row: Row, recipe: Recipe, seed: int) -> StartingWeights:
 
 
 def train_candidate(
-    wish: Wish,
+    wish: FitConfig,
     splits: Splits,
     row: Row,
     folder: Path,
@@ -99,7 +99,7 @@ def train_candidate(
 
 
 def run_rungs(
-    wish: Wish,
+    wish: FitConfig,
     splits: Splits,
     out: Path,
     pool: Mapping[str, Row],
@@ -124,7 +124,7 @@ def rung_folder(out: Path, rung: int, name: str) -> Path:
 
 
 def run_rung(
-    wish: Wish,
+    wish: FitConfig,
     splits: Splits,
     out: Path,
     pool: Mapping[str, Row],

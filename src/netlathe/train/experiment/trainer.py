@@ -11,8 +11,8 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runfolder.identity import content_hash
 from netlathe.train import checkpoint
-from netlathe.train.experiment.grid import Outcome, Run, Trainer
-from netlathe.train.experiment.subset import part
+from netlathe.train.experiment.grid import ExperimentRun, RunResult, Trainer
+from netlathe.train.experiment.subset import take_fraction
 from netlathe.train.images import Splits
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
@@ -81,11 +81,11 @@ def make_trainer(
     of differences between them. Checkpoints of finished runs go; weights, model and metrics stay.
     """
 
-    def run(cell: Run, folder: Path, before: Mapping[Run, Outcome]) -> Outcome:
+    def run(cell: ExperimentRun, folder: Path, before: Mapping[ExperimentRun, RunResult]) -> RunResult:
         chosen = next((o.precision for other, o in before.items() if other.network == cell.network), precision)
         result = train(
             setup.networks[cell.network],
-            part(setup.splits, cell.fraction, cell.seed),
+            take_fraction(setup.splits, cell.fraction, cell.seed),
             setup.recipes[cell.recipe],
             folder,
             seed=cell.seed,
@@ -96,7 +96,7 @@ def make_trainer(
         )
         for slot in checkpoint.SLOTS:
             (folder / slot).unlink(missing_ok=True)
-        return Outcome(
+        return RunResult(
             validation=result.validation,
             test=result.test,
             images=result.images,

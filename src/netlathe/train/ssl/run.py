@@ -40,7 +40,7 @@ from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
 from netlathe.train.run import fitted_to, in_training, interruptible, refuse_stretch, use_threads
 from netlathe.train.ssl.encoder import build_encoder, count_features
-from netlathe.train.ssl.feature_score import Judged, bank_of, judge
+from netlathe.train.ssl.feature_score import FeatureScore, judge_encoder, select_bank
 from netlathe.train.ssl.losses import chance_loss
 from netlathe.train.ssl.method import Method, queue_length
 from netlathe.train.ssl.tasks import module_of, task_of
@@ -65,8 +65,8 @@ class PretrainingResult:
     seed: int
     start: str
     features: int
-    before: dict[str, Judged]
-    after: dict[str, Judged]
+    before: dict[str, FeatureScore]
+    after: dict[str, FeatureScore]
     bank: int  # training images whose labels the judges know
     loss: float | None  # mean since the evaluation before the last
     chance: float  # the loss where all views look alike
@@ -181,7 +181,7 @@ def pretrain(
         raise KeyboardInterrupt
     kept = build_encoder(tested, weights, rules=recipe.regularise)
     fill(kept, here.agreed(read_weights(folder) if here.first else {}))
-    after = judge(kept.to(here.device), splits.train, tests, prepare, here)
+    after = judge_encoder(kept.to(here.device), splits.train, tests, prepare, here)
     seconds = clock.monotonic() - begin + state.elapsed
     result = PretrainingResult(
         network=network.name,
@@ -193,7 +193,7 @@ def pretrain(
         features=count_features(fitted),
         before=before,
         after=after,
-        bank=len(bank_of(splits.train)),
+        bank=len(select_bank(splits.train)),
         loss=last_loss(folder) if here.first else None,
         chance=chance_loss(method.loss, plan.batch, queue),
         batch=plan.batch,
@@ -238,7 +238,7 @@ def judged_before(
     tests: Mapping[str, ImageSet | None],
     prepare: Preprocessor,
     here: Ranks,
-) -> tuple[dict[str, Judged], float]:
+) -> tuple[dict[str, FeatureScore], float]:
     """What the first weights are worth, and the seconds that this took; asked once, then read from the folder."""
     path = folder / BEFORE
     if (known := here.agreed(path.read_text(encoding="utf-8") if here.first and path.exists() else "")) != "":
@@ -246,7 +246,7 @@ def judged_before(
         return sets_of(document["sets"]), float(document["seconds"])
     start = clock.monotonic()
     module = build_encoder(network, weights, rules=recipe.regularise, seed=seed).to(here.device)
-    found = judge(module, train, tests, prepare, here)
+    found = judge_encoder(module, train, tests, prepare, here)
     seconds = clock.monotonic() - start
     document = {"seconds": seconds, "sets": {name: asdict(judged) for name, judged in found.items()}}
     if here.first:
@@ -254,12 +254,12 @@ def judged_before(
     return found, seconds
 
 
-def sets_of(document: Mapping[str, Mapping[str, Any]]) -> dict[str, Judged]:
+def sets_of(document: Mapping[str, Mapping[str, Any]]) -> dict[str, FeatureScore]:
     """Judgements from JSON."""
 
-    def judged(fields: Mapping[str, Any]) -> Judged:
+    def judged(fields: Mapping[str, Any]) -> FeatureScore:
         plain: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in fields.items()}
-        return Judged(**plain)
+        return FeatureScore(**plain)
 
     return {name: judged(fields) for name, fields in document.items()}
 
@@ -276,7 +276,7 @@ def last_loss(folder: Path) -> float | None:
     return found[-1] if found else None
 
 
-def said(judged: Mapping[str, Judged]) -> str:
+def said(judged: Mapping[str, FeatureScore]) -> str:
     """validation: kNN 41.2 %, linear probe 55.0 %; test: ..."""
     return "; ".join(
         f"{name}: kNN {100 * one.knn:.1f} %, linear probe {100 * one.probe:.1f} %" for name, one in judged.items()
