@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,9 @@ from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.lower.refit import decompose
 from netlathe.lower.torch import to_torch
+from netlathe.stats.student import t_half_width
 
 EPOCHS, FINE, BATCH, RATE, FINE_RATE, TEST = 30, 6, 64, 0.05, 0.05, 360
-# Student's t, 97.5 %, by seeds
-T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 Data = tuple[torch.Tensor, torch.Tensor]
 
 NETWORK = Network(
@@ -115,7 +113,7 @@ def one(seed: int) -> dict[str, float]:
 
 def interval(values: list[float], sign: str = "") -> str:
     """mean ± half the 95 % interval"""
-    spread = T[len(values)] * statistics.stdev(values) / sqrt(len(values))
+    spread = t_half_width(statistics.stdev(values), len(values))
     return f"{statistics.mean(values):{sign}.2f} ± {spread:.2f}"
 
 

@@ -14,7 +14,6 @@ import argparse
 import json
 import subprocess
 import sys
-from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -23,7 +22,7 @@ from netlathe.bench.measure import HEADLINE, measure
 from netlathe.deploy.package import load_package
 from netlathe.deploy.session import model_file
 from netlathe.reshape.classes import for_images
-from netlathe.train.experiment.student import t_quantile
+from netlathe.stats.student import t_half_width
 
 TRASHNET = Path(__file__).parents[1] / ".." / "shared" / "data" / "trashnet_128"
 CLI = [sys.executable, "-m", "netlathe"]
@@ -105,7 +104,7 @@ def main() -> None:
         print(f"{seed:>4}  {name:>26}  {100 * a:>6.1f}  {100 * b:>10.1f}  {rows[-1]:>+6.1f}  {ratios[-1]:>5.2f}x  "
               f"{deployed[-1]:.2f}x ({package.runtime} {package.precision})")  # fmt: skip
     if len(rows) > 1:
-        half = t_quantile(0.975, len(rows) - 1) * stdev(rows) / sqrt(len(rows))
+        half = t_half_width(stdev(rows), len(rows))
         low, high = mean(rows) - half, mean(rows) + half
         print(f"difference of accuracy: {mean(rows):+.1f} points ({low:+.1f} to {high:+.1f}, 95 %, {len(rows)} seeds, "
               f"{n} test images); as fast: {min(ratios):.2f} to {max(ratios):.2f} times in fp32, "

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from netlathe.search.compare import Comparison, bootstrap, compare
+from netlathe.search.compare import Comparison, compare
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import load
 from netlathe.search.compare.simulate import BILLED, FREE
-from netlathe.search.compare.verdict import pairs, runs_needed
+from netlathe.search.compare.verdict import pairs
 from netlathe.search.strategy import strategy
+from netlathe.stats.intervals import bootstrap_mean
+from netlathe.stats.power import runs_needed
 
 TABLE = Path(__file__).parent.parent.parent / "shared" / "data" / "nas_bench_macro" / "nas_bench_macro.npz"
 POOL, REPEATS, EVALUATIONS, MARGIN = 2_000, 400, 200, 0.1
@@ -54,7 +56,7 @@ def show(name: str, found: Comparison) -> None:
     print("  strategy    mean regret at 50   100 [interval]          200     SD at 100   curse at 200")
     for arm in found.arms.values():
         curves = np.stack([trace.regret for trace in arm.traces])
-        low, high = bootstrap(curves[:, [99]], np.random.default_rng(0))
+        low, high = bootstrap_mean(curves[:, [99]], np.random.default_rng(0))
         known = BANDS.get(arm.name)
         band = (
             f"   stated {known[0]} to {known[1]}, curse {CURSES[arm.name]:+.2f}"

@@ -20,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from netlathe.search import tables
-from netlathe.search.compare import bootstrap
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.simulate import BILLED, simulate
-from netlathe.search.compare.verdict import sign_flip
 from netlathe.search.strategy import STRATEGIES, TrialResult
-from netlathe.train.experiment.scores import holm
+from netlathe.stats.estimates import holm
+from netlathe.stats.intervals import bootstrap_mean
+from netlathe.stats.permutation import sign_flip_p_value
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 SEED, AT = 2026, (50, 100, 200)
@@ -71,7 +71,7 @@ def table(ground, arms, keep):
     found = {}
     for arm in arms:
         regret, ms = curves(ground, arm, keep)
-        low, high = bootstrap(regret, np.random.default_rng(SEED))
+        low, high = bootstrap_mean(regret, np.random.default_rng(SEED))
         cells = "".join(f"{regret[:, n - 1].mean():.3f} [{low[n - 1]:.3f}, {high[n - 1]:.3f}]    " for n in AT)
         print(f"{arm.label:38} {arm.runs:4}  {cells}{ms:6.3f} ms", flush=True)
         found[arm.label] = regret
@@ -85,7 +85,7 @@ def against(found, rivals):
         n = min(len(found[OURS]), len(found[rival]))
         for at in AT:
             gain = found[rival][:n, at - 1] - found[OURS][:n, at - 1]
-            rows.append((rival, at, n, gain.mean(), sign_flip(gain, np.random.default_rng(SEED))))
+            rows.append((rival, at, n, gain.mean(), sign_flip_p_value(gain, np.random.default_rng(SEED))))
     corrected = holm([row[-1] for row in rows])
     print(f"\n{OURS} against each, paired runs; p of sign flips (9,999), Holm over {len(rows)} tests")
     for (rival, at, n, gain, _), p in zip(rows, corrected, strict=True):

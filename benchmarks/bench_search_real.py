@@ -26,9 +26,9 @@ from netlathe.search.config import SearchConfig, load_space
 from netlathe.search.costing import TargetSpec
 from netlathe.search.objective import to_data
 from netlathe.search.run import SearchResult, search
-from netlathe.search.summary import T975
 from netlathe.search.training import training_spec
 from netlathe.search.trial import TrialState
+from netlathe.stats.student import t_half_width
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
@@ -94,7 +94,7 @@ def interval(values: list[float]) -> str:
     """The mean with its 95 % interval over seeds (Student's t)."""
     if len(values) < 2:
         return f"{values[0]:.2f}"
-    half = T975[len(values) - 2] * stdev(values) / len(values) ** 0.5
+    half = t_half_width(stdev(values), len(values))
     return f"{mean(values):.2f} +- {half:.2f}"
 
 

@@ -17,10 +17,11 @@ from netlathe.bench import worker_client as clients
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import FULL, HEADLINE, ROUGH, SHARED, Interrupted, measure, round_order
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.statistics import Sample, median_interval, summarise, summarise_processes
+from netlathe.bench.statistics import Sample, summarise, summarise_processes
 from netlathe.bench.worker_client import WorkerClient, describe_death
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.onnx import save_onnx
+from netlathe.stats.intervals import median_interval
 
 CRASH = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
 

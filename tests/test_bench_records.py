@@ -15,9 +15,11 @@ from netlathe import zoo
 from netlathe.bench import ledger
 from netlathe.bench.machine import ForeignLoad, this_machine
 from netlathe.bench.measurement import Measurement, from_json
-from netlathe.bench.statistics import Sample, median_interval, quantile, summarise
+from netlathe.bench.statistics import Sample, summarise
 from netlathe.bench.worker import smooth_input
 from netlathe.errors import NetlatheError
+from netlathe.stats.intervals import median_interval
+from netlathe.stats.quantiles import quantile
 
 # Statistics
 

@@ -13,11 +13,12 @@ from netlathe.bench.machine import this_machine
 from netlathe.cli.main import run
 from netlathe.device import card
 from netlathe.device.features import coefficient, features, fused, total
-from netlathe.device.fit import error, fit, fit_few, held_out, nnls, student
+from netlathe.device.fit import error, fit, fit_few, held_out, nnls
 from netlathe.device.measurements import probe_networks, read
 from netlathe.device.probe import design
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
+from netlathe.stats.student import t_quantile
 
 # A made-up device, in ms a GMAC, a million elements and a call: depthwise and pointwise differ from dense convolutions.
 TRUTH = {"macs": 9.0, "read": 0.1, "write": 0.15, "weights": 0.3, "calls": 0.03}
@@ -90,7 +91,7 @@ def test_fewer_measurements_give_a_wider_interval():
 
 def test_the_t_quantiles_are_those_of_the_tables():
     for freedom, value in ((4, 2.132), (9, 1.833), (30, 1.697)):
-        assert student(0.95, freedom) == pytest.approx(value, abs=0.01)
+        assert t_quantile(0.95, freedom) == pytest.approx(value, abs=0.01)
 
 
 def test_a_held_out_family_is_predicted_without_itself(nets):

@@ -10,12 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "netlathe"
 # DESIGN section 2, top to bottom: a room imports only from rooms above it (and the files beside the rooms).
 ORDER = (
-    *("process", "runfolder"),
+    *("process", "runfolder", "stats"),
     *("arch", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "choose"),
     *("train", "deploy", "search", "fit", "audit", "report", "lab", "cli"),
 )
+SHARED = ("stats",)
 LIGHT = ("process", "runfolder", "arch", "zoo", "cost", "device", "reshape")
-HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "pydantic"}
+HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "scipy", "pydantic"}
 
 
 def imports(file: Path) -> set[str]:
@@ -29,6 +30,14 @@ def imports(file: Path) -> set[str]:
             if node.module == "netlathe":
                 found |= {f"netlathe.{alias.name}" for alias in node.names}
     return found
+
+
+def loads(file: Path) -> set[str]:
+    """What is imported as soon as the file is: neither inside functions nor for type checkers."""
+    nodes = ast.parse(file.read_text()).body
+    return {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names} | {
+        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module
+    }
 
 
 def rooms(file: Path) -> set[str]:
@@ -58,6 +67,12 @@ def test_the_light_rooms_never_import_torch_onnx_or_numpy():
     for file in FILES:
         if file.relative_to(PACKAGE).parts[0] in LIGHT and file.name not in late:
             assert not {name.split(".")[0] for name in imports(file)} & HEAVY, file
+
+
+def test_the_shared_rooms_import_what_is_heavy_inside_functions():
+    for file in FILES:
+        if file.relative_to(PACKAGE).parts[0] in SHARED:
+            assert not {name.split(".")[0] for name in loads(file)} & HEAVY, file
 
 
 @pytest.mark.parametrize("words", [["cost", "resnet152"], ["arch", "resnet50"], ["zoo", "vgg*"], ["--help"]])

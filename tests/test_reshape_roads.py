@@ -15,8 +15,9 @@ from netlathe.report.edf import picture
 from netlathe.reshape.compound import POLICIES, compound, doubling, grid, grid_search, policy, released, scale
 from netlathe.reshape.knobs import reshape
 from netlathe.reshape.modernise import STEPS, kernel, ladder, resnet200
-from netlathe.reshape.regnet_space import RegNetSpace, better, draw, edf, sample
+from netlathe.reshape.regnet_space import RegNetSpace, better, draw, sample
 from netlathe.reshape.roadmap import FIGURES, ROUTES
+from netlathe.stats.quantiles import distribution_steps
 from netlathe.zoo.efficientnet import NETWORKS as EFFICIENTNETS
 
 
@@ -162,7 +163,7 @@ def test_a_space_without_networks_says_what_they_broke():
 
 
 def test_the_distribution_orders_spaces():
-    assert edf([3, 1, 2, 2]) == [(1, 0.25), (2, 0.5), (2, 0.75), (3, 1.0)]
+    assert distribution_steps([3, 1, 2, 2]) == [(1, 0.25), (2, 0.5), (2, 0.75), (3, 1.0)]
     assert better([1, 2], [2, 3])
     assert not better([1, 9], [2, 3])
     drawn = picture({"a & b": [1, 2, 3], "c": [2, 4]}, "error %")

@@ -17,12 +17,15 @@ from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
 from netlathe.cli import main
 from netlathe.errors import NetlatheError
-from netlathe.search.compare import bootstrap, compare, show
+from netlathe.search.compare import compare, show
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import load
-from netlathe.search.compare.verdict import fewest, pairs, runs_needed, sign_flip
+from netlathe.search.compare.verdict import pairs
 from netlathe.search.space import SearchSpace
 from netlathe.search.strategy import Proposal, TrialResult, strategy
+from netlathe.stats.intervals import bootstrap_mean
+from netlathe.stats.permutation import fewest_pairs, sign_flip_p_value
+from netlathe.stats.power import runs_needed
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 MACRO = DATA / "nas_bench_macro" / "nas_bench_macro.npz"
@@ -42,26 +45,26 @@ def test_sign_flips_are_all_tried_where_pairs_are_few(values):
         abs(sum(sign * v for sign, v in zip(signs, values, strict=True)))
         for signs in product((1, -1), repeat=len(values))
     ]
-    assert sign_flip(values, rng()) == pytest.approx(np.mean([s >= abs(values.sum()) - 1e-7 for s in sums]))
+    assert sign_flip_p_value(values, rng()) == pytest.approx(np.mean([s >= abs(values.sum()) - 1e-7 for s in sums]))
 
 
 def test_random_sign_flips_agree_with_scipy():
     values = rng().normal(0.3, 1, 40)
     known = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=20_000, rng=rng()).pvalue
-    assert sign_flip(values, rng()) == pytest.approx(known, abs=0.01)
+    assert sign_flip_p_value(values, rng()) == pytest.approx(known, abs=0.01)
 
 
 def test_without_a_difference_one_test_in_twenty_is_positive():
     drawn = rng()
-    ps = [sign_flip(drawn.exponential(size=20) - drawn.exponential(size=20), drawn) for _ in range(400)]
+    ps = [sign_flip_p_value(drawn.exponential(size=20) - drawn.exponential(size=20), drawn) for _ in range(400)]
     assert 0.025 < np.mean(np.array(ps) < 0.05) < 0.08
 
 
 def test_so_few_runs_can_show_nothing():
     for family in (1, 3, 6):
-        least = fewest(family)
-        assert sign_flip(np.ones(least), rng()) * family <= 0.05
-        assert sign_flip(np.ones(least - 1), rng()) * family > 0.05
+        least = fewest_pairs(family)
+        assert sign_flip_p_value(np.ones(least), rng()) * family <= 0.05
+        assert sign_flip_p_value(np.ones(least - 1), rng()) * family > 0.05
 
 
 @pytest.mark.parametrize(("size", "sd"), [(0.13, 0.264), (0.5, 1.0), (1.0, 0.8)])
@@ -135,7 +138,7 @@ def test_more_strategies_need_stronger_evidence():
 
 def test_the_bootstrap_interval_is_that_of_the_mean():
     values = rng().normal(3, 1, (200, 2))
-    low, high = bootstrap(values, rng())
+    low, high = bootstrap_mean(values, rng())
     half = 1.96 * values.std(0, ddof=1) / 200**0.5
     assert low == pytest.approx(values.mean(0) - half, abs=0.03)
     assert high == pytest.approx(values.mean(0) + half, abs=0.03)

@@ -15,9 +15,9 @@ from searching import Flat, Merged, additive, drive, made
 
 from netlathe.errors import NetlatheError
 from netlathe.search.strategies import gp
-from netlathe.search.strategies.front import crowding, hypervolume, ranks, violation
 from netlathe.search.strategies.pareto import survivors
 from netlathe.search.strategy import STRATEGIES, TrialResult, strategy
+from netlathe.stats.pareto import crowding, hypervolume, ranks, violation
 
 NAMES = [name for name in STRATEGIES if name != "optuna-gp"]  # it takes seconds a trial; one test of its own
 OWN = [name for name in NAMES if not name.startswith("optuna")]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from netlathe.errors import NetlatheError
+from netlathe.stats.intervals import wilson_interval
 from netlathe.train import checkpoint
 from netlathe.train.ema import WeightAverage
-from netlathe.train.intervals import wilson
 from netlathe.train.plan import Leg, TrainingPlan, affordable_images
 
 plans = st.builds(
@@ -99,4 +99,4 @@ def test_the_average_is_the_closed_form() -> None:
 def test_wilsons_interval_is_that_of_scipy(count: int, share: float, confidence: float) -> None:
     hits = round(share * count)
     wanted = stats.binomtest(hits, count).proportion_ci(confidence, method="wilson")
-    assert wilson(hits, count, confidence) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+    assert wilson_interval(hits, count, confidence) == pytest.approx((wanted.low, wanted.high), abs=1e-9)

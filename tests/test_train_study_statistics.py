@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netlathe.train.experiment.compare import ALPHA, POWER, compare, detectable_difference, find_flips, smallest
-from netlathe.train.experiment.scores import ScoreTable, estimate, holm
+from netlathe.stats.estimates import estimate, holm
+from netlathe.stats.power import ALPHA, POWER, minimum_detectable_effect
+from netlathe.train.experiment.compare import compare, detectable_difference, find_flips
+from netlathe.train.experiment.scores import ScoreTable
 from netlathe.train.experiment.variance import decompose
 
 RNG = np.random.default_rng(20261123)
@@ -92,17 +94,17 @@ def test_where_nothing_differs_a_question_rarely_finds_anything():
 
 def test_the_smallest_detectable_difference_is_found_with_the_promised_chance():
     for seeds in (3, 5, 10):
-        difference = smallest(2.0, seeds, ALPHA)
+        difference = minimum_detectable_effect(2.0, seeds, ALPHA)
         draws = RNG.normal(difference, 2.0, (20_000, seeds))
         p = stats.ttest_1samp(draws, 0, axis=1).pvalue
         assert (p < ALPHA).mean() == pytest.approx(POWER, abs=0.015)
-    assert smallest(2.0, 20, ALPHA) < smallest(2.0, 5, ALPHA)
+    assert minimum_detectable_effect(2.0, 20, ALPHA) < minimum_detectable_effect(2.0, 5, ALPHA)
 
 
 def test_detectable_reads_the_noise_from_the_comparisons():
     scores = scored(RNG.normal(90, 1, (2, 1, 1, 4000)))
     found = detectable_difference(compare(scores, "network"), 5)
-    assert found.single == pytest.approx(smallest(2**0.5, 5, ALPHA), rel=0.05)
+    assert found.single == pytest.approx(minimum_detectable_effect(2**0.5, 5, ALPHA), rel=0.05)
     assert found.strict == pytest.approx(found.single)  # one comparison: nothing to correct
 
 

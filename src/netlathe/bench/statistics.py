@@ -13,9 +13,11 @@ median of their medians, and the same interval over these. From six processes th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb, floor
 from statistics import median
 from typing import NamedTuple, TypeAlias
+
+from netlathe.stats.intervals import median_interval
+from netlathe.stats.quantiles import quantile
 
 ENOUGH = 6  # the fewest values whose smallest and largest hold the median with 95 %: 1 - 2 / 2^6 = 96.9 %
 
@@ -77,28 +79,3 @@ def counting(blocks: Blocks, threads: int, enough: int) -> tuple[bool, Blocks]:
     kept = [runs for block in blocks if (runs := [run for run in block if run.undisturbed(threads)])]
     clean = len(kept) >= enough
     return clean, kept if clean else blocks
-
-
-def median_interval(values: list[float], confidence: float = 0.95) -> tuple[float, float]:
-    """The narrowest pair of k-th smallest and k-th largest value that holds the median with that confidence.
-
-    Fewer than six values cannot reach 95 %: they give their smallest and largest.
-    """
-    ordered, n = sorted(values), len(values)
-    # The median lies below the k-th smallest of n values with the chance of fewer than k heads in n coin tosses.
-    outside, cut = 0.0, 0
-    for k in range((n + 1) // 2):
-        outside += 2 * comb(n, k) / 2**n
-        if outside > 1 - confidence:
-            break
-        cut = k
-    return ordered[cut], ordered[n - 1 - cut]
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The value below which that share lies, by linear interpolation."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    left = floor(place)
-    right = min(left + 1, len(ordered) - 1)
-    return ordered[left] + (ordered[right] - ordered[left]) * (place - left)

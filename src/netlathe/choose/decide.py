@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 from netlathe.choose.budget import LIMITS, Budget, Candidate, Limit
+from netlathe.stats.pareto import pareto_front
 
 IMAGES = 50_000  # of the ImageNet validation set, on which the published accuracies were measured
 
@@ -17,18 +18,11 @@ def noise(top1: float) -> float:
     return 100 * 1.96 * sqrt(p * (1 - p) / IMAGES)
 
 
-def dominates(a: Candidate, b: Candidate) -> bool:
-    """a is at least as good as b in accuracy, latency and memory, and better in one."""
-    ours = (-a.top1, a.latency_ms, a.memory_bytes)
-    theirs = (-b.top1, b.latency_ms, b.memory_bytes)
-    return all(x <= y for x, y in zip(ours, theirs, strict=True)) and ours != theirs
-
-
 def pareto_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that no other dominates, most accurate first."""
+    """The candidates that no other beats in accuracy, latency and memory alike, most accurate first."""
     timed = [c for c in candidates if c.latency_ms < inf]
-    best = [c for c in timed if not any(dominates(other, c) for other in timed)]
-    return sorted(best, key=lambda c: (-c.top1, c.latency_ms))
+    best = pareto_front([(-c.top1, c.latency_ms, c.memory_bytes) for c in timed])
+    return sorted((timed[i] for i in best), key=lambda c: (-c.top1, c.latency_ms))
 
 
 def tied(a: Candidate, b: Candidate) -> bool:

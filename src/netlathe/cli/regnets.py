@@ -11,7 +11,8 @@ from netlathe.arch.network import Network
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.reshape.regnet_space import RegNetSpace, edf, sample
+from netlathe.reshape.regnet_space import RegNetSpace, sample
+from netlathe.stats.quantiles import step_quantile
 from netlathe.units import mac_count, show_count, show_ms
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -51,7 +52,7 @@ def command(macs: str, count: int, seed: int, device: str | None, svg: Path | No
         return
     shows = {"params": show_count, "acts": show_count, "ms": show_ms}
     table = [
-        (f"{name} {cost}", *(show(quantile([row[cost] for row in rows], q)) for q in QUANTILES))
+        (f"{name} {cost}", *(show(step_quantile([row[cost] for row in rows], q)) for q in QUANTILES))
         for cost, show in shows.items()
         for name, rows in found.items()
         if cost in rows[0]
@@ -70,8 +71,3 @@ def costs(network: Network, device: str | None) -> dict[str, Any]:
 
         row["ms"] = predict(network.graph(), load(device)).total_ms
     return row
-
-
-def quantile(values: list[float], q: float) -> float:
-    """The smallest value that a share q of the samples does not exceed."""
-    return next(value for value, share in edf(values) if share >= q)

@@ -136,7 +136,7 @@ def percent(share: float | None, count: int) -> str:
     """An accuracy with its 95 % interval by Wilson, and what it rests on."""
     if share is None:
         return "no images"
-    from netlathe.train.intervals import wilson
+    from netlathe.stats.intervals import wilson_interval
 
-    low, high = wilson(round(share * count), count)
+    low, high = wilson_interval(round(share * count), count)
     return f"{100 * share:.2f} % of {count} images, interval {100 * low:.1f} to {100 * high:.1f} %"

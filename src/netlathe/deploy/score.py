@@ -12,7 +12,7 @@ from netlathe.deploy.export import model_pixels
 from netlathe.deploy.package import Package
 from netlathe.deploy.session import compute_outputs_isolated
 from netlathe.errors import MissingExtra, NetlatheError, nearest
-from netlathe.train.intervals import wilson
+from netlathe.stats.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from netlathe.train.images import ImageSet, Splits
@@ -32,7 +32,7 @@ class ShareInterval(NamedTuple):
 
 def share_interval(hits: int, images: int) -> ShareInterval:
     """The share with its interval; of no images it is 0, anywhere from 0 to 1."""
-    return ShareInterval(hits, images, hits / images if images else 0.0, *wilson(hits, images))
+    return ShareInterval(hits, images, hits / images if images else 0.0, *wilson_interval(hits, images))
 
 
 class ConfusionScore(NamedTuple):

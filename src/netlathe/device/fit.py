@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from math import exp, log, pi
-from statistics import NormalDist
 from typing import TYPE_CHECKING, TypeAlias
 
 from netlathe.device.card import ErrorBar
 from netlathe.device.features import EDGE, FeatureRow, total
+from netlathe.stats.quantiles import quantile
+from netlathe.stats.student import t_quantile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,21 +236,6 @@ def error(ratios: Sequence[float]) -> ErrorBar:
     else:
         mean = sum(logs) / n
         spread = (pi / 2) ** 0.5 * sum(abs(value - mean) for value in logs) / max(n - 1, 1) or 0.05
-        half = student((1 + COVER) / 2, max(n // 2, 1)) * spread * (1 + 2 / n) ** 0.5
+        half = t_quantile((1 + COVER) / 2, max(n // 2, 1)) * spread * (1 + 2 / n) ** 0.5
         low, high = mean - half, mean + half
     return ErrorBar(mape, exp(middle), exp(min(low, middle)), exp(max(high, middle)))
-
-
-def quantile(ordered: Sequence[float], p: float) -> float:
-    """The p-quantile of sorted values, between neighbours by share."""
-    at = p * (len(ordered) - 1)
-    i = min(int(at), len(ordered) - 2) if len(ordered) > 1 else 0
-    return ordered[i] + (at - i) * (ordered[min(i + 1, len(ordered) - 1)] - ordered[i])
-
-
-def student(p: float, freedom: int) -> float:
-    """The p-quantile of Student's t from the normal one (Abramowitz and Stegun, 26.7.5)."""
-    z, v = NormalDist().inv_cdf(p), freedom
-    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
-    wider: float = sum(term / v**i for i, term in enumerate(terms, 1))
-    return z + wider

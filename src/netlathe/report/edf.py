@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from netlathe.report.lines import lines
-from netlathe.reshape.regnet_space import edf
+from netlathe.stats.quantiles import distribution_steps
 
 
 def picture(sets: Mapping[str, Iterable[float]], label: str) -> str:
     """The distributions of named sets of values; `label` names the value and its unit."""
-    return lines({name: staircase(edf(values)) for name, values in sets.items()}, label, "share of networks")
+    return lines(
+        {name: staircase(distribution_steps(values)) for name, values in sets.items()}, label, "share of networks"
+    )
 
 
 def staircase(steps: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

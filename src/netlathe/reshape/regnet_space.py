@@ -108,12 +108,6 @@ def sample(space: RegNetSpace, count: int, seed: int = 0, tries: int = 10_000) -
     return list(found.values())
 
 
-def edf(values: Iterable[float]) -> list[tuple[float, float]]:
-    """The empirical distribution: each value with the share of values not above it; equation 1 of the paper."""
-    ordered = sorted(values)
-    return [(value, i / len(ordered)) for i, value in enumerate(ordered, 1)]
-
-
 def better(a: Iterable[float], b: Iterable[float]) -> bool:
     """Whether the distribution of `a` lies left of or on that of `b` everywhere: at no error has b the larger share."""
     first, second = sorted(a), sorted(b)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import inf, sqrt
+from math import inf
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from netlathe.search.trial import Trial, TrialState
+from netlathe.stats.pareto import pareto_front
+from netlathe.stats.student import t_half_width
 
 COSTS = ("latency", "macs", "size", "memory")  # what the front is about, where it is known
 
@@ -42,11 +44,7 @@ class FinalResult(NamedTuple):
         """Half the 95 % interval of the mean over seeds (Student's t); None for one seed."""
         if self.spread is None:
             return None
-        return T975[min(len(self.scores) - 1, len(T975)) - 1] * self.spread / sqrt(len(self.scores))
-
-
-# Student's t, 97.5 %, for 1, 2, ... degrees of freedom; the last one for more.
-T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+        return t_half_width(self.spread, len(self.scores))
 
 
 def whole(trials: Sequence[Trial]) -> list[Trial]:
@@ -70,17 +68,8 @@ def front(trials: Sequence[Trial], costs: Sequence[str] = COSTS) -> list[Trial]:
     """The trials that no other beats in score and all costs that are known of all; best first."""
     found = whole(trials)
     names = [name for name in costs if found and all(name in trial.costs for trial in found)]
-
-    def place(trial: Trial) -> tuple[float, ...]:
-        return (-trial.score, *(trial.costs[name] for name in names))
-
-    def beaten(trial: Trial) -> bool:
-        here = place(trial)
-        return any(
-            (there := place(other)) != here and all(x <= y for x, y in zip(there, here, strict=True)) for other in found
-        )
-
-    return [trial for trial in found if not beaten(trial)] if names else found[:1]
+    points = [(-trial.score, *(trial.costs[name] for name in names)) for trial in found]
+    return [found[i] for i in pareto_front(points)] if names else found[:1]
 
 
 def counts(trials: Sequence[Trial]) -> dict[str, int]:

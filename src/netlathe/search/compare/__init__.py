@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netlathe.errors import NetlatheError
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.simulate import BILLED, FREE, Make, SearchTrace, simulate
 from netlathe.search.compare.verdict import StrategyPair, pairs
-from netlathe.train.experiment.scores import Array, Estimate, estimate
+from netlathe.stats.estimates import Estimate, estimate
+from netlathe.stats.intervals import bootstrap_mean
 
-RESAMPLES = 1_000
+Array: TypeAlias = NDArray[np.float64]
 MARGIN = 0.1  # points: strategies whose mean regrets are closer are equal for practical purposes
 
 
@@ -96,14 +99,6 @@ def compare(
 def arm(name: str, traces: tuple[SearchTrace, ...], rng: np.random.Generator, unseen: bool) -> Arm:
     """The runs of a strategy with their mean curve; `unseen`: worth comes from trainings the search did not see."""
     curves = np.stack([trace.regret for trace in traces])
-    low, high = bootstrap(curves, rng)
+    low, high = bootstrap_mean(curves, rng)
     curse = estimate(np.array([trace.seen - trace.worth for trace in traces])) if unseen else None
     return Arm(name, traces, curves.mean(0), low, high, curse)
-
-
-def bootstrap(values: Array, rng: np.random.Generator, confidence: float = 0.95) -> tuple[Array, Array]:
-    """The percentile interval of the mean over the first axis (Efron 1979), from 1,000 resamples of it."""
-    n = len(values)
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
-    low, high = np.quantile(weights @ values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return low, high

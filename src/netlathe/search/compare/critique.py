@@ -28,11 +28,11 @@ from netlathe.search.compare.statistics import (
     caps,
     floor,
     spread,
-    tau,
     transfer,
 )
 from netlathe.search.strategy import StrategyFactory, strategy
 from netlathe.search.tables import DATASETS
+from netlathe.stats.correlation import kendall_tau
 from netlathe.train.experiment.scores import Array
 
 STRATEGIES = ("random", "local", "evolution", "reinforce")
@@ -149,7 +149,7 @@ def domains(grounds: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
                 carried, own = int(other.trained[:, 0].argmax()), int(ground.trained[:, 0].argmax())
                 loss = float(ground.values[own] - ground.values[carried])
                 rank = float(np.mean(ground.values > ground.values[carried]))
-                yield DatasetTransfer(there, here, tau(other.values, ground.values), loss, rank)
+                yield DatasetTransfer(there, here, kendall_tau(other.values, ground.values), loss, rank)
 
 
 def shares(name: str, found: Comparison) -> DesignShares:

@@ -8,7 +8,9 @@ import numpy as np
 
 from netlathe.search.compare import Arm, Comparison
 from netlathe.search.compare.simulate import FREE
-from netlathe.search.compare.verdict import ALPHA, INCONCLUSIVE, POWER, fewest
+from netlathe.search.compare.verdict import INCONCLUSIVE
+from netlathe.stats.permutation import fewest_pairs
+from netlathe.stats.power import ALPHA, POWER
 from netlathe.train.experiment.table import ResultTable, p_of
 
 POINTS = (10, 20, 50, 100, 200, 500, 1000)  # evaluations at which a curve is printed, and its end
@@ -95,10 +97,10 @@ def notes(found: Comparison) -> list[str]:
         f"equal means that the corrected interval lies within {found.margin:g} points."
     )
     said = [regret, test]
-    if found.runs < fewest(len(found.pairs)):
+    if found.runs < fewest_pairs(len(found.pairs)):
         said.append(
             f"{found.runs} runs cannot show anything: even if one strategy were ahead in all of them, p would not be "
-            f"below {ALPHA:g}. That takes {fewest(n)} runs."
+            f"below {ALPHA:g}. That takes {fewest_pairs(n)} runs."
         )
     margins = [pair.needed_for_margin for pair in found.pairs if pair.needed_for_margin]
     if margins and found.runs > 1:

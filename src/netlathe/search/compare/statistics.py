@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.stats import kendalltau
+from numpy.typing import NDArray
 
-from netlathe.train.experiment.scores import Array
+from netlathe.stats.correlation import kendall_tau
+from netlathe.stats.intervals import bootstrap_interval, percentile_interval
 
+Array: TypeAlias = NDArray[np.float64]
 TOP = 100  # networks among which a search ends
 NEAR = 0.2  # points
 
@@ -69,24 +71,19 @@ class MacsCap(NamedTuple):
     within_latency: float  # and that of the most accurate within the latency
 
 
-def tau(a: Array, b: Array) -> float:
-    """Kendall's tau-b of two measures of the same networks."""
-    return float(kendalltau(a, b).statistic)
-
-
 def interval(
     values: Array, statistic: Callable[[Array], float], *, rng: np.random.Generator, resamples: int = 200
 ) -> ValueInterval:
     """A statistic of the rows, with the percentile interval of resampled rows (Efron 1979)."""
-    n = len(values)
-    drawn = [statistic(values[rng.integers(n, size=n)]) for _ in range(resamples)]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return ValueInterval(statistic(values), float(low), float(high))
+    low, high = bootstrap_interval(values, statistic, rng, resamples=resamples)
+    return ValueInterval(statistic(values), low, high)
 
 
 def seed_tau(trained: Array) -> float:
     """The mean tau over pairs of seeds (columns)."""
-    return float(np.mean([tau(trained[:, a], trained[:, b]) for a, b in combinations(range(trained.shape[1]), 2)]))
+    return float(
+        np.mean([kendall_tau(trained[:, a], trained[:, b]) for a, b in combinations(range(trained.shape[1]), 2)])
+    )
 
 
 def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> NoiseFloor:
@@ -150,7 +147,7 @@ def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Ge
         devices = rng.choice(everyone, len(everyone))
         if len(set(devices)) > 1:
             drawn.append(of(devices))
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    low, high = percentile_interval(drawn)
     breaks, kept = (ValueInterval(found[i], float(low[i]), float(high[i])) for i in (0, 2))
     n = latency.shape[1]
     return DeviceTransfer(share, n * (n - 1), breaks, found[1], kept, found[3])
@@ -168,7 +165,7 @@ def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], s
         found.append(
             MacsCap(
                 device,
-                tau(macs, latency[:, i]),
+                kendall_tau(macs, latency[:, i]),
                 float(np.mean(latency[light, i] > limit)),
                 float(latency[choice, i] / limit - 1),
                 float(accuracy[choice]),
@@ -181,5 +178,5 @@ def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], s
 def agreement(latency: Array, devices: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
     """Tau between every two devices, the least alike first."""
     pairs = combinations(range(len(devices)), 2)
-    found = [(devices[a], devices[b], tau(latency[:, a], latency[:, b])) for a, b in pairs]
+    found = [(devices[a], devices[b], kendall_tau(latency[:, a], latency[:, b])) for a, b in pairs]
     return tuple(sorted(found, key=lambda row: row[2]))

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from math import ceil, log2
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from netlathe.train.experiment.compare import ALPHA, POWER, smallest
-from netlathe.train.experiment.scores import SAME, Array, Estimate, estimate, holm
-from netlathe.train.experiment.student import t_quantile
+from netlathe.stats.estimates import SAME, Estimate, estimate, holm
+from netlathe.stats.permutation import fewest_pairs, sign_flip_p_value
+from netlathe.stats.power import ALPHA, MOST_RUNS, runs_needed
+from netlathe.stats.student import t_half_width
 
+Array: TypeAlias = NDArray[np.float64]
 BETTER, WORSE, EQUAL, INCONCLUSIVE = "better", "worse", "equal", "inconclusive"
-EXACT = 14  # pairs up to which all 2^n signs are tried
-FLIPS = 9_999  # draws of signs beyond that
-MOST_RUNS = 1_000_000  # nobody makes more
 
 
 class StrategyPair(NamedTuple):
@@ -44,8 +43,8 @@ class StrategyPair(NamedTuple):
             return f"{self.a if self.verdict == BETTER else self.b} is better{small}"
         if self.verdict == EQUAL:
             return f"equal within {margin:g} points"
-        if runs < fewest(self.family):
-            return f"inconclusive: {runs} runs can show nothing, {fewest(self.family)} is the least"
+        if runs < fewest_pairs(self.family):
+            return f"inconclusive: {runs} runs can show nothing, {fewest_pairs(self.family)} is the least"
         wanted = f"more than {MOST_RUNS:,}" if self.needed is None else f"{self.needed:,}"
         return f"inconclusive: {wanted} runs are needed to tell these apart"
 
@@ -58,7 +57,7 @@ def pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generato
     """
     named = list(combinations(values, 2))
     gains = [values[b] - values[a] for a, b in named]
-    ps = holm([sign_flip(gain, rng) for gain in gains])
+    ps = holm([sign_flip_p_value(gain, rng) for gain in gains])
     alpha = ALPHA / max(1, len(named))
     found = []
     for (a, b), gain, p in zip(named, gains, ps, strict=True):
@@ -78,64 +77,5 @@ def verdict(gain: Estimate, p: float, *, margin: float, alpha: float = ALPHA) ->
         return BETTER if gain.mean > 0 else WORSE
     if gain.sd is None:  # one run
         return INCONCLUSIVE
-    half = gain.sd / gain.seeds**0.5 * t_quantile(1 - alpha, gain.seeds - 1) if gain.sd > SAME else 0.0
+    half = t_half_width(gain.sd, gain.seeds, 1 - 2 * alpha) if gain.sd > SAME else 0.0
     return EQUAL if abs(gain.mean) + half < margin else INCONCLUSIVE
-
-
-def sign_flip(differences: Array, rng: np.random.Generator) -> float:
-    """The two-sided p of the mean of paired differences: exact up to 14 pairs, else from 9,999 random flips.
-
-    Random flips count the observed one as well (Phipson and Smyth 2010), so that p is never 0.
-    """
-    n = len(differences)
-    if n <= EXACT:
-        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    else:
-        signs = np.vstack([np.ones((1, n), np.int64), 1 - 2 * rng.integers(2, size=(FLIPS, n))])
-    sums = np.abs(signs @ differences)
-    return float(np.mean(sums >= sums[0] - SAME * n))
-
-
-def fewest(family: int) -> int:
-    """The fewest runs with which the sign-flip test can show anything, when so many pairs are corrected for."""
-    return ceil(log2(2 * family / ALPHA))
-
-
-def runs_needed(size: float, sd: float, alpha: float = ALPHA) -> int | None:
-    """The runs an arm with which a paired t test finds a true mean difference with a chance of 80 %.
-
-    `sd` is that of the difference of a pair. None: more than a million. The formula of `smallest`, turned around.
-    """
-    if size <= SAME:
-        return None
-    if sd <= SAME:
-        return 2
-    low, high = 2, 4
-    while smallest(sd, high, alpha) > size:
-        low, high = high, 2 * high
-        if high > MOST_RUNS:
-            return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if smallest(sd, middle, alpha) <= size else (middle + 1, high)
-    return low
-
-
-def power_seen(gains: Array, runs: int, *, repeats: int, rng: np.random.Generator, alpha: float = ALPHA) -> float:
-    """The share of `repeats` draws of so many runs, out of a large pool, in which the test shows the difference."""
-    shown = [sign_flip(rng.choice(gains, runs, replace=False), rng) < alpha for _ in range(repeats)]
-    return float(np.mean(shown))
-
-
-__all__ = [
-    "ALPHA",
-    "BETTER",
-    "EQUAL",
-    "INCONCLUSIVE",
-    "POWER",
-    "WORSE",
-    "StrategyPair",
-    "pairs",
-    "power_seen",
-    "runs_needed",
-]

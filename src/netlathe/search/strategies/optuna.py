@@ -100,7 +100,7 @@ class OptunaRandom(OptunaStrategy):
 
 
 class OptunaGP(OptunaStrategy):
-    """Optuna's Gaussian process; needs torch and scipy (`train` extra) too."""
+    """Optuna's Gaussian process; needs torch (`train` extra) too."""
 
     def sampler(self, seed: int) -> Any:
         """Of that seed."""

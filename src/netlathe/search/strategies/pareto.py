@@ -15,8 +15,8 @@ import numpy as np
 
 from netlathe.errors import NetlatheError
 from netlathe.search.strategies.fresh import FreshSampler
-from netlathe.search.strategies.front import crowding, ranks, violation
 from netlathe.search.strategy import Proposal, TrialResult
+from netlathe.stats.pareto import crowding, ranks, violation
 
 if TYPE_CHECKING:
     from numpy.random import Generator

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 
+from netlathe.stats.estimates import Estimate, estimate, holm
+from netlathe.stats.power import ALPHA, minimum_detectable_effect
 from netlathe.train.experiment.scores import (
     FACTORS,
     Array,
-    Estimate,
     Level,
     ScoreTable,
-    estimate,
     format_condition,
-    holm,
 )
-from netlathe.train.experiment.student import t_shift
 
-ALPHA = 0.05
-POWER = 0.8
 NO_NOISE = "no noise estimate"
 NO_DIFFERENCE = "no difference shown"
 
@@ -140,9 +135,7 @@ def detectable_difference(comparisons: tuple[ConditionComparison, ...], seeds: i
         return None
     sd = float(np.sqrt(np.mean(np.square(noise))))
     largest = max(c.family for c in comparisons)
-    return DetectableDifference(seeds, smallest(sd, seeds, ALPHA), smallest(sd, seeds, ALPHA / largest)) if sd else None
-
-
-def smallest(sd: float, seeds: int, alpha: float) -> float:
-    """The true mean of paired differences of standard deviation `sd` that a two-sided t test finds with POWER."""
-    return t_shift(seeds - 1, alpha, POWER) * sd / sqrt(seeds)
+    if sd == 0:
+        return None
+    single, strict = (minimum_detectable_effect(sd, seeds, alpha) for alpha in (ALPHA, ALPHA / largest))
+    return DetectableDifference(seeds, single, strict)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from netlathe.errors import NetlatheError
+from netlathe.stats.power import ALPHA, POWER
 from netlathe.train.experiment.compare import (
-    ALPHA,
-    POWER,
     ConditionComparison,
     DetectableDifference,
     RankFlip,

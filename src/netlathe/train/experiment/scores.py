@@ -10,30 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.experiment.student import t_p, t_quantile
+from netlathe.stats.estimates import Estimate, estimate
 
 Array: TypeAlias = NDArray[np.float64]
 Level: TypeAlias = str | float
 
 FACTORS = ("network", "recipe", "fraction")  # the first axes of the array; the last one is the seed
-CONFIDENCE = 0.95
-SAME = 1e-9  # points: values closer than this are one value, for an image in a thousand million is none
-
-
-class Estimate(NamedTuple):
-    """A mean over seeds. Without two different values nothing is known of the noise: no interval, and no p."""
-
-    mean: float
-    low: float | None  # of the 95 % interval
-    high: float | None
-    sd: float | None  # of one seed
-    p: float | None  # two-sided, that the mean is zero
-    seeds: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,33 +71,3 @@ def collect_scores(
 def format_condition(level: Level) -> str:
     """A level for people; numbers are fractions of the training images."""
     return level if isinstance(level, str) else f"{100 * level:g} % of images"
-
-
-def estimate(values: Array) -> Estimate | None:
-    """The mean of one value a seed; NaN seeds are left out; None where none is left."""
-    values = values[~np.isnan(values)]
-    n = len(values)
-    if n == 0:
-        return None
-    mean = float(values.mean())
-    sd = float(values.std(ddof=1)) if n > 1 else None
-    if sd is None or sd < SAME:
-        return Estimate(mean, None, None, sd, None, n)
-    error = sd / n**0.5
-    half = error * t_quantile((1 + CONFIDENCE) / 2, n - 1)
-    return Estimate(mean, mean - half, mean + half, sd, t_p(mean / error, n - 1), n)
-
-
-def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """p values corrected for having asked several questions (Holm 1979); None stays None and counts as a question.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
-    corrected: list[float | None] = [None] * len(ps)
-    highest = 0.0
-    for rank, (p, i) in enumerate(order):
-        highest = max(highest, min(1.0, p * (len(ps) - rank)))
-        corrected[i] = highest
-    return corrected

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
+from netlathe.stats.estimates import Estimate
 from netlathe.train.experiment.compare import ConditionComparison
 from netlathe.train.experiment.findings import ExperimentFindings
-from netlathe.train.experiment.scores import Estimate, Level, format_condition
+from netlathe.train.experiment.scores import Level, format_condition
 from netlathe.train.experiment.variance import VarianceSource
 from netlathe.units import show_count, show_span
 

@@ -15,8 +15,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.train.experiment.scores import FACTORS, SAME, Array, ScoreTable
-from netlathe.train.experiment.student import f_p
+from netlathe.stats.estimates import SAME
+from netlathe.stats.student import f_p_value
+from netlathe.train.experiment.scores import FACTORS, Array, ScoreTable
 
 Term: TypeAlias = tuple[int, ...]  # axes of the scores
 Places: TypeAlias = NDArray[np.intp]
@@ -73,7 +74,7 @@ def decompose(scores: ScoreTable) -> tuple[VarianceSource, ...]:
                 share=squares[term] / total if total else 0.0,
                 beyond_noise=max(0.0, squares[term] - df * variance) / (total + variance) if total else 0.0,
                 f=f,
-                p=f_p(f, df, df_noise) if f is not None else None,
+                p=f_p_value(f, df, df_noise) if f is not None else None,
             )
         )
     rest = 1 - sum(source.beyond_noise for source in sources)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netlathe.lower.weights import Array
+from netlathe.stats.intervals import wilson_interval
 from netlathe.train.distributed import Ranks, sum_over_ranks
 from netlathe.train.evaluate import Preprocessor, compute_outputs
 from netlathe.train.images import ImageSet
-from netlathe.train.intervals import wilson
 from netlathe.train.ssl.knn import knn
 from netlathe.train.ssl.probe import fit_probe
 
@@ -67,9 +67,9 @@ def score_features(
         found[name] = FeatureScore(
             images=count,
             knn=near / count,
-            knn_interval=wilson(near, count),
+            knn_interval=wilson_interval(near, count),
             probe=linear / count,
-            probe_interval=wilson(linear, count),
+            probe_interval=wilson_interval(linear, count),
         )
     return found
 

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+    Array: TypeAlias = NDArray[np.float64]
+
+
+def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
+    """The places of the points that no other dominates (all objectives to be made small); equal points all stay."""
+    places = list(map(tuple, points))
+
+    def dominated(point: tuple[float, ...]) -> bool:
+        return any(other != point and all(x <= y for x, y in zip(other, point, strict=True)) for other in places)
+
+    return [i for i, point in enumerate(places) if not dominated(point)]
 
 
 def violation(costs: Sequence[float], limits: Sequence[float]) -> float:
@@ -19,7 +31,7 @@ def violation(costs: Sequence[float], limits: Sequence[float]) -> float:
     return sum(max(0.0, cost / limit - 1) for cost, limit in zip(costs, limits, strict=False) if limit < inf)
 
 
-def dominates(points: Array, violations: Array) -> NDArray[np.bool_]:
+def domination(points: Array, violations: Array) -> NDArray[np.bool_]:
     """[n, n]: row i dominates column j. Less violation wins, then Pareto domination of `points` [n, m]."""
     less = violations[:, None] < violations[None, :]
     equal = violations[:, None] == violations[None, :]
@@ -31,7 +43,9 @@ def dominates(points: Array, violations: Array) -> NDArray[np.bool_]:
 
 def ranks(points: Array, violations: Array) -> NDArray[np.int64]:
     """The front of every point: 0 for those that none dominates, 1 for those that only front 0 dominates, and so on."""
-    above = dominates(points, violations)
+    import numpy as np
+
+    above = domination(points, violations)
     found = np.full(len(points), -1)
     left = np.ones(len(points), dtype=bool)
     rank = 0
@@ -45,6 +59,8 @@ def ranks(points: Array, violations: Array) -> NDArray[np.int64]:
 
 def crowding(points: Array) -> Array:
     """Crowding distance of the points of one front: the normalised gap between its neighbours; infinite at the ends."""
+    import numpy as np
+
     found = np.zeros(len(points))
     for column in points.T:
         order = np.argsort(column, kind="stable")
