@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from netlathe.arch.inputs import batched
 from netlathe.arch.node import Shape
-from netlathe.lower.inputs import batched
 
 MAP, TOKENS, ROW, GRID = (6, 11, 14), (5, 8), (24,), (1, 5, 4, 8)
 

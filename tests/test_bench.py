@@ -231,7 +231,7 @@ def test_a_worker_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_error_of_the_runtime_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netlathe.bench.measure.save_onnx", lambda network, path, **_: path.write_bytes(b"no model"))
+    monkeypatch.setattr("netlathe.lower.onnx.save_onnx", lambda network, path, **_: path.write_bytes(b"no model"))
     (m,) = measure([tiny()])
     assert m.failure is not None
     assert "INVALID_PROTOBUF" in m.failure
@@ -245,7 +245,7 @@ def test_one_failure_does_not_touch_the_other_contender(monkeypatch: pytest.Monk
         else:
             save_onnx(network, path, **how)
 
-    monkeypatch.setattr("netlathe.bench.measure.save_onnx", spoil)
+    monkeypatch.setattr("netlathe.lower.onnx.save_onnx", spoil)
     good, bad = measure([tiny(name="good"), tiny(name="bad")], rough=True, seconds=0.03)
     assert good.failure is None
     assert good.median_ms < inf

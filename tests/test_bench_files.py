@@ -17,12 +17,12 @@ from onnx import TensorProto, helper
 from netlathe import zoo
 from netlathe.arch.network import Network
 from netlathe.bench import ledger
-from netlathe.bench.measure import measure
-from netlathe.bench.onnx_file import onnx_file
+from netlathe.bench.measure import measure, precisions
 from netlathe.bench.worker import example_input
 from netlathe.cli.bench import same
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
+from netlathe.read.onnx_file import onnx_file
 
 # ONNX files that somebody else wrote
 
@@ -74,7 +74,7 @@ def test_a_free_axis_needs_a_shape_and_the_shape_is_part_of_the_key(tmp_path: Pa
         onnx_file(path, (1, 8, 8))
     small, large = onnx_file(path, (3, 8, 8)), onnx_file(path, (3, 16, 16))
     assert small.key != large.key
-    assert large.given(5)[0].shape == (5, 3, 16, 16)
+    assert large.feeds(5)[0].shape == (5, 3, 16, 16)
 
 
 @pytest.mark.parametrize("runtime", ["torch", "torch-compiled"])
@@ -96,10 +96,10 @@ def test_a_file_is_fed_and_named_by_its_own_type(tmp_path: Path, kind: int, prec
     file = onnx_file(add_file(tmp_path / "typed.onnx", batch=1, kind=kind))
     (m,) = measure([file], seconds=0.05)
     assert (m.failure, m.precision) == (None, precision)
-    assert example_input(file.given(1)[0]).dtype == values
+    assert example_input(file.feeds(1)[0]).dtype == values
     with pytest.raises(NetlatheError, match=f"computes in what is written, {precision}, not in bf16"):
-        file.precisions("onnxruntime", "bf16")
-    assert file.precisions("openvino", "bf16") == ("bf16", "bf16")
+        precisions(file, "onnxruntime", "bf16")
+    assert precisions(file, "openvino", "bf16") == ("bf16", "bf16")
 
 
 def test_a_quantised_file_says_so_and_what_the_rest_of_it_is_pinned_to(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_quantised_file_says_so_and_what_the_rest_of_it_is_pinned_to(tmp_path:
     quantize_dynamic(tmp_path / "net.onnx", tmp_path / "small.onnx", weight_type=QuantType.QUInt8)
     file = onnx_file(tmp_path / "small.onnx")
     assert file.precision == "int8+fp32"
-    assert file.precisions("openvino", "bf16") == file.precisions("openvino", "int8+bf16") == ("int8+bf16", "bf16")
+    assert precisions(file, "openvino", "bf16") == precisions(file, "openvino", "int8+bf16") == ("int8+bf16", "bf16")
     (m,) = measure([file], seconds=0.05)
     assert (m.failure, m.precision) == (None, "int8+fp32")
 

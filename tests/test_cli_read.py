@@ -118,7 +118,7 @@ def test_compare_counts_all_three_kinds_side_by_side(capsys: pytest.CaptureFixtu
         (["cost", "cut.onnx"], "read.not_onnx", "only a part"),
         (["cost", "missing.onnx"], "file.unreadable", "No such file"),
         (["arch", "net.onnx"], "load.no_expression", "no expression"),
-        (["compare", "mine.py:net", "resnet18"], "load.no_expression", "--no-latency"),
+        (["reshape", "mine.py:net", "--width", "0.5"], "load.no_expression", "--no-latency"),
     ],
 )
 def test_what_cannot_be_read_says_why(

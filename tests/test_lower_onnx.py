@@ -20,6 +20,7 @@ import netlathe.arch as rooms
 from netlathe import zoo
 from netlathe.arch.build import seq
 from netlathe.arch.combinators import Dag, Vertex
+from netlathe.arch.inputs import input_specs
 from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample, Zero
 from netlathe.arch.layers import ACTS, Act, Conv, ConvTranspose, Linear, Norm, Scale
 from netlathe.arch.leaf import Leaf, pads
@@ -41,7 +42,7 @@ from netlathe.arch.tokens import (
 )
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.lower.inputs import examples, inputs
+from netlathe.lower.inputs import examples
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.onnx_ops import RULES
 from netlathe.lower.torch import to_torch
@@ -303,7 +304,11 @@ def test_a_network_may_read_an_image_a_time_step_and_words() -> None:
         Vertex("told", Condition(), ("late", "words")),
     )
     network = Network("conditioned", Dag(3, steps), MAP, ((1,), (4,)))
-    assert [(x.name, x.vocabulary) for x in inputs(network)] == [("input", None), ("input1", None), ("input2", 9)]
+    assert [(x.name, x.vocabulary) for x in input_specs(network.graph())] == [
+        ("input", None),
+        ("input1", None),
+        ("input2", 9),
+    ]
     weights, (x, time, words) = random_weights(network), examples(network, 2)
     model = to_onnx(network, weights, batch=None)
     onnx.checker.check_model(model, full_check=True)
@@ -383,7 +388,7 @@ def test_every_light_network_of_the_zoo_is_a_valid_file_that_runs(name: str) -> 
     network = smallest(zoo.get(name))
     content = to_onnx(network).SerializeToString()
     onnx.checker.check_model(content, full_check=True)
-    feed = {x.name: value for x, value in zip(inputs(network), examples(network), strict=True)}
+    feed = {x.name: value for x, value in zip(input_specs(network.graph()), examples(network), strict=True)}
     y = session(content).run(None, feed)[0]
     assert y.shape == (1, *network.graph().ops[-1].out_shape)
     most = 1e6 if name == "resnet110" else 100  # 54 sums in a row, none behind a wide average, do grow

@@ -1,6 +1,6 @@
 """A network from what people type: a zoo name, file.py:function, arch.json, or model.onnx.
 
-load() gives expressions; load_any() also what was read from a torch module or an ONNX file, which can only be counted.
+load_any() gives what a text names, of any kind (`arch.net`); load() the expressions alone.
 """
 
 from __future__ import annotations
@@ -9,27 +9,17 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from netlathe import zoo
+from netlathe.arch.net import Net
 from netlathe.arch.network import Network
-from netlathe.arch.node import Node, Shape
+from netlathe.arch.node import Node
 from netlathe.errors import NetlatheError, unknown
-from netlathe.read.found import Found
+from netlathe.read.module import IMAGE, ForeignModule, InputShape
 
-Net: TypeAlias = Network | Found
 WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
-
-TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
-
-
-class InputShape(NamedTuple):
-    """An input as people give it, without the batch axis; `type` is torch's name where it is no float."""
-
-    shape: Shape
-    type: str = ""
 
 
 def load(text: str) -> list[Network]:
@@ -37,20 +27,7 @@ def load(text: str) -> list[Network]:
 
     A zoo name may change free choices: mobilenetv1:alpha=0.5,resolution=160. Raises NetlatheError.
     """
-    return list(map(expression, load_any(text)))
-
-
-def expression(net: Net) -> Network:
-    """The network itself. Raises NetlatheError for one that was only read."""
-    if isinstance(net, Found):
-        raise NetlatheError(
-            f"{net.name} was read from a file: it has operators, but no expression to write, change or run",
-            code="load.no_expression",
-            hint="netlathe cost and netlathe compare --no-latency count it, netlathe bench times an ONNX file; "
-            "the rest needs a zoo name, an arch.json or "
-            "a function that returns an expression",
-        )
-    return net
+    return [net.expression() for net in load_any(text)]
 
 
 def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None) -> list[Net]:
@@ -62,42 +39,53 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
             path=text,
             hint="give file.py:function for the network; weights go to --weights",
         )
-    given = tuple(inputs) or ((InputShape((3, resolution, resolution)),) if resolution is not None else ())
-    found = loaded(text, given)
-    return [net if isinstance(net, Found) else fed(net, inputs).at(resolution) for net in found]
+    asked = tuple(inputs) or ((InputShape((3, resolution, resolution)),) if resolution is not None else ())
+    if text.endswith(".onnx"):
+        from netlathe.read.onnx_file import OnnxFile
+
+        refuse_unreadable(Path(text))
+        return [OnnxFile(text, Path(text), tuple(one.shape for one in asked))]
+    file, _, function = text.rpartition(":")
+    if file.endswith(".py"):
+        net = from_python(Path(file), function, asked)
+        return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net]
+    return [reshaped(network, inputs, resolution) for network in expressions(text)]
 
 
-def fed(network: Network, inputs: Sequence[InputShape]) -> Network:
-    """The same expression for other inputs."""
-    if not inputs:
-        return network
-    first, *more = (given.shape for given in inputs)
-    return replace(network, input=first, more=tuple(more))
+def reshaped(network: Network, inputs: Sequence[InputShape], resolution: int | None) -> Network:
+    """The same expression for other inputs, or for square images of another size."""
+    if inputs:
+        first, *more = (one.shape for one in inputs)
+        network = replace(network, input=first, more=tuple(more))
+    return network.at(resolution)
 
 
-def loaded(text: str, inputs: tuple[InputShape, ...]) -> Sequence[Net]:
-    """What a text names; `inputs` are for torch modules and ONNX files."""
+def expressions(text: str) -> Sequence[Network]:
+    """What an arch.json, a zoo name or a pattern names."""
     if text.endswith(".json"):
         from netlathe.arch.document import from_json
 
         return [from_json(read(Path(text)), source=text)]
-    if text.endswith(".onnx"):
-        from netlathe.read.onnx import read_onnx
-
-        return [Found(text, read_onnx(text, *(given.shape for given in inputs)), file=text)]
-    file, _, function = text.rpartition(":")
-    if file.endswith(".py"):
-        return [from_python(Path(file), function, inputs)]
     if text.endswith(".py"):
         hint = f"say which function makes the network: {text}:my_network"
         raise NetlatheError("a Python file needs a function", code="load.no_function", path=text, hint=hint)
     if any(sign in text for sign in "*?["):
-        found = zoo.names(text)
-        if not found:
+        names = zoo.names(text)
+        if not names:
             raise unknown("pattern", text, zoo.names(), code="zoo.unknown_name")
-        return [zoo.get(name) for name in found]
+        return [zoo.get(name) for name in names]
     name, _, choices = text.partition(":")
     return [zoo.get(name, **pairs(choices, text))]
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Raise NetlatheError for a file that is not there, or not ours to read."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise NetlatheError(
+            f"cannot read this file: {error.strerror}", code="file.unreadable", path=str(path)
+        ) from None
 
 
 def read(path: Path) -> str:
@@ -152,7 +140,7 @@ def function_of(file: Path, function: str) -> Callable[..., Any]:
     return functions[function]
 
 
-def made_by(file: Path, function: str) -> Any:
+def call_function(file: Path, function: str) -> Any:
     """What a function of a Python file returns. Raises NetlatheError where it fails."""
     make = function_of(file, function)
     try:
@@ -164,39 +152,14 @@ def made_by(file: Path, function: str) -> Any:
         raise NetlatheError(message, code="load.broken_function", path=str(file)) from error
 
 
-def from_python(file: Path, function: str, inputs: tuple[InputShape, ...] = ()) -> Net:
+def from_python(file: Path, function: str, inputs: tuple[InputShape, ...] = ()) -> Network | ForeignModule:
     """What a function of a Python file returns: a Network, or an expression or a torch module for 3x224x224 images."""
-    made = made_by(file, function)
-    if isinstance(made, Node):
-        return Network(function, made)
-    if "torch" in sys.modules and isinstance(made, sys.modules["torch"].nn.Module):
-        return from_module(function, made, inputs)
-    if not isinstance(made, Network):
-        message = f"{function}() returned {type(made).__name__}, not an expression, a Network or a torch module"
+    result = call_function(file, function)
+    if isinstance(result, Node):
+        return Network(function, result)
+    if "torch" in sys.modules and isinstance(result, sys.modules["torch"].nn.Module):
+        return ForeignModule(function, result, inputs or (IMAGE,))
+    if not isinstance(result, Network):
+        message = f"{function}() returned {type(result).__name__}, not an expression, a Network or a torch module"
         raise NetlatheError(message, code="load.not_a_network", path=str(file))
-    return made
-
-
-def from_module(name: str, module: Any, inputs: tuple[InputShape, ...]) -> Found:
-    """A torch module, counted by its forward."""
-    import torch
-
-    from netlathe.read.torch import read_module
-
-    def tensor(given: InputShape) -> Any:
-        if given.type not in TYPES:
-            raise unknown("type of an input", given.type, TYPES, code="load.input")
-        return torch.empty((1, *given.shape), dtype=getattr(torch, given.type), device="meta")
-
-    given = inputs or (InputShape((3, 224, 224)),)
-    reading = read_module(module, *(tensor(one) if one.type else one.shape for one in given))
-    return Found(name, reading.graph, notes(reading.uncalled))
-
-
-def notes(uncalled: dict[str, Shape]) -> tuple[str, ...]:
-    """What the graph of a module does not say, for the user."""
-    if not uncalled:
-        return ()
-    owners = sorted({name.partition(".")[0] for name in uncalled})
-    count = sum(prod(shape) for shape in uncalled.values())
-    return (f"{count:,} params are not counted, for the forward never uses them: {', '.join(owners)}",)
+    return result

@@ -20,6 +20,7 @@ import numpy as np
 from netlathe import zoo
 from netlathe.arch.combinators import Dag, Vertex
 from netlathe.arch.document import from_json, to_json
+from netlathe.arch.inputs import input_specs
 from netlathe.arch.leaf import Leaf
 from netlathe.arch.network import Network
 from netlathe.arch.node import node
@@ -292,9 +293,10 @@ def torch_inputs(network: Network) -> list[Any]:
     """What `read_module` wants: a shape, or a row of ids."""
     import torch
 
-    from netlathe.lower.inputs import inputs
-
-    return [x.shape if x.vocabulary is None else torch.zeros((1, *x.shape), dtype=torch.int64) for x in inputs(network)]
+    return [
+        x.shape if x.vocabulary is None else torch.zeros((1, *x.shape), dtype=torch.int64)
+        for x in input_specs(network.graph())
+    ]
 
 
 def randomise(module: Any, seed: int = 0) -> None:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from netlathe.arch.graph import Graph, graph
+from netlathe.arch.inputs import Feed, feeds
 from netlathe.arch.node import Node, Shape
 from netlathe.errors import NetlatheError
+
+# Lowerings are of a later room, which may be heavy: they are named here, and imported by whoever asks for one.
+TORCH, ONNX = "netlathe.lower.torch", "netlathe.lower.onnx"
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`body` reads one image of shape `input`, (channels, height, width), or as many token ids; then `more` inputs."""
+    """`body` reads one image of shape `input`, (channels, height, width), or as many token ids; then `more` inputs.
+
+    It is the `Net` (`arch.net`) that can do everything.
+    """
 
     name: str
     body: Node
@@ -29,16 +39,48 @@ class Network:
             raise NetlatheError(f"{self.name} reads no image, so it has no resolution", code="arch.resolution")
         return replace(self, input=(self.input[0], resolution, resolution))
 
+    def renamed(self, name: str) -> Network:
+        """The same under another name."""
+        return replace(self, name=name)
+
     @property
     def inputs(self) -> tuple[Shape, ...]:
         """The shapes of all inputs."""
         return (self.input, *self.more)
 
-    def graph(self, *, training: bool = False) -> Graph:
-        """The flat list of operators; raises ShapeError with a path where shapes do not fit."""
-        return graph(self.body, *self.inputs, training=training)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing is lost on the way from an expression to its graph."""
+        return ()
+
+    @property
+    def precision(self) -> str | None:
+        """None: it is decided when it is lowered."""
+        return None
 
     @property
     def key(self) -> str:
         """A short hash of the expression and its input, whatever the name: the key of measurements."""
         return hashlib.sha256(repr((self.body, *self.inputs)).encode()).hexdigest()[:16]
+
+    def graph(self, *, training: bool = False) -> Graph:
+        """The flat list of operators; raises ShapeError with a path where shapes do not fit."""
+        return graph(self.body, *self.inputs, training=training)
+
+    def feeds(self, batch: int) -> tuple[Feed, ...]:
+        """What a batch puts into its lowering; raises ShapeError as `graph` does."""
+        return feeds(self.graph(), batch)
+
+    def expression(self) -> Network:
+        """Itself."""
+        return self
+
+    def module(self) -> Any:
+        """Its torch reading, with random weights; see `lower.torch`, which has more to choose."""
+        return import_module(TORCH).to_torch(self)
+
+    def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
+        """Its ONNX reading with random weights, written into the folder; see `lower.onnx`, which takes others."""
+        path = folder / "model.onnx"
+        import_module(ONNX).save_onnx(self, path, batch=batch, seed=seed)
+        return path

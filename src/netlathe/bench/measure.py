@@ -19,16 +19,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from netlathe.arch.document import to_json
+from netlathe.arch.inputs import Feed
+from netlathe.arch.net import Net
 from netlathe.bench import runtimes
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.onnx_file import OnnxFile
 from netlathe.bench.statistics import ENOUGH, summarise_processes
-from netlathe.bench.worker import InputSpec
-from netlathe.bench.worker_client import Subject, WorkerClient
+from netlathe.bench.worker_client import WorkerClient
 from netlathe.errors import NetlatheError
-from netlathe.lower.inputs import batched, inputs
-from netlathe.lower.onnx import save_onnx
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 Tick: TypeAlias = Callable[[int, str], None]
@@ -82,7 +80,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def measure(
-    networks: Sequence[Subject],
+    networks: Sequence[Net],
     *,
     threads: int = 1,
     batch: int = 1,
@@ -113,10 +111,7 @@ def measure(
             raise NetlatheError(f"{name} must be positive, not {value}", code="bench.argument")
     for network in networks:
         precisions(network, runtime, precision)
-        if isinstance(network, OnnxFile):
-            network.given(batch)
-        else:
-            network.graph()
+        network.feeds(batch)
     plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, runtimes.runtime_version(runtime)
     how = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
@@ -139,16 +134,18 @@ def measure(
     return done
 
 
-def precisions(network: Subject, runtime: str, precision: str | None) -> tuple[str, str]:
+def precisions(network: Net, runtime: str, precision: str | None) -> tuple[str, str]:
     """The precision that is recorded, and the one that the runtime is told; they differ for quantised files alone."""
-    if isinstance(network, OnnxFile):
-        return network.precisions(runtime, precision)
+    if network.precision is not None:
+        return runtimes.precisions_of_file(network.name, network.precision, runtime, precision)
+    if runtimes.runtime(runtime).form != "onnx":
+        network.expression()
     return (runtimes.precision_of(runtime, precision),) * 2
 
 
-def measure_group(group: Sequence[Subject], how: MeasureConfig, tick: Tick) -> tuple[list[Measurement], bool]:
+def measure_group(group: Sequence[Net], how: MeasureConfig, tick: Tick) -> tuple[list[Measurement], bool]:
     """The measurements of networks that take turns, and whether Ctrl-C ended it before all were complete."""
-    entries: list[tuple[Subject, list[WorkerClient]]] = [(network, []) for network in group]
+    entries: list[tuple[Net, list[WorkerClient]]] = [(network, []) for network in group]
     interrupted = False
     try:
         for i in range(how.processes):
@@ -194,20 +191,13 @@ def load_model(client: WorkerClient, how: MeasureConfig) -> None:
         )
 
 
-def write_model(network: Subject, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, list[InputSpec]]:
+def write_model(network: Net, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, tuple[Feed, ...]]:
     """The file that a runtime reads, and the inputs that the worker makes."""
-    if isinstance(network, OnnxFile):
-        return network.path, network.given(batch)
-    form = runtimes.runtime(runtime).form
-    path = folder / f"model.{form}"
-    if form == "onnx":
-        save_onnx(network, path, batch=batch, seed=seed)
-    else:
-        path.write_text(to_json(network))
-    return path, [
-        InputSpec(batched(shape, batch), vocabulary, "float32" if vocabulary is None else "int64")
-        for _, shape, vocabulary in inputs(network)
-    ]
+    if runtimes.runtime(runtime).form == "onnx":
+        return network.onnx(folder, batch=batch, seed=seed), network.feeds(batch)
+    path = folder / "model.arch"
+    path.write_text(to_json(network.expression()))
+    return path, network.feeds(batch)
 
 
 def run_rounds(clients: Sequence[WorkerClient], how: MeasureConfig, tick: Tick) -> None:
@@ -235,9 +225,7 @@ def needs_no_more(client: WorkerClient, how: MeasureConfig) -> bool:
     return len(blocks) >= plan.least and client.load_by_others.seconds > plan.patience * how.seconds
 
 
-def measurement_of(
-    network: Subject, clients: Sequence[WorkerClient], how: MeasureConfig, interleaved: bool
-) -> Measurement:
+def measurement_of(network: Net, clients: Sequence[WorkerClient], how: MeasureConfig, interleaved: bool) -> Measurement:
     """What the blocks of all processes of a network say."""
     machine, failed = this_machine(), first_failure(clients)
     watched = sum(c.load_by_others.seconds for c in clients)

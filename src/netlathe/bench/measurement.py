@@ -23,7 +23,7 @@ class Measurement:
     """
 
     network: str
-    key: str  # Network.key, OnnxFile.key
+    key: str  # Net.key
     input: tuple[int, ...]  # one image
     device: str  # Machine.id
     cpu: str

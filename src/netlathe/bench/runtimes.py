@@ -181,6 +181,32 @@ def precision_of(name: str, precision: str | None) -> str:
     return precision or legal[0]
 
 
+def precisions_of_file(name: str, written: str, runtime_name: str, precision: str | None) -> tuple[str, str]:
+    """What is recorded of a file, and what the runtime is pinned to, for a file that is `written` in a precision.
+
+    OpenVINO converts floats, ONNX Runtime runs what is written. Raises NetlatheError for a runtime that reads no ONNX
+    file, or a precision that it would not run.
+    """
+    if runtime(runtime_name).form != "onnx":
+        able = [other for other, found in RUNTIMES.items() if found.form == "onnx"]
+        hint = f"give one of --runtime {', '.join(other for other in able if other not in CUDA)}"
+        message = f"{runtime_name} runs expressions and cannot run an ONNX file"
+        raise NetlatheError(message, code="bench.form", path=name, hint=hint)
+    integers, plus, floats = written.rpartition("+")
+    asked = precision.removeprefix(integers + plus) if precision else None
+    if not runtime_name.startswith("onnxruntime"):
+        told = precision_of(runtime_name, asked)
+        return integers + plus + told, told
+    if asked not in (None, floats):
+        raise NetlatheError(
+            f"ONNX Runtime computes in what is written, {written}, not in {precision}",
+            code="bench.precision",
+            path=name,
+            hint="--runtime openvino pins fp32 or bf16 whatever the file holds; or convert the file",
+        )
+    return written, written
+
+
 def runtime_version(name: str) -> str:
     """The installed version, without importing it; raises MissingExtra where it is not installed."""
     found = runtime(name)

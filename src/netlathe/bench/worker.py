@@ -15,22 +15,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
+from netlathe.arch.inputs import Feed
 from netlathe.bench.runtimes import RUNTIMES, Array, Infer, SessionOptions, load_module
 from netlathe.bench.statistics import Sample
 
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
-
-
-class InputSpec(NamedTuple):
-    """An input that the worker makes: its shape with the batch axis, ids below a vocabulary or an image, its type."""
-
-    shape: tuple[int, ...]
-    vocabulary: int | None
-    type: str  # numpy's name
 
 
 class ModelRunner:
@@ -47,7 +40,7 @@ class ModelRunner:
 
         `setting` is a `Setting`, `inputs` are `Given`.
         """
-        self.inputs = [example_input(InputSpec(*given)) for given in inputs]
+        self.inputs = [example_input(Feed(*given)) for given in inputs]
         module = load_module(runtime)
         before = resident_bytes()
         self.call = RUNTIMES[runtime].open(module, SessionOptions(*setting))
@@ -95,7 +88,7 @@ def time_run(call: Infer, xs: list[Array]) -> Sample:
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
 
 
-def example_input(given: InputSpec) -> Array:
+def example_input(given: Feed) -> Array:
     """A fixed input: an image-like one, or ids below the size of a vocabulary."""
     shape = tuple(given.shape)
     if given.vocabulary is None:

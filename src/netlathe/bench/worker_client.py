@@ -10,22 +10,20 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net
 from netlathe.bench.machine import ForeignLoad
-from netlathe.bench.onnx_file import OnnxFile
 from netlathe.bench.runtimes import environment
 from netlathe.bench.statistics import Sample
 
-Subject: TypeAlias = Network | OnnxFile  # what can be measured
 WORKER = (sys.executable, "-P", "-m", "netlathe.bench.worker")  # -P: modules come from nowhere but the installation
 
 
 class WorkerClient:
     """A network with its worker. After `failure` is set every further request does nothing."""
 
-    def __init__(self, network: Subject, threads: int) -> None:
+    def __init__(self, network: Net, threads: int) -> None:
         self.network = network
         self.blocks: list[list[Sample]] = []
         self.warmups = 0

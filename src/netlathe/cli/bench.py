@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import click
 
+from netlathe.arch.net import Net
 from netlathe.bench import ledger
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.onnx_file import OnnxFile, onnx_file
 from netlathe.bench.runtimes import RUNTIMES
 from netlathe.bench.statistics import ENOUGH
-from netlathe.bench.worker_client import Subject
 from netlathe.cli.common import (
     any_networks,
     batch_option,
@@ -27,7 +26,7 @@ from netlathe.cli.common import (
     warn,
 )
 from netlathe.errors import Exit, NetlatheError
-from netlathe.load import InputShape, expression
+from netlathe.read.module import InputShape
 from netlathe.units import show_bytes, show_ms
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
@@ -74,7 +73,7 @@ def command(
 ) -> None:
     """Measure latency: each network in processes of its own, median and 95 % interval. Weights are random.
 
-    An ONNX file runs as it is, under onnxruntime or openvino.
+    An ONNX file runs as it is, a torch module as torch exports it to ONNX: under onnxruntime or openvino.
 
     \b
       netlathe bench mobilenetv2 resnet18
@@ -90,7 +89,7 @@ def command(
         processes = processes or before.processes
     if not nets:
         raise click.UsageError("give a NET, or --from ID")
-    found = subjects(nets, resolution, inputs) if before is None else [same(before)]
+    found = any_networks(nets, resolution, inputs) if before is None else [same(before)]
     with progress_bar("measuring") as progress:
         done = measure(
             found,
@@ -116,23 +115,11 @@ def command(
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
 
 
-def subjects(nets: Sequence[str], resolution: int | None, inputs: Sequence[InputShape]) -> list[Subject]:
-    """What the arguments name, for square images of a size or other inputs: expressions, then ONNX files."""
-    files = [net for net in nets if net.endswith(".onnx")]
-    written = any_networks([net for net in nets if net not in files], resolution, inputs)
-    return [*map(expression, written), *(as_it_is(file, resolution, inputs) for file in files)]
-
-
-def as_it_is(file: str, resolution: int | None, inputs: Sequence[InputShape]) -> OnnxFile:
-    """An ONNX file, for square images of a size or other inputs where it leaves its axes free."""
-    return onnx_file(file, *([(3, resolution, resolution)] if resolution else [given.shape for given in inputs]))
-
-
-def same(before: Measurement) -> Subject:
+def same(before: Measurement) -> Net:
     """What was measured before. Raises NetlatheError where its name means something else now."""
     given = [InputShape(before.input)]  # of a file with free axes, of a network at another resolution
     for inputs in [given] if before.network.endswith(".onnx") else [[], given]:
-        found = subjects([before.network], None, inputs)[0]
+        found = any_networks([before.network], None, inputs)[0]
         if found.key == before.key:
             return found
     raise NetlatheError(f"{before.network} is not the network it was for {before.id}", code="bench.changed")

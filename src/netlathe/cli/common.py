@@ -7,16 +7,16 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from netlathe.arch.net import Net
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.load import InputShape, Net, expression, load_any
-from netlathe.read.found import Found
+from netlathe.load import load_any
+from netlathe.read.module import InputShape
 
 if TYPE_CHECKING:
     from netlathe.report.page import Page
@@ -51,17 +51,17 @@ input_option = click.option(
 
 def networks(texts: Iterable[str], resolution: int | None = None) -> list[Network]:
     """The expressions that the arguments name, at a resolution if one is given; equal names are told apart."""
-    return list(map(expression, any_networks(texts, resolution)))
+    return [net.expression() for net in any_networks(texts, resolution)]
 
 
 def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> list[Net]:
-    """As `networks`, and what can only be counted: torch modules and ONNX files; `inputs` are those of all."""
+    """As `networks`, of every kind: torch modules and ONNX files too; `inputs` are those of all."""
     if resolution is not None and inputs:
         raise NetlatheError("--resolution and --input both say the size", code="usage", hint="give one of them")
     found = [net for text in texts for net in load_any(text, inputs, resolution)]
     names = [network.name for network in found]
     return [
-        replace(network, name=f"{network.name}@{'x'.join(map(str, network.input[1:]))}")
+        network.renamed(f"{network.name}@{'x'.join(map(str, network.input[1:]))}")
         if names.count(network.name) > 1
         else network
         for network in found
@@ -70,7 +70,7 @@ def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Se
 
 def reading_notes(found: Iterable[Net]) -> list[str]:
     """What was noticed while networks were read."""
-    return [f"{net.name}: {note}" for net in found if isinstance(net, Found) for note in net.notes]
+    return [f"{net.name}: {note}" for net in found for note in net.notes]
 
 
 def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:

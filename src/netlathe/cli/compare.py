@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from netlathe.arch.diff import diff
+from netlathe.arch.net import Net
 from netlathe.bench import ledger
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.worker_client import Subject
 from netlathe.cli.bench import (
-    as_it_is,
     basis,
     conditions,
     precision_option,
@@ -43,8 +41,7 @@ from netlathe.cli.common import (
 from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
-from netlathe.load import InputShape, Net, expression
-from netlathe.read.found import Found
+from netlathe.read.module import InputShape
 from netlathe.units import show_bytes, show_count, show_ms
 from netlathe.zoo.published import best
 
@@ -93,7 +90,7 @@ def command(
     if not no_latency:
         with progress_bar("measuring") as progress:
             done = measure(
-                [subject(net, resolution, inputs) for net in found],
+                found,
                 batch=batch,
                 threads=threads,
                 seconds=seconds,
@@ -124,13 +121,6 @@ def command(
         click.echo(f"{found[0].name} -> {network.name}")
         click.echo(changed)
     warn(warnings)
-
-
-def subject(net: Net, resolution: int | None, inputs: Sequence[InputShape]) -> Subject:
-    """What is measured of a network: its expression, or the ONNX file that it was read from."""
-    if not (isinstance(net, Found) and net.file):
-        return expression(net)
-    return replace(as_it_is(net.file, resolution, inputs), name=net.name)
 
 
 def row(network: Net, batch: int) -> dict[str, Any]:

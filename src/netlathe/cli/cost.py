@@ -31,7 +31,8 @@ from netlathe.cost.table import GROUPINGS, rows
 from netlathe.units import show_bytes, show_count
 
 if TYPE_CHECKING:
-    from netlathe.load import InputShape, Net
+    from netlathe.arch.net import Net
+    from netlathe.read.module import InputShape
     from netlathe.report.page import Page
 
 STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and this machine has no card

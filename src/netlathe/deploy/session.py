@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,11 +14,12 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from netlathe.arch.graph import Graph
 from netlathe.bench import runtimes
-from netlathe.bench.onnx_file import Entry, OnnxFile, onnx_file
 from netlathe.deploy.isolation import run_isolated
 from netlathe.deploy.package import FILE, INPUT, Package, load_package, model_files
 from netlathe.errors import NetlatheError
+from netlathe.read.onnx_file import FileInput, Head, ModelFile, onnx_file
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -68,7 +71,7 @@ def open_session(
         hint = "deploy.export.with_preprocessing makes one that does"
         message = f"this file takes {file.entries[0].name}, {file.entries[0].type}, not pixels"
         raise NetlatheError(message, code="deploy.input", path=str(path), hint=hint)
-    recorded, told = file.precisions(runtime, precision)
+    recorded, told = runtimes.precisions_of_file(file.name, file.precision, runtime, precision)
     runtimes.runtime_version(runtime)
     try:
         call = runtimes.RUNTIMES[runtime].open(
@@ -121,7 +124,7 @@ def compute_outputs_isolated(
     )
 
 
-def model_file(where: str | Path | Package) -> OnnxFile:
+def model_file(where: str | Path | Package) -> ModelFile:
     """What `bench.measure` takes to measure this very file: an ONNX file, or the two files of an OpenVINO IR.
 
     Raises NetlatheError for a file that cannot be read.
@@ -131,16 +134,53 @@ def model_file(where: str | Path | Package) -> OnnxFile:
     return openvino_file(path) if path.suffix == ".xml" else onnx_file(path)
 
 
-def openvino_file(path: Path) -> OnnxFile:
-    """An OpenVINO IR: its inputs from its XML, its precision from its weights' quantisation.
+@dataclass(frozen=True)
+class OpenVinoFile(ModelFile):
+    """The two files of an OpenVINO IR, as a net that can be run and no more."""
 
-    Raises NetlatheError for a file that is none.
-    """
-    try:
-        root = ElementTree.parse(path).getroot()
+    kind = "an OpenVINO IR"
+
+    name: str
+    path: Path
+
+    @cached_property
+    def head(self) -> Head:
+        """Its inputs from its XML, its precision from its weights' quantisation."""
+        with refuse_broken_ir(self.path):
+            layers = ElementTree.parse(self.path).getroot().findall("./layers/layer")
+        entries = tuple(ir_entry(layer, self.path) for layer in layers if layer.get("type") == "Parameter")
+        if not entries:
+            raise NetlatheError("this is no OpenVINO IR: it has no inputs", code="deploy.ir", path=str(self.path))
+        quantised = any(layer.get("type") == "FakeQuantize" for layer in layers)
+        return Head(entries, tuple(entry.shape for entry in entries), "int8+fp32" if quantised else "fp32")
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of its content."""
         content = hashlib.sha256()
-        for name in model_files(path.name):
-            content.update((path.parent / name).read_bytes())
+        with refuse_broken_ir(self.path):
+            for name in model_files(self.path.name):
+                content.update((self.path.parent / name).read_bytes())
+        return content.hexdigest()[:16]
+
+    def renamed(self, name: str) -> OpenVinoFile:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def graph(self) -> Graph:
+        """Nobody reads it."""
+        self.lacks("no operators that Netlathe can read", "load.no_graph", "give the model.onnx that it was made of")
+
+    def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
+        """Its XML, which OpenVINO loads in the place of an ONNX file."""
+        return self.path.resolve()
+
+
+@contextmanager
+def refuse_broken_ir(path: Path) -> Iterator[None]:
+    """Raise NetlatheError for a file that is gone or no XML."""
+    try:
+        yield
     except OSError as error:
         hint = "an IR is two files, model.xml and model.bin"
         raise NetlatheError(
@@ -148,15 +188,17 @@ def openvino_file(path: Path) -> OnnxFile:
         ) from None
     except ElementTree.ParseError as error:
         raise NetlatheError(f"this is no OpenVINO IR: {error}", code="deploy.ir", path=str(path)) from None
-    layers = root.findall("./layers/layer")
-    entries = tuple(ir_entry(layer, path) for layer in layers if layer.get("type") == "Parameter")
-    if not entries:
-        raise NetlatheError("this is no OpenVINO IR: it has no inputs", code="deploy.ir", path=str(path))
-    quantised = any(layer.get("type") == "FakeQuantize" for layer in layers)
-    return OnnxFile(str(path), path.resolve(), entries, "int8+fp32" if quantised else "fp32", content.hexdigest()[:16])
 
 
-def ir_entry(layer: ElementTree.Element, path: Path) -> Entry:
+def openvino_file(path: Path) -> OpenVinoFile:
+    """An OpenVINO IR. Raises NetlatheError for a file that is none."""
+    file = OpenVinoFile(str(path), path)
+    assert file.head.entries
+    assert file.key
+    return file
+
+
+def ir_entry(layer: ElementTree.Element, path: Path) -> FileInput:
     """One input of an IR; only its batch may be free."""
     data = layer.find("data")
     given = dict(data.attrib) if data is not None else {}
@@ -168,4 +210,4 @@ def ir_entry(layer: ElementTree.Element, path: Path) -> Entry:
         raise NetlatheError(message, code="deploy.ir", path=str(path), hint="only the batch may be free")
     name, vocabulary = IR_TYPES[kind]
     shape = tuple(None if i in free else int(size) for i, size in enumerate(sizes))
-    return Entry(layer.get("name", ""), shape, vocabulary, name)
+    return FileInput(layer.get("name", ""), shape, vocabulary, name)

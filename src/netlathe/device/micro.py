@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net
 from netlathe.cost.count import count
 from netlathe.cost.memory import Memory, memory
 from netlathe.cost.plan import plan
@@ -97,7 +97,7 @@ def sram_factor(runtime: str) -> Spread:
     return Spread(*MARGIN).scaled(spread_of(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
 
 
-def fit_micro(network: Network, card: DeviceCard, *, runtime: str = ENGINE) -> MicroFit:
+def fit_micro(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> MicroFit:
     """Whether and how a network fits.
 
     Raises NetlatheError for a card that is no microcontroller, and for a runtime without measurements.

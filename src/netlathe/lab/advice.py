@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget
 from netlathe.choose.place import MCU, within_card
@@ -20,8 +21,6 @@ from netlathe.lab.fair_queue import Pause
 from netlathe.lab.knobs import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, knob_names, turn_to_legal
 from netlathe.lab.running import run_of
 from netlathe.lab.state import LabState
-from netlathe.load import Net
-from netlathe.read.found import Found
 from netlathe.reshape.knobs import KNOBS, cardinalities
 from netlathe.units import show_ms
 
@@ -32,9 +31,10 @@ SOON = ("width", "resolution")  # on a microcontroller: whether a network fits i
 async def advice(state: LabState, net: Net, card: DeviceCard, pause: Pause) -> dict[str, Any]:
     """`most`: by knob, the costliest value that keeps every limit; `changes`: what gains, the best first."""
     net = modernised(net, state.step)
-    if isinstance(net, Found):
+    network = rewritable(net)
+    if network is None:
         return {"most": [], "changes": []}
-    return {"most": await most(state, net, card, pause), "changes": changes(state, net, card)}
+    return {"most": await most(state, network, card, pause), "changes": changes(state, network, card)}
 
 
 async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause) -> list[dict[str, Any]]:

@@ -10,12 +10,13 @@ from collections import OrderedDict
 from functools import lru_cache
 
 from netlathe import zoo
+from netlathe.arch.net import Net
 from netlathe.bench.own_card import read_own_card
 from netlathe.device import card as cards
 from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError, unknown
 from netlathe.lab.child import Parsed
-from netlathe.load import Net, pairs
+from netlathe.load import pairs
 
 MARK = "upload/"
 KEPT = 32  # uploads; the oldest goes

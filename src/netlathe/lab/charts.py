@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netlathe.arch.net import Net
 from netlathe.errors import unknown
 from netlathe.lab.facts import LabFacts
-from netlathe.load import Net
 from netlathe.report.charts import memory, profile, roofline, stages
 from netlathe.report.charts.chart import Chart
 from netlathe.units import show_ms

@@ -14,14 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from netlathe.arch.network import Network
+from netlathe.arch.net import GraphNet, Net
 from netlathe.device.card import DeviceCard, to_toml
 from netlathe.device.card import parse as parse_card
 from netlathe.errors import NetlatheError
 from netlathe.lab.graph_json import graph_from_json, graph_to_json
-from netlathe.read.found import Found
 
-Parsed: TypeAlias = Network | Found | DeviceCard
+Parsed: TypeAlias = Net | DeviceCard
 KINDS = {".onnx": "onnx", ".json": "arch", ".toml": "card"}
 MEMORY = 2 << 30  # bytes of address space
 SECONDS = 20.0  # of processor time
@@ -73,7 +72,7 @@ def received(said: bytes, kind: str, name: str) -> Parsed:
         if "error" in document:
             raise NetlatheError(**{str(key): str(value) for key, value in document["error"].items()})
         if kind == "onnx":
-            return Found(name, graph_from_json(document["graph"]), file=name)
+            return GraphNet(name, graph_from_json(document["graph"]))
         if kind == "card":
             return parse_card(document["card"], name)
         from netlathe.arch.document import from_json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from netlathe.arch.net import Net
 from netlathe.cost.document import document
 from netlathe.device.card import DeviceCard
 from netlathe.errors import unknown
@@ -12,7 +13,6 @@ from netlathe.files import write_text
 from netlathe.lab.facts import modernised
 from netlathe.lab.knobs import turn_to_legal
 from netlathe.lab.state import LabState
-from netlathe.load import Net, expression
 
 ENDINGS = {"arch": "json", "onnx": "onnx", "report": "html"}
 
@@ -23,7 +23,7 @@ def export(what: str, state: LabState, net: Net, card: DeviceCard, folder: Path)
         raise unknown("export", what, ENDINGS, code="lab.export")
     if what == "report":
         return report(state, net, card, folder)
-    network = turn_to_legal(expression(modernised(net, state.step)), state.knobs).network
+    network = turn_to_legal(modernised(net, state.step).expression(), state.knobs).network
     file = folder / f"{plain_name(network.name)}.{ENDINGS[what]}"
     if what == "arch":
         from netlathe.arch.document import to_json

@@ -6,10 +6,10 @@ A pure function of a network, a card and the state. A fresh network of 200 layer
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from netlathe.arch.graph import Graph
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net, rewritable
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, keeps
 from netlathe.choose.place import MCU, Costs, costs, within_card
 from netlathe.cost.count import BYTES, Cost, count, total
@@ -23,8 +23,6 @@ from netlathe.errors import NetlatheError
 from netlathe.lab.knobs import TurnedNetwork, turn_to_legal
 from netlathe.lab.running import Run, run_of
 from netlathe.lab.state import LabState
-from netlathe.load import Net
-from netlathe.read.found import Found
 from netlathe.reshape.modernise import ladder
 
 GRAPHS = 64  # that the predictor may remember between moves
@@ -84,18 +82,19 @@ def modernised(net: Net, step: int | None) -> Net:
     """The network after so many steps of the ConvNeXt roadmap. Raises NetlatheError where there is none."""
     if step is None:
         return net
-    if isinstance(net, Found):
+    network = rewritable(net)
+    if network is None:
         raise NetlatheError("a network from an ONNX file has no expression to modernise", code="modernise.network")
-    rungs = ladder(net)
+    rungs = ladder(network)
     return rungs[min(step, len(rungs) - 1)].network
 
 
 def read_facts(state: LabState, net: Net, card: DeviceCard) -> LabFacts:
     """Read everything once. Raises NetlatheError for knobs and settings that have no meaning."""
     net = modernised(net, state.step)
-    turned = None
-    if not isinstance(net, Found):
-        turned = turn_to_legal(net, state.knobs)
+    turned, network = None, rewritable(net)
+    if network is not None:
+        turned = turn_to_legal(network, state.knobs)
         net = turned.network
     elif state.knobs:
         raise NetlatheError(f"{net.name} was read from an ONNX file: it has no knobs", code="lab.no_knobs")
@@ -180,5 +179,5 @@ def predict_or_note(
 
 
 def micro_fit(net: Net, card: DeviceCard, run: Run) -> micro.MicroFit | None:
-    """The fit on a microcontroller; it asks for the name, input and graph that both kinds of network have."""
-    return micro.fit_micro(cast(Network, net), card, runtime=run.runtime) if card.class_ == MCU else None
+    """The fit on a microcontroller."""
+    return micro.fit_micro(net, card, runtime=run.runtime) if card.class_ == MCU else None

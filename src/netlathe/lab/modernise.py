@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from netlathe.arch.net import Net, rewritable
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.load import Net
-from netlathe.read.found import Found
 from netlathe.reshape.modernise import ladder
 from netlathe.units import show_count
 
@@ -16,10 +15,11 @@ from netlathe.units import show_count
 @lru_cache(maxsize=64)
 def roadmap_steps(net: Net) -> dict[str, Any]:
     """The steps with their cost and, where the paper printed it, its accuracy; `why` says why there are none."""
-    if isinstance(net, Found):
+    network = rewritable(net)
+    if network is None:
         return {"steps": [], "why": f"{net.name} has no expression to rewrite."}
     try:
-        rungs = ladder(net)
+        rungs = ladder(network)
     except NetlatheError as error:
         return {"steps": [], "why": f"{error.message}. {error.hint}".strip()}
     steps = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netlathe.arch.net import Net, rewritable
 from netlathe.choose.place import MCU
 from netlathe.cost.count import BYTES
 from netlathe.cost.table import stage_of
@@ -13,8 +14,6 @@ from netlathe.lab.explain import sentences, upper
 from netlathe.lab.facts import LabFacts, modernised, peak_of, read_facts, share_used
 from netlathe.lab.knobs import knob_states
 from netlathe.lab.state import LabState
-from netlathe.load import Net
-from netlathe.read.found import Found
 from netlathe.units import show_bytes, show_count, show_ms
 
 
@@ -26,8 +25,8 @@ def view(state: LabState, net: Net, card: DeviceCard) -> dict[str, Any]:
 
 def answer(state: LabState, f: LabFacts, start: Net) -> dict[str, Any]:
     """What was read, as the page wants it, without charts."""
-    base = modernised(start, state.step)
-    knobs = knob_states(base, f.turned, f.graph) if f.turned and not isinstance(base, Found) else []
+    base = rewritable(modernised(start, state.step))
+    knobs = knob_states(base, f.turned, f.graph) if f.turned and base else []
     return {
         "name": f.net.name,
         "input": "x".join(map(str, f.net.input)),
@@ -109,10 +108,9 @@ def verdict(f: LabFacts) -> dict[str, Any]:
 
 def commands(state: LabState, f: LabFacts, start: Net) -> list[str]:
     """Lines for a shell that print the same."""
-    if isinstance(start, Found) or state.net.startswith("upload/"):
-        file = start.name if isinstance(start, Found) else "arch.json"
-    else:
-        file = state.net
+    file = state.net
+    if file.startswith("upload/"):
+        file = "arch.json" if rewritable(start) else start.name
     lines = []
     if state.step is not None:
         lines.append(f"netlathe modernise {file} -o steps/")

@@ -16,11 +16,11 @@ from typing import Any
 import onnx
 
 from netlathe.arch.graph import Graph, Op
+from netlathe.arch.inputs import batched, input_specs
 from netlathe.arch.network import Network
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
 from netlathe.files import write_bytes
-from netlathe.lower.inputs import batched, inputs
 from netlathe.lower.onnx_builder import OnnxNodeBuilder
 from netlathe.lower.onnx_ops import RULES
 from netlathe.lower.onnx_serialize import serialize
@@ -35,7 +35,7 @@ LIMIT = 2**31 - 1  # protobuf's bound on one message, in bytes
 def to_onnx(
     network: Network, weights: Mapping[str, Any] | None = None, *, batch: int | None = 1, seed: int = 0
 ) -> onnx.ModelProto:
-    """The network as an ONNX model, float32: (batch, channels, height, width) -> (batch, ...), see `lower.inputs`.
+    """The network as an ONNX model, float32: (batch, channels, height, width) -> (batch, ...), see `arch.inputs`.
 
     `weights` by path, else random ones from `seed`; batch None leaves the batch free, as `N`. Raises ShapeError where
     shapes do not fit, and NetlatheError for weights that do not fit, an operator without a rule, and 2 GiB or more.
@@ -79,7 +79,7 @@ def checked_graph(network: Network, batch: int | None) -> Graph:
 def build_model(network: Network, graph: Graph, batch: int | None) -> onnx.ModelProto:
     """The model without its weights."""
     result = graph.outputs[0]
-    reads = inputs(graph)
+    reads = input_specs(graph)
     names = {i: x.name for i, x in enumerate(reads)}
     names |= {op.output: "output" if op.output == result else f"{op.path}:out" for op in graph.ops}
     builders = [build_nodes(op, names, batch) for op in graph.ops]

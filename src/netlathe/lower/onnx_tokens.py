@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 
 from netlathe.arch.graph import Op
+from netlathe.arch.inputs import batched
 from netlathe.arch.leaf import Leaf
 from netlathe.arch.tokens import (
     Attention,
@@ -25,7 +26,6 @@ from netlathe.arch.tokens import (
     Tokens,
     WindowAttention,
 )
-from netlathe.lower.inputs import batched
 from netlathe.lower.onnx_builder import OnnxNodeBuilder
 from netlathe.lower.windows import gathered, hidden, offsets, scattered
 

@@ -63,13 +63,13 @@ def load_space(text: str) -> SearchSpace:
     """
     from netlathe.arch.network import Network
     from netlathe.arch.node import Node
-    from netlathe.load import made_by, pairs
+    from netlathe.load import call_function, pairs
     from netlathe.search import spaces
     from netlathe.search.space import SearchSpace
 
     file, _, function = text.rpartition(":")
     if file.endswith(".py"):
-        made = made_by(Path(file), function)
+        made = call_function(Path(file), function)
         if isinstance(made, Node):
             made = Network(function, made)
         found = SearchSpace(made.name, made) if isinstance(made, Network) else made

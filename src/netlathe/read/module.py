@@ -1,0 +1,124 @@
+"""ForeignModule: a torch module that somebody else wrote, as a Net: counted by its forward, exported by torch."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from netlathe.arch.graph import Graph
+from netlathe.arch.inputs import Feed
+from netlathe.arch.net import Foreign, hash_of
+from netlathe.arch.node import Shape
+from netlathe.errors import NetlatheError, unknown
+
+if TYPE_CHECKING:
+    from netlathe.read.torch import ModuleReading
+
+TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
+VOCABULARY = 2  # ids below 2 are legal for every embedding, and 1 in a mask hides nothing
+OPSET = 17
+
+
+class InputShape(NamedTuple):
+    """An input as people give it, without the batch axis; `type` is torch's name where it is no float."""
+
+    shape: Shape
+    type: str = ""
+
+
+IMAGE = InputShape((3, 224, 224))
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignModule(Foreign):
+    """A module with the inputs that it is read for. Its forward runs once, on tensors without memory."""
+
+    kind = "a torch module"
+
+    name: str
+    torch_module: Any
+    asked: tuple[InputShape, ...] = (IMAGE,)
+
+    @cached_property
+    def reading(self) -> ModuleReading:
+        """Its graph and what that leaves out. Raises NetlatheError as `read_module` does."""
+        from netlathe.read.torch import read_module
+
+        return read_module(
+            self.torch_module, *(self.tensor(one, "meta") if one.type else one.shape for one in self.asked)
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The weights that its forward never uses."""
+        uncalled = self.reading.uncalled
+        if not uncalled:
+            return ()
+        owners = sorted({name.partition(".")[0] for name in uncalled})
+        count = sum(prod(shape) for shape in uncalled.values())
+        return (f"{count:,} params are not counted, for the forward never uses them: {', '.join(owners)}",)
+
+    @property
+    def inputs(self) -> tuple[Shape, ...]:
+        """The shapes of all inputs."""
+        return self.reading.graph.input_shapes
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of its operators."""
+        return hash_of(self.graph())
+
+    def renamed(self, name: str) -> ForeignModule:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def graph(self) -> Graph:
+        """The operators of its forward."""
+        return self.reading.graph
+
+    def feeds(self, batch: int) -> tuple[Feed, ...]:
+        """Images, or ids below 2 where the type is one of whole numbers."""
+        kinds = [one.type or "float32" for one in self.asked]
+        return tuple(
+            Feed((batch, *one.shape), None if "float" in kind else VOCABULARY, kind)
+            for one, kind in zip(self.asked, kinds, strict=True)
+        )
+
+    def module(self) -> Any:
+        """The module itself."""
+        return self.torch_module
+
+    def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
+        """The file that torch's exporter writes, with the module's own weights. Raises NetlatheError where it fails."""
+        import torch
+
+        path = folder / "model.onnx"
+        tensors = tuple(self.tensor(one, "cpu", batch) for one in self.asked)
+        training = self.torch_module.training
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                torch.onnx.export(self.torch_module.eval(), tensors, path, dynamo=False, opset_version=OPSET)
+        except Exception as error:  # whatever its own forward or the exporter raises
+            first = next(iter(str(error).strip().splitlines()), "")
+            raise NetlatheError(
+                f"{self.name} is {self.kind} that torch cannot export: {type(error).__name__}: {first}",
+                code="read.export",
+                hint="export it to ONNX in your own way, and give the file",
+            ) from error
+        finally:
+            self.torch_module.train(training)
+        return path
+
+    def tensor(self, asked: InputShape, device: str, batch: int = 1) -> Any:
+        """An input of zeros, on a device."""
+        import torch
+
+        kind = asked.type or "float32"
+        if kind not in TYPES:
+            raise unknown("type of an input", kind, TYPES, code="load.input")
+        return torch.zeros((batch, *asked.shape), dtype=getattr(torch, kind), device=device)

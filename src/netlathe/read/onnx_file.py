@@ -1,0 +1,221 @@
+"""OnnxFile: a network that somebody else wrote, as the ONNX file that it is.
+
+To run it, only its head is read: the inputs, and in which precision it computes. So a file runs whose operators nobody
+has counted, and one with external data runs where it lies. Its graph is read when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+
+from netlathe.arch.graph import Graph
+from netlathe.arch.inputs import Feed
+from netlathe.arch.net import Foreign
+from netlathe.arch.node import Shape
+from netlathe.errors import NetlatheError, unknown
+from netlathe.read.onnx import constants, parse_model, read_onnx
+
+Type = onnx.TensorProto
+PRECISIONS: dict[int, str] = {Type.FLOAT: "fp32", Type.FLOAT16: "fp16", Type.BFLOAT16: "bf16", Type.DOUBLE: "fp64"}
+NARROW: dict[int, str] = {Type.INT8: "int8", Type.UINT8: "int8", Type.INT4: "int4", Type.UINT4: "int4"}
+# Ids below 2 are legal for every vocabulary, and 1 in a mask hides nothing.
+INPUTS: dict[int, tuple[str, int | None]] = {
+    Type.FLOAT: ("float32", None),
+    Type.FLOAT16: ("float16", None),
+    Type.DOUBLE: ("float64", None),
+    Type.INT64: ("int64", 2),
+    Type.INT32: ("int32", 2),
+    Type.BOOL: ("bool", 2),
+    Type.INT8: ("int8", 128),
+    Type.UINT8: ("uint8", 256),
+}
+
+
+class FileInput(NamedTuple):
+    """One input of a file: the batch is its first axis, None where the file leaves it free."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    vocabulary: int | None
+    type: str  # numpy's name; ONNX's, where nobody knows how to make one
+
+
+class Head(NamedTuple):
+    """What has to be known of a file to run it."""
+
+    entries: tuple[FileInput, ...]
+    written: tuple[tuple[int | None, ...], ...]  # the shapes that are in the file, by input
+    precision: str  # of most of its weights; int8+fp32 where it is quantised and the rest is fp32
+
+
+class ModelFile(Foreign):
+    """A file that a runtime loads as it is. Subclasses read its `head` and give its `key`."""
+
+    path: Path
+
+    @property
+    @abstractmethod
+    def head(self) -> Head:
+        """What has to be known to run it."""
+
+    @property
+    def entries(self) -> tuple[FileInput, ...]:
+        """The inputs with their batch axis."""
+        return self.head.entries
+
+    @property
+    def precision(self) -> str:
+        """What it is written in."""
+        return self.head.precision
+
+    @property
+    def inputs(self) -> tuple[Shape, ...]:
+        """The shapes of all inputs, without the batch."""
+        return tuple(tuple(size for size in entry.shape[1:] if size is not None) for entry in self.entries)
+
+    def feeds(self, batch: int) -> tuple[Feed, ...]:
+        """The inputs for a batch. Raises NetlatheError for a type of input that nobody knows how to make, and where
+        the file is fixed to another batch."""
+        refuse_unrunnable(self.head, self.name)
+        first = next(iter(self.entries[0].shape), None)
+        if first not in (None, batch):
+            raise NetlatheError(
+                f"this file is fixed to a batch of {first}, not {batch}",
+                code="bench.batch",
+                path=self.name,
+                hint=f"--batch {first}, or export it with a free batch axis",
+            )
+        return tuple(
+            Feed(tuple(batch if size is None else size for size in entry.shape), entry.vocabulary, entry.type)
+            for entry in self.entries
+        )
+
+
+@dataclass(frozen=True)
+class OnnxFile(ModelFile):
+    """A file; `shapes` are of its inputs without the batch, where it leaves axes free."""
+
+    kind = "an ONNX file"
+
+    name: str
+    path: Path
+    shapes: tuple[Shape, ...] = ()
+
+    @cached_property
+    def head(self) -> Head:
+        """Raises NetlatheError for a file that is no ONNX, that has no inputs, or with free axes beside the batch."""
+        return read_head(self.path, self.shapes)
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of its content and its inputs; weights in other files are left out."""
+        content = hashlib.sha256(self.path.read_bytes())
+        said = ", ".join(f"Entry({', '.join(f'{k}={v!r}' for k, v in e._asdict().items())})" for e in self.entries)
+        content.update(f"({said}{',' * (len(self.entries) == 1)})".encode())
+        return content.hexdigest()[:16]
+
+    @cached_property
+    def operators(self) -> Graph:
+        """Read once."""
+        return read_onnx(self.path, *self.shapes)
+
+    def graph(self) -> Graph:
+        """The operators. Raises NetlatheError for one that nobody counted."""
+        return self.operators
+
+    def renamed(self, name: str) -> OnnxFile:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
+        """The file itself."""
+        return self.path.resolve()
+
+
+def onnx_file(path: str | Path, *inputs: Shape) -> OnnxFile:
+    """A file that can run; `inputs` are shapes without the batch, where it leaves axes free.
+
+    Raises NetlatheError for a file that is no ONNX, that has no inputs or takes what nobody can make, or with free axes
+    beside the batch.
+    """
+    file = OnnxFile(str(path), Path(path), inputs)
+    refuse_unrunnable(file.head, str(path))
+    return file
+
+
+def read_head(path: Path, shapes: tuple[Shape, ...]) -> Head:
+    """The inputs of a file, with these shapes where it leaves axes free, and its precision. Raises NetlatheError."""
+    model = parse_model(path)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    values = [value for value in model.graph.input if value.name not in weights]
+    if not values or len(shapes) > len(values):
+        message = f"{len(shapes)} shapes for {len(values)} inputs" if shapes else "this file has no inputs to feed"
+        raise NetlatheError(message, code="read.inputs", path=str(path))
+    wanted = [*shapes, *[None] * (len(values) - len(shapes))]
+    entries = tuple(read_input(value, shape, str(path)) for value, shape in zip(values, wanted, strict=True))
+    return Head(entries, tuple(map(sizes, values)), precision_of(model, values[0]))
+
+
+def read_input(value: onnx.ValueInfoProto, wanted: Shape | None, source: str) -> FileInput:
+    """An input with its free axes filled, but that of the batch."""
+    batch, rest = sizes(value)[:1], sizes(value)[1:] if wanted is None else wanted
+    if None in rest:
+        raise NetlatheError(
+            f"axis {rest.index(None) + 1} of the input {value.name} is free",
+            code="read.free_axis",
+            path=source,
+            hint="give its shape without the batch: --input 3x224x224, or --resolution 224",
+        )
+    kind = value.type.tensor_type.elem_type
+    name, vocabulary = INPUTS.get(kind, (Type.DataType.Name(kind).lower(), None))
+    return FileInput(value.name, (*batch, *rest), vocabulary, name)
+
+
+def sizes(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    """The shape that a file gives an input, None where an axis is free."""
+    return tuple(axis.dim_value or None for axis in value.type.tensor_type.shape.dim)
+
+
+def refuse_unrunnable(head: Head, source: str) -> None:
+    """Raise NetlatheError for an input of a type that nobody knows how to make, and of a shape that is not the file's.
+
+    Only counting may give a file another shape than it is fixed to.
+    """
+    known = {name for name, _ in INPUTS.values()}
+    for entry, written in zip(head.entries, head.written, strict=True):
+        if entry.type not in known:
+            legal = sorted(Type.DataType.Name(kind).lower() for kind in INPUTS)
+            raise unknown(f"type of the input {entry.name}", entry.type, legal, code="bench.input", path=source)
+        if len(entry.shape) != len(written) or any(
+            a not in (None, b) for a, b in zip(written, entry.shape, strict=True)
+        ):
+            message = (
+                f"the input {entry.name} is {'x'.join(str(size or '?') for size in written[1:])} without its batch"
+            )
+            asked = "x".join(map(str, entry.shape[1:]))
+            raise NetlatheError(f"{message}, not {asked}", code="read.inputs", path=source)
+
+
+def precision_of(model: onnx.ModelProto, first: onnx.ValueInfoProto) -> str:
+    """The float type of most weights, else of the first input; before it the narrow type where it is quantised."""
+    elements: Counter[int] = Counter()
+    for tensor in (*model.graph.initializer, *(t for node in model.graph.node for t in constants(node))):
+        elements[tensor.data_type] += prod(tensor.dims)
+    floats = [kind for kind, _ in elements.most_common() if kind in PRECISIONS]
+    kind = PRECISIONS.get(floats[0] if floats else first.type.tensor_type.elem_type, "fp32")
+    narrow = next((NARROW[kind] for kind, _ in elements.most_common() if kind in NARROW), "int8")
+    return f"{narrow}+{kind}" if any(is_quantised(node.op_type) for node in model.graph.node) else kind
+
+
+def is_quantised(operator: str) -> bool:
+    """Whether an operator computes with, or makes, quantised integers."""
+    return "QuantizeLinear" in operator or operator.startswith("QLinear") or operator.endswith("Integer")
