@@ -18,9 +18,10 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import FULL, HEADLINE, ROUGH, SHARED, Interrupted, measure, round_order
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.statistics import Sample, summarise, summarise_processes
-from netlathe.bench.worker_client import WorkerClient, describe_death
+from netlathe.bench.worker_client import WorkerClient
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.onnx import save_onnx
+from netlathe.process.child import describe_death
 from netlathe.stats.intervals import median_interval
 
 CRASH = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
@@ -135,7 +136,7 @@ def test_every_process_is_a_fresh_one_and_contenders_take_turns_in_each(monkeypa
     block = WorkerClient.block
 
     def noted(self: WorkerClient, seconds: float, *, timeout: float) -> None:
-        order.append((self.network.name, self.process.pid))
+        order.append((self.network.name, self.child.process.pid))
         block(self, seconds, timeout=timeout)
 
     monkeypatch.setattr(WorkerClient, "block", noted)
@@ -280,7 +281,7 @@ def test_ctrl_c_keeps_what_is_complete_and_ends_the_worker(monkeypatch: pytest.M
     assert [m.network for m in caught.value.measurements] == ["first"]
     assert kept == caught.value.measurements
     assert [w.network.name for w in workers] == ["first", "second"]
-    assert all(w.process.poll() is not None for w in workers)
+    assert all(w.child.process.poll() is not None for w in workers)
 
 
 def test_the_signal_is_named() -> None:

@@ -279,7 +279,7 @@ class Three(InlineExecutor):
 
     @property
     def free(self) -> int:
-        return 3 - len(self.job)
+        return 3 - len(self.tasks)
 
 
 def test_asks_that_a_strategy_did_not_answer_are_replayed_too(tmp_path: Path) -> None:

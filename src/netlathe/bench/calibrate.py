@@ -168,7 +168,7 @@ def measure_all(
                 cold_ms = time_cold(worker, threads) if timed is not None and i < cold else 0.0
                 if timed is not None and not worker.failure:
                     done.append(TimedNetwork(network, network.graph(), timed.median_ms, cold_ms))
-                elif worker.process.poll() is not None:
+                elif worker.child.process.poll() is not None:
                     worker.__exit__(None, None, None)
                     worker = None
         finally:

@@ -234,9 +234,3 @@ def installed() -> list[str]:
 def load_module(name: str) -> Any:
     """Import a runtime."""
     return import_module(runtime(name).module)
-
-
-def environment(threads: int) -> dict[str, str]:
-    """What must be in the environment before a numeric library is imported: its number of threads."""
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return dict.fromkeys(pools, str(threads))

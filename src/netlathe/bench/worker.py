@@ -8,20 +8,18 @@ runtime does to its process, a crash included, happens here and not in the proce
 from __future__ import annotations
 
 import gc
-import json
-import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from netlathe.arch.inputs import Feed
 from netlathe.bench.runtimes import RUNTIMES, Array, Infer, SessionOptions, load_module
 from netlathe.bench.statistics import Sample
+from netlathe.process.channel import open_channel
 
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
 
@@ -139,24 +137,18 @@ def status_bytes(field: str) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
 
 
-def serve(requests: IO[str], replies: IO[str]) -> None:
+def main() -> None:
     """Answer requests until they end; a Python error is an answer as well."""
-    bench = ModelRunner()
-    verbs: dict[str, Callable[..., dict[str, Any]]] = {"load": bench.load, "block": bench.block, "cold": bench.cold}
-    for line in requests:
-        request = json.loads(line)
-        reply: dict[str, Any]
+    runner = ModelRunner()
+    verbs: dict[str, Callable[..., dict[str, Any]]] = {"load": runner.load, "block": runner.block, "cold": runner.cold}
+    requests, reply = open_channel()
+    gc.disable()
+    for request in requests:
         try:
-            reply = verbs[request.pop("do")](**request)
+            reply(verbs[request.pop("do")](**request))
         except Exception as error:  # any failure of a runtime is a result
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
+            reply({"error": f"{type(error).__name__}: {error}"})
 
 
 if __name__ == "__main__":
-    # What a runtime prints must not mix with the replies.
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    gc.disable()
-    serve(sys.stdin, replies)
+    main()

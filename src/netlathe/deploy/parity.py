@@ -93,7 +93,7 @@ def parity(
 ) -> Parity:
     """The torch network against a file under a runtime, loaded in a process of its own, on images (N, r, r, C).
 
-    Raises deploy.isolation.IsolatedFailure where the runtime crashes.
+    Raises process.call.CallFailed where the runtime crashes.
     """
     reference = torch_outputs(network, weights, preprocessing, pixels)
     return compare_outputs(

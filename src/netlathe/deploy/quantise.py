@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from netlathe.bench.machine import this_machine
 from netlathe.bench.runtimes import runtime_version
-from netlathe.deploy.isolation import IsolatedFailure, run_isolated
+from netlathe.deploy.isolation import run_isolated
 from netlathe.deploy.session import Logits, Pixels
 from netlathe.errors import NetlatheError, unknown
+from netlathe.process.call import CallFailed
 
 T = TypeVar("T")
 FEWEST = 32  # images; with fewer the ranges of activations are those of these images
@@ -93,8 +94,8 @@ def quantise_model(
 
     `calibration` are training images as the file takes them, `validation` those that decide which layers stay in
     float. It takes about `seconds` at most, of which nothing is cut that has begun: the process ends after twice that.
-    Raises NetlatheError for another runtime and fewer than 32 calibration images, Failed where the quantiser crashes,
-    and MissingExtra where nncf is not installed.
+    Raises NetlatheError for another runtime and fewer than 32 calibration images, CallFailed where the quantiser
+    crashes, and MissingExtra where nncf is not installed.
     """
     if runtime not in QUANTISERS:
         raise unknown("runtime for int8", runtime, QUANTISERS, code="quantise.runtime")
@@ -148,7 +149,7 @@ def by_nncf(task: QuantiseTask) -> QuantisedModel:
         return first if first.accurate else with_note(first, "no time was left to look for layers that hurt")
     try:
         second = run_isolated(quantise_with_control, task.threads, left + 30, task)
-    except IsolatedFailure as error:
+    except CallFailed as error:
         return with_note(first, f"looking for layers that hurt ended early: {error.message}")
     return second if second.after > first.after else with_note(first, "no layer left in float made it better")
 

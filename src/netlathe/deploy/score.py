@@ -75,7 +75,7 @@ def held_out_split(splits: Splits) -> tuple[str, ImageSet]:
 def score(package: Package, images: ImageSet, split: str) -> ConfusionScore:
     """Run the file on labelled images, in processes of their own.
 
-    Raises NetlatheError for images of a class that the network does not know, IsolatedFailure where the runtime
+    Raises NetlatheError for images of a class that the network does not know, CallFailed where the runtime
     crashes, and MissingExtra without torch, with which images are resized as in training.
     """
     try:

@@ -117,7 +117,7 @@ def compute_outputs_isolated(
 ) -> Logits:
     """As `outputs_of`, in a process of its own: right for the first load of a file.
 
-    Raises deploy.isolation.IsolatedFailure where the runtime crashes.
+    Raises process.call.CallFailed where the runtime crashes.
     """
     return run_isolated(
         compute_outputs, threads, timeout, path, pixels, runtime=runtime, precision=precision, threads=threads

@@ -1,16 +1,13 @@
 """Uploads are parsed in a process of their own, with a limit on its memory, its time and its open files.
 
-`parse` starts it and waits; `python -m netlathe.lab.child KIND FILE NAME` is the process, which prints one JSON
-document. What it says is checked again here: of an arch.json or a card the canonical text comes back, of an ONNX file
-the operators as plain numbers (`wire`).
+`parse` starts it and waits for one JSON document. What that says is checked again here: of an arch.json or a card the
+canonical text comes back, of an ONNX file the operators as plain numbers (`graph_json`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +16,7 @@ from netlathe.device.card import DeviceCard, to_toml
 from netlathe.device.card import parse as parse_card
 from netlathe.errors import NetlatheError
 from netlathe.lab.graph_json import graph_from_json, graph_to_json
+from netlathe.process.call import CallFailed, Limits, call_json
 
 Parsed: TypeAlias = Net | DeviceCard
 KINDS = {".onnx": "onnx", ".json": "arch", ".toml": "card"}
@@ -40,23 +38,17 @@ async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float =
             code="lab.kind",
             hint="drop a model.onnx, an arch.json (netlathe arch NET --json), or a device card (.toml)",
         )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "netlathe.lab.child", kind, str(file), name, str(memory), str(max(1, round(seconds)))),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={key: value for key, value in os.environ.items() if key in ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")}
-        | {"OMP_NUM_THREADS": "1"},
-    )
+    keep = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
+    env = {key: value for key, value in os.environ.items() if key in keep} | {"OMP_NUM_THREADS": "1"}
+    limits = Limits(memory, max(1, round(seconds)), file_bytes=0)
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE * seconds)
-    except TimeoutError:
-        raise too_much(name, f"reading it takes more than {PATIENCE * seconds:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return received(said, kind, name)
+        document = await call_json(said, env, PATIENCE * seconds, "lab", limits, kind, str(file), name)
+        return received(document, kind, name)
+    except CallFailed as failure:
+        late = failure.code == "lab.timeout"
+        used_up = "the process that reads it used up its memory or its time"
+        why = f"reading it takes more than {PATIENCE * seconds:g} s" if late else used_up
+        raise too_much(name, why) from None
 
 
 def too_much(name: str, why: str) -> NetlatheError:
@@ -65,10 +57,9 @@ def too_much(name: str, why: str) -> NetlatheError:
     )
 
 
-def received(said: bytes, kind: str, name: str) -> Parsed:
+def received(document: Mapping[str, Any], kind: str, name: str) -> Parsed:
     """What the process said, made a network or a card. Raises the NetlatheError that it met."""
     try:
-        document = json.loads(said)
         if "error" in document:
             raise NetlatheError(**{str(key): str(value) for key, value in document["error"].items()})
         if kind == "onnx":
@@ -80,8 +71,8 @@ def received(said: bytes, kind: str, name: str) -> Parsed:
         return from_json(document["arch"], source=name)
     except NetlatheError:
         raise
-    except (ValueError, KeyError, TypeError):  # it died before it could say why
-        raise too_much(name, "the process that reads it used up its memory or its time") from None
+    except (ValueError, KeyError, TypeError):
+        raise too_much(name, "the process that reads it gave no answer that can be read") from None
 
 
 def read(kind: str, file: Path, name: str) -> dict[str, Any]:
@@ -111,10 +102,10 @@ def refuse_large(name: str, count: int) -> None:
         raise too_much(name, f"it has {count} operators, and the page follows a knob up to {OPERATORS}")
 
 
-def said(kind: str, file: Path, name: str) -> dict[str, Any]:
+def said(kind: str, file: str | Path, name: str) -> dict[str, Any]:
     """What the process says of a file: the document, or the mistake with no path of this machine in it."""
     try:
-        return read(kind, file, name)
+        return read(kind, Path(file), name)
     except NetlatheError as error:
         told = {"message": error.message, "code": error.code, "path": error.path, "hint": error.hint}
         return {"error": {key: value.replace(str(file), name) for key, value in told.items()}}
@@ -122,17 +113,3 @@ def said(kind: str, file: Path, name: str) -> dict[str, Any]:
         what = "memory" if isinstance(error, MemoryError) else "nesting"
         refused = too_much(name, f"it needs more {what} than is granted")
         return {"error": {"message": refused.message, "code": refused.code, "hint": refused.hint}}
-
-
-def main(kind: str, file: str, name: str, memory: str, seconds: str) -> None:
-    """The process: limits first, then the file."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
-    sys.stdout.write(json.dumps(said(kind, Path(file), name)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,25 +1,21 @@
-"""The crew of a search: who evaluates trials. In this process, in processes of this machine, or on Ray: one interface.
+"""Executors of a search: who evaluates trials. In this process, in processes of this machine, or on Ray.
 
-A crew takes jobs while somebody is free and gives reports as they come. A worker that dies takes its job with it; that
-is a report too, and another worker takes its place.
+An executor takes tasks while somebody is free and gives results as they come. A worker that dies takes its task with
+it; that is a result too, and another worker takes its place.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import selectors
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from netlathe.process.child import Child, ChildDied, environment, python
 from netlathe.search.objective import Objective
 from netlathe.search.trial import TaskResult, TrialTask
-from netlathe.search.worker import Evaluator, from_line
+from netlathe.search.worker import Evaluator, result_from_json
 
 PATIENCE_S = 20.0  # to save a training, when it is interrupted
 
@@ -28,17 +24,17 @@ class Executor(Protocol):
     """Who evaluates."""
 
     size: int
-    inline: bool  # whether a job is done in this process, while it is waited for
+    inline: bool  # whether a task is done in this process, while it is waited for
 
     @property
     def free(self) -> int:
-        """How many more jobs it takes now."""
+        """How many more tasks it takes now."""
 
-    def begin(self, job: TrialTask) -> None:
-        """Take a job; only while somebody is free."""
+    def submit(self, task: TrialTask) -> None:
+        """Take a task; only while somebody is free."""
 
     def wait(self, seconds: float | None = None) -> list[TaskResult]:
-        """The reports of jobs that have ended, at least one; none where it took longer than that."""
+        """The results of tasks that have ended, at least one; none where it took longer than that."""
 
     def close(self) -> None:
         """End all workers; what they are at is interrupted."""
@@ -50,72 +46,27 @@ class InlineExecutor:
     size, inline = 1, True
 
     def __init__(self, objective: Objective) -> None:
-        self.evaluator, self.job = Evaluator({}, objective), list[TrialTask]()
+        self.evaluator, self.tasks = Evaluator({}, objective), list[TrialTask]()
 
     @property
     def free(self) -> int:
-        return 1 - len(self.job)
+        return 1 - len(self.tasks)
 
-    def begin(self, job: TrialTask) -> None:
-        self.job.append(job)
+    def submit(self, task: TrialTask) -> None:
+        self.tasks.append(task)
 
     def wait(self, seconds: float | None = None) -> list[TaskResult]:
-        return [self.evaluator.evaluate(self.job.pop())]
+        return [self.evaluator.evaluate(self.tasks.pop())]
 
     def close(self) -> None:
-        self.job.clear()
+        self.tasks.clear()
 
 
-class TrialWorker:
-    """One process, and the job that it is at."""
+class TrialWorker(NamedTuple):
+    """One process, and the number of the task that it is at; None: it is free."""
 
-    def __init__(self, spec: Mapping[str, Any], log: Path, threads: int) -> None:
-        self.log: IO[bytes] = log.open("ab")
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        # A session of its own: Ctrl-C reaches the driver alone, which then ends its workers in order.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "netlathe.search.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            env=environment,
-            start_new_session=True,
-            text=True,
-        )
-        self.job: TrialTask | None = None
-        self.send(json.dumps(spec))
-
-    def send(self, line: str) -> None:
-        """A line to the worker; one that has died is noticed when it is waited for."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-
-    def report(self) -> TaskResult:
-        """What the worker says next, or how it died. Blocks until one of them is there."""
-        assert self.process.stdout is not None
-        assert self.job is not None
-        job, self.job = self.job, None
-        try:
-            return from_line(self.process.stdout.readline())
-        except ValueError:  # the end of the pipe, within a line or before it
-            code = self.process.wait()
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            return TaskResult(job.number, died=f"the worker was {how}{hint}".replace("was ended", "ended"))
-
-    def end(self) -> None:
-        """Ask it to save and end, then make it."""
-        if self.process.poll() is None and self.job is not None:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(PATIENCE_S)
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.log):
-            with suppress(BrokenPipeError):
-                pipe.close()  # type: ignore[union-attr]
+    child: Child
+    task: int | None = None
 
 
 class ProcessExecutor:
@@ -125,42 +76,51 @@ class ProcessExecutor:
 
     def __init__(self, size: int, spec: Mapping[str, Any], *, threads: int = 1) -> None:
         self.size, self.spec, self.threads = size, spec, threads
-        self.workers: list[TrialWorker | None] = [None] * size
+        self.workers: dict[int, TrialWorker] = {}  # by place
+
+    @property
+    def busy(self) -> dict[int, TrialWorker]:
+        """The workers that have a task."""
+        return {place: worker for place, worker in self.workers.items() if worker.task is not None}
 
     @property
     def free(self) -> int:
-        return sum(worker is None or worker.job is None for worker in self.workers)
+        return self.size - len(self.busy)
 
-    def begin(self, job: TrialTask) -> None:
-        i = next(i for i, worker in enumerate(self.workers) if worker is None or worker.job is None)
-        worker = self.workers[i]
-        if worker is None:
-            worker = TrialWorker(self.spec, Path(self.spec["folder"]) / f"worker-{i}.log", self.threads)
-            self.workers[i] = worker
-        worker.job = job
-        worker.send(json.dumps(job))
+    def submit(self, task: TrialTask) -> None:
+        place = next(place for place in range(self.size) if place not in self.busy)
+        child = self.workers[place].child if place in self.workers else self.started(place)
+        child.send(task)
+        self.workers[place] = TrialWorker(child, task.number)
+
+    def started(self, place: int) -> Child:
+        """A new worker, told what the search is."""
+        log = Path(self.spec["folder"]) / f"worker-{place}.log"
+        child = Child(python("netlathe.search.worker"), environment(self.threads), log)
+        child.send(self.spec)
+        return child
 
     def wait(self, seconds: float | None = None) -> list[TaskResult]:
-        found: list[TaskResult] = []
         with selectors.DefaultSelector() as selector:
-            for i, worker in enumerate(self.workers):
-                if worker is not None and worker.job is not None:
-                    assert worker.process.stdout is not None
-                    selector.register(worker.process.stdout, selectors.EVENT_READ, i)
-            for key, _ in selector.select(seconds):
-                busy = self.workers[key.data]
-                assert busy is not None
-                found.append(busy.report())
-                if found[-1].died:
-                    busy.end()
-                    self.workers[key.data] = None
-        return found
+            for place, worker in self.busy.items():
+                selector.register(worker.child, selectors.EVENT_READ, place)
+            return [self.received(key.data) for key, _ in selector.select(seconds)]
+
+    def received(self, place: int) -> TaskResult:
+        """What a worker says next, or how it died; the place of a dead one is free for another."""
+        child, number = self.workers.pop(place)
+        assert number is not None
+        try:
+            result = result_from_json(child.receive())
+        except ChildDied as death:
+            child.close()
+            return TaskResult(number, died=f"{death}{' (out of memory?)' * (death.code == -signal.SIGKILL)}")
+        self.workers[place] = TrialWorker(child)
+        return result
 
     def close(self) -> None:
-        for worker in self.workers:  # all are asked before any is waited for
-            if worker is not None and worker.job is not None and worker.process.poll() is None:
-                worker.process.terminate()
-        for worker in self.workers:
-            if worker is not None:
-                worker.end()
-        self.workers = [None] * self.size
+        for worker in self.busy.values():  # all are asked before any is waited for
+            worker.child.interrupt()
+        for worker in self.workers.values():
+            worker.child.close(0 if worker.task is None else PATIENCE_S)
+        self.workers.clear()

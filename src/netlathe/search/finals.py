@@ -81,7 +81,7 @@ def finals(
     wish: SearchConfig,
     what: SearchProblem,
     store: TrialStore,
-    crew: Executor,
+    executor: Executor,
     trials: Sequence[Trial],
     *,
     deadline: float | None = None,
@@ -104,7 +104,7 @@ def finals(
         if (trial.number, seed) not in done
     ]
     tell(f"training {len(tops)} x {len(seeds)} seeds that the search has not seen") if todo else None
-    if not trained(todo, store, crew, deadline):
+    if not trained(todo, store, executor, deadline):
         tell("the time is up before all fresh seeds were trained: the same command goes on")
     rows = [row for row in store.finals() if row["seed"] in seeds]
     found = [one for trial in tops if (one := final_of(trial.number, trials, rows)) is not None]
@@ -118,23 +118,23 @@ def finals(
     return trials[best.number]
 
 
-def trained(todo: list[TrialTask], store: TrialStore, crew: Executor, deadline: float | None) -> bool:
-    """Have jobs done that are told apart by (number, seed), and write each down; a worker's death is tried again.
+def trained(todo: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None) -> bool:
+    """Have tasks done that are told apart by (number, seed), and write each down; a worker's death is tried again.
 
     Whether all of them ended in time.
     """
-    # The crew knows jobs by number: these get numbers of their own.
+    # The executor knows tasks by number: these get numbers of their own.
     numbered = dict(enumerate(todo))
     waiting, tries, open_ = list(numbered), dict.fromkeys(numbered, 0), set[int]()
     while waiting or open_:
         if not open_ and deadline is not None and clock.monotonic() > deadline:
             return False
-        while waiting and crew.free:
+        while waiting and executor.free:
             i = waiting.pop(0)
-            crew.begin(numbered[i]._replace(number=i))
+            executor.submit(numbered[i]._replace(number=i))
             open_.add(i)
         wall = None if deadline is None else max(0.0, deadline - clock.monotonic())
-        reports = crew.wait(wall)
+        reports = executor.wait(wall)
         if not reports:
             return False
         for report in reports:

@@ -1,4 +1,4 @@
-"""The crew on Ray (`cluster` extra): the same jobs on actors of a cluster, or of one that is started here.
+"""The executor on Ray (`cluster` extra): the same tasks on actors of a cluster, or of one that is started here.
 
 All machines need the data, the files that are named and the folder of the search under the same paths (a shared file
 system). https://docs.ray.io/en/latest/ray-core/actors.html
@@ -41,38 +41,38 @@ class RayExecutor:
         environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
         self.make = ray.remote(num_cpus=threads, max_restarts=0, runtime_env=environment)(Evaluator)
         self.actors: list[Any] = [None] * size
-        self.jobs: dict[int, tuple[Any, TrialTask]] = {}  # by actor: the reference to its report, and what it is at
+        self.tasks: dict[int, tuple[Any, TrialTask]] = {}  # by actor: the reference to its report, and what it is at
 
     @property
     def free(self) -> int:
-        return self.size - len(self.jobs)
+        return self.size - len(self.tasks)
 
-    def begin(self, job: TrialTask) -> None:
-        i = next(i for i in range(self.size) if i not in self.jobs)
+    def submit(self, task: TrialTask) -> None:
+        i = next(i for i in range(self.size) if i not in self.tasks)
         if self.actors[i] is None:
             self.actors[i] = self.make.remote(self.spec)
-        self.jobs[i] = self.actors[i].evaluate.remote(job), job
+        self.tasks[i] = self.actors[i].evaluate.remote(task), task
 
     def wait(self, seconds: float | None = None) -> list[TaskResult]:
-        places = {reference: i for i, (reference, _) in self.jobs.items()}
+        places = {reference: i for i, (reference, _) in self.tasks.items()}
         ready, _ = self.ray.wait(list(places), num_returns=1, timeout=seconds)
-        found = []
+        results = []
         for reference in ready:
             i = places[reference]
-            _, job = self.jobs.pop(i)
+            _, task = self.tasks.pop(i)
             try:
-                found.append(self.ray.get(reference))
+                results.append(self.ray.get(reference))
             except self.ray.exceptions.RayError as error:
-                found.append(TaskResult(job.number, died=f"the Ray worker died: {type(error).__name__}"))
+                results.append(TaskResult(task.number, died=f"the Ray worker died: {type(error).__name__}"))
                 with suppress(Exception):
                     self.ray.kill(self.actors[i])
                 self.actors[i] = None
-        return found
+        return results
 
     def close(self) -> None:
         for actor in filter(None, self.actors):
             with suppress(Exception):
                 self.ray.kill(actor)
-        self.actors, self.jobs = [None] * self.size, {}
+        self.actors, self.tasks = [None] * self.size, {}
         if self.started:
             self.ray.shutdown()

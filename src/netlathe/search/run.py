@@ -84,16 +84,16 @@ def search(
         begun(store, wish, what, tell)
         planner = planned(wish, what)
         deadline = None if seconds is None else begin + seconds
-        with open_executor(wish, what, folder, workers, ray) as crew:
-            driver = Study(wish, what, planner, store, crew, deadline=deadline, say=say)
+        with open_executor(wish, what, folder, workers, ray) as executor:
+            driver = Study(wish, what, planner, store, executor, deadline=deadline, say=say)
             driver.replay(store.trials(), store.waits())
             ended = driver.run()
             store.note(ended=ended)
-            if driver.open:  # the wall: no time is left for fresh seeds, and the crew is still at these
+            if driver.open:  # the wall: no time is left for fresh seeds, and the executor is still at these
                 best = best_of(driver.trials)
                 tell("the time is up: the same command goes on with what was open")
             else:
-                best = finals(wish, what, store, crew, driver.trials, deadline=deadline, tell=tell)
+                best = finals(wish, what, store, executor, driver.trials, deadline=deadline, tell=tell)
         final = cursed(best, driver.trials, store, final_seeds(wish, what)) if best else None
         network = network_of(what, best) if best else None
         if network is not None:
@@ -141,19 +141,19 @@ def open_executor(
     """Who evaluates; all of them end with the search."""
     spec = {"wish": asdict(wish), "folder": str(folder.absolute())}
     threads = int(wish.objective.get("threads", 1))
-    crew: Executor
+    executor: Executor
     if ray is not None:
         from netlathe.search.ray_executor import RayExecutor
 
-        crew = RayExecutor(max(1, workers), spec, threads=threads, address=ray)
+        executor = RayExecutor(max(1, workers), spec, threads=threads, address=ray)
     elif workers:
-        crew = ProcessExecutor(workers, spec, threads=threads)
+        executor = ProcessExecutor(workers, spec, threads=threads)
     else:
-        crew = InlineExecutor(what.objective)
+        executor = InlineExecutor(what.objective)
     try:
-        yield crew
+        yield executor
     finally:
-        crew.close()
+        executor.close()
 
 
 def network_of(what: SearchProblem, trial: Trial) -> Network:

@@ -43,13 +43,13 @@ class Study:
         what: SearchProblem,
         strategy: Strategy,
         store: TrialStore,
-        crew: Executor,
+        executor: Executor,
         *,
         deadline: float | None = None,
         say: OnTrial = lambda driver, trial: None,
     ) -> None:
         """`deadline`: of time.monotonic. `say` is called with every trial that has ended."""
-        self.wish, self.what, self.strategy, self.store, self.crew = wish, what, strategy, store, crew
+        self.wish, self.what, self.strategy, self.store, self.executor = wish, what, strategy, store, executor
         self.deadline, self.say = deadline, say
         self.lease = uuid.uuid4().hex[:12]
         self.host = platform.node()
@@ -79,7 +79,7 @@ class Study:
             if not self.open:
                 break
             wall = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-            reports = self.crew.wait(wall)
+            reports = self.executor.wait(wall)
             for report in reports:
                 self.end(report)
             if not reports:
@@ -89,7 +89,7 @@ class Study:
 
     def fill(self) -> None:
         """Give work to everybody who is free."""
-        while self.crew.free and not self.late():
+        while self.executor.free and not self.late():
             trial = self.queue.pop(0) if self.queue else self.ask()
             if trial is None:
                 return
@@ -151,7 +151,7 @@ class Study:
         took = [trial.seconds / self.fraction(trial) for trial in self.trials if trial.state is TrialState.DONE]
         each = max(took[-20:], default=0.0)
         finals = self.wish.final_top * min(self.wish.final_seeds, self.what.objective.fresh)
-        need = each * (1 + -(-finals // self.crew.size))
+        need = each * (1 + -(-finals // self.executor.size))
         if time.monotonic() + need > self.deadline:
             self.ended = "the time is up"
             return True
@@ -195,14 +195,14 @@ class Study:
         self.open[trial.number] = trial
         if not self.quick:
             self.write(trial)
-        self.crew.begin(self.job(trial))
+        self.executor.submit(self.task(trial))
 
     @property
     def quick(self) -> bool:
         """Whether an evaluation is done before one could write that it has begun."""
-        return self.crew.inline and self.took < QUICK_S
+        return self.executor.inline and self.took < QUICK_S
 
-    def job(self, trial: Trial) -> TrialTask:
+    def task(self, trial: Trial) -> TrialTask:
         """What the worker is told."""
         below = self.below(trial)
         before = str(self.place(below)) if below is not None and self.place(below).exists() else None
