@@ -40,6 +40,11 @@ class Op(NamedTuple):
         return sum(prod(shape) for shape in self.weights.values())
 
     @property
+    def data_shape(self) -> Shape:
+        """The shape of the first value read; () where the operator reads constants alone, as products may."""
+        return self.in_shapes[0] if self.in_shapes else ()
+
+    @property
     def in_elements(self) -> Size:
         """Elements read, without weights."""
         return sum(prod(shape) for shape in self.in_shapes)

@@ -123,12 +123,17 @@ def print_table(
     console.print(table)
 
 
-def one_network(text: str, resolution: int | None = None) -> Network:
-    """The only network that a text names. Raises NetlatheError for a pattern that names several."""
-    found = networks([text], resolution)
+def one_net(text: str, resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> Net:
+    """The only network that a text names, of any kind. Raises NetlatheError for a pattern that names several."""
+    found = any_networks([text], resolution, inputs)
     if len(found) > 1:
         raise NetlatheError(f"{text!r} names {len(found)} networks, but one is needed", code="load.many")
     return found[0]
+
+
+def one_network(text: str, resolution: int | None = None) -> Network:
+    """As `one_net`, an expression."""
+    return one_net(text, resolution).expression()
 
 
 @contextmanager

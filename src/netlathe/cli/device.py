@@ -11,14 +11,16 @@ import click
 
 from netlathe.cli.common import (
     again,
+    any_networks,
     batch_option,
     emit,
     html_option,
+    input_option,
     json_option,
     nets_argument,
-    networks,
-    one_network,
+    one_net,
     print_table,
+    reading_notes,
     resolution_option,
     warn,
     write_page,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from netlathe.arch.network import Network
     from netlathe.device.micro import MicroFit, Spread
     from netlathe.device.rankings import Ranking
+    from netlathe.read.module import InputShape
 
 
 MEASURING = {"calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card.")}
@@ -137,6 +140,7 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
 @precision_option
 @batch_option
 @resolution_option
+@input_option
 @click.option(
     "--by", type=click.Choice(["op", "kind", "bound"]), default="kind", show_default=True, help="What a row is."
 )
@@ -150,6 +154,7 @@ def roofline(
     precision: str | None,
     batch: int,
     resolution: int | None,
+    inputs: tuple[InputShape, ...],
     by: str,
     attained: bool,
     eager: bool,
@@ -160,16 +165,17 @@ def roofline(
     from netlathe.device.roofline import roofline as read
     from netlathe.device.roofline import show_rate
 
-    network, card = one_network(net, resolution), load(name)
+    network, card = one_net(net, resolution, inputs), load(name)
     roof = read(network.graph(), card, precision=pick(card, precision), batch=batch, fused=not eager, attained=attained)
     facts = {key: getattr(roof, key) for key in ("ms", "ridge", "intensity", "waiting", "efficiency")}
     data = {"network": network.name} | asdict(roof) | facts
+    warnings = [*reading_notes([network]), *roof.warnings]
     if html is not None:
         from netlathe.report.pages import device
 
-        write_page(html, device.roofline(data, roof.warnings, command=again()))
+        write_page(html, device.roofline(data, warnings, command=again()))
     if as_json:
-        emit("device", data, roof.warnings)
+        emit("device", data, warnings)
         return
     groups: dict[str, list[Any]] = {}
     for line in roof.lines:
@@ -191,7 +197,7 @@ def roofline(
         f"  total    {show_ms(roof.ms)} at least ({show_ms(roof.ms / batch)} an image): at most "
         f"{100 * roof.efficiency:.1f} % of the peak"
     )
-    warn(roof.warnings)
+    warn(warnings)
 
 
 @command.command()
@@ -200,6 +206,7 @@ def roofline(
 @precision_option
 @batch_option
 @resolution_option
+@input_option
 @click.option("--runtime", metavar="NAME", help="Predict under it instead of the roofline; a model of the card if any.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of that model.")
 @html_option
@@ -210,6 +217,7 @@ def why(
     precision: str | None,
     batch: int,
     resolution: int | None,
+    inputs: tuple[InputShape, ...],
     runtime: str | None,
     threads: int,
     html: Path | None,
@@ -218,9 +226,9 @@ def why(
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
     from netlathe.cli.device_operators import named, show_ceilings
     from netlathe.device.latency import model_for
-    from netlathe.device.why import ceilings, explain, model_clock, roof_clock
+    from netlathe.device.why import ceilings, explain, left_out, model_clock, roof_clock
 
-    network, card = one_network(net, resolution), named(name)
+    network, card = one_net(net, resolution, inputs), named(name)
     precision = pick(card, precision)
     clock = model_clock(card, runtime, threads) if runtime else roof_clock(card)
     answer = explain(network, card, clock, precision=precision, batch=batch)
@@ -228,14 +236,15 @@ def why(
     model = model_for(card, runtime, threads, precision, batch)[0] if runtime else None
     near = ceilings(network.graph(), timing, model, batch) if model else []
     facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
+    warnings = [*reading_notes([network]), *timing.warnings, *left_out(network)]
     timed = timing._asdict() | {"parts": [part._asdict() for part in timing.parts]}
     data = facts | asdict(answer) | {"timing": timed}
     if html is not None:
         from netlathe.report.pages import device
 
-        write_page(html, device.why(data, timing.warnings, command=again()))
+        write_page(html, device.why(data, warnings, command=again()))
     if as_json:
-        emit("device", data, timing.warnings)
+        emit("device", data, warnings)
         return
     click.echo(f"{network.name} on {card.id}, {precision}, batch {batch}: {show_ms(timing.ms)} ({timing.basis})")
     for what, times in (("bound", answer.by_bound), ("kind", answer.by_kind)):
@@ -254,7 +263,7 @@ def why(
     print_table("", heads, rows, caption="" if rows else "no known change gains 1 %")
     if near:
         show_ceilings(near)
-    warn(timing.warnings)
+    warn(warnings)
 
 
 CARDS = (("h200-sxm", "bf16", 128), ("rtx-3090", "fp16", 128), ("i9-10940x", "fp32", 1), ("phone-2016-core", "fp32", 1))
@@ -286,22 +295,29 @@ def rankings(as_json: bool) -> None:
 @device_option
 @click.option("--runtime", default="tinyengine", show_default=True, help="tinyengine, x-cube-ai, cmsis-nn or tflm.")
 @resolution_option
+@input_option
 @click.option("--published", is_flag=True, help="At every resolution with a published accuracy: the alpha/rho tables.")
 @json_option
 def micro(
-    nets: tuple[str, ...], name: str, runtime: str, resolution: int | None, published: bool, as_json: bool
+    nets: tuple[str, ...],
+    name: str,
+    runtime: str,
+    resolution: int | None,
+    inputs: tuple[InputShape, ...],
+    published: bool,
+    as_json: bool,
 ) -> None:
     """Flash, SRAM and time of int8 networks on a microcontroller: what fits, what fits in patches."""
     from netlathe.device.micro import fit_micro
     from netlathe.zoo.published import best
 
-    card, found = load(name), networks(nets, resolution)
+    card, found = load(name), any_networks(nets, resolution, inputs)
     if published:
-        found = at_published(found)
+        found = list(at_published(net.expression() for net in found))
     fits = [fit_micro(network, card, runtime=runtime) for network in found]
     figures = [best(network.name.partition("@")[0], network.input[-1]) for network in found]
     top1 = [figure.top1 if figure else None for figure in figures]
-    warnings = list(dict.fromkeys(said for one in fits for said in one.warnings))
+    warnings = reading_notes(found) + list(dict.fromkeys(said for one in fits for said in one.warnings))
     if as_json:
         rows = [asdict(one) | {"top1": accuracy} for one, accuracy in zip(fits, top1, strict=True)]
         emit("device", {"card": card.id, "fits": rows}, warnings)

@@ -72,9 +72,10 @@ def class_of(op: Op) -> str:
             return "depthwise3" if side <= 3 else "depthwise5" if side <= 5 else "depthwise7"
         if op.form in ("pointwise", "grouped"):
             return op.form
-        if op.in_shapes[0][0] <= 4:
+        channels = next(iter(op.data_shape), 0)
+        if 0 < channels <= 4:
             return "stem"
-        return "dense3" if op.macs == 9 * op.out_elements * op.in_shapes[0][0] else "dense"
+        return "dense3" if op.macs == 9 * op.out_elements * channels else "dense"
     if op.kind == "linear":
         return "linear" if prod(op.out_shape[:-1]) > 1 else "stream" if op.params > STREAM else "vector"
     if op.kind == "norm":
@@ -136,7 +137,7 @@ def reorders(graph: Graph, rule: Fusion) -> list[OperatorGroup]:
     turns = [op for op in graph.ops if op.kind == "layout" and op.view and to_or_from_map(op)]
     plain: dict[int, bool] = {}  # maps that descend from a convolution: whether they are in the plain layout
     for op in graph.ops if rule.blocks else ():
-        if len(op.out_shape) == 3 and prod(op.out_shape[1:]) > 1:
+        if op.inputs and len(op.out_shape) == 3 and prod(op.out_shape[1:]) > 1:
             first = op.inputs[0]
             if op.kind == "conv":
                 plain[op.output] = patched(op, *rule.blocks or (1, 1))

@@ -86,7 +86,7 @@ def joins(op: Op, part: list[Op], rule: Fusion) -> bool:
 
 def patched(op: Op, of_group: int, of_map: int) -> bool:
     """Does a convolution of images miss the channel multiples of a runtime's fast kernels?"""
-    if op.kind != "conv" or prod(op.out_shape[1:]) == 1 or len(op.in_shapes[0]) != 3:
+    if op.kind != "conv" or prod(op.out_shape[1:]) == 1 or len(op.data_shape) != 3:
         return False
     given, made = op.in_shapes[0][0], op.out_shape[0]
     if op.form == "grouped":

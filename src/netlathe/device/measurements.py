@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from netlathe import zoo
 from netlathe.arch.graph import Graph
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net
 from netlathe.device.card import Model
 from netlathe.device.cardfile import PRECISIONS
 from netlathe.device.features import FeatureRow
@@ -23,7 +23,7 @@ from netlathe.device.fit import fit_few
 from netlathe.device.fusion import ALIASES, RUNTIMES
 from netlathe.device.latency import feature_row
 from netlathe.errors import NetlatheError, nearest
-from netlathe.load import load
+from netlathe.load import load_any
 
 DEFAULTS = {"runtime": "onnxruntime", "threads": "1", "precision": "fp32", "batch": "1"}
 NEEDED = ("network", "latency_ms")
@@ -139,15 +139,15 @@ def positive(text: str) -> float | None:
     return number if isfinite(number) and number > 0 else None
 
 
-def network_named(text: str) -> Network:
-    """resnet50, resnet50@160, mobilenetv1:alpha=0.5@128 or my.json. Raises NetlatheError."""
+def network_named(text: str) -> Net:
+    """resnet50, resnet50@160, mobilenetv1:alpha=0.5@128, my.json or model.onnx. Raises NetlatheError."""
     name, sign, size = text.partition("@")
     if sign and not size.isdigit():
         raise NetlatheError(f"{text!r} has no resolution after the @", code="load.choice", hint="write resnet50@160")
-    found = load(name)
+    found = load_any(name, (), int(size) if sign else None)
     if len(found) != 1:
         raise NetlatheError(f"{name!r} names {len(found)} networks, but one was measured", code="load.many")
-    return found[0].at(int(size) if sign else None)
+    return found[0]
 
 
 def fit_models(found: list[MeasuredNetwork], today: str) -> list[Model]:

@@ -130,7 +130,9 @@ def fit_micro(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> Micro
     if over == ["sram"] and runtime == ENGINE:
         options = patches(graph, int(sram_limit / MARGIN[2]))
         patched = min(options, key=lambda option: (option.extra, option.peak), default=None)  # the least computed again
-        if patched is None:
+        if any(op.leaf is None for op in graph.ops):
+            warnings.append(f"{network.name} has no expression, whose windows patches follow: none are tried")
+        elif patched is None:
             local = next(cuts(graph, plan(graph)), None) is not None
             said = "no split into patches fits" if local else "patches do not apply, the first layers look everywhere"
             warnings.append(f"{network.name}: {said}")

@@ -170,6 +170,6 @@ def winograd(op: Op) -> bool:
     return (
         op.kind == "conv"
         and op.form == "dense"
-        and op.weights["weight"][2:] == (3, 3)
-        and op.in_shapes[0][1:] == op.out_shape[1:]
+        and any(shape[2:] == (3, 3) for shape in op.weights.values())
+        and op.data_shape[1:] == op.out_shape[1:]
     )

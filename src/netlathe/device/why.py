@@ -15,7 +15,7 @@ from typing import NamedTuple
 from netlathe.arch.combinators import Gate, Identity
 from netlathe.arch.graph import Graph
 from netlathe.arch.layers import Act, Conv, Linear
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net, rewritable
 from netlathe.arch.node import Node
 from netlathe.arch.pools import GlobalPool
 from netlathe.arch.rewrite import Rule, rewrite, walk
@@ -58,7 +58,7 @@ Clock = Callable[[Graph, str, int], Timing]  # graph, precision, batch
 class RunSetting(NamedTuple):
     """What is run, and how."""
 
-    network: Network
+    network: Net
     precision: str
     batch: int
 
@@ -146,9 +146,7 @@ def divide_time(timing: Timing, what: str) -> dict[str, float]:
     return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 
-def explain(
-    network: Network, card: DeviceCard, clock: Clock, *, precision: str = "fp32", batch: int = 1
-) -> Explanation:
+def explain(network: Net, card: DeviceCard, clock: Clock, *, precision: str = "fp32", batch: int = 1) -> Explanation:
     """Time a network, then every change that applies to it. Raises NetlatheError where the card lacks a figure."""
     graph = network.graph()
     before, cost = clock(graph, precision, batch), count(graph)
@@ -162,20 +160,34 @@ def explain(
         ms, now = after.ms / to.batch, count(changed)
         gain = 1 - ms / (before.ms / batch)
         if gain >= LEAST:
-            macs, params = now.macs / cost.macs, now.params / cost.params
+            macs, params = ratio(now.macs, cost.macs), ratio(now.params, cost.params)
             changes.append(Improvement(name, retrain, ms, gain, macs, params))
     changes.sort(key=lambda change: change.ms)
     return Explanation(before, divide_time(before, "bound"), divide_time(before, "kind"), tuple(changes))
 
 
+def ratio(after: int, before: int) -> float:
+    """How much more there is than before; 1 where there was nothing."""
+    return after / before if before else 1.0
+
+
+def left_out(network: Net) -> tuple[str, ...]:
+    """What to say of a network whose changes cannot be tried."""
+    if rewritable(network):
+        return ()
+    return (f"{network.name} has no expression: changes that rewrite it are not tried, only its precision and batch",)
+
+
 def improvements(now: RunSetting, card: DeviceCard) -> Iterator[tuple[str, bool, RunSetting]]:
-    """(name, whether training is needed again, what to run instead)."""
-    network = now.network
+    """(name, whether training is needed again, what to run instead); rewrites are of expressions alone."""
     for precision in card.precisions:
         if precision in WIDTH and precision != now.precision and WIDTH[precision] <= WIDTH[now.precision]:
             yield f"run in {precision}", False, now._replace(precision=precision)
     if now.batch == 1:
         yield "8 images at a time", False, now._replace(batch=8)
+    network = rewritable(now.network)
+    if network is None:
+        return
     if len(network.input) == 3 and network.input[1] > 64:
         size = (network.input[1] - 1) // 32 * 32
         yield f"images of {size} pixels", True, now._replace(network=network.at(size))
