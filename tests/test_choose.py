@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from netlathe.choose.budget import Budget
-from netlathe.choose.decide import binding, decide, dominates, noise, pareto_candidates, tied
+from netlathe.choose.decide import binding, decide, noise, pareto_candidates, tied
+from netlathe.stats.pareto import dominates
 
 B = candidate("medium", 70.0, 5.0)
 C = candidate("large", 80.0, 20.0, macs=1000, size=100, memory=200)
@@ -95,7 +96,8 @@ def test_a_decision_is_always_legal(rows, latency, size):
         if decision.pick:
             assert decide(pool, relaxed).pick.top1 > decision.pick.top1 - noise(90)
     best = pareto_candidates(pool)
-    assert not any(dominates(a, b) for a in best for b in best)
+    places = [(-c.top1, c.latency_ms, c.memory_bytes) for c in best]
+    assert not any(dominates(a, b) for a in places for b in places)
     assert all(a.top1 >= b.top1 for a, b in pairwise(best))
     assume(decision.pick is not None)
     assert all(

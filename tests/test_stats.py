@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netlathe.search.summary import Final
+from netlathe.search.summary import FinalResult
 from netlathe.stats.correlation import kendall_tau
 from netlathe.stats.intervals import bootstrap_interval, bootstrap_mean, median_interval, wilson_interval
 from netlathe.stats.pareto import domination, pareto_front, ranks
@@ -37,7 +37,7 @@ def test_half_of_an_interval_is_scipys():
 def test_many_seeds_have_the_interval_of_their_own_number():
     scores = tuple(np.random.default_rng(0).normal(90, 1, 40))
     low, high = stats.t.interval(0.95, 39, np.mean(scores), stats.sem(scores))
-    assert Final(0, scores, (), 91.0).half() == pytest.approx((high - low) / 2)
+    assert FinalResult(0, scores, (), 91.0).half() == pytest.approx((high - low) / 2)
 
 
 def test_fisher_is_scipys():

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[np.float64]
 
 
+def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    """a is nowhere above b, and below it somewhere."""
+    return tuple(a) != tuple(b) and all(x <= y for x, y in zip(a, b, strict=True))
+
+
 def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
     """The places of the points that no other dominates (all objectives to be made small); equal points all stay."""
-    places = list(map(tuple, points))
-
-    def dominated(point: tuple[float, ...]) -> bool:
-        return any(other != point and all(x <= y for x, y in zip(other, point, strict=True)) for other in places)
-
-    return [i for i, point in enumerate(places) if not dominated(point)]
+    return [i for i, point in enumerate(points) if not any(dominates(other, point) for other in points)]
 
 
 def violation(costs: Sequence[float], limits: Sequence[float]) -> float:

@@ -16,6 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from netlathe.documents import toml
+from netlathe.documents.faults import Fault
+from netlathe.documents.toml import parse_toml
 from netlathe.errors import NetlatheError, unknown
 from netlathe.train.recipe import READS, Recipe
 from netlathe.train.recipecheck import flat, from_dict, invalid, paths, unread
@@ -61,16 +64,11 @@ def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
 
 def from_toml(content: str, name: str, source: str) -> Recipe:
     """The recipe of a file's text; `name` is its name unless the text says one, `source` is what errors call it."""
-    try:
-        document = {"name": name} | tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise NetlatheError(f"this is not TOML: {error}", code="recipe.syntax", path=source) from None
-    except RecursionError:
-        raise NetlatheError("this is nested too deeply to be a recipe", code="recipe.syntax", path=source) from None
+    document = {"name": name} | parse_toml(content, source=source, code="recipe.syntax", what="a recipe")
     if "base" not in document:
         return from_dict(document, source)
     if not isinstance(document["base"], str):
-        raise invalid([f"base: must be the name of a recipe, not {document['base']!r}"], source)
+        raise invalid([Fault("base", f"must be the name of a recipe, not {document['base']!r}")], source)
     try:
         base = load(document["base"])
     except NetlatheError as error:
@@ -159,21 +157,8 @@ def diff(a: Recipe, b: Recipe) -> list[RecipeDifference]:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The complete recipe as a file."""
-    tables: list[tuple[str, Mapping[str, Any]]] = []
+    """The complete recipe as a file; empty tables are left out."""
     document = resolved(recipe)
-    plain = {name: value for name, value in document.items() if not isinstance(value, dict) and name != "published"}
-    tables += [("", plain)]
-    tables += [(f"[{name}]", value) for name, value in document.items() if isinstance(value, dict) and value]
-    tables += [("[[published]]", {k: v for k, v in row.items() if v != ""}) for row in document.get("published", ())]
-    # JSON's texts, numbers, lists and truths are TOML's.
-    blocks = [
-        [head, *(f"{bare(name)} = {json.dumps(value, ensure_ascii=False)}" for name, value in table.items())]
-        for head, table in tables
-    ]
-    return "\n\n".join("\n".join(line for line in block if line) for block in blocks) + "\n"
-
-
-def bare(name: str) -> str:
-    """A key, quoted where it has a dot."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    published = [{name: value for name, value in row.items() if value != ""} for row in document.pop("published", ())]
+    tables = {name: value for name, value in document.items() if value != {}}
+    return toml.to_toml(tables | ({"published": published} if published else {}))
