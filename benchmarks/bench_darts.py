@@ -30,10 +30,10 @@ from netlathe.search.oneshot.genotypes import operators, text
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.run import search
 from netlathe.search.oneshot.split import some
+from netlathe.train.classification import train
 from netlathe.train.images import Splits, load
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as recipe_of
-from netlathe.train.run import train
 from netlathe.zoo.darts import V2
 
 DATA = Path(__file__).parents[1] / "../shared/data/fashion_mnist"

@@ -10,6 +10,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,17 @@ from bench_images import BATCH, TRASHNET, Folder
 from peers import load_timm
 
 from netlathe import zoo
+from netlathe.train.classification import Classification
 from netlathe.train.distributed import ranks
 from netlathe.train.evaluate import measure_normalisation
 from netlathe.train.host import keep_freed_memory
 from netlathe.train.images import load
-from netlathe.train.loop import TrainingJob, step_once
+from netlathe.train.job import TrainingJob
+from netlathe.train.loop import step_once
 from netlathe.train.plan import make_plan
 from netlathe.train.recipefile import load as load_recipe
-from netlathe.train.run import assembled, fitted_to
-from netlathe.train.supervised import CLASSIFY
+from netlathe.train.run import choose_precision, fitted_to
+from netlathe.train.state import start_state
 
 PX, ROUNDS = 96, 4
 PLAIN = ["resolution=96", "evaluate.resolution=96", f"batch={BATCH}", "augment.scale=[0.08, 1.0]"]
@@ -34,21 +37,23 @@ PLAIN = ["resolution=96", "evaluate.resolution=96", f"batch={BATCH}", "augment.s
 
 def ours() -> tuple[Callable[[], int], str]:
     """An epoch of ours."""
-    images = load(TRASHNET, size=112).train
+    splits = load(TRASHNET, size=112)
+    images = splits.train
     recipe = load_recipe("fast", PLAIN)
     network = fitted_to(zoo.get("resnet18"), images, recipe)
     plan = make_plan(recipe, len(images))
-    state, chosen, autocast = assembled(network, recipe, plan, None, 0, "auto", None, ranks())
     job = TrainingJob(
-        task=CLASSIFY, recipe=recipe, train=images, validation=images, seed=0,
-        normal=measure_normalisation(images), ranks=ranks(),
-        autocast=autocast, metrics=None, folder=Path(), resolution=PX,
+        task=Classification(), network=network, splits=splits, recipe=recipe, seed=0,
+        normal=measure_normalisation(images), ranks=ranks(), folder=Path(),
     )  # fmt: skip
+    module = job.task.build(job, plan)
+    chosen = choose_precision(module, (plan.batch, *network.input), "auto", None, ranks())
+    state, job = start_state(module, recipe, plan, chosen, ranks()), replace(job, precision=chosen)
     state.module.train()
 
     def epoch() -> int:
         for step in range(plan.steps):
-            step_once(job, state, CLASSIFY.batch(job, plan, 0, step))
+            step_once(job, state, job.task.batch(job, plan, 0, step))
             state.seen += plan.batch
         return plan.epoch
 

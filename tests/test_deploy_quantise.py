@@ -15,8 +15,8 @@ from netlathe.deploy.quantise import Labelled, fewest_float_layers, quantise_mod
 from netlathe.deploy.session import open_session
 from netlathe.errors import NetlatheError
 from netlathe.train import recipefile
+from netlathe.train.classification import train
 from netlathe.train.images import Splits, load
-from netlathe.train.run import train
 
 
 @pytest.fixture(scope="module")

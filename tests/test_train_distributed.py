@@ -24,7 +24,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import torch
 from test_train_distributed import IMAGES, batch, network, step
-from netlathe.train.distributed import ranks, stop, summed
+from netlathe.train.distributed import leave, ranks, sum_over_ranks
 
 torch.set_num_threads(1)
 here = ranks()
@@ -48,14 +48,15 @@ run = here.wrap(module)
 y = run(x[uneven])
 gathered = torch.zeros(IMAGES, y.shape[1])
 gathered[uneven] = y.detach()
-saved["uneven"] = summed(gathered), module.state_dict()
+saved["uneven"] = sum_over_ranks(gathered), module.state_dict()
 saved["any"] = here.any(here.rank == 1), here.any(False)
 saved["agreed"] = here.agreed(f"said by {{here.rank}}")
-saved["summed"] = summed(torch.tensor([10**15 + here.rank, 1])), summed(torch.tensor(0.1, dtype=torch.float64))
+number, real = torch.tensor([10**15 + here.rank, 1]), torch.tensor(0.1, dtype=torch.float64)
+saved["summed"] = sum_over_ranks(number), sum_over_ranks(real)
 here.wait()
 if here.first:
     torch.save(saved, sys.argv[1])
-stop()
+leave()
 """
 
 

@@ -22,14 +22,16 @@ from safetensors.numpy import load_file
 from netlathe import zoo
 from netlathe.errors import NetlatheError
 from netlathe.train import checkpoint, recipefile
+from netlathe.train.classification import Classification, train
 from netlathe.train.distributed import ranks
 from netlathe.train.evaluate import measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
-from netlathe.train.loop import TrainingJob, step_once
+from netlathe.train.job import TrainingJob
+from netlathe.train.loop import step_once
 from netlathe.train.plan import make_plan
 from netlathe.train.recipe import Recipe
-from netlathe.train.run import assembled, fitted_to, train
-from netlathe.train.supervised import CLASSIFY
+from netlathe.train.run import fitted_to
+from netlathe.train.state import start_state
 
 CLI = [sys.executable, "-m", "netlathe"]
 TINY = "resnet20:depth=8"
@@ -235,15 +237,15 @@ def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path)
         short = recipefile.load(name, ["batch=8", "resolution=32", "evaluate.resolution=32"])
         fitted = fitted_to(network, images, short)
         plan = make_plan(short, 8, epochs=3)
-        state, _, autocast = assembled(fitted, short, plan, None, 0, "fp32", None, ranks())
-        before = [p.detach().clone() for p in state.module.parameters()]
         job = TrainingJob(
-            task=CLASSIFY, recipe=short, train=images, validation=images, seed=0, normal=measure_normalisation(images),
-            ranks=ranks(), autocast=autocast, metrics=None, folder=tmp_path, resolution=32,
+            task=Classification(), network=fitted, splits=Splits(images, images, None, None), recipe=short, seed=0,
+            normal=measure_normalisation(images), ranks=ranks(), folder=tmp_path,
         )  # fmt: skip
+        state = start_state(job.task.build(job, plan), short, plan, job.precision, ranks())
+        before = [p.detach().clone() for p in state.module.parameters()]
         state.seen = plan.batch  # past the first step, whose learning rate may be zero
         state.module.train()
-        loss = step_once(job, state, CLASSIFY.batch(job, plan, 0, 0))
+        loss = step_once(job, state, job.task.batch(job, plan, 0, 0))
         assert np.isfinite(loss), name
         moved = [not torch.equal(a, b) for a, b in zip(before, state.module.parameters(), strict=True)]
         assert sum(moved) > len(moved) / 2, name

@@ -27,22 +27,22 @@ from netlathe.errors import NetlatheError
 from netlathe.lower.torch import to_torch
 from netlathe.reshape.classes import for_images
 from netlathe.train import checkpoint, recipefile
+from netlathe.train.classification import train
 from netlathe.train.distributed import ranks
 from netlathe.train.evaluate import make_preprocessor, measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
-from netlathe.train.loop import TrainingProgress
+from netlathe.train.job import TrainingProgress
 from netlathe.train.metrics import read
 from netlathe.train.plan import make_plan
 from netlathe.train.recipefile import set_fields
-from netlathe.train.run import train
 from netlathe.train.ssl import encoder as encoders
 from netlathe.train.ssl.feature_score import judge_encoder
 from netlathe.train.ssl.knn import knn
 from netlathe.train.ssl.losses import against_queue, chance_loss, nt_xent
 from netlathe.train.ssl.method import METHODS, Method, find_method, queue_length
 from netlathe.train.ssl.moco import MoCoModule, move_towards
+from netlathe.train.ssl.pretraining import pretrain
 from netlathe.train.ssl.probe import fit_probe
-from netlathe.train.ssl.run import pretrain
 from netlathe.train.start import load_starting_weights
 
 CLI = [sys.executable, "-m", "netlathe"]

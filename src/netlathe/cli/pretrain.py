@@ -30,7 +30,7 @@ from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
     from netlathe.train.ssl.feature_score import FeatureScore
-    from netlathe.train.ssl.run import PretrainingResult
+    from netlathe.train.ssl.pretraining import PretrainingResult
 
 
 @click.command()
@@ -85,7 +85,7 @@ def command(
     from netlathe.train.recipefile import set_fields
     from netlathe.train.run import fitted_to
     from netlathe.train.ssl.method import find_method
-    from netlathe.train.ssl.run import pretrain
+    from netlathe.train.ssl.pretraining import pretrain
     from netlathe.train.start import load_starting_weights
 
     method = find_method(method_name)

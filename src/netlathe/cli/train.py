@@ -29,7 +29,7 @@ from netlathe.cli.training import (
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
-    from netlathe.train.run import TrainingResult
+    from netlathe.train.classification import TrainingResult
 
 
 @click.command()
@@ -84,8 +84,9 @@ def command(
     folder = folder_of(output)
     recipe = recipe_of(recipe_name, changes, resolution, batch)
     network = one_network(net)
+    from netlathe.train.classification import train
     from netlathe.train.recipe_warnings import find_warnings
-    from netlathe.train.run import fitted_to, train
+    from netlathe.train.run import fitted_to
     from netlathe.train.start import load_starting_weights
 
     splits = images_of(data, recipe)

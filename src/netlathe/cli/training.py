@@ -17,7 +17,7 @@ from netlathe.units import seconds
 
 if TYPE_CHECKING:
     from netlathe.train.images import Splits
-    from netlathe.train.loop import TrainingProgress
+    from netlathe.train.job import TrainingProgress
     from netlathe.train.recipe import Recipe
 
 

@@ -111,7 +111,8 @@ def load_trained(folder: str | Path) -> TrainedModel:
     Raises NetlatheError for a folder without a finished export, and MissingExtra without the extra `train`.
     """
     folder = Path(folder)
-    from netlathe.train.export import MODEL, WEIGHTS, read_weights
+    from netlathe.train.export import read_weights
+    from netlathe.train.folder import MODEL, WEIGHTS
 
     if gone := [name for name in ("arch.json", WEIGHTS, MODEL) if not (folder / name).is_file()]:
         raise NetlatheError(

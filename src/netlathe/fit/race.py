@@ -19,14 +19,14 @@ from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
 from netlathe.runfolder.steps import cached_step
+from netlathe.train.classification import TrainingResult, train
 from netlathe.train.evaluate import Normalisation, correct_images
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
-from netlathe.train.loop import TrainingProgress
+from netlathe.train.job import TrainingProgress
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.recipefile import set_fields
-from netlathe.train.run import TrainingResult, train
 from netlathe.train.start import StartingWeights, load_starting_weights
 
 LONGEST = 4  # times the recipe's epochs: what a training may become where the time allows it

@@ -149,9 +149,9 @@ class TrainingObjective:
 
     def evaluate(self, job: TrialTask) -> Evaluation:
         """Measure its latency where one is asked for, then train it."""
+        from netlathe.train.classification import train
         from netlathe.train.export import read_weights
         from netlathe.train.metrics import read
-        from netlathe.train.run import train
 
         network, folder = self.network(job.genotype), Path(job.folder)
         found = timing(self.costing, network)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netlathe.train.augment.pipeline import normalise, prepare_images
+from netlathe.train.folder import MODEL
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
 
@@ -86,13 +87,18 @@ def accuracy(
     )
 
 
+def open_model(folder: Path, *, threads: int | None = None) -> Callable[[Tensor], Tensor]:
+    """The exported file of a run in ONNX Runtime: prepared images (n, C, r, r) -> (n, classes)."""
+    options = ort.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    session = ort.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
+    [x] = session.get_inputs()
+    return lambda images: torch.from_numpy(session.run(None, {x.name: images.contiguous().numpy()})[0])
+
+
 def correct_images(folder: Path, images: ImageSet, recipe: Recipe, normal: Normalisation) -> CorrectMask:
     """Which images the exported file of a run gets right."""
-    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    [x] = session.get_inputs()
-
-    def run(some: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {x.name: some.contiguous().numpy()})[0])
-
-    found: CorrectMask = compute_outputs(run, images, make_preprocessor(recipe, normal)).argmax(1) == images.labels
-    return found
+    logits = compute_outputs(open_model(folder), images, make_preprocessor(recipe, normal))
+    correct: CorrectMask = logits.argmax(1) == images.labels
+    return correct

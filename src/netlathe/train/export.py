@@ -14,14 +14,13 @@ from netlathe.files import write_bytes
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
 from netlathe.train.evaluate import Normalisation
+from netlathe.train.folder import MODEL, WEIGHTS
 from netlathe.train.recipe import Recipe
 
 try:
     from safetensors.numpy import load, save
 except ImportError as error:
     raise MissingExtra("safetensors", "train") from error
-
-WEIGHTS, MODEL = "weights.safetensors", "model.onnx"
 
 
 def write_weights(folder: Path, module: nn.Module) -> None:

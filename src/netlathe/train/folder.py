@@ -16,6 +16,7 @@ from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key, resolved
 
 TRAINING = RunKind("training", "train.other_run")
+WEIGHTS, MODEL = "weights.safetensors", "model.onnx"
 
 
 def identity(

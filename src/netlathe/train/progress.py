@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from math import isfinite
 
-from netlathe.train.loop import TrainingProgress
+from netlathe.train.job import TrainingProgress
 from netlathe.units import show_span
 
 

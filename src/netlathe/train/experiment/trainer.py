@@ -11,12 +11,13 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runfolder.identity import content_hash
 from netlathe.train import checkpoint
+from netlathe.train.classification import train
 from netlathe.train.experiment.grid import ExperimentRun, RunResult, Trainer
 from netlathe.train.experiment.subset import take_fraction
 from netlathe.train.images import Splits
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key
-from netlathe.train.run import fitted_to, train
+from netlathe.train.run import fitted_to
 
 EQUAL = ("epochs", "images", "macs")
 

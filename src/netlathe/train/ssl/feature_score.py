@@ -101,3 +101,20 @@ def judge_encoder(
     }
     module.train(was)
     return score_features(known, bank.labels, len(train.classes), asked)
+
+
+def read_scores(document: Mapping[str, Mapping[str, Any]]) -> dict[str, FeatureScore]:
+    """Scores by name of the test set, from JSON."""
+
+    def read(fields: Mapping[str, Any]) -> FeatureScore:
+        plain: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in fields.items()}
+        return FeatureScore(**plain)
+
+    return {name: read(fields) for name, fields in document.items()}
+
+
+def format_scores(scores: Mapping[str, FeatureScore]) -> str:
+    """validation: kNN 41.2 %, linear probe 55.0 %; test: ..."""
+    return "; ".join(
+        f"{name}: kNN {100 * score.knn:.1f} %, linear probe {100 * score.probe:.1f} %" for name, score in scores.items()
+    )

@@ -17,11 +17,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from netlathe.arch.network import Network
 from netlathe.lower.weights import Array, generator
-from netlathe.train.loop import TrainingJob, TrainingState
+from netlathe.train.job import TrainingJob
 from netlathe.train.plan import TrainingPlan
 from netlathe.train.ssl.losses import against_queue, gather
 from netlathe.train.ssl.method import Method, queue_length
 from netlathe.train.ssl.simclr import SimCLRModule
+from netlathe.train.state import TrainingState
 
 GROUP = 16  # images that the statistics of a key need at least
 
@@ -77,7 +78,7 @@ class MoCoModule(nn.Module):
         self.place.copy_((self.place + len(keys)) % len(self.queue))
 
 
-def loss_by(method: Method, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:
+def queue_loss(method: Method, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:
     """InfoNCE of this rank's queries; then the keys of all ranks join the queue."""
     module = state.module
     assert isinstance(module, MoCoModule)
@@ -88,7 +89,7 @@ def loss_by(method: Method, job: TrainingJob, state: TrainingState, piece: tuple
     return loss
 
 
-def update_key_encoder(method: Method, job: TrainingJob, state: TrainingState) -> None:
+def update_key_encoder(method: Method, state: TrainingState) -> None:
     """key = m key + (1 - m) query, after every step: equation 2 of He et al. 2019."""
     module = state.module
     assert isinstance(module, MoCoModule)

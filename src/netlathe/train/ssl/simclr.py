@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from netlathe.arch.network import Network
 from netlathe.lower.weights import Array
-from netlathe.train.loop import TrainingJob, TrainingState
+from netlathe.train.job import TrainingJob
 from netlathe.train.ssl.encoder import build_encoder, build_projector, count_features
 from netlathe.train.ssl.losses import nt_xent
 from netlathe.train.ssl.method import Method
+from netlathe.train.state import TrainingState
 
 
 class SimCLRModule(nn.Module):
@@ -29,7 +30,7 @@ class SimCLRModule(nn.Module):
         return y
 
 
-def loss_by(method: Method, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:
+def batch_loss(method: Method, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:
     """NT-Xent, or the decoupled loss, of two views (n, C, r, r)."""
     with job.autocast():
         y = state.run(torch.cat(piece))
