@@ -1,4 +1,4 @@
-"""Counts of operators, blocks and networks, against the reference figures and the memoised fold."""
+"""Counts of operators, blocks and networks, against the reference figures (the memoised fold: test_zoo.py)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,7 @@ from netlathe.arch.layers import Conv
 from netlathe.arch.node import Node
 from netlathe.cost.count import BYTES, count, op_cost, total
 from netlathe.cost.table import GROUPINGS, profile, rows
-from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-
-
-@pytest.mark.parametrize("name", zoo.names())
-def test_the_graph_and_the_memoised_fold_count_the_same(name: str) -> None:
-    network = zoo.get(name)
-    graph, fold = network.graph(), totals(network.body, *network.inputs)
-    cost = count(graph)
-    assert (cost.params, cost.macs, cost.acts) == (fold.params, fold.macs, fold.acts)
-    assert graph.shapes[graph.outputs[0]] == fold.shape
 
 
 def test_resnet50_activations_in_both_conventions() -> None:

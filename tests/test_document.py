@@ -1,4 +1,4 @@
-"""arch.json round-trips, and a broken one is answered with all its faults at once. The text notation is stable."""
+"""arch.json round-trips (networks of the zoo: law 4 in test_laws.py); a broken one is answered with all its faults."""
 
 import json
 
@@ -17,13 +17,6 @@ from netlathe.arch.network import Network
 from netlathe.arch.notation import to_text
 from netlathe.arch.pools import GlobalPool, Pool
 from netlathe.errors import NetlatheError
-
-
-@pytest.mark.parametrize("name", zoo.names())
-def test_law_4_every_network_survives_its_document(name):
-    network = zoo.get(name)
-    assert document.from_json(document.to_json(network)) == network
-
 
 leaves = st.one_of(
     st.builds(Conv, st.one_of(st.none(), st.integers(1, 64), st.builds(Times, st.integers(1, 9), st.integers(1, 4)))),
@@ -128,11 +121,9 @@ def test_the_text_notation_reads_like_the_paper():
     ]
 
 
-@pytest.mark.parametrize("name", zoo.names())
-def test_the_text_notation_shows_every_network(name):
-    text = to_text(zoo.get(name))
-    assert text == to_text(document.from_json(document.to_json(zoo.get(name))))
-    assert "object at 0x" not in text
+def test_the_text_notation_shows_every_network():
+    nameless = [name for name in zoo.names() if "object at 0x" in to_text(zoo.get(name))]
+    assert not nameless
 
 
 def test_the_text_notation_shows_wiring_and_choices():

@@ -1,7 +1,8 @@
 """The laws of DESIGN section 5 for every registered network, and the suite itself: it sees what is broken.
 
-Laws 2 and 3 run at the smallest image that a network takes. Networks of more than 62 M parameters are marked slow there
-(`pytest -m slow`, part of `make bench`), but for one VGG; docs/conformance.md lists all of them with their errors.
+Laws 2 and 3 run at the smallest image that a network takes, and for one network of each way to build one; the others,
+which differ in sizes, and those of more than 62 M parameters are marked slow there (`pytest -m slow`, part of
+`make bench`). docs/conformance.md lists all of them with their errors.
 """
 
 from __future__ import annotations
@@ -19,28 +20,72 @@ from netlathe.arch.build import conv, head, seq
 from netlathe.arch.network import Network
 from netlathe.arch.pools import GlobalPool
 from netlathe.cost.totals import totals
-from netlathe.lower.twins import twins
+from netlathe.lower.twins import twins, twins_of
 from netlathe.testing import LAWS, Broken, check, conformance, smallest
 
-HEAVY, KEPT = 62e6, ("vgg11_bn",)
-
+LOWERED = (2, 3)  # that run a network, or load weights into it
+COUNTED = tuple(law for law in LAWS if law not in LOWERED)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def cases() -> Iterator[object]:
-    for name in zoo.names():
-        network = zoo.get(name)
-        heavy = totals(network.body, network.input, *network.more).params > HEAVY and name not in KEPT
-        for law in LAWS:
-            slow = heavy and law in (2, 3)
-            yield pytest.param(name, law, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{law}")
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_registered_network_obeys_the_laws_that_run_nothing(name: str) -> None:
+    conformance(zoo.get(name), COUNTED)
 
 
-@pytest.mark.parametrize(("name", "law"), list(cases()))
-def test_every_registered_network_obeys_the_laws(name: str, law: int, timm: ModuleType) -> None:
+HEAVY = 62e6  # params
+# Heavy networks that nothing small is built like: in every run law 2 sees them with smaller sizes.
+SMALLER: dict[str, dict[str, object]] = {
+    "vgg11": {"widths": (8, 8, 16, 16, 8)},
+    "vgg11_bn": {"widths": (8, 8, 16, 16, 8)},
+    "wide_resnet50_2": {"width": 16, "group_width": 32},
+    "nasnet_large": {"width": 24, "stem": 12, "depth": 2, "aux": 2},
+    "vit_base_patch16_gap": {"width": 48, "heads": 3},
+    "swin_base_384": {"width": 32, "depths": (2, 2, 2, 2)},
+}
+
+
+def params(name: str) -> int:
     network = zoo.get(name)
-    conformance(smallest(network) if law in (2, 3) else network, [law])
+    return totals(network.body, *network.inputs).params
+
+
+def variants() -> list[list[str]]:
+    """The networks by how they are built; within a group only sizes differ. The one to run stands first."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, row in zoo.registry.table().items():
+        choices = sorted((key, value if isinstance(value, bool | str) else "") for key, value in row.free.items())
+        groups.setdefault((row.build, *choices), []).append(name)
+    return [sorted(names, key=lambda name: (not twins_of(name), params(name))) for names in groups.values()]
+
+
+def cases() -> Iterator[object]:
+    for first, *others in variants():
+        yield pytest.param(first, marks=[pytest.mark.slow] if params(first) > HEAVY else [])
+        yield from (pytest.param(name, marks=pytest.mark.slow) for name in others)
+
+
+@pytest.mark.parametrize("name", list(cases()))
+def test_every_registered_network_obeys_the_laws_about_outputs(name: str, timm: ModuleType) -> None:
+    conformance(smallest(zoo.get(name)), LOWERED)
+
+
+@pytest.mark.parametrize("name", SMALLER)
+def test_networks_built_like_the_heavy_ones_obey_the_law_about_outputs(name: str) -> None:
+    conformance(smallest(zoo.get(name, **SMALLER[name])), [2])
+
+
+def test_a_narrow_vgg_takes_the_weights_of_a_narrow_twin(timm: ModuleType) -> None:
+    layers = [8, "M", 8, "M", 16, 16, "M", 16, 16, "M", 8, 8, "M"]
+    narrow = timm.models.vgg.VGG(cfg=layers, norm_layer=torch.nn.BatchNorm2d).eval()
+    conformance(zoo.get("vgg11_bn", **SMALLER["vgg11_bn"]), [3], twin=narrow)
+
+
+def test_every_way_to_build_a_network_is_run() -> None:
+    groups = variants()
+    assert sorted(name for names in groups for name in names) == sorted(zoo.names())
+    assert {first for first, *_ in groups if params(first) > HEAVY} == SMALLER.keys()
 
 
 PAGE = Path(__file__).parent.parent / "docs" / "conformance.md"

@@ -6,6 +6,7 @@ import pytest
 
 from netlathe import zoo
 from netlathe.arch.graph import Graph
+from netlathe.cost.count import count
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.zoo.regnet import stage_table
@@ -102,9 +103,11 @@ FEW_CLASSES |= dict.fromkeys([*zoo.names("wrn_*"), "resnet20", "resnet32", "resn
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_fold_and_the_graph_of_every_network_agree(name: str) -> None:
     network = zoo.get(name)
-    fold = totals(network.body, *network.inputs)
-    assert sums(network.graph()) == (fold.params, fold.macs)
-    assert fold.shape == MAPS.get(name, (FEW_CLASSES.get(name, 1000),))
+    graph, fold = network.graph(), totals(network.body, *network.inputs)
+    cost = count(graph)
+    assert sums(graph) == (cost.params, cost.macs) == (fold.params, fold.macs)
+    assert cost.acts == fold.acts
+    assert graph.shapes[graph.outputs[0]] == fold.shape == MAPS.get(name, (FEW_CLASSES.get(name, 1000),))
 
 
 @pytest.mark.parametrize("name", sorted(set(zoo.names()) - DENOISERS))
