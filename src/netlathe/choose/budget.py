@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import floor, inf
 from typing import NamedTuple
 
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net
 from netlathe.bench.measurement import Measurement
 from netlathe.units import COUNTS, DECIMAL_BYTES, TIMES, ask, show_bytes, show_count, show_ms
 from netlathe.zoo.published import Figure
@@ -30,7 +30,7 @@ class Candidate:
     allocates them (norm and activation folded, one arena). Latency is forecast, and measured where it was.
     """
 
-    network: Network
+    network: Net
     figure: Figure
     macs: int
     size_bytes: int

@@ -155,7 +155,7 @@ def candidate_row(c: Candidate) -> dict[str, Any]:
     low, middle, high = c.interval
     return {
         "name": c.name,
-        "arch": to_json(c.network),
+        "arch": to_json(c.network.expression()),
         "key": c.network.key,
         "macs": c.macs,
         "size_bytes": c.size_bytes,

@@ -84,7 +84,7 @@ def modernised(net: Net, step: int | None) -> Net:
         return net
     network = rewritable(net)
     if network is None:
-        raise NetlatheError("a network from an ONNX file has no expression to modernise", code="modernise.network")
+        raise NetlatheError(f"{net.name} has no expression to modernise", code="modernise.network")
     rungs = ladder(network)
     return rungs[min(step, len(rungs) - 1)].network
 
@@ -97,7 +97,7 @@ def read_facts(state: LabState, net: Net, card: DeviceCard) -> LabFacts:
         turned = turn_to_legal(network, state.knobs)
         net = turned.network
     elif state.knobs:
-        raise NetlatheError(f"{net.name} was read from an ONNX file: it has no knobs", code="lab.no_knobs")
+        raise NetlatheError(f"{net.name} has no expression: it has no knobs", code="lab.no_knobs")
     run, graph = run_of(card, state.run), net.graph()
     size = BYTES[run.precision]
     stages = rows(graph, bytes_per_element=size, batch=state.batch)

@@ -11,8 +11,13 @@ from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.load import load_any
+
+if TYPE_CHECKING:
+    from netlathe.lab.catalogue import Catalogue
 
 HOST = "127.0.0.1"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")
@@ -62,7 +67,7 @@ def serve(
     from netlathe.lab.catalogue import Catalogue
 
     token, shelf = token or new_token(), Catalogue()
-    first = [asyncio.run(placed(shelf, Path(file))) for file in files]
+    first = [put_module(shelf, file) if ".py:" in file else asyncio.run(placed(shelf, Path(file))) for file in files]
     with closing(listening(port)) as sock:
         config = uvicorn.Config(
             make_app(token, shelf), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
@@ -83,12 +88,17 @@ def settle() -> None:
     gc.set_threshold(50_000, 50, 1_000)
 
 
-async def placed(shelf: object, file: Path) -> str:
+def put_module(shelf: Catalogue, text: str) -> str:
+    """Put what a function of a Python file returns on the shelf: named on the command line, so it may run here."""
+    (net,) = load_any(text)
+    return shelf.put(net.key, net.renamed(text))
+
+
+async def placed(shelf: Catalogue, file: Path) -> str:
     """Put a file on the shelf, read as carefully as one that is dropped."""
-    from netlathe.lab.catalogue import Catalogue, mark_of
+    from netlathe.lab.catalogue import mark_of
     from netlathe.lab.child import parse
 
-    assert isinstance(shelf, Catalogue)
     try:
         content = file.read_bytes()
     except OSError as error:

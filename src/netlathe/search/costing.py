@@ -143,7 +143,7 @@ class Costing:
 
 def costs_of(c: Candidate) -> Costs:
     """The costs of a candidate by name."""
-    counts = totals(c.network.body, *c.network.inputs)
+    counts = totals(c.network.expression().body, *c.network.inputs)
     found: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}
     if c.forecast is not None or c.latency is not None:
         low, _, high = c.interval
