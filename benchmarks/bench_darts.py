@@ -26,10 +26,10 @@ from scipy.stats import t
 from netlathe.cost.totals import totals
 from netlathe.search.oneshot.cells import Cells
 from netlathe.search.oneshot.family import DartsFamily
-from netlathe.search.oneshot.genotypes import operators, text
+from netlathe.search.oneshot.genotypes import cell_operators, genotype_to_text
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.run import search
-from netlathe.search.oneshot.split import some
+from netlathe.search.oneshot.split import take_subset
 from netlathe.train.classification import train
 from netlathe.train.images import Splits, load
 from netlathe.train.recipe import Recipe
@@ -50,7 +50,7 @@ def found(method: str, seed: int, splits: Splits, recipe: Recipe, seconds: float
     """What a search gives in that many seconds of the processor."""
     options = replace(OPTIONS, seed=seed, **METHODS[method])
     ended = search(
-        some(splits.train, SEARCHED), recipe, options, FAMILY, out, time_s=seconds, clock=time.process_time,
+        take_subset(splits.train, SEARCHED), recipe, options, FAMILY, out, time_s=seconds, clock=time.process_time,
         started=time.process_time(),
         progress=lambda tick: say(f"{method} {seed}: {tick.progress:.0%} {tick.line}") if tick.line else None,
     )  # fmt: skip
@@ -64,7 +64,7 @@ def found(method: str, seed: int, splits: Splits, recipe: Recipe, seconds: float
 def trained(data: Any, name: str, seed: int, splits: Splits, recipe: Recipe, out: Path) -> float:
     """Test accuracy of a genotype trained from scratch, in percent."""
     network = FAMILY.network(FAMILY.of_data(data), (1, PX, PX), CLASSES, name)
-    learned = replace(splits, train=some(splits.train, TRAINED), validation=some(splits.validation, 500))
+    learned = replace(splits, train=take_subset(splits.train, TRAINED), validation=take_subset(splits.validation, 500))
     result = train(network, learned, recipe, out, seed=seed, threads=1, precision="fp32")
     assert result.test is not None
     return 100 * result.test
@@ -171,13 +171,13 @@ def main() -> None:
         network = FAMILY.network(genotype, (1, PX, PX), CLASSES, "x")
         cost = totals(network.body, *network.inputs)
         words = "  ".join(f"{score:6.2f}" for score in scores)
-        skips = sum(operation == "skip" for operation in operators(genotype[0]))
+        skips = sum(operation == "skip" for operation in cell_operators(genotype[0]))
         size_of = f"{cost.params / 1e3:5.1f}k params {cost.macs / 1e6:5.2f}M MACs"
         print(f"  {name:<20} {words}   mean {mean(scores):6.2f}   {skips} of 8 skips   {size_of}")
     for method in METHODS:
         for seed in searches:
             print(f"  search {method} {seed}: {told(figures[f'search {method} {seed}'])}")
-            print(f"    {text(FAMILY.of_data(figures[f'search {method} {seed}']['data']))}")
+            print(f"    {genotype_to_text(FAMILY.of_data(figures[f'search {method} {seed}']['data']))}")
     compared(groups)
     seconds = sum(value for key, value in figures.items() if key.endswith(": seconds"))
     print(f"  {seconds:.0f} s of the processor in all")

@@ -17,10 +17,10 @@ import numpy as np
 
 from netlathe.search.compare import Comparison, compare
 from netlathe.search.compare.benchmark_table import BenchmarkTable
-from netlathe.search.compare.load import load
+from netlathe.search.compare.load import load_table
 from netlathe.search.compare.simulate import BILLED, FREE
-from netlathe.search.compare.verdict import pairs
-from netlathe.search.strategy import strategy
+from netlathe.search.compare.verdict import compare_pairs
+from netlathe.search.strategy import get_strategy
 from netlathe.stats.intervals import bootstrap_mean
 from netlathe.stats.power import runs_needed
 
@@ -35,7 +35,7 @@ NEEDED = {50: 101, 100: 33, 200: 29}
 def pool(on: BenchmarkTable, repeats: str, runs: int) -> Comparison:
     options = {"random": {"replacement": repeats == BILLED}, "evolution": {}}
     makers = {
-        name: lambda rng, budget, name=name, more=more: strategy(name)(on.space, rng, evaluations=budget, **more)
+        name: lambda rng, budget, name=name, more=more: get_strategy(name)(on.space, rng, evaluations=budget, **more)
         for name, more in options.items()
     }
     return compare(on, makers, evaluations=EVALUATIONS, runs=runs, noisy=True, repeats=repeats, seed=8)
@@ -47,7 +47,7 @@ def verdicts(finals: dict[str, np.ndarray], runs: int, rng: np.random.Generator)
     for _ in range(REPEATS):
         drawn = rng.choice(len(finals["random"]), runs, replace=False)
         arms = {name: finals[name][drawn] for name in ("evolution", "random")}
-        found[pairs(arms, margin=MARGIN, rng=rng)[0].verdict] += 1
+        found[compare_pairs(arms, margin=MARGIN, rng=rng)[0].verdict] += 1
     return found
 
 
@@ -91,7 +91,7 @@ def main() -> None:
         sys.exit(f"the table is absent: {TABLE}")
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else POOL
     start = time.perf_counter()
-    on = load("macro", TABLE)
+    on = load_table("macro", TABLE)
     for name, repeats in (("reference", BILLED), ("default", FREE)):
         show(name, pool(on, repeats, runs))
     print(f"\n{time.perf_counter() - start:.0f} s")

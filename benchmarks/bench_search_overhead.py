@@ -19,7 +19,7 @@ import numpy as np
 from netlathe.search import tables
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.config import SearchConfig
-from netlathe.search.objective import TableSpec, to_data
+from netlathe.search.objective import TableSpec, spec_to_json
 from netlathe.search.run import search
 from netlathe.search.strategy import STRATEGIES, TrialResult
 
@@ -55,7 +55,7 @@ def searched(name, trials):
         wish = SearchConfig(
             space="macro",
             strategy=name,
-            objective=to_data(TableSpec(str(FILE.resolve()))),
+            objective=spec_to_json(TableSpec(str(FILE.resolve()))),
             evaluations=trials,
             bill_repeats=True,
             final_seeds=0,

@@ -24,7 +24,7 @@ from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
 from netlathe.search.config import SearchConfig, load_space
 from netlathe.search.costing import TargetSpec
-from netlathe.search.objective import to_data
+from netlathe.search.objective import spec_to_json
 from netlathe.search.run import SearchResult, search
 from netlathe.search.training import training_spec
 from netlathe.search.trial import TrialState
@@ -80,7 +80,7 @@ def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path
         space=space,
         strategy=strategy,
         options=begin(strategy, max(2, scale.evaluations // 3)),
-        objective=to_data(what),
+        objective=spec_to_json(what),
         limits={"latency": scale.latency},
         where=asdict(TargetSpec()),
         evaluations=scale.evaluations,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netlathe.search.collapse import AlarmRules, EpochReading, diagnose, skips
+from netlathe.search.collapse import AlarmRules, EpochReading, count_skips, diagnose
 
 BENCH = Path(__file__).parent.parent / "benchmarks" / "bench_collapse.py"
 
@@ -62,7 +62,7 @@ def test_no_more_weight_decay_is_advised_than_was_ever_tried():
 
 
 def test_operators_that_do_nothing_are_counted():
-    assert skips(["sep_conv_3x3", "skip_connect", "none", "max_pool_3x3"]) == 2
+    assert count_skips(["sep_conv_3x3", "skip_connect", "none", "max_pool_3x3"]) == 2
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.floats(0.01, 10)), max_size=60))

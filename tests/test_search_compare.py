@@ -19,10 +19,10 @@ from netlathe.cli import main
 from netlathe.errors import NetlatheError
 from netlathe.search.compare import compare, show
 from netlathe.search.compare.benchmark_table import BenchmarkTable
-from netlathe.search.compare.load import load
-from netlathe.search.compare.verdict import pairs
+from netlathe.search.compare.load import load_table
+from netlathe.search.compare.verdict import compare_pairs
 from netlathe.search.space import SearchSpace
-from netlathe.search.strategy import Proposal, TrialResult, strategy
+from netlathe.search.strategy import Proposal, TrialResult, get_strategy
 from netlathe.stats.intervals import bootstrap_mean
 from netlathe.stats.permutation import fewest_pairs, sign_flip_p_value
 from netlathe.stats.power import runs_needed
@@ -95,15 +95,15 @@ def arms(**means):
 
 
 def test_each_verdict_is_given_where_it_is_due():
-    found = {(p.a, p.b): p for p in pairs(arms(low=0.1, alike=0.1, high=0.5), margin=0.15, rng=rng())}
+    found = {(p.a, p.b): p for p in compare_pairs(arms(low=0.1, alike=0.1, high=0.5), margin=0.15, rng=rng())}
     assert found["low", "high"].verdict == "better"
     assert found["alike", "high"].verdict == "better"
     assert found["low", "alike"].verdict == "equal"
     assert found["low", "high"].say(40, 0.15) == "low is better"
-    other_way = pairs(arms(high=0.5, low=0.1), margin=0.15, rng=rng())[0]
+    other_way = compare_pairs(arms(high=0.5, low=0.1), margin=0.15, rng=rng())[0]
     assert other_way.verdict == "worse"
     assert other_way.say(40, 0.15) == "low is better"
-    unsure = pairs(arms(low=0.1, alike=0.1), margin=0.01, rng=rng())[0]
+    unsure = compare_pairs(arms(low=0.1, alike=0.1), margin=0.01, rng=rng())[0]
     assert unsure.verdict == "inconclusive"
     assert "runs are needed" in unsure.say(40, 0.01)
 
@@ -111,27 +111,29 @@ def test_each_verdict_is_given_where_it_is_due():
 def test_a_real_but_small_difference_is_called_small():
     drawn = rng()
     base = drawn.normal(0, 1, 60)
-    found = pairs({"a": base, "b": base + drawn.normal(0.02, 0.01, 60)}, margin=0.1, rng=drawn)[0]
+    found = compare_pairs({"a": base, "b": base + drawn.normal(0.02, 0.01, 60)}, margin=0.1, rng=drawn)[0]
     assert found.verdict == "better"
     assert found.say(60, 0.1).endswith("by less than the margin of 0.1")
 
 
 def test_five_runs_are_told_to_be_too_few():
-    found = pairs({name: values[:5] for name, values in arms(low=0.1, high=0.5).items()}, margin=0.05, rng=rng())[0]
+    found = compare_pairs(
+        {name: values[:5] for name, values in arms(low=0.1, high=0.5).items()}, margin=0.05, rng=rng()
+    )[0]
     assert found.verdict == "inconclusive"
     assert found.say(5, 0.05) == "inconclusive: 5 runs can show nothing, 6 is the least"
 
 
 def test_identical_arms_are_equal_and_one_run_says_nothing():
     same = np.linspace(0, 1, 10)
-    assert pairs({"a": same, "b": same.copy()}, margin=0.1, rng=rng())[0].verdict == "equal"
-    assert pairs({"a": same[:1], "b": same[5:6]}, margin=0.1, rng=rng())[0].verdict == "inconclusive"
+    assert compare_pairs({"a": same, "b": same.copy()}, margin=0.1, rng=rng())[0].verdict == "equal"
+    assert compare_pairs({"a": same[:1], "b": same[5:6]}, margin=0.1, rng=rng())[0].verdict == "inconclusive"
 
 
 def test_more_strategies_need_stronger_evidence():
     two = arms(a=0.1, b=0.16)
     more = {**two, **{f"c{i}": values for i, values in enumerate(arms(x=0.1, y=0.1, z=0.1).values())}}
-    alone, among = pairs(two, margin=0.01, rng=rng())[0], pairs(more, margin=0.01, rng=rng())[0]
+    alone, among = compare_pairs(two, margin=0.01, rng=rng())[0], compare_pairs(more, margin=0.01, rng=rng())[0]
     assert among.p > alone.p
     assert among.needed > alone.needed
 
@@ -164,7 +166,7 @@ def ground(seeds=3, noise=0.3):
 
 
 def maker(on, name, **options):
-    return lambda generator, budget: strategy(name)(on.space, generator, evaluations=budget, **options)
+    return lambda generator, budget: get_strategy(name)(on.space, generator, evaluations=budget, **options)
 
 
 def two(on):
@@ -174,7 +176,8 @@ def two(on):
 def test_the_same_seed_gives_the_same_comparison_and_another_does_not():
     on = ground()
     one, again, other = (
-        show.document(compare(on, two(on), evaluations=12, runs=6, noisy=True, seed=seed)) for seed in (4, 4, 5)
+        show.comparison_to_json(compare(on, two(on), evaluations=12, runs=6, noisy=True, seed=seed))
+        for seed in (4, 4, 5)
     )
     assert one == again
     assert one["strategies"] != other["strategies"]
@@ -287,7 +290,7 @@ def test_the_command_says_what_is_missing(macro, tmp_path, capsys):
 def test_macro_regrets_are_those_of_the_reference():
     if not MACRO.exists():
         pytest.skip(f"{MACRO} is absent")
-    on = load("macro", MACRO)
+    on = load_table("macro", MACRO)
     assert on.best == pytest.approx(93.127, abs=5e-4)
     makers = {"random": maker(on, "random", replacement=True), "evolution": maker(on, "evolution")}
     found = compare(on, makers, evaluations=100, runs=150, noisy=True, repeats="billed")

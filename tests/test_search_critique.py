@@ -10,8 +10,21 @@ from test_search_compare import ground, maker
 from netlathe.cli import main
 from netlathe.search.compare import compare, report
 from netlathe.search.compare.benchmark_table import BenchmarkTable
-from netlathe.search.compare.critique import STRATEGIES, Critique, document, domains, measure, shares
-from netlathe.search.compare.statistics import agreement, caps, floor, spread, transfer
+from netlathe.search.compare.critique import (
+    STRATEGIES,
+    Critique,
+    critique_to_json,
+    dataset_transfers,
+    design_shares,
+    measure_critique,
+)
+from netlathe.search.compare.statistics import (
+    accuracy_spread,
+    device_agreement,
+    device_transfer,
+    macs_caps,
+    noise_floor,
+)
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -32,29 +45,29 @@ def accuracy_and_latency(devices=5, n=300):
 
 def test_between_equal_devices_everything_transfers():
     size, accuracy, _ = accuracy_and_latency()
-    same = transfer(accuracy, np.stack([size, 2 * size, 3 * size], 1), 0.25, rng=rng())
+    same = device_transfer(accuracy, np.stack([size, 2 * size, 3 * size], 1), 0.25, rng=rng())
     assert (same.pairs, same.same, same.breaks.value, same.loss.value) == (6, 1.0, 0.0, 0.0)
 
 
 def test_between_devices_that_differ_the_choice_breaks_limits_or_loses_accuracy():
     _, accuracy, latency = accuracy_and_latency()
-    found = transfer(accuracy, latency, 0.25, rng=rng())
+    found = device_transfer(accuracy, latency, 0.25, rng=rng())
     assert 0 < found.breaks.low <= found.breaks.value <= found.breaks.high <= 1
     assert found.over > 0
     assert found.same < 1
-    orders = agreement(latency, list("abcde"))
+    orders = device_agreement(latency, list("abcde"))
     assert len(orders) == 10
     assert [tau for *_, tau in orders] == sorted(tau for *_, tau in orders)
 
 
 def test_macs_are_a_limit_of_latency_only_where_they_order_it():
     size, accuracy, latency = accuracy_and_latency()
-    exact = caps(accuracy, size, 3 * size[:, None], ["ideal"], 0.25)[0]
+    exact = macs_caps(accuracy, size, 3 * size[:, None], ["ideal"], 0.25)[0]
     assert exact.tau == pytest.approx(1)
     assert exact.breaking == 0
     assert exact.over <= 0
     assert exact.within_macs == exact.within_latency
-    real = caps(accuracy, size, latency, list("abcde"), 0.25)
+    real = macs_caps(accuracy, size, latency, list("abcde"), 0.25)
     assert all(0.5 < cap.tau < 1 and 0 < cap.breaking < 0.5 for cap in real)
     assert any(cap.over > 0 or cap.within_latency > cap.within_macs for cap in real)
 
@@ -62,14 +75,14 @@ def test_macs_are_a_limit_of_latency_only_where_they_order_it():
 def test_seeds_seem_to_disagree_where_their_mean_chose_the_networks():
     drawn = rng()
     trained = drawn.normal(90, 0.3, (600, 1)) + drawn.normal(0, 0.2, (600, 3))
-    found = floor(trained, rng=drawn, top=40)
+    found = noise_floor(trained, rng=drawn, top=40)
     assert found.seed_sd == pytest.approx(0.2, abs=0.01)
     assert found.tau.low < found.tau.value < found.tau.high
     assert found.tau_top.value < found.tau_top_apart.value < found.tau.value
 
 
 def test_a_space_is_told_by_its_quantiles():
-    found = spread(np.arange(101, dtype=float))
+    found = accuracy_spread(np.arange(101, dtype=float))
     assert (found.mean, found.quantiles, found.best) == (50.0, (50.0, 95.0, 99.0), 100.0)
 
 
@@ -98,18 +111,18 @@ def critique():
         30,
         6,
         searches,
-        tuple(domains(judged)),
-        tuple(transfer(accuracy, latency, share, rng=drawn) for share in (0.25, 0.5)),
-        agreement(latency, list("abcde")),
-        caps(accuracy, size, latency, list("abcde"), 0.25),
-        {name: shares(name, one) for name, one in searches.items()},
-        floor(macro.trained, rng=drawn, top=20),
+        tuple(dataset_transfers(judged)),
+        tuple(device_transfer(accuracy, latency, share, rng=drawn) for share in (0.25, 0.5)),
+        device_agreement(latency, list("abcde")),
+        macs_caps(accuracy, size, latency, list("abcde"), 0.25),
+        {name: design_shares(name, one) for name, one in searches.items()},
+        noise_floor(macro.trained, rng=drawn, top=20),
     )
 
 
 def test_the_report_answers_every_claim_and_says_what_it_cannot(critique):
-    page = report.markdown(critique, "netlathe search critique --data there")
-    for part in report.parts(critique):
+    page = report.to_markdown(critique, "netlathe search critique --data there")
+    for part in report.critique_parts(critique):
         assert f"*{part.claim}*" in page
         assert part.cannot
         for table in part.tables:
@@ -123,13 +136,13 @@ def test_every_way_from_guessing_to_the_best_adds_up(critique):
         assert one.guess < one.space.mean < one.random <= one.space.best + 1e-9
         assert one.found <= one.space.best + 1e-9
         assert one.rule.mean > one.space.mean
-    steps = report.design(critique).tables[1]
+    steps = report.report_design(critique).tables[1]
     for row in steps.rows:
         assert sum(float(cell.split("(")[1].split()[0]) for cell in row[1:]) == pytest.approx(100, abs=0.21)
 
 
 def test_the_document_holds_what_the_report_says(critique):
-    found = document(critique)
+    found = critique_to_json(critique)
     assert set(found["searches"]) == {"macro", "nb201 c10", "nb201 c100"}
     assert len(found["domains"]) == 2
     assert found["floor"]["tau_top"]["low"] <= found["floor"]["tau_top"]["value"]
@@ -149,7 +162,7 @@ def test_the_command_says_which_table_is_missing(tmp_path, capsys):
 def test_the_real_report_has_the_figures_of_the_reference():
     if not DATA.exists():
         pytest.skip(f"{DATA} is absent")
-    found = measure(DATA, evaluations=50, runs=10)
+    found = measure_critique(DATA, evaluations=50, runs=10)
     # nas.md sections 1.4, 5.4 and 5.5
     assert found.floor.seed_sd == pytest.approx(0.213, abs=5e-4)
     assert found.floor.tau.value == pytest.approx(0.881, abs=2e-3)
@@ -164,5 +177,5 @@ def test_strategies_that_did_the_same_are_equal_in_the_report(critique):
     on = ground()
     same = {name: maker(on, name) for name in ("random", "evolution")}  # 10 draws are evolution's first population
     searches = {"macro": compare(on, same, evaluations=10, runs=4, noisy=True)}
-    part = report.against_random(critique._replace(searches=searches))
+    part = report.report_against_random(critique._replace(searches=searches))
     assert part.tables[0].rows[1][-1] == "equal"

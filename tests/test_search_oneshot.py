@@ -19,15 +19,15 @@ from netlathe.cli.main import run as netlathe
 from netlathe.errors import NetlatheError
 from netlathe.search.collapse import COLLAPSED
 from netlathe.search.oneshot.cells import Cells
-from netlathe.search.oneshot.diagnostics import darts_line, diagnosis, entropy, verdict
+from netlathe.search.oneshot.diagnostics import collapse_verdict, darts_record, diagnose_search, mean_entropy
 from netlathe.search.oneshot.family import DartsFamily, SpaceFamily
 from netlathe.search.oneshot.options import OneShotOptions
-from netlathe.search.oneshot.result import result
+from netlathe.search.oneshot.result import derive_result
 from netlathe.search.oneshot.run import search
-from netlathe.search.oneshot.split import DataSplit, some
-from netlathe.search.oneshot.state import begun
+from netlathe.search.oneshot.split import DataSplit, take_subset
+from netlathe.search.oneshot.state import initial_state
 from netlathe.search.oneshot.supernet import Supernet
-from netlathe.search.oneshot.task import EARLY, OneShotRun, alarmed
+from netlathe.search.oneshot.task import EARLY, OneShotRun, apply_remedy
 from netlathe.search.space import SearchSpace
 from netlathe.search.spaces import get
 from netlathe.train.images import ImageSet, load
@@ -40,7 +40,7 @@ RECIPE = recipe_of("digits", ["resolution=8", "evaluate.resolution=8", "augment.
 
 @pytest.fixture(scope="module")
 def digits():
-    return some(load("digits", size=8).train, 256)
+    return take_subset(load("digits", size=8).train, 256)
 
 
 # The watch
@@ -49,29 +49,29 @@ def digits():
 def state_of(digits, options, family=FAMILY):
     halves = DataSplit(digits, RECIPE, options.seed, options.batch)
     supernet = Supernet(family.supernet((1, 8, 8), 10), seed=0, affine=family.affine)
-    return begun(supernet, options), halves
+    return initial_state(supernet, options), halves
 
 
 def test_a_search_full_of_skips_is_called_collapsed_whatever_its_accuracy(digits):
     options = OneShotOptions(eigenvalue_every=0, watch_images=64)
     state, halves = state_of(digits, options)
-    healthy = darts_line(state, halves, options, FAMILY, 0)
+    healthy = darts_record(state, halves, options, FAMILY, 0)
     with torch.no_grad():
         for alpha in state.alphas.values():
             alpha[SMALL.operations.index("skip")] += 4.0
     for epoch in range(12):
-        state.log.append(darts_line(state, halves, options, FAMILY, epoch) | {"validation": 0.9 + epoch / 1000})
-    found = diagnosis(state, 12)
+        state.log.append(darts_record(state, halves, options, FAMILY, epoch) | {"validation": 0.9 + epoch / 1000})
+    found = diagnose_search(state, 12)
     assert healthy["skips"] < 4
     assert state.log[-1]["skips"] == 4
     assert found.state == COLLAPSED
-    assert verdict(found) == "collapsed"
+    assert collapse_verdict(found) == "collapsed"
     assert "4 of 4 edges" in found.alarms[0].said
 
 
 def test_the_entropy_is_one_where_nothing_is_decided_and_falls():
-    assert entropy({"a": np.full(4, 0.25), "b": np.full(2, 0.5)}) == pytest.approx(1)
-    assert entropy({"a": np.array([1.0, 0.0]), "b": np.array([0.5, 0.5])}) == pytest.approx(0.5)
+    assert mean_entropy({"a": np.full(4, 0.25), "b": np.full(2, 0.5)}) == pytest.approx(1)
+    assert mean_entropy({"a": np.array([1.0, 0.0]), "b": np.array([0.5, 0.5])}) == pytest.approx(0.5)
 
 
 def searching(digits, options, tmp_path):
@@ -104,8 +104,8 @@ def rising(task, epochs=24):
 def test_early_stopping_rolls_back_to_before_the_rise(digits, tmp_path):
     task = searching(digits, OneShotOptions(epochs=50, remedy="early-stop"), tmp_path)
     rising(task)
-    assert alarmed(task) == EARLY
-    found = result(task, "darts", EARLY, None, lambda: False)
+    assert apply_remedy(task) == EARLY
+    found = derive_result(task, "darts", EARLY, None, lambda: False)
     back = int(found.said.split("epoch ")[1].split(",")[0])
     assert 9 < back < 14
     assert found.genotype == task.state.log[back]["genotype"]
@@ -115,10 +115,10 @@ def test_early_stopping_rolls_back_to_before_the_rise(digits, tmp_path):
 def test_decay_triples_the_weight_decay_up_to_a_limit(now, then, digits, tmp_path):
     task = searching(digits, OneShotOptions(epochs=50, remedy="decay", weight_decay=now), tmp_path)
     rising(task)
-    assert alarmed(task) is None
+    assert apply_remedy(task) is None
     assert task.state.optimiser.param_groups[0]["weight_decay"] == pytest.approx(then)
     if then > now:
-        assert alarmed(task) is None  # the readings under the old decay do not count again
+        assert apply_remedy(task) is None  # the readings under the old decay do not count again
         assert task.state.optimiser.param_groups[0]["weight_decay"] == pytest.approx(then)
 
 

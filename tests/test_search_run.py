@@ -20,7 +20,7 @@ from searchable import FILE, paid, wish
 from netlathe.errors import NetlatheError
 from netlathe.search.config import build_problem, load_space
 from netlathe.search.executor import InlineExecutor
-from netlathe.search.objective import to_data
+from netlathe.search.objective import spec_to_json
 from netlathe.search.run import SearchResult, search
 from netlathe.search.space import SearchSpace
 from netlathe.search.store import TrialStore
@@ -189,7 +189,7 @@ def test_rungs_cost_their_fraction_and_start_from_the_rung_below(tmp_path: Path)
 
     space = load_space(f"{FILE}:space")
     recipe = load("digits", ["resolution=8", "evaluate.resolution=8", "schedule.warmup=0"])
-    objective = to_data(training_spec("digits", recipe, space, epochs=2, fraction=0.2))
+    objective = spec_to_json(training_spec("digits", recipe, space, epochs=2, fraction=0.2))
     asked = wish(strategy="halving", options={"eta": 2, "rungs": 2, "networks": 2}, objective=objective, evaluations=2)
     found = search(replace(asked, final_seeds=1), tmp_path)
     low, high = ([t for t in found.trials if t.rung == rung] for rung in (0, 1))
@@ -318,7 +318,7 @@ def test_a_search_that_trains_and_is_killed_ends_with_the_same_bits(tmp_path: Pa
     what = training_spec(
         "digits", load("digits", changes), load_space(f"{FILE}:space"), epochs=2, fraction=0.2, judges=60
     )
-    asked = wish(strategy="random", options={}, objective=to_data(what), evaluations=2, final_seeds=1)
+    asked = wish(strategy="random", options={}, objective=spec_to_json(what), evaluations=2, final_seeds=1)
     whole_ = search(asked, tmp_path / "whole")
     words = [*CLI, f"{FILE}:space", "--strategy", "random", "--evaluations", "2", "--final-seeds", "1"]
     words += ["--recipe", "digits", "--epochs", "2", "--fraction", "0.2", "--judges", "60", "--workers", "0"]

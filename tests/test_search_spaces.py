@@ -8,7 +8,7 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.knobs import turn_knobs
 from netlathe.search import spaces
-from netlathe.search.canonical import form
+from netlathe.search.canonical import canonical_form
 
 SIZES = {
     "nasnet": None,
@@ -73,7 +73,7 @@ def test_the_published_cells_are_members(net, space, options):
     network = space.decode(space.encode(published))
     assert network.input == published.input
     assert counted(network) == counted(published)
-    assert form(network) == form(published)
+    assert canonical_form(network) == canonical_form(published)
     if space.name == "nasnet":
         assert network.body == published.body
 
@@ -96,8 +96,8 @@ def test_cells_that_are_one_share_a_key_and_cells_that_differ_do_not():
     keys, forms = {}, {}
     for _ in range(30):
         genotype = space.sample(rng)
-        keys.setdefault(space.key(genotype), []).append(form(space.decode(genotype)))
-        forms.setdefault(form(space.decode(genotype)), []).append(space.key(genotype))
+        keys.setdefault(space.key(genotype), []).append(canonical_form(space.decode(genotype)))
+        forms.setdefault(canonical_form(space.decode(genotype)), []).append(space.key(genotype))
     assert all(len(set(found)) == 1 for found in forms.values())
 
 

@@ -51,7 +51,7 @@ trials = st.builds(
 
 @given(trials)
 def test_a_trial_comes_back_as_it_was_written(written: Trial) -> None:
-    assert stores.trial_of(stores.row_of(written)) == written
+    assert stores.trial_from_row(stores.trial_to_row(written)) == written
 
 
 def test_what_is_written_is_read_by_others_while_the_driver_goes_on(tmp_path: Path) -> None:

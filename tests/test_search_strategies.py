@@ -15,8 +15,8 @@ from searching import Flat, Merged, additive, drive, made
 
 from netlathe.errors import NetlatheError
 from netlathe.search.strategies import gp
-from netlathe.search.strategies.pareto import survivors
-from netlathe.search.strategy import STRATEGIES, TrialResult, strategy
+from netlathe.search.strategies.pareto import select_survivors
+from netlathe.search.strategy import STRATEGIES, TrialResult, get_strategy
 from netlathe.stats.pareto import crowding, hypervolume, ranks, violation
 
 NAMES = [name for name in STRATEGIES if name != "optuna-gp"]  # it takes seconds a trial; one test of its own
@@ -197,14 +197,14 @@ def test_the_process_forgets_beyond_its_largest_size(monkeypatch):
 def test_the_inverse_of_a_grown_matrix_is_its_inverse():
     points = np.random.default_rng(0).random((6, 6))
     matrix = points @ points.T + np.eye(6)
-    grown = gp.bordered(np.linalg.inv(matrix[:5, :5]), matrix[:5, 5], matrix[5, 5])
+    grown = gp.grow_inverse(np.linalg.inv(matrix[:5, :5]), matrix[:5, 5], matrix[5, 5])
     assert np.allclose(grown, np.linalg.inv(matrix))
 
 
 def test_expected_improvement_is_the_mean_of_what_lies_above_the_best():
     gain, spread = np.array([-1.0, 0.0, 0.5]), np.array([0.5, 1.0, 2.0])
     draws = gain[:, None] + spread[:, None] * np.random.default_rng(0).standard_normal((3, 200_000))
-    assert gp.improvement(gain, spread) == pytest.approx(np.maximum(draws, 0).mean(1), abs=0.005)
+    assert gp.expected_improvement(gain, spread) == pytest.approx(np.maximum(draws, 0).mean(1), abs=0.005)
 
 
 @pytest.mark.parametrize("name", RUNGS)
@@ -321,8 +321,8 @@ def test_survivors_sort_failed_networks_last():
     found = made("pareto", Flat(9, 9), population=4)
     for score, costs in ((1.0, (3.0,)), (-inf, ()), (2.0, (4.0,)), (-inf, ())):
         found.tell(found.ask(), TrialResult(score, costs))
-    assert [member.point[0] for member in survivors(found.parents, 2)] != [inf, inf]
-    assert {member.point[0] for member in survivors(found.parents, 2)} == {-1.0, -2.0}
+    assert [member.point[0] for member in select_survivors(found.parents, 2)] != [inf, inf]
+    assert {member.point[0] for member in select_survivors(found.parents, 2)} == {-1.0, -2.0}
 
 
 def test_hypervolume_of_known_boxes():
@@ -345,7 +345,7 @@ def test_hypervolume_counts_the_cells_below_the_reference(points):
 
 def test_an_unknown_strategy_names_the_nearest():
     with pytest.raises(NetlatheError, match=r"(?s)unknown strategy 'evolutoin'.*evolution"):
-        strategy("evolutoin")
+        get_strategy("evolutoin")
 
 
 @pytest.mark.parametrize(

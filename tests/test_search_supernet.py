@@ -200,14 +200,14 @@ def as_sets(genotype):
 @pytest.mark.parametrize("genotype", [V1, V2])
 def test_the_derivation_finds_a_genotype_again_and_never_takes_none(genotype):
     cells = Cells()
-    assert as_sets(genotypes.derived(cells, shares(cells, genotype))) == as_sets(genotype)
+    assert as_sets(genotypes.derive_genotype(cells, shares(cells, genotype))) == as_sets(genotype)
 
 
 def test_a_genotype_is_printed_as_the_zoo_writes_it():
     from netlathe.zoo.cells import Cell
 
-    assert eval(genotypes.text(V2), {"Cell": Cell}) == V2
-    assert genotypes.from_data(Cells(), json.loads(json.dumps(genotypes.data(V2)))) == V2
+    assert eval(genotypes.genotype_to_text(V2), {"Cell": Cell}) == V2
+    assert genotypes.genotype_from_json(Cells(), json.loads(json.dumps(genotypes.genotype_to_json(V2)))) == V2
 
 
 def test_the_cap_keeps_the_two_strongest_skips():
@@ -217,15 +217,15 @@ def test_the_cap_keeps_the_two_strongest_skips():
         for k in ("normal", "reduce")
         for j, i in cells.edges
     }
-    free, capped = genotypes.derived(cells, weights), genotypes.derived(cells, weights, skips=2)
-    assert genotypes.operators(free[0]).count("skip") == 8
+    free, capped = genotypes.derive_genotype(cells, weights), genotypes.derive_genotype(cells, weights, skips=2)
+    assert genotypes.cell_operators(free[0]).count("skip") == 8
     assert genotypes.skip_edges(capped[0]) == [(4, 5), (3, 5)]
     assert capped[1] == free[1]  # the reduction cell keeps its own
 
 
 def test_random_genotypes_read_two_different_states_and_cover_all():
     rng = np.random.default_rng(0)
-    drawn = [genotypes.drawn(SMALL, rng) for _ in range(300)]
+    drawn = [genotypes.draw_genotype(SMALL, rng) for _ in range(300)]
     assert all(a[1] != b[1] for g in drawn for cell in g for a, b in cell.steps)
-    assert {name for g in drawn for cell in g for name in genotypes.operators(cell)} == set(SMALL.real)
+    assert {name for g in drawn for cell in g for name in genotypes.cell_operators(cell)} == set(SMALL.real)
     assert len({g[0] for g in drawn}) > 100

@@ -8,7 +8,7 @@ import pytest
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.search import tables
-from netlathe.search.canonical import form, live
+from netlathe.search.canonical import canonical_form, live_ops
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 MACRO = DATA / "nas_bench_macro" / "nas_bench_macro.npz"
@@ -79,16 +79,16 @@ def test_cells_of_nb201_cost_what_is_published_but_for_the_bias_of_the_classifie
 
 
 def test_the_key_of_nb201_gives_the_published_isomorphism_groups(nb201):
-    groups = tables.read(NB201, "iso_group")["iso_group"]
+    groups = tables.read_arrays(NB201, "iso_group")["iso_group"]
     keys = [nb201.space.key(genotype) for genotype in nb201.genotypes]
     assert len(set(keys)) == 6466
     assert len(set(zip(keys, groups, strict=True))) == 6466  # the same partition
 
 
 def test_live_macs_are_those_of_edges_between_input_and_output(nb201):
-    wanted = tables.read(NB201, "macs_c10_live")["macs_c10_live"]
+    wanted = tables.read_arrays(NB201, "macs_c10_live")["macs_c10_live"]
     for row in np.random.default_rng(2).choice(15625, 60, replace=False):
-        found = live(nb201.space.decode(nb201.genotypes[row]).graph())
+        found = live_ops(nb201.space.decode(nb201.genotypes[row]).graph())
         connected = "@" in nb201.space.key(nb201.genotypes[row]) or "0" in nb201.space.key(nb201.genotypes[row])
         assert sum(op.macs for op in found.ops) == (wanted[row] - 10 if connected else 0)
 
@@ -96,7 +96,7 @@ def test_live_macs_are_those_of_edges_between_input_and_output(nb201):
 def test_the_canonical_form_tells_two_convolutions_from_one_that_is_read_twice(nb201):
     twice, shared = (3, 3, 1, 0, 0, 1), (3, 0, 1, 0, 1, 1)  # conv(x) + conv'(x), and conv(x) + conv(x)
     assert nb201.space.key(twice).count("@") == nb201.space.key(shared).count("@") == 2
-    assert form(nb201.space.decode(twice)) != form(nb201.space.decode(shared))
+    assert canonical_form(nb201.space.decode(twice)) != canonical_form(nb201.space.decode(shared))
 
 
 def test_latencies_of_devices_are_costs(nb201):

@@ -14,11 +14,11 @@ from netlathe.choose.budget import Budget
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.search.config import build_problem, load_space
 from netlathe.search.feasibility import feasible_share
-from netlathe.search.finals import claimed
-from netlathe.search.objective import FunctionSpec, from_data, to_data
+from netlathe.search.finals import claim_winners
+from netlathe.search.objective import FunctionSpec, spec_from_json, spec_to_json
 from netlathe.search.run import require_best, search
 from netlathe.search.store import TrialStore
-from netlathe.search.summary import best, front, whole
+from netlathe.search.summary import best_trial, finished_trials, trial_front
 from netlathe.search.trial import Trial, TrialState
 
 
@@ -45,11 +45,11 @@ def test_a_claim_is_measured_again_once_so_that_a_search_that_goes_on_keeps_its_
 
     what = SimpleNamespace(objective=SimpleNamespace(remeasured=remeasured, hopeful=True), budget=Budget(latency=2.0))
     store = SimpleNamespace(finals=lambda: rows, write=lambda trial: None)
-    first = claimed(SimpleNamespace(final_top=1), what, store, trials, print)
+    first = claim_winners(SimpleNamespace(final_top=1), what, store, trials, print)
     assert [trial.number for trial in first] == [1]  # the best breaks the budget
     rows.append({"number": 1})
     latency.update({(0,): 1.0, (1,): 9.0})  # as a busy machine would have it
-    assert claimed(SimpleNamespace(final_top=1), what, store, trials, print) == first
+    assert claim_winners(SimpleNamespace(final_top=1), what, store, trials, print) == first
     assert asked == [(0,), (1,)]
 
 
@@ -85,11 +85,11 @@ def test_limits_that_no_network_keeps_are_refused_with_the_smallest_one_before_a
 
 def test_objectives_are_data_that_makes_them_again() -> None:
     description = FunctionSpec(f"{FILE}:score")
-    assert from_data(to_data(description)) == description
+    assert spec_from_json(spec_to_json(description)) == description
     with pytest.raises(NetlatheError, match="unknown kind of objective 'trian'"):
-        from_data({"kind": "trian"})
+        spec_from_json({"kind": "trian"})
     with pytest.raises(NetlatheError, match="unknown field of the objective call 'funtion'"):
-        from_data({"kind": "call", "funtion": "x.py:f"})
+        spec_from_json({"kind": "call", "funtion": "x.py:f"})
 
 
 def test_costs_are_those_of_the_network_itself(tmp_path: Path) -> None:
@@ -106,12 +106,12 @@ def trial(
 
 def test_the_best_is_of_the_highest_rung_and_the_front_is_of_those_that_nothing_beats() -> None:
     some = [trial(0, 9.0, rung=0), trial(1, 5.0, rung=1), trial(2, 6.0, rung=1), trial(3, 7.0, TrialState.FAILED, 1)]
-    assert [t.number for t in whole(some)] == [2, 1]
-    top = best(some)
+    assert [t.number for t in finished_trials(some)] == [2, 1]
+    top = best_trial(some)
     assert top is not None
     assert top.number == 2
     costly = [trial(0, 9.0, macs=5), trial(1, 8.0, macs=5), trial(2, 7.0, macs=3), trial(3, 6.0, macs=4)]
-    assert [t.number for t in front(costly)] == [0, 2]
+    assert [t.number for t in trial_front(costly)] == [0, 2]
 
 
 def test_limits_that_only_clash_together_are_told_as_that() -> None:

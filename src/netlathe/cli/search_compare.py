@@ -60,12 +60,12 @@ def command(
       netlathe search compare --space nb201 --table nas_bench_201.npz --score c100 --runs 100
     """
     from netlathe.search.compare import compare, show
-    from netlathe.search.compare.load import load
+    from netlathe.search.compare.load import load_table
     from netlathe.search.compare.simulate import BILLED, FREE
 
     if margin <= 0:
         raise NetlatheError(f"the margin must be above 0, not {margin:g}", code="search.margin", hint="--margin 0.1")
-    ground = load(name, path, score)
+    ground = load_table(name, path, score)
     makers = makers_of(strategies, ground)
     with progress_bar("searching") as progress:
         found = compare(
@@ -82,11 +82,11 @@ def command(
     for file in filter(None, (plot, html)):
         draw(found, file)
     if as_json:
-        emit("search.compare", show.document(found))
+        emit("search.compare", show.comparison_to_json(found))
         return
-    for table in show.tables(found):
+    for table in show.comparison_tables(found):
         print_table(table.title, table.columns, table.rows)
-    for note in show.notes(found):
+    for note in show.reading_notes(found):
         click.echo(f"- {note}")
     if plot:
         click.echo(f"curves: {plot}", err=True)
@@ -96,7 +96,7 @@ def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
     """The strategies that a text names, by what was typed. Raises NetlatheError for unknown ones and for repeats."""
     from netlathe.cli.experiment import parts, refuse_twice
     from netlathe.load import pairs
-    from netlathe.search.strategy import Strategy, StrategyFactory, strategy
+    from netlathe.search.strategy import Strategy, StrategyFactory, get_strategy
 
     def make(
         maker: StrategyFactory, options: dict[str, bool | int | float | str], rng: Generator, budget: int
@@ -107,7 +107,7 @@ def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
     refuse_twice("strategy", parts(texts))
     for text in parts(texts):
         name, _, changes = text.partition(":")
-        maker, options = strategy(name), pairs(changes, text)
+        maker, options = get_strategy(name), pairs(changes, text)
         maker.settings(**options)  # a wrong option is refused before anything runs
         found[text] = partial(make, maker, options)
     return found
@@ -125,7 +125,7 @@ def draw(found: Comparison, file: Path) -> None:
         drawn = {arm.name: list(zip(x, arm.mean.tolist(), strict=True)) for arm in found.arms.values()}
         write_text(file, lines(drawn, "evaluations", "mean regret, points"))
         return
-    write_page(file, comparison(show.document(found), command=again()))
+    write_page(file, comparison(show.comparison_to_json(found), command=again()))
 
 
 def curves(found: Comparison) -> Chart:

@@ -38,18 +38,19 @@ def command(data: Path, evaluations: int, runs: int, seed: int, output: Path | N
     from netlathe.search.compare import critique, report
 
     with progress_bar("comparing") as progress:
-        found = critique.measure(data, evaluations=evaluations, runs=runs, seed=seed, progress=progress)
+        found = critique.measure_critique(data, evaluations=evaluations, runs=runs, seed=seed, progress=progress)
     again = f"netlathe search critique --data {data} --evaluations {evaluations} --runs {runs} --seed {seed}"
     if output:
-        write_text(output, page(found, again) if output.suffix == ".html" else report.markdown(found, again))
+        write_text(output, page(found, again) if output.suffix == ".html" else report.to_markdown(found, again))
         click.echo(f"written: {output}", err=True)
     if as_json:
         said = [
-            {"title": p.title, "claim": p.claim, "answer": p.answer, "cannot": p.cannot} for p in report.parts(found)
+            {"title": p.title, "claim": p.claim, "answer": p.answer, "cannot": p.cannot}
+            for p in report.critique_parts(found)
         ]
-        emit("search.critique", critique.document(found) | {"parts": said})
+        emit("search.critique", critique.critique_to_json(found) | {"parts": said})
     elif not output:
-        click.echo(report.markdown(found, again), nl=False)
+        click.echo(report.to_markdown(found, again), nl=False)
 
 
 def page(found: Critique, again: str) -> str:
@@ -72,7 +73,7 @@ def page(found: Critique, again: str) -> str:
         curves(one)._replace(id=f"regret-{i}", title=f"Regret on {name}")
         for i, (name, one) in enumerate(found.searches.items())
     ]
-    parts = [(part.title, body(part)) for part in report.parts(found)]
+    parts = [(part.title, body(part)) for part in report.critique_parts(found)]
     parts.insert(1, ("Regret over evaluations", drawn))
     return render(
         Page(

@@ -26,16 +26,16 @@ def command(folder: Path, trial: int | None, output: Path, as_json: bool) -> Non
     from netlathe.cli.search_show import read
     from netlathe.files import write_text
     from netlathe.search.config import build_problem
-    from netlathe.search.run import network_of
-    from netlathe.search.summary import winner
+    from netlathe.search.run import winner_network
+    from netlathe.search.summary import winning_trial
 
     wish, facts, trials, _ = read(folder)
     if trial is not None and trial >= len(trials):
         raise NetlatheError(f"there is no trial {trial}", code="search.trial", hint=f"0 to {len(trials) - 1}")
-    chosen = winner(trials, facts) if trial is None else trials[trial]
+    chosen = winning_trial(trials, facts) if trial is None else trials[trial]
     if chosen is None:
         raise NetlatheError("no trial has finished yet", code="search.trial", path=str(folder))
-    network = network_of(build_problem(wish, folder), chosen)
+    network = winner_network(build_problem(wish, folder), chosen)
     write_text(output, to_json(network))
     if as_json:
         emit("search.export", {"trial": chosen.number, "network": network.name, "file": str(output)})

@@ -126,7 +126,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     recipe = recipe_of(asked.recipe_name, asked.changes, None)
     from netlathe.search.oneshot.options import OneShotOptions
     from netlathe.search.oneshot.run import search
-    from netlathe.search.oneshot.split import some
+    from netlathe.search.oneshot.split import take_subset
     from netlathe.train.checkpoint import newest
     from netlathe.train.distributed import ranks
     from netlathe.train.run import use_threads
@@ -148,7 +148,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
         seed=asked.seed,
     )
     splits = images_of(asked.data, recipe)
-    images = splits.train if asked.images is None else some(splits.train, asked.images)
+    images = splits.train if asked.images is None else take_subset(splits.train, asked.images)
     use_threads(asked.threads, newest(folder) if folder.exists() else None, ranks())
     with resumable():
         found = search(

@@ -86,11 +86,11 @@ def command(
     Exit code 3: no network keeps the limits; the binding limit and the smallest member are named.
     """
     started, folder = time.monotonic(), folder_of(output)
-    from netlathe.search.run import changed, require_best, search, stored
+    from netlathe.search.run import change_config, load_config, require_best, search
 
     if resume:
         refuse_more(space)
-        wish = changed(stored(folder), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top)
+        wish = change_config(load_config(folder), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top)
     elif space is None:
         hint = "for example: netlathe search around:resnet20 --macs 20M -o out/, or --resume -o out/"
         raise NetlatheError("SPACE is missing", code="usage", hint=hint)
@@ -133,7 +133,7 @@ def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, aske
     """What was asked for, as data with absolute paths."""
     from netlathe.search.config import SearchConfig, load_space
     from netlathe.search.costing import TargetSpec
-    from netlathe.search.objective import to_data
+    from netlathe.search.objective import spec_to_json
 
     text = absolute(space)
     where = TargetSpec(asked["device"], asked["runtime"], None, asked["run_threads"])
@@ -141,7 +141,7 @@ def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, aske
         space=text,
         strategy=asked["strategy"],
         options={name: value for text in asked["options"] for name, value in option(text)},
-        objective=to_data(described(asked, load_space(text))),
+        objective=spec_to_json(described(asked, load_space(text))),
         limits={name: asked[name] for name in LIMITS if asked[name] is not None},
         where=asdict(where),
         evaluations=evaluations,
@@ -173,7 +173,7 @@ def described(asked: dict[str, Any], space: Any) -> Any:
         more = pairs(choices, asked["goal"])
         if "latencies" in more:
             more["latencies"] = absolute(str(more["latencies"]))
-        return objective.from_data({"kind": kind, "path": absolute(file), "seed": asked["seed"], **more})
+        return objective.spec_from_json({"kind": kind, "path": absolute(file), "seed": asked["seed"], **more})
     if kind == "proxy" and rest:
         return objective.ProxySpec(rest)
     if asked["goal"] != "train":
@@ -228,7 +228,7 @@ class Lines:
 
     def best(self) -> str:
         """The best so far."""
-        from netlathe.search.summary import best
+        from netlathe.search.summary import best_trial
 
-        top = best(self.trials)
+        top = best_trial(self.trials)
         return "nothing finished so far" if top is None else f"best so far {top.score:.2f} (trial {top.number})"

@@ -60,11 +60,11 @@ def read(folder: Path) -> tuple[SearchConfig, dict[str, Any], list[Trial], list[
 
 def document(folder: Path) -> dict[str, Any]:
     """A search as JSON values."""
-    from netlathe.search.summary import best, counts, failures, front, winner
-    from netlathe.search.trial import document as plain
+    from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
+    from netlathe.search.trial import trial_to_json as plain
 
     wish, facts, trials, finals = read(folder)
-    top, won = best(trials), winner(trials, facts)
+    top, won = best_trial(trials), winning_trial(trials, facts)
     final = curse(trials, finals, won)
     return {
         "folder": str(folder),
@@ -73,32 +73,32 @@ def document(folder: Path) -> dict[str, Any]:
         "seed": wish.seed,
         "evaluations": wish.evaluations,
         "ended": facts.get("ended"),
-        "counts": counts(trials),
+        "counts": count_states(trials),
         "feasible_share": facts.get("feasible_share"),
-        "failures": failures(trials),
+        "failures": count_failures(trials),
         "best": plain(top) if top else None,
         "winner": plain(won) if won else None,
         "final": final and final._asdict() | {"score": final.score, "gap": final.gap, "half": final.half(),
                                               "test": final.test},
-        "front": [plain(trial) for trial in front(trials)],
+        "front": [plain(trial) for trial in trial_front(trials)],
         "trials": [plain(trial) for trial in trials],
     }  # fmt: skip
 
 
 def curse(trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial | None) -> FinalResult | None:
     """The winner on fresh seeds."""
-    from netlathe.search.summary import final_of
+    from netlathe.search.summary import final_result
 
-    return final_of(won.number, trials, finals) if won else None
+    return final_result(won.number, trials, finals) if won else None
 
 
 def show(folder: Path, whole: bool = False) -> None:
     """The findings on stdout."""
-    from netlathe.search.summary import best, counts, failures, front, winner
+    from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
 
     wish, facts, trials, finals = read(folder)
-    top, won = best(trials), winner(trials, facts)
-    found = front(trials)
+    top, won = best_trial(trials), winning_trial(trials, facts)
+    found = trial_front(trials)
     if found:
         names = [name for name in SHOW if all(name in trial.costs for trial in found)]
         print_table(
@@ -113,7 +113,7 @@ def show(folder: Path, whole: bool = False) -> None:
     limits = " ".join(f"--{name} {value}" for name, value in wish.limits.items())
     click.echo(f"{wish.strategy} in {wish.space}, seed {wish.seed}{', ' * bool(limits)}{limits}")
     click.echo(f"  ended        {facts.get('ended') or 'not yet'}")
-    how = counts(trials)
+    how = count_states(trials)
     click.echo(f"  trials       {', '.join(f'{count} {state}' for state, count in how.items()) or 'none yet'}")
     share = facts.get("feasible_share")
     if wish.limits and share is not None:
@@ -121,7 +121,7 @@ def show(folder: Path, whole: bool = False) -> None:
     spent = sum(trial.seconds for trial in trials)
     if spent >= 1:
         click.echo(f"  paid         {show_span(spent)} of evaluation")
-    for error, count in list(failures(trials).items())[:5]:
+    for error, count in list(count_failures(trials).items())[:5]:
         click.echo(f"  failed       {count} x {error}")
     if top is not None:
         tried = how.get("done", 0)
@@ -159,7 +159,7 @@ def text(trial: Trial) -> str:
 
 def rows(folder: Path) -> None:
     """All trials as CSV."""
-    from netlathe.search.trial import document as plain
+    from netlathe.search.trial import trial_to_json as plain
 
     _, _, trials, _ = read(folder)
     out = csv.writer(sys.stdout)

@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
     rows = []
     for name in spaces.names():
         space = spaces.get(name)
-        about = (inspect.getdoc(inspect.getmodule(spaces.maker(name))) or "").partition("\n")[0].rstrip(".")
+        about = (inspect.getdoc(inspect.getmodule(spaces.space_builder(name))) or "").partition("\n")[0].rstrip(".")
         rows.append({"name": name, "decisions": len(space.decisions), "size": space.size, "about": about})
     if as_json:
         emit("search.spaces", rows)

@@ -20,7 +20,7 @@ from netlathe.fit.rungs import SEARCH
 from netlathe.search.config import SearchConfig as SearchWish
 from netlathe.search.config import load_space
 from netlathe.search.costing import TargetSpec
-from netlathe.search.objective import to_data
+from netlathe.search.objective import spec_to_json
 from netlathe.search.run import search
 from netlathe.search.training import training_spec
 from netlathe.search.trial import TrialState
@@ -47,7 +47,7 @@ def search_space(wish: FitConfig, place: Place, out: Path, say: Say) -> dict[str
     asked = SearchWish(
         space=wish.search,
         strategy=STRATEGY,
-        objective=to_data(objective),
+        objective=spec_to_json(objective),
         evaluations=MANY if wish.seconds is not None else FEW,
         limits=dict(wish.budget),
         where=asdict(TargetSpec(wish.device, runtime, None, place.threads)),

@@ -31,7 +31,7 @@ class LiveOps(NamedTuple):
     zeros: frozenset[int]
 
 
-def live(graph: Graph) -> LiveOps:
+def live_ops(graph: Graph) -> LiveOps:
     """A graph without what does not matter: results that nobody reads, zeros in sums, operators on zeros alone."""
     zeros: set[int] = set()
     reads: dict[int, tuple[int, ...]] = {}
@@ -48,12 +48,12 @@ def live(graph: Graph) -> LiveOps:
     return LiveOps(ops, reads, frozenset(zeros))
 
 
-def form(network: Network) -> str:
+def canonical_form(network: Network) -> str:
     """The canonical form: equal for networks whose live operators compute the same of the same image."""
     graph = network.graph()
-    hashes = {i: digest("input", str(i), str(shape)) for i, shape in enumerate(graph.input_shapes)}
-    found = live(graph)
-    hashes |= {value: digest("zero", str(graph.shapes[value])) for value in found.zeros}
+    hashes = {i: hash_texts("input", str(i), str(shape)) for i, shape in enumerate(graph.input_shapes)}
+    found = live_ops(graph)
+    hashes |= {value: hash_texts("zero", str(graph.shapes[value])) for value in found.zeros}
     made = []
     for op in found.ops:
         assert op.leaf is not None
@@ -63,17 +63,17 @@ def form(network: Network) -> str:
             continue
         if op.kind in COMMUTE and len(set(op.in_shapes)) == 1:
             read.sort()
-        hashes[op.output] = digest(spelt(op.leaf), *read)
+        hashes[op.output] = hash_texts(describe_leaf(op.leaf), *read)
         made.append(hashes[op.output])
-    return digest(*(hashes[value] for value in graph.outputs), *sorted(made))
+    return hash_texts(*(hashes[value] for value in graph.outputs), *sorted(made))
 
 
-def digest(*parts: str) -> str:
+def hash_texts(*parts: str) -> str:
     """A short hash of texts in order."""
     return blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
 
 @lru_cache(maxsize=1 << 14)
-def spelt(leaf: Leaf) -> str:
+def describe_leaf(leaf: Leaf) -> str:
     """An operator with its free choices."""
     return f"{leaf.label} {leaf.fields()}"

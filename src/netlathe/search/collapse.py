@@ -66,7 +66,7 @@ class Diagnosis(NamedTuple):
 RULES = AlarmRules()
 
 
-def skips(operators: Iterable[str]) -> int:
+def count_skips(operators: Iterable[str]) -> int:
     """How many of the operators that a cell derives do nothing."""
     return sum(operator in SKIPS for operator in operators)
 

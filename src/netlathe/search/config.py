@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.errors import NetlatheError
-from netlathe.search.costing import Costing, TargetSpec, budget_of
-from netlathe.search.objective import Objective, from_data
+from netlathe.search.costing import Costing, TargetSpec, read_budget
+from netlathe.search.objective import Objective, spec_from_json
 
 if TYPE_CHECKING:
     from netlathe.choose.budget import Budget
@@ -51,8 +51,8 @@ class SearchProblem(NamedTuple):
 def build_problem(wish: SearchConfig, folder: Path) -> SearchProblem:
     """Raises NetlatheError for names and units that are wrong."""
     space = load_space(wish.space)
-    costing = Costing(budget_of(wish.limits), TargetSpec(**wish.where), folder / "bench.lock")
-    objective = from_data(wish.objective).objective(space, costing)
+    costing = Costing(read_budget(wish.limits), TargetSpec(**wish.where), folder / "bench.lock")
+    objective = spec_from_json(wish.objective).objective(space, costing)
     return SearchProblem(getattr(objective, "space", space), objective, costing.budget)
 
 

@@ -28,17 +28,17 @@ LOW = "latency_low"  # the lower end of a latency: what is checked while it is o
 SECONDS = 0.5  # of one measurement
 
 
-def budget_of(limits: Mapping[str, str]) -> Budget:
+def read_budget(limits: Mapping[str, str]) -> Budget:
     """latency = "5ms", macs = "20M" and so on as limits in base units. Raises NetlatheError for bad units."""
     return Budget(**{name: UNITS[name](text) for name, text in limits.items()})  # type: ignore[arg-type]
 
 
-def limited(budget: Budget) -> list[str]:
+def limited_costs(budget: Budget) -> list[str]:
     """The names of the limits that a budget has, in the order in which strategies are told the costs."""
     return [limit.name for limit in LIMITED if budget.limit(limit) is not None]
 
 
-def used(costs: Costs, name: str, *, hopeful: bool) -> float:
+def limit_use(costs: Costs, name: str, *, hopeful: bool) -> float:
     """What a network uses of a limit; of a forecast latency the lower end where `hopeful`.
 
     Raises NetlatheError for a cost that the objective does not know.
@@ -51,24 +51,22 @@ def used(costs: Costs, name: str, *, hopeful: bool) -> float:
     return costs[name]
 
 
-def broken(costs: Costs, budget: Budget, *, hopeful: bool) -> list[Limit]:
+def broken_limits(costs: Costs, budget: Budget, *, hopeful: bool) -> list[Limit]:
     """The limits that a network does not keep."""
     asked = ((limit, bound) for limit in LIMITED if (bound := budget.limit(limit)) is not None)
-    return [limit for limit, bound in asked if not keeps(limit, used(costs, limit.name, hopeful=hopeful), bound)]
+    return [limit for limit, bound in asked if not keeps(limit, limit_use(costs, limit.name, hopeful=hopeful), bound)]
 
 
-def excess(costs: Costs, budget: Budget, *, hopeful: bool) -> float:
+def budget_excess(costs: Costs, budget: Budget, *, hopeful: bool) -> float:
     """The largest ratio between a use and its limit: above 1 the budget is broken."""
     asked = ((limit, bound) for limit in LIMITED if (bound := budget.limit(limit)) is not None)
-    return max((used(costs, limit.name, hopeful=hopeful) / bound for limit, bound in asked), default=0.0)
+    return max((limit_use(costs, limit.name, hopeful=hopeful) / bound for limit, bound in asked), default=0.0)
 
 
-def breaks(costs: Costs, limits: list[Limit], budget: Budget, *, hopeful: bool) -> str:
+def describe_broken(costs: Costs, limits: list[Limit], budget: Budget, *, hopeful: bool) -> str:
     """Which limits are broken, in words."""
-    return ", ".join(
-        f"{limit.name} {limit.show(used(costs, limit.name, hopeful=hopeful))} > {limit.show(budget.limit(limit) or 0)}"
-        for limit in limits
-    )
+    uses = [(limit, limit_use(costs, limit.name, hopeful=hopeful)) for limit in limits]
+    return ", ".join(f"{limit.name} {limit.show(use)} > {limit.show(budget.limit(limit) or 0)}" for limit, use in uses)
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class Costing:
 
     def costs(self, network: Network) -> Costs:
         """Costs by name: exact, and the interval of the forecast latency. Raises ShapeError where it does not fit."""
-        return costs_of(self.candidate(network))
+        return candidate_costs(self.candidate(network))
 
     def measured(self, network: Network, processes: int = 1) -> tuple[Costs, str]:
         """Costs with the latency measured here, from the ledger if it is of today; and how measuring failed."""
@@ -138,10 +136,10 @@ class Costing:
         with one_at_a_time(self.bench):
             [found] = MeasurementCache(self.place, SECONDS, False, None).measure([self.candidate(network)], processes)
         assert found.latency is not None
-        return costs_of(found), found.latency.failure or ""
+        return candidate_costs(found), found.latency.failure or ""
 
 
-def costs_of(c: Candidate) -> Costs:
+def candidate_costs(c: Candidate) -> Costs:
     """The costs of a candidate by name."""
     counts = totals(c.network.expression().body, *c.network.inputs)
     found: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}

@@ -22,30 +22,35 @@ from netlathe.units import show_bytes, show_count
 LISTED = 20_000  # spaces up to this size are listed, larger ones descended into
 
 
-def macs(network: Network, bytes_per_element: int = 4) -> int:
+def count_macs(network: Network, bytes_per_element: int = 4) -> int:
     """Multiply-accumulates of one image."""
     return totals(network.body, *network.inputs).macs
 
 
-def params(network: Network, bytes_per_element: int = 4) -> int:
+def count_params(network: Network, bytes_per_element: int = 4) -> int:
     """Trainable parameters."""
     return totals(network.body, *network.inputs).params
 
 
-def size(network: Network, bytes_per_element: int = 4) -> int:
+def parameter_bytes(network: Network, bytes_per_element: int = 4) -> int:
     """Bytes of the trainable parameters."""
-    return params(network) * bytes_per_element
+    return count_params(network) * bytes_per_element
 
 
-def memory(network: Network, bytes_per_element: int = 4) -> int:
+def peak_memory(network: Network, bytes_per_element: int = 4) -> int:
     """Bytes of activations at the peak, norm and activation folded, in the order of the expression (cost.memory)."""
     return max((held for _, held in live(plan(network.graph()))), default=0) * bytes_per_element
 
 
-COSTS: dict[str, Callable[[Network, int], int]] = {"macs": macs, "params": params, "size": size, "memory": memory}
+COSTS: dict[str, Callable[[Network, int], int]] = {
+    "macs": count_macs,
+    "params": count_params,
+    "size": parameter_bytes,
+    "memory": peak_memory,
+}
 
 
-def cost(space: SearchSpace, genotype: Genotype, name: str, precision: str = "fp32") -> int:
+def member_cost(space: SearchSpace, genotype: Genotype, name: str, precision: str = "fp32") -> int:
     """One cost of a member: macs, params, or bytes of size or memory. Raises NetlatheError for another name."""
     if name not in COSTS:
         raise unknown("cost", name, COSTS, code="search.cost")
@@ -63,7 +68,7 @@ class Cheapest(NamedTuple):
     looked_at: int
 
 
-def least(space: SearchSpace, value: Callable[[Genotype], float], *, listed: int = LISTED) -> Cheapest:
+def find_cheapest(space: SearchSpace, value: Callable[[Genotype], float], *, listed: int = LISTED) -> Cheapest:
     """The member of least value: by listing a space of up to `listed` members, else by descending decision by decision.
 
     The descent starts from several members and takes the best option of every decision in turn until none is better; it
@@ -96,13 +101,13 @@ def least(space: SearchSpace, value: Callable[[Genotype], float], *, listed: int
     return Cheapest(found, at(found), proved=False, looked_at=len(known))
 
 
-def smallest(space: SearchSpace, name: str, precision: str = "fp32", *, listed: int = LISTED) -> Cheapest:
+def cheapest_member(space: SearchSpace, name: str, precision: str = "fp32", *, listed: int = LISTED) -> Cheapest:
     """The member that costs least. Memory is never listed beyond 1,000 members: it takes milliseconds each."""
     most = min(listed, 1000) if name == "memory" else listed
-    return least(space, lambda genotype: cost(space, genotype, name, precision), listed=most)
+    return find_cheapest(space, lambda genotype: member_cost(space, genotype, name, precision), listed=most)
 
 
-def infeasible(space: SearchSpace, limits: Mapping[str, float], precision: str = "fp32") -> Infeasible | None:
+def explain_infeasible(space: SearchSpace, limits: Mapping[str, float], precision: str = "fp32") -> Infeasible | None:
     """Why no member keeps all limits, as (macs=50e6, memory=512e3); None where a member was found that does.
 
     The error says what the smallest members cost, and whether that is proved or the least that a descent found. Raises
@@ -117,24 +122,25 @@ def infeasible(space: SearchSpace, limits: Mapping[str, float], precision: str =
         return None
 
     def excess(genotype: Genotype) -> float:
-        return max(cost(space, genotype, name, precision) / limit for name, limit in limits.items())
+        return max(member_cost(space, genotype, name, precision) / limit for name, limit in limits.items())
 
     most = 1000 if "memory" in limits else LISTED
-    nearest = least(space, excess, listed=most)
+    nearest = find_cheapest(space, excess, listed=most)
     if nearest.value <= 1:
         return None
     lines = []
     for name, limit in limits.items():
-        found = smallest(space, name, precision)
+        found = cheapest_member(space, name, precision)
         word = "the smallest" if found.proved else "the smallest found"
-        lines.append(f"  {name} <= {shown(name, limit)}: {word} has {shown(name, found.value)} ({named(space, found)})")
+        needed = f"{format_cost(name, found.value)} ({member_name(space, found)})"
+        lines.append(f"  {name} <= {format_cost(name, limit)}: {word} has {needed}")
     checked = (
         f"all {space.size:,} members were looked at"
         if nearest.proved
         else f"a descent looked at {nearest.looked_at:,} of {space.size:.3g} members: there may be others"
     )
     if len(limits) > 1:
-        lines.append(f"  nearest to all together: {nearest.value:.3g} times a limit ({named(space, nearest)})")
+        lines.append(f"  nearest to all together: {nearest.value:.3g} times a limit ({member_name(space, nearest)})")
     what = "" if nearest.proved else "was found that "
     return Infeasible(
         "\n".join((f"no member of {space.name} {what}keeps the limits", *lines)),
@@ -143,12 +149,12 @@ def infeasible(space: SearchSpace, limits: Mapping[str, float], precision: str =
     )
 
 
-def named(space: SearchSpace, found: Cheapest) -> str:
+def member_name(space: SearchSpace, found: Cheapest) -> str:
     """The name of a member."""
     return space.decode(found.genotype).name
 
 
-def shown(name: str, value: float) -> str:
+def format_cost(name: str, value: float) -> str:
     """A cost with its unit."""
     return (
         show_bytes(value) if name in ("size", "memory") else f"{show_count(value)} {'MACs' if name == 'macs' else name}"

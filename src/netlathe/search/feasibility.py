@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netlathe.errors import Infeasible, NetlatheError
-from netlathe.search.costing import LIMITED, excess, limited, used
-from netlathe.search.costs import Cheapest, least
+from netlathe.search.costing import LIMITED, budget_excess, limit_use, limited_costs
+from netlathe.search.costs import Cheapest, find_cheapest
 from netlathe.search.genotype import to_text
 from netlathe.search.trial import Costs, Genotype
 
@@ -32,7 +32,7 @@ def feasible_share(space: SearchSpace, objective: Objective, budget: Budget, rng
 
     Raises Infeasible, naming the binding limits and the smallest member, where none is found.
     """
-    if not limited(budget):
+    if not limited_costs(budget):
         return 1.0
     costs = CostCache(objective)
     over = partial(costs.excess, budget=budget)
@@ -40,12 +40,12 @@ def feasible_share(space: SearchSpace, objective: Objective, budget: Budget, rng
     keeping = sum(use <= 1 for use in uses)
     if keeping:
         return keeping / SAMPLES
-    nearest = least(space, over, listed=LISTED)
+    nearest = find_cheapest(space, over, listed=LISTED)
     if nearest.value == WORST:
         raise NetlatheError(f"no member of {space.name} can be built: {costs.error}", code="search.space")
     if nearest.value <= 1:
         return 0.0
-    raise impossible(space, costs, budget, nearest)
+    raise infeasible_error(space, costs, budget, nearest)
 
 
 class CostCache:
@@ -64,17 +64,17 @@ class CostCache:
 
     def excess(self, member: Genotype, budget: Budget) -> float:
         costs = self.of(member)
-        return WORST if costs is None else excess(costs, budget, hopeful=self.objective.hopeful)
+        return WORST if costs is None else budget_excess(costs, budget, hopeful=self.objective.hopeful)
 
     def use(self, member: Genotype, limit: Limit) -> float:
         costs = self.of(member)
-        return WORST if costs is None else used(costs, limit.name, hopeful=self.objective.hopeful)
+        return WORST if costs is None else limit_use(costs, limit.name, hopeful=self.objective.hopeful)
 
 
-def impossible(space: SearchSpace, costs: CostCache, budget: Budget, nearest: Cheapest) -> Infeasible:
+def infeasible_error(space: SearchSpace, costs: CostCache, budget: Budget, nearest: Cheapest) -> Infeasible:
     """Which limits bind, and the least that the space needs of each."""
     asked = [limit for limit in LIMITED if budget.limit(limit) is not None]
-    needs = {limit.name: least(space, partial(costs.use, limit=limit), listed=LISTED).value for limit in asked}
+    needs = {limit.name: find_cheapest(space, partial(costs.use, limit=limit), listed=LISTED).value for limit in asked}
     binding = [limit for limit in asked if needs[limit.name] > (budget.limit(limit) or 0)]
     said = ", ".join(f"{limit.name} needs {limit.ask(needs[limit.name])} at least" for limit in binding or asked)
     if not binding:

@@ -16,33 +16,35 @@ from typing import TYPE_CHECKING, Any
 
 from netlathe.errors import NetlatheError
 from netlathe.search.config import SearchConfig, SearchProblem
-from netlathe.search.costing import breaks, broken
+from netlathe.search.costing import broken_limits, describe_broken
 from netlathe.search.executor import Executor
-from netlathe.search.objective import FRESH, MANY
+from netlathe.search.objective import FIRST_FRESH_SEED, MAX_FRESH_SEEDS
 from netlathe.search.store import TrialStore
-from netlathe.search.summary import FinalResult, final_of, whole
+from netlathe.search.summary import FinalResult, final_result, finished_trials
 from netlathe.search.trial import Trial, TrialTask
 
 if TYPE_CHECKING:
     from netlathe.search.trial import TaskResult
 
-TRIES = 2
-AGAIN = "measured again"  # the error of a claim that broke the budget then
-FAR = 10  # claims that are measured before the search gives up on its own latencies
+MAX_TRIES = 2
+REMEASURED = "measured again"  # the error of a claim that broke the budget then
+MAX_CLAIMS = 10  # claims that are measured before the search gives up on its own latencies
 Tell = Callable[[str], None]
 
 
 def final_seeds(wish: SearchConfig, what: SearchProblem) -> list[int]:
     """Seeds that no trial of any search has."""
-    return [FRESH + wish.seed * MANY + i for i in range(min(wish.final_seeds, what.objective.fresh))]
+    return [
+        FIRST_FRESH_SEED + wish.seed * MAX_FRESH_SEEDS + i for i in range(min(wish.final_seeds, what.objective.fresh))
+    ]
 
 
-def place(store: TrialStore, number: int, seed: int) -> Path:
+def training_folder(store: TrialStore, number: int, seed: int) -> Path:
     """The folder of a training."""
-    return store.folder.absolute() / "final" / f"{number:05d}" / f"seed-{seed - FRESH}"
+    return store.folder.absolute() / "final" / f"{number:05d}" / f"seed-{seed - FIRST_FRESH_SEED}"
 
 
-def claimed(
+def claim_winners(
     wish: SearchConfig, what: SearchProblem, store: TrialStore, trials: Sequence[Trial], tell: Tell
 ) -> list[Trial]:
     """The best trials that keep the budget when their latency is measured again, in several processes.
@@ -53,17 +55,17 @@ def claimed(
     found: list[Trial] = []
     settled = {row["number"] for row in store.finals()}
     again = getattr(what.objective, "remeasured", None)
-    for trial in distinct(whole(trials))[:FAR]:
+    for trial in distinct_networks(finished_trials(trials))[:MAX_CLAIMS]:
         if len(found) == wish.final_top:
             break
-        if trial.error.startswith(AGAIN):
+        if trial.error.startswith(REMEASURED):
             continue
         if again is not None and what.objective.hopeful and trial.number not in settled:
             costs = again(trial.genotype)
-            limits = broken(costs, what.budget, hopeful=False)
+            limits = broken_limits(costs, what.budget, hopeful=False)
             trial.costs = {**trial.costs, **costs}
             if limits:
-                trial.error = f"{AGAIN}: {breaks(costs, limits, what.budget, hopeful=False)}"
+                trial.error = f"{REMEASURED}: {describe_broken(costs, limits, what.budget, hopeful=False)}"
                 tell(f"trial {trial.number} does not keep the budget when it is {trial.error}; the next best is taken")
             store.write(trial)
             if limits:
@@ -72,12 +74,12 @@ def claimed(
     return found
 
 
-def distinct(trials: Sequence[Trial]) -> list[Trial]:
+def distinct_networks(trials: Sequence[Trial]) -> list[Trial]:
     """The first trial of each network."""
     return list({trial.key: trial for trial in reversed(trials)}.values())[::-1]
 
 
-def finals(
+def train_finals(
     wish: SearchConfig,
     what: SearchProblem,
     store: TrialStore,
@@ -92,33 +94,33 @@ def finals(
     What was trained before an interruption is kept; at the `deadline` (of time.monotonic) what is not done is left for
     the next call. Raises NetlatheError where no seed could be trained.
     """
-    tops = claimed(wish, what, store, trials, tell)
+    tops = claim_winners(wish, what, store, trials, tell)
     seeds = final_seeds(wish, what)
     if not tops or not seeds:
         return tops[0] if tops else None
     done = {(row["number"], row["seed"]) for row in store.finals() if row["score"] is not None}
     todo = [
-        TrialTask(trial.number, trial.genotype, 1.0, seed, str(place(store, trial.number, seed)))
+        TrialTask(trial.number, trial.genotype, 1.0, seed, str(training_folder(store, trial.number, seed)))
         for trial in tops
         for seed in seeds
         if (trial.number, seed) not in done
     ]
     tell(f"training {len(tops)} x {len(seeds)} seeds that the search has not seen") if todo else None
-    if not trained(todo, store, executor, deadline):
+    if not run_tasks(todo, store, executor, deadline):
         tell("the time is up before all fresh seeds were trained: the same command goes on")
     rows = [row for row in store.finals() if row["seed"] in seeds]
-    found = [one for trial in tops if (one := final_of(trial.number, trials, rows)) is not None]
+    found = [one for trial in tops if (one := final_result(trial.number, trials, rows)) is not None]
     if not found and all(row["error"] == "" for row in rows):
         return tops[0]
     if not found:
         why = next((row["error"] for row in rows), "")
         raise NetlatheError(f"the winner cannot be trained again: {why}", code="search.final", path=str(store.folder))
     best = max(found, key=lambda one: one.score)
-    tested(what, store, trials[best.number], rows)
+    test_winner(what, store, trials[best.number], rows)
     return trials[best.number]
 
 
-def trained(todo: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None) -> bool:
+def run_tasks(todo: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None) -> bool:
     """Have tasks done that are told apart by (number, seed), and write each down; a worker's death is tried again.
 
     Whether all of them ended in time.
@@ -140,14 +142,14 @@ def trained(todo: list[TrialTask], store: TrialStore, executor: Executor, deadli
         for report in reports:
             open_.discard(report.number)
             tries[report.number] += 1
-            if report.died and tries[report.number] < TRIES:
+            if report.died and tries[report.number] < MAX_TRIES:
                 waiting.insert(0, report.number)
             else:
-                keep(store, numbered[report.number], report)
+                store_final(store, numbered[report.number], report)
     return True
 
 
-def keep(store: TrialStore, job: TrialTask, report: TaskResult) -> None:
+def store_final(store: TrialStore, job: TrialTask, report: TaskResult) -> None:
     """Write a training down."""
     measured = report.measured
     failed = measured is None or bool(measured.broken)
@@ -156,18 +158,20 @@ def keep(store: TrialStore, job: TrialTask, report: TaskResult) -> None:
     store.keep_final(job.number, job.seed, score, None, error, report.seconds)
 
 
-def tested(what: SearchProblem, store: TrialStore, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
+def test_winner(what: SearchProblem, store: TrialStore, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
     """The accuracy of the winner's final trainings on the test images."""
     test = getattr(what.objective, "tested", None)
     if test is None:
         return
     for row in rows:
         if row["number"] == trial.number and row["score"] is not None and row["test"] is None:
-            share = test(trial.genotype, place(store, row["number"], row["seed"]))
+            share = test(trial.genotype, training_folder(store, row["number"], row["seed"]))
             store.keep_final(row["number"], row["seed"], row["score"], share, "", row["seconds"])
 
 
-def cursed(trial: Trial, trials: Sequence[Trial], store: TrialStore, seeds: Sequence[int]) -> FinalResult | None:
+def final_of_winner(
+    trial: Trial, trials: Sequence[Trial], store: TrialStore, seeds: Sequence[int]
+) -> FinalResult | None:
     """The winner on its fresh seeds."""
     rows = [row for row in store.finals() if row["seed"] in seeds]
-    return final_of(trial.number, trials, rows)
+    return final_result(trial.number, trials, rows)

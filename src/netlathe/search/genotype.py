@@ -37,13 +37,13 @@ class DecisionNode(NamedTuple):
 Open = tuple[DecisionNode, ...]
 
 
-def decisions(points: Open) -> tuple[DecisionPoint, ...]:
+def list_decisions(points: Open) -> tuple[DecisionPoint, ...]:
     """Every decision once, in order of appearance, those that open others first.
 
     Raises NetlatheError where one name stands for choices of different options.
     """
     found: dict[str, DecisionPoint] = {}
-    for decision in walk(points):
+    for decision in walk_decisions(points):
         known = found.setdefault(decision.name, decision)
         if known.options != decision.options:
             raise NetlatheError(
@@ -55,31 +55,33 @@ def decisions(points: Open) -> tuple[DecisionPoint, ...]:
     return tuple(found.values())
 
 
-def walk(points: Open) -> Iterator[DecisionPoint]:
+def walk_decisions(points: Open) -> Iterator[DecisionPoint]:
     """The decision of every point, in pre-order."""
     for point in points:
         yield point.decision
         for opened in point.opens:
-            yield from walk(opened)
+            yield from walk_decisions(opened)
 
 
 @lru_cache(maxsize=1 << 14)
-def names(point: DecisionNode) -> frozenset[str]:
+def decision_names(point: DecisionNode) -> frozenset[str]:
     """All decisions that a point depends on."""
-    return frozenset(decision.name for decision in walk((point,)))
+    return frozenset(decision.name for decision in walk_decisions((point,)))
 
 
 @lru_cache(maxsize=1 << 14)
-def taken(points: Open, name: str, option: int) -> Open:
+def take_option(points: Open, name: str, option: int) -> Open:
     """What stays open once a decision is taken."""
     left: dict[DecisionNode, None] = {}
     for point in points:
-        if name not in names(point):
+        if name not in decision_names(point):
             left[point] = None
         elif point.decision.name == name:
-            left |= dict.fromkeys(taken(point.opens[option], name, option))
+            left |= dict.fromkeys(take_option(point.opens[option], name, option))
         else:
-            left[DecisionNode(point.decision, tuple(taken(opened, name, option) for opened in point.opens))] = None
+            left[DecisionNode(point.decision, tuple(take_option(opened, name, option) for opened in point.opens))] = (
+                None
+            )
     return tuple(left)
 
 
@@ -88,7 +90,7 @@ def components(points: Open) -> tuple[Open, ...]:
     """The points in groups that share no decision: their numbers of genotypes multiply."""
     groups: list[tuple[set[str], list[DecisionNode]]] = []
     for point in points:
-        said, together = set(names(point)), [point]
+        said, together = set(decision_names(point)), [point]
         apart = []
         for group in groups:
             if group[0] & said:
@@ -100,33 +102,33 @@ def components(points: Open) -> tuple[Open, ...]:
 
 
 @lru_cache(maxsize=1 << 14)
-def count(points: Open) -> int:
+def count_genotypes(points: Open) -> int:
     """The number of normal genotypes."""
-    return prod(sum(choices(group)) for group in components(points))
+    return prod(sum(count_by_option(group)) for group in components(points))
 
 
 @lru_cache(maxsize=1 << 14)
-def choices(group: Open) -> tuple[int, ...]:
+def count_by_option(group: Open) -> tuple[int, ...]:
     """For each option of the first decision of a group, the number of normal genotypes with it."""
     name, options = group[0].decision
-    return tuple(count(taken(group, name, option)) for option in range(len(options)))
+    return tuple(count_genotypes(take_option(group, name, option)) for option in range(len(options)))
 
 
-def nth(points: Open, index: int) -> dict[str, int]:
+def nth_genotype(points: Open, index: int) -> dict[str, int]:
     """The active decisions of the normal genotype of that number, from 0 up to `count`."""
     found: dict[str, int] = {}
     for group in components(points):
-        index, rest = divmod(index, count(group))
+        index, rest = divmod(index, count_genotypes(group))
         name = group[0].decision.name
-        for option, size in enumerate(choices(group)):
+        for option, size in enumerate(count_by_option(group)):
             if rest < size:
-                found |= {name: option} | nth(taken(group, name, option), rest)
+                found |= {name: option} | nth_genotype(take_option(group, name, option), rest)
                 break
             rest -= size
     return found
 
 
-def active(points: Open, picks: Mapping[str, int]) -> dict[str, int]:
+def active_decisions(points: Open, picks: Mapping[str, int]) -> dict[str, int]:
     """The decisions that are met under `picks`, with what is picked, in order of appearance."""
     found: dict[str, int] = {}
 
@@ -140,7 +142,7 @@ def active(points: Open, picks: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def below(number: int, rng: np.random.Generator) -> int:
+def random_below(number: int, rng: np.random.Generator) -> int:
     """A uniform whole number from 0 up to, without, `number`, however large."""
     if number <= 1 << 62:
         return int(rng.integers(number))

@@ -55,6 +55,6 @@ class GridSpace(SearchSpace):
 
     def same(self, ours: Network, theirs: Network) -> bool:
         """Whether two networks of different expressions are one, as two orders of summands are."""
-        from netlathe.search.canonical import form
+        from netlathe.search.canonical import canonical_form
 
-        return ours.inputs == theirs.inputs and form(ours) == form(theirs)
+        return ours.inputs == theirs.inputs and canonical_form(ours) == canonical_form(theirs)

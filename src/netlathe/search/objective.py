@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from netlathe.search.space import SearchSpace
     from netlathe.search.tables import TabularBenchmark
 
-FRESH = 1_000_000_000  # fresh seeds begin here, above those of all trials
-MANY = 1000  # as many fresh seeds as anyone wants
+FIRST_FRESH_SEED = 1_000_000_000  # fresh seeds begin here, above those of all trials
+MAX_FRESH_SEEDS = 1000  # as many fresh seeds as anyone wants
 COUNTED = ("params", "macs")  # proxies that no seed changes
 
 
@@ -61,12 +61,12 @@ KINDS = {
 }
 
 
-def to_data(description: ObjectiveSpec) -> dict[str, Any]:
+def spec_to_json(description: ObjectiveSpec) -> dict[str, Any]:
     """A description as JSON values."""
     return {"kind": description.kind} | asdict(cast(Any, description))
 
 
-def from_data(data: Mapping[str, Any]) -> ObjectiveSpec:
+def spec_from_json(data: Mapping[str, Any]) -> ObjectiveSpec:
     """The description again. Raises NetlatheError for an unknown kind or field."""
     values = dict(data)
     kind = str(values.pop("kind", ""))
@@ -81,7 +81,7 @@ def from_data(data: Mapping[str, Any]) -> ObjectiveSpec:
     return cast(ObjectiveSpec, made(**values))
 
 
-def drawn(seed: int, key: str, count: int) -> int:
+def draw_number(seed: int, key: str, count: int) -> int:
     """One of `count`, the same for this key in every process."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8]) % count
 
@@ -108,7 +108,7 @@ class FunctionObjective:
         self.function, self.space, self.costing, self.hopeful = function, space, costing, costing.measures
         parameters = inspect.signature(function).parameters
         self.takes = {name for name in ("seed", "fraction", "folder") if name in parameters}
-        self.fresh = MANY if "seed" in self.takes else 0
+        self.fresh = MAX_FRESH_SEEDS if "seed" in self.takes else 0
 
     def costs(self, genotype: Genotype) -> Costs:
         """Of the network as the space has it."""
@@ -117,7 +117,7 @@ class FunctionObjective:
     def evaluate(self, job: TrialTask) -> Evaluation:
         """What the function returns."""
         network = self.space.decode(job.genotype)
-        extra = timing(self.costing, network)
+        extra = measure_latency(self.costing, network)
         if extra.broken:
             return extra
         given = {"seed": job.seed, "fraction": job.fraction, "folder": job.folder}
@@ -126,17 +126,17 @@ class FunctionObjective:
         return extra._replace(score=float(score), costs={**extra.costs, **costs})
 
 
-def timing(costing: Costing, network: Network) -> Evaluation:
+def measure_latency(costing: Costing, network: Network) -> Evaluation:
     """The measured latency of a network, where one is asked for; `broken` where it ends the trial."""
     if not costing.measures:
         return Evaluation(0.0, arch=network.key)
-    from netlathe.search.costing import breaks, broken
+    from netlathe.search.costing import broken_limits, describe_broken
 
     costs, failure = costing.measured(network)
     if failure:
         raise NetlatheError(f"its latency cannot be measured: {failure}", code="search.latency")
-    limits = broken(costs, costing.budget, hopeful=False)
-    return Evaluation(0.0, costs, network.key, broken=breaks(costs, limits, costing.budget, hopeful=False))
+    limits = broken_limits(costs, costing.budget, hopeful=False)
+    return Evaluation(0.0, costs, network.key, broken=describe_broken(costs, limits, costing.budget, hopeful=False))
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ class TableObjective:
         """One training or the mean."""
         if not self.what.noisy:
             return Evaluation(self.table.score(job.genotype))
-        shown = drawn(self.what.seed, str(job.genotype), self.table.seeds)
+        shown = draw_number(self.what.seed, str(job.genotype), self.table.seeds)
         unseen = [seed for seed in range(self.table.seeds) if seed != shown]
-        column = unseen[job.seed % FRESH % 1000] if job.seed >= FRESH else shown
+        column = unseen[job.seed % FIRST_FRESH_SEED % 1000] if job.seed >= FIRST_FRESH_SEED else shown
         return Evaluation(self.table.score(job.genotype, column))
 
 

@@ -21,15 +21,15 @@ from netlathe.errors import Infeasible, NetlatheError
 from netlathe.files import write_text
 from netlathe.runfolder.identity import refuse_other
 from netlathe.search.config import CHANGEABLE, SearchConfig, SearchProblem, build_problem, config_from_json
-from netlathe.search.costing import limited
+from netlathe.search.costing import limited_costs
 from netlathe.search.executor import Executor, InlineExecutor, ProcessExecutor
 from netlathe.search.feasibility import feasible_share
-from netlathe.search.finals import cursed, final_seeds, finals
+from netlathe.search.finals import final_of_winner, final_seeds, train_finals
 from netlathe.search.store import SEARCH, TrialStore
-from netlathe.search.strategy import strategy
+from netlathe.search.strategy import get_strategy
 from netlathe.search.study import OnTrial, Study
-from netlathe.search.summary import FinalResult, whole
-from netlathe.search.summary import best as best_of
+from netlathe.search.summary import FinalResult, finished_trials
+from netlathe.search.summary import best_trial as best_of
 from netlathe.search.trial import Trial
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ def search(
     first trials that all fail alike; Infeasible, before anything is trained, where no network keeps the budget.
     """
     begin = clock.monotonic() if started is None else started
-    strategy(wish.strategy).settings(**wish.options)
+    get_strategy(wish.strategy).settings(**wish.options)
     what = build_problem(wish, folder)
     if what.space.size < 2:
         hint = "netlathe train trains it; a space is an expression with Choice nodes"
         raise NetlatheError(f"the space {wish.space} has one network: nothing to search", code="search.one", hint=hint)
     with TrialStore(folder, write=True) as store:
-        begun(store, wish, what, tell)
-        planner = planned(wish, what)
+        record_start(store, wish, what, tell)
+        planner = make_strategy(wish, what)
         deadline = None if seconds is None else begin + seconds
         with open_executor(wish, what, folder, workers, ray) as executor:
             driver = Study(wish, what, planner, store, executor, deadline=deadline, say=say)
@@ -93,22 +93,22 @@ def search(
                 best = best_of(driver.trials)
                 tell("the time is up: the same command goes on with what was open")
             else:
-                best = finals(wish, what, store, executor, driver.trials, deadline=deadline, tell=tell)
-        final = cursed(best, driver.trials, store, final_seeds(wish, what)) if best else None
-        network = network_of(what, best) if best else None
+                best = train_finals(wish, what, store, executor, driver.trials, deadline=deadline, tell=tell)
+        final = final_of_winner(best, driver.trials, store, final_seeds(wish, what)) if best else None
+        network = winner_network(what, best) if best else None
         if network is not None:
             write_text(folder / BEST, to_json(network))
         store.note(winner=best.number if best else None)
         return SearchResult(wish, folder, best, network, final, driver.trials, ended)
 
 
-def stored(folder: Path) -> SearchConfig:
+def load_config(folder: Path) -> SearchConfig:
     """The wish of the search in a folder. Raises NetlatheError where there is none."""
     with TrialStore(folder, write=False) as store:
         return config_from_json(store.facts()["wish"])
 
 
-def begun(store: TrialStore, wish: SearchConfig, what: SearchProblem, tell: Callable[[str], None]) -> None:
+def record_start(store: TrialStore, wish: SearchConfig, what: SearchProblem, tell: Callable[[str], None]) -> None:
     """Write down what is searched, the first time; later, refuse something else."""
     facts = store.facts()
     if "wish" in facts:
@@ -116,16 +116,16 @@ def begun(store: TrialStore, wish: SearchConfig, what: SearchProblem, tell: Call
         store.note(wish=asdict(wish))
         return
     share = feasible_share(what.space, what.objective, what.budget, np.random.default_rng(wish.seed))
-    if limited(what.budget):
+    if limited_costs(what.budget):
         rare = "less than 2 %" if share < 0.02 else f"about {100 * share:.0f} %"
         tell(f"{rare} of the space may keep the budget")
     store.note(wish=asdict(wish), version=__version__, begun=clock.time(), feasible_share=share)
 
 
-def planned(wish: SearchConfig, what: SearchProblem) -> Strategy:
+def make_strategy(wish: SearchConfig, what: SearchProblem) -> Strategy:
     """The strategy at its start; one that knows limits and costs is told those of the search."""
-    maker = strategy(wish.strategy)
-    names = limited(what.budget)
+    maker = get_strategy(wish.strategy)
+    names = limited_costs(what.budget)
     options = dict(wish.options)
     if names and "limits" in maker.options:
         options.setdefault("limits", ",".join(f"{getattr(what.budget, name):g}" for name in names))
@@ -156,14 +156,14 @@ def open_executor(
         executor.close()
 
 
-def network_of(what: SearchProblem, trial: Trial) -> Network:
+def winner_network(what: SearchProblem, trial: Trial) -> Network:
     """The network of a trial as it was trained, named after its space and genotype."""
     make: Any = getattr(what.objective, "network", what.space.decode)
     found: Network = make(trial.genotype)
     return found
 
 
-def changed(wish: SearchConfig, **changes: Any) -> SearchConfig:
+def change_config(wish: SearchConfig, **changes: Any) -> SearchConfig:
     """The wish with what a search may go on with changed. None changes nothing."""
     assert set(changes) <= set(CHANGEABLE)
     return replace(wish, **{name: value for name, value in changes.items() if value is not None})
@@ -172,7 +172,7 @@ def changed(wish: SearchConfig, **changes: Any) -> SearchConfig:
 def require_best(found: SearchResult) -> Trial:
     """The winner. Raises Infeasible where nothing that was evaluated keeps the budget."""
     if found.best is None:
-        finished = len(whole(found.trials))
+        finished = len(finished_trials(found.trials))
         raise Infeasible(
             f"no network that was evaluated keeps the budget ({len(found.trials)} proposed, {finished} finished)",
             code="search.infeasible",

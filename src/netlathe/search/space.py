@@ -20,7 +20,7 @@ from netlathe.arch.node import Node
 from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.errors import NetlatheError
 from netlathe.search import genotype as tree
-from netlathe.search.canonical import form
+from netlathe.search.canonical import canonical_form
 from netlathe.search.genotype import DecisionNode, DecisionPoint, Genotype, Open, to_text
 
 __all__ = ["DecisionPoint", "Genotype", "SearchSpace"]
@@ -43,13 +43,13 @@ class SearchSpace:
     merge: Callable[[Genotype], str] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "network", replace(self.network, body=identified(self.network.body)))
+        object.__setattr__(self, "network", replace(self.network, body=name_choices(self.network.body)))
         assert self.decisions is not None  # an inconsistent space is refused when it is made
 
     @cached_property
     def points(self) -> Open:
         """The tree of decisions."""
-        found = opened(self.network.body)
+        found = decision_tree(self.network.body)
         if not self.resolutions:
             return found
         sizes = DecisionPoint(RESOLUTION, tuple(map(str, self.resolutions)))
@@ -58,12 +58,12 @@ class SearchSpace:
     @cached_property
     def decisions(self) -> tuple[DecisionPoint, ...]:
         """What is to be decided; those that open others come before them. Empty where nothing is open."""
-        return tree.decisions(self.points)
+        return tree.list_decisions(self.points)
 
     @cached_property
     def size(self) -> int:
         """The number of genotypes in normal form; 1 where nothing is open."""
-        return tree.count(self.points)
+        return tree.count_genotypes(self.points)
 
     @cached_property
     def flat(self) -> bool:
@@ -97,7 +97,7 @@ class SearchSpace:
     def active(self, genotype: Genotype) -> dict[str, int]:
         """The decisions that have an effect under this genotype, with the option taken."""
         picks = {decision.name: pick for decision, pick in zip(self.decisions, genotype, strict=True)}
-        return picks if self.flat else tree.active(self.points, picks)
+        return picks if self.flat else tree.active_decisions(self.points, picks)
 
     def normal(self, genotype: Sequence[int]) -> Genotype:
         """The same network's genotype with the decisions that have no effect at 0."""
@@ -111,7 +111,7 @@ class SearchSpace:
         """The genotype of that number, from 0 up to `size`, in a fixed order."""
         if not 0 <= index < self.size:
             raise NetlatheError(f"{self.name} has {self.size} genotypes: {index} is none", code="search.genotype")
-        return self.gathered(tree.nth(self.points, index))
+        return self.gathered(tree.nth_genotype(self.points, index))
 
     def all(self) -> Iterator[Genotype]:
         """Every genotype in normal form."""
@@ -121,7 +121,7 @@ class SearchSpace:
         """A genotype in normal form, each with the same probability."""
         if self.flat:
             return tuple(rng.integers(self.radices).tolist()) if self.radices else ()
-        return self.nth(tree.below(self.size, rng))
+        return self.nth(tree.random_below(self.size, rng))
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator) -> Genotype:
         """One active decision changed to another option; decisions that this opens are drawn afresh.
@@ -139,8 +139,8 @@ class SearchSpace:
             return self.gathered(picks)
         left = self.points
         for name, option in picks.items():
-            left = tree.taken(left, name, option)
-        drawn = tree.nth(left, tree.below(tree.count(left), rng))
+            left = tree.take_option(left, name, option)
+        drawn = tree.nth_genotype(left, tree.random_below(tree.count_genotypes(left), rng))
         return self.normal(self.gathered(picks | drawn))
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
@@ -165,7 +165,7 @@ class SearchSpace:
 
     def build(self, picks: dict[str, int]) -> Network:
         """The network under the active decisions."""
-        network = replace(self.network, body=settled(self.network.body, tuple(picks.items())))
+        network = replace(self.network, body=take_choices(self.network.body, tuple(picks.items())))
         return network.at(self.resolutions[picks[RESOLUTION]]) if self.resolutions else network
 
     def find(self, network: Network) -> dict[str, int]:
@@ -177,7 +177,7 @@ class SearchSpace:
             sizes = ", ".join(map(str, self.resolutions)) or "x".join(map(str, self.network.input))
             raise self.stranger(network, f"it reads {'x'.join(map(str, network.input))}", f"legal sizes: {sizes}")
         ends: list[str] = []
-        found = next(matches(self.network.body, network.body, start, "", ends), None)
+        found = next(match_choices(self.network.body, network.body, start, "", ends), None)
         if found is None or network.more != self.network.more:
             where = next((path for path in ends if path), "")
             raise self.stranger(network, f"no option gives what it has {f'at {where}' if where else 'on the whole'}")
@@ -205,7 +205,7 @@ class SearchSpace:
         """What networks share that are one; by default their canonical form (`canonical.form`)."""
         genotype = self.normal(genotype)
         if genotype not in self._keys:
-            self._keys[genotype] = self.merge(genotype) if self.merge else form(self.decode(genotype))
+            self._keys[genotype] = self.merge(genotype) if self.merge else canonical_form(self.decode(genotype))
         return self._keys[genotype]
 
     @cached_property
@@ -214,7 +214,7 @@ class SearchSpace:
         return {}
 
 
-def identified(body: Node) -> Node:
+def name_choices(body: Node) -> Node:
     """The expression with every choice named: by its id, else by its path."""
     if not any(isinstance(node, Choice) and not node.id for _, node in walk(body)):
         return body
@@ -226,49 +226,51 @@ def identified(body: Node) -> Node:
 
 
 @lru_cache(maxsize=1 << 14)
-def opened(node: Node) -> Open:
+def decision_tree(node: Node) -> Open:
     """The tree of decisions that an expression opens, equal ones once."""
     if isinstance(node, Choice):
-        return (DecisionNode(DecisionPoint(node.id, node.names), tuple(opened(item) for item in node.items)),)
+        return (DecisionNode(DecisionPoint(node.id, node.names), tuple(decision_tree(item) for item in node.items)),)
     found: dict[DecisionNode, None] = {}
     for _, child in node.children():
-        found |= dict.fromkeys(opened(child))
+        found |= dict.fromkeys(decision_tree(child))
     return tuple(found)
 
 
 @lru_cache(maxsize=1 << 14)
-def needed(node: Node) -> frozenset[str]:
+def decisions_below(node: Node) -> frozenset[str]:
     """The names of the decisions that an expression depends on."""
-    return frozenset(decision.name for decision in tree.walk(opened(node)))
+    return frozenset(decision.name for decision in tree.walk_decisions(decision_tree(node)))
 
 
-def settled(node: Node, picks: tuple[tuple[str, int], ...]) -> Node:
+def take_choices(node: Node, picks: tuple[tuple[str, int], ...]) -> Node:
     """The expression with its choices taken."""
-    names = needed(node)
-    return _settled(node, tuple(pick for pick in picks if pick[0] in names)) if names else node
+    names = decisions_below(node)
+    return _take_choices(node, tuple(pick for pick in picks if pick[0] in names)) if names else node
 
 
 @lru_cache(maxsize=1 << 16)
-def _settled(node: Node, picks: tuple[tuple[str, int], ...]) -> Node:
+def _take_choices(node: Node, picks: tuple[tuple[str, int], ...]) -> Node:
     """Remembered by the picks that matter: networks of a space share their parts, and so what is known of these."""
     if isinstance(node, Choice):
-        return settled(node.items[dict(picks)[node.id]], picks)
+        return take_choices(node.items[dict(picks)[node.id]], picks)
     assert isinstance(node, Combinator)
-    return node.rebuild(tuple(settled(child, picks) for _, child in node.children()))
+    return node.rebuild(tuple(take_choices(child, picks) for _, child in node.children()))
 
 
-def matches(pattern: Node, node: Node, picks: dict[str, int], path: str, ends: list[str]) -> Iterator[dict[str, int]]:
+def match_choices(
+    pattern: Node, node: Node, picks: dict[str, int], path: str, ends: list[str]
+) -> Iterator[dict[str, int]]:
     """Every way to take the choices of `pattern` that gives `node`; `ends` gathers the paths that no way passes."""
     if isinstance(pattern, Choice):
         known, passed = picks.get(pattern.id), False
         for option in range(len(pattern.items)) if known is None else (known,):
-            for found in matches(pattern.items[option], node, picks | {pattern.id: option}, path, []):
+            for found in match_choices(pattern.items[option], node, picks | {pattern.id: option}, path, []):
                 passed = True
                 yield found
         if not passed:
             ends.append(path)
         return
-    if not needed(pattern):
+    if not decisions_below(pattern):
         if pattern == node:
             yield picks
         else:
@@ -286,7 +288,7 @@ def matches(pattern: Node, node: Node, picks: dict[str, int], path: str, ends: l
             yield picks
             return
         (name, child), (_, other) = ours[i], theirs[i]
-        for found in matches(child, other, picks, join(path, name), ends):
+        for found in match_choices(child, other, picks, join(path, name), ends):
             yield from rest(i + 1, found)
 
     yield from rest(0, picks)

@@ -67,7 +67,7 @@ class TrialStore:
             hint = "netlathe search run SPACE -o FOLDER starts one"
             raise NetlatheError("there is no search in this folder", code="store.missing", path=str(folder), hint=hint)
         try:
-            self.db = opened(self.path, write)
+            self.db = open_database(self.path, write)
         except BaseException:
             self.lock.close()
             raise
@@ -94,7 +94,7 @@ class TrialStore:
 
     def trials(self) -> list[Trial]:
         """All trials in the order in which they were proposed."""
-        return [trial_of(row) for row in self.db.execute("SELECT * FROM trials ORDER BY number")]
+        return [trial_from_row(row) for row in self.db.execute("SELECT * FROM trials ORDER BY number")]
 
     def waits(self) -> list[int]:
         """The places, among asks and tells, of asks that a strategy did not answer: it wanted a tell first."""
@@ -103,7 +103,7 @@ class TrialStore:
     def write(self, *trials: Trial, waits: Sequence[int] = ()) -> None:
         """Write trials as they are now: all of them or, if this process dies, none."""
         with self.together():
-            self.db.executemany(WRITE, [row_of(trial) for trial in trials])
+            self.db.executemany(WRITE, [trial_to_row(trial) for trial in trials])
             if waits:
                 self.db.executemany("INSERT INTO waits VALUES (?)", [(wait,) for wait in waits])
         if any(trial.told is not None and trial.seconds >= EXPENSIVE_S for trial in trials):
@@ -134,7 +134,7 @@ class TrialStore:
         self.db.execute("INSERT OR REPLACE INTO finals VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
-def opened(path: Path, write: bool) -> sqlite3.Connection:
+def open_database(path: Path, write: bool) -> sqlite3.Connection:
     """The file, checked; made where it is to be written and is absent."""
     try:
         target = path.absolute().as_uri() + ("" if write else "?mode=ro")
@@ -144,7 +144,7 @@ def opened(path: Path, write: bool) -> sqlite3.Connection:
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
         )
     except sqlite3.DatabaseError as error:
-        raise foreign(path, str(error)) from None
+        raise foreign_file(path, str(error)) from None
     if write and tables == 0 and application == 0:
         db.executescript(
             f"PRAGMA journal_mode=WAL; BEGIN; PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};"
@@ -152,7 +152,7 @@ def opened(path: Path, write: bool) -> sqlite3.Connection:
         )
     elif application != APPLICATION:
         db.close()
-        raise foreign(path, "another program made it")
+        raise foreign_file(path, "another program made it")
     elif version != VERSION:
         db.close()
         raise NetlatheError(
@@ -165,13 +165,13 @@ def opened(path: Path, write: bool) -> sqlite3.Connection:
     return db
 
 
-def foreign(path: Path, why: str) -> NetlatheError:
+def foreign_file(path: Path, why: str) -> NetlatheError:
     """An error for a file that is no store."""
     hint = "give another folder with -o"
     return NetlatheError(f"this file is no search of Netlathe: {why}", code="store.foreign", path=str(path), hint=hint)
 
 
-def row_of(t: Trial) -> tuple[Any, ...]:
+def trial_to_row(t: Trial) -> tuple[Any, ...]:
     """The columns of a trial. SQLite has no infinity that every reader knows, so no score is NULL."""
     score = None if t.score == -inf or isnan(t.score) else t.score
     return (
@@ -181,7 +181,7 @@ def row_of(t: Trial) -> tuple[Any, ...]:
     )
 
 
-def trial_of(row: tuple[Any, ...]) -> Trial:
+def trial_from_row(row: tuple[Any, ...]) -> Trial:
     """A row as a trial."""
     values = dict(zip(COLUMNS, row, strict=True))
     for name in ("genotype", "costs", "curve"):

@@ -136,7 +136,7 @@ class StrategyFactory:
         return cast(Strategy, make(space, rng, evaluations=evaluations, **self.settings(**options)))
 
 
-def strategy(name: str) -> StrategyFactory:
+def get_strategy(name: str) -> StrategyFactory:
     """The row of that name. Raises NetlatheError with the nearest names."""
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES, code="search.strategy")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from netlathe.errors import NetlatheError
 from netlathe.search.config import SearchConfig, SearchProblem
-from netlathe.search.costing import breaks, broken, limited
+from netlathe.search.costing import broken_limits, describe_broken, limited_costs
 from netlathe.search.executor import Executor
 from netlathe.search.store import TrialStore
 from netlathe.search.strategy import Proposal, TrialResult
@@ -27,8 +27,8 @@ from netlathe.search.trial import Costs, Evaluation, TaskResult, Trial, TrialSta
 if TYPE_CHECKING:
     from netlathe.search.strategy import Strategy
 
-TRIES = 2  # of a trial whose worker dies
-PATIENCE = 2000  # proposals in a row that cost nothing, before the space counts as used up
+MAX_TRIES = 2  # of a trial whose worker dies
+MAX_IDLE = 2000  # proposals in a row that cost nothing, before the space counts as used up
 QUICK_S = 0.01
 SAME_FAILURE = 5  # first trials that all fail alike end a search
 OnTrial = Callable[["Study", Trial], None]
@@ -67,7 +67,7 @@ class Study:
         self.members: set[tuple[int, ...]] = set()
         self.took = inf  # by the last evaluation, in seconds
         self.ended = ""
-        names = limited(what.budget)
+        names = limited_costs(what.budget)
         self.costs = names or ["macs"]  # what strategies are told, in this order
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class Study:
             self.ended = f"{self.wish.evaluations} evaluations are used up"
         elif len(self.members) >= self.what.space.size and not self.multi:
             self.ended = f"all {self.what.space.size} networks of the space were proposed"
-        elif self.idle >= PATIENCE:
+        elif self.idle >= MAX_IDLE:
             self.ended = f"the last {self.idle} proposals were known or infeasible"
         else:
             return False
@@ -185,8 +185,8 @@ class Study:
                 costs = self.known[trial.key] = objective.costs(trial.genotype)
         except NetlatheError as error:
             return {}, f"cannot be built: {error.message}"
-        limits = broken(costs, budget, hopeful=objective.hopeful)
-        return costs, breaks(costs, limits, budget, hopeful=objective.hopeful)
+        limits = broken_limits(costs, budget, hopeful=objective.hopeful)
+        return costs, describe_broken(costs, limits, budget, hopeful=objective.hopeful)
 
     def begin(self, trial: Trial) -> None:
         """Have a trial evaluated."""
@@ -227,13 +227,13 @@ class Study:
         self.took = report.seconds
         if report.died:
             trial.attempts += 1
-            if trial.attempts < TRIES:
+            if trial.attempts < MAX_TRIES:
                 self.spent -= self.fraction(trial)
                 self.queue.insert(0, trial)
                 self.first.pop((trial.key, trial.rung))
                 self.write(trial)
                 return
-        scored(trial, report)
+        apply_result(trial, report)
         if not trial.evaluated:  # its latency was measured, and that was all
             self.spent -= self.fraction(trial)
         self.tell(trial)
@@ -254,7 +254,7 @@ class Study:
         self.idle = 0 if trial.evaluated else self.idle + 1
         trial.told, self.clock = self.clock, self.clock + 1
         self.write(trial)
-        self.strategy.tell(proposal_of(trial), self.outcome(trial))
+        self.strategy.tell(to_proposal(trial), self.outcome(trial))
         self.say(self, trial)
 
     def outcome(self, trial: Trial) -> TrialResult:
@@ -293,10 +293,10 @@ class Study:
         for self.clock in sorted([*asks, *tells]):
             if self.clock in tells:
                 trial = tells[self.clock]
-                self.strategy.tell(proposal_of(trial), self.outcome(trial))
+                self.strategy.tell(to_proposal(trial), self.outcome(trial))
                 continue
             proposal, was = self.strategy.ask(), asks[self.clock]
-            if proposal != (None if was is None else proposal_of(was)):
+            if proposal != (None if was is None else to_proposal(was)):
                 raise NetlatheError(
                     f"the strategy {self.wish.strategy} does not propose again what it proposed as trial "
                     f"{'' if was is None else was.number}",
@@ -318,12 +318,12 @@ class Study:
             self.idle = 0 if trial.evaluated else self.idle + 1
 
 
-def proposal_of(trial: Trial) -> Proposal:
+def to_proposal(trial: Trial) -> Proposal:
     """What was proposed."""
     return Proposal(trial.genotype, trial.rung, trial.tag)
 
 
-def scored(trial: Trial, report: TaskResult) -> None:
+def apply_result(trial: Trial, report: TaskResult) -> None:
     """What a report says of a trial."""
     measured: Evaluation | None = report.measured
     if measured is None:

@@ -47,43 +47,45 @@ class FinalResult(NamedTuple):
         return t_half_width(self.spread, len(self.scores))
 
 
-def whole(trials: Sequence[Trial]) -> list[Trial]:
+def finished_trials(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that finished on the highest rung that any reached, best first; of equals the earlier one."""
     done = [trial for trial in trials if trial.state is TrialState.DONE and trial.score > -inf]
-    top = max((rung(trial) for trial in done), default=0.0)
-    return sorted((trial for trial in done if rung(trial) == top), key=lambda trial: (-trial.score, trial.number))
+    top = max((rung_height(trial) for trial in done), default=0.0)
+    return sorted(
+        (trial for trial in done if rung_height(trial) == top), key=lambda trial: (-trial.score, trial.number)
+    )
 
 
-def rung(trial: Trial) -> float:
+def rung_height(trial: Trial) -> float:
     """How high; the whole evaluation is the highest."""
     return inf if trial.rung is None else trial.rung
 
 
-def best(trials: Sequence[Trial]) -> Trial | None:
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """The best whole evaluation."""
-    return next(iter(whole(trials)), None)
+    return next(iter(finished_trials(trials)), None)
 
 
-def front(trials: Sequence[Trial], costs: Sequence[str] = COSTS) -> list[Trial]:
+def trial_front(trials: Sequence[Trial], costs: Sequence[str] = COSTS) -> list[Trial]:
     """The trials that no other beats in score and all costs that are known of all; best first."""
-    found = whole(trials)
+    found = finished_trials(trials)
     names = [name for name in costs if found and all(name in trial.costs for trial in found)]
     points = [(-trial.score, *(trial.costs[name] for name in names)) for trial in found]
     return [found[i] for i in pareto_front(points)] if names else found[:1]
 
 
-def counts(trials: Sequence[Trial]) -> dict[str, int]:
+def count_states(trials: Sequence[Trial]) -> dict[str, int]:
     """How many trials ended how."""
     found = Counter(trial.state.value for trial in trials)
     return {state.value: found[state.value] for state in TrialState if found[state.value]}
 
 
-def failures(trials: Sequence[Trial]) -> dict[str, int]:
+def count_failures(trials: Sequence[Trial]) -> dict[str, int]:
     """Why trials failed, the most frequent reason first."""
     return dict(Counter(trial.error for trial in trials if trial.state is TrialState.FAILED).most_common())
 
 
-def final_of(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> FinalResult | None:
+def final_result(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> FinalResult | None:
     """The finished trainings of a winner on fresh seeds."""
     rows = [row for row in finals if row["number"] == number and row["score"] is not None]
     if not rows:
@@ -92,7 +94,7 @@ def final_of(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, An
     return FinalResult(number, tuple(row["score"] for row in rows), tests, trials[number].score)
 
 
-def winner(trials: Sequence[Trial], facts: Mapping[str, Any]) -> Trial | None:
+def winning_trial(trials: Sequence[Trial], facts: Mapping[str, Any]) -> Trial | None:
     """What the search ended with; while it runs, the best so far."""
     number = facts.get("winner")
-    return best(trials) if number is None else trials[number]
+    return best_trial(trials) if number is None else trials[number]

@@ -90,7 +90,7 @@ class TabularBenchmark:
         return kept
 
 
-def read(path: str | Path, *fields: str) -> dict[str, NDArray[Any]]:
+def read_arrays(path: str | Path, *fields: str) -> dict[str, NDArray[Any]]:
     """The named arrays of an .npz file. Raises NetlatheError where the file or one of them is absent."""
     path = Path(path)
     if path.is_dir():
@@ -109,7 +109,7 @@ def read(path: str | Path, *fields: str) -> dict[str, NDArray[Any]]:
         raise NetlatheError(f"{path} is no .npz file: {error}", code="search.table") from None
 
 
-def digits(array: NDArray[Any], space: SearchSpace, path: str | Path) -> tuple[Genotype, ...]:
+def read_genotypes(array: NDArray[Any], space: SearchSpace, path: str | Path) -> tuple[Genotype, ...]:
     """The rows of an array as genotypes. Raises NetlatheError where they are not all of the space, each once."""
     found = tuple(map(tuple, array.tolist()))
     if len(set(found)) != space.size or any(len(row) != len(space.radices) for row in found):
@@ -125,10 +125,12 @@ def macro(path: str | Path) -> TabularBenchmark:
 
     Only test accuracies exist: let a search see one seed, and report the others.
     """
-    file = read(path, "arch", "test_acc", "params", "flops")
+    file = read_arrays(path, "arch", "test_acc", "params", "flops")
     space = spaces.get("macro")
     costs = {"macs": file["flops"], "params": file["params"]}
-    return TabularBenchmark(space, digits(file["arch"], space, path), file["test_acc"].astype(np.float64), costs)
+    return TabularBenchmark(
+        space, read_genotypes(file["arch"], space, path), file["test_acc"].astype(np.float64), costs
+    )
 
 
 def nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> TabularBenchmark:
@@ -142,10 +144,12 @@ def nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> Tabular
     if split not in ("val", "test"):
         raise unknown("split", split, ("val", "test"), code="search.table")
     name = f"{dataset}_{split}_12ep"
-    file = read(path, "ops", name, "params_c10", "macs_c10")
+    file = read_arrays(path, "ops", name, "params_c10", "macs_c10")
     space = spaces.get("nb201")
     costs = {"macs": file["macs_c10"], "params": file["params_c10"]}
-    return TabularBenchmark(space, digits(file["ops"], space, path), file[name].astype(np.float64)[:, None], costs)
+    return TabularBenchmark(
+        space, read_genotypes(file["ops"], space, path), file[name].astype(np.float64)[:, None], costs
+    )
 
 
 def with_latency(table: TabularBenchmark, path: str | Path, *devices: str) -> TabularBenchmark:
@@ -154,12 +158,12 @@ def with_latency(table: TabularBenchmark, path: str | Path, *devices: str) -> Ta
     For NAS-Bench-201: nb201_latency_help.npz (27 devices; _1, _32, _256 are batch sizes; eyeriss and fpga are
     simulated). Raises NetlatheError for an unknown device, or a file of another space.
     """
-    file = read(path, "ops", "devices", "latency_ms")
+    file = read_arrays(path, "ops", "devices", "latency_ms")
     known = [str(name) for name in file["devices"]]
     for device in devices:
         if device not in known:
             raise unknown("device", device, known, code="search.device")
-    rows = {genotype: i for i, genotype in enumerate(digits(file["ops"], table.space, path))}
+    rows = {genotype: i for i, genotype in enumerate(read_genotypes(file["ops"], table.space, path))}
     order = [rows[genotype] for genotype in table.genotypes]
     columns = {name: file["latency_ms"][order, i] for i, name in enumerate(known) if name in devices or not devices}
     return replace(table, known=dict(table.known) | columns)

@@ -19,7 +19,7 @@ from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.reshape.classes import for_images
 from netlathe.search.costing import Costing
-from netlathe.search.objective import MANY, Objective, timing
+from netlathe.search.objective import MAX_FRESH_SEEDS, Objective, measure_latency
 from netlathe.search.trial import Costs, Evaluation, Genotype, TrialTask
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def training_spec(
     from netlathe.train.recipefile import resolved
 
     document = resolved(recipe)
-    splits = images_of(data, side(document, space))
+    splits = load_images(data, image_side(document, space))
     channels = splits.train.pixels.shape[-1]
     return TrainingSpec(
         data=data,
@@ -82,21 +82,21 @@ def training_spec(
     )
 
 
-def side(recipe: Mapping[str, Any], space: SearchSpace) -> int:
+def image_side(recipe: Mapping[str, Any], space: SearchSpace) -> int:
     """The pixels that the images need: of the finest resolution that is trained or tested."""
     tested, crop = int(recipe["evaluate"]["resolution"]), float(recipe["evaluate"]["crop"])
-    if sizes(space):
-        return ceil(max(sizes(space)) / crop)
+    if space_resolutions(space):
+        return ceil(max(space_resolutions(space)) / crop)
     return max(int(recipe["resolution"]), ceil(tested / crop))
 
 
-def sizes(space: SearchSpace) -> list[int]:
+def space_resolutions(space: SearchSpace) -> list[int]:
     """The resolutions among which a space decides; empty where it does not."""
     found = [option for decision in space.decisions if decision.name == "resolution" for option in decision.options]
     return [int(option) if option.isdecimal() else space.network.input[-1] for option in found]
 
 
-def images_of(data: str, size: int) -> Splits:
+def load_images(data: str, size: int) -> Splits:
     """The images of a source."""
     from netlathe.train.images import load
 
@@ -106,7 +106,7 @@ def images_of(data: str, size: int) -> Splits:
 class TrainingObjective:
     """Trains every trial in a folder of its own, which goes on where a kill stopped it."""
 
-    fresh = MANY
+    fresh = MAX_FRESH_SEEDS
 
     def __init__(self, what: TrainingSpec, space: SearchSpace, costing: Costing) -> None:
         self.what, self.space, self.costing, self.hopeful = what, space, costing, costing.measures
@@ -117,7 +117,7 @@ class TrainingObjective:
         from netlathe.train.experiment.subset import choose_rows, subset, take_fraction
 
         what = self.what
-        found = images_of(what.data, side(what.recipe, self.space))
+        found = load_images(what.data, image_side(what.recipe, self.space))
         if found.train.key != what.images:
             hint = "give back the images that the search began with, or search in another folder"
             raise NetlatheError("these are other images than before", code="search.data", path=what.data, hint=hint)
@@ -129,7 +129,7 @@ class TrainingObjective:
     def network(self, genotype: Genotype) -> Network:
         """The network for the images: at its own resolution where the space decides it, else at the recipe's."""
         found, what = self.space.decode(genotype), self.what
-        resolution = found.input[-1] if sizes(self.space) else int(what.recipe["evaluate"]["resolution"])
+        resolution = found.input[-1] if space_resolutions(self.space) else int(what.recipe["evaluate"]["resolution"])
         return for_images(found, classes=what.classes, channels=what.channels, resolution=resolution)
 
     def recipe(self, genotype: Genotype) -> Recipe:
@@ -138,7 +138,7 @@ class TrainingObjective:
         from netlathe.train.recipefile import set_fields
 
         recipe = from_dict(self.what.recipe)
-        if not sizes(self.space):
+        if not space_resolutions(self.space):
             return recipe
         px = self.network(genotype).input[-1]
         return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}"])
@@ -154,7 +154,7 @@ class TrainingObjective:
         from netlathe.train.metrics import read
 
         network, folder = self.network(job.genotype), Path(job.folder)
-        found = timing(self.costing, network)
+        found = measure_latency(self.costing, network)
         if found.broken:
             return found
         result = train(
@@ -171,7 +171,7 @@ class TrainingObjective:
         assert result.validation is not None
         events = [event for event in read(folder) if event["event"] == "evaluation"]
         curve = tuple({name: event[name] for name in ("epoch", "accuracy", "loss")} for event in events)
-        tidy(folder)
+        remove_checkpoints(folder)
         return found._replace(score=100 * result.validation, costs=found.costs, curve=curve)
 
     def remeasured(self, genotype: Genotype) -> Costs:
@@ -182,7 +182,7 @@ class TrainingObjective:
 
     def tested(self, genotype: Genotype, folder: Path) -> float:
         """The accuracy of a finished training on the test images, %: asked once, of the winner's final trainings."""
-        return 100 * float(self.right(genotype, folder, test_images(self.what, self.space)).mean())
+        return 100 * float(self.right(genotype, folder, load_test_images(self.what, self.space)).mean())
 
     def right(self, genotype: Genotype, folder: Path, images: ImageSet) -> Any:
         """Which images a finished training gets right."""
@@ -191,15 +191,15 @@ class TrainingObjective:
         return correct_images(folder, images, self.recipe(genotype), measure_normalisation(self.splits.train))
 
 
-def test_images(what: TrainingSpec, space: SearchSpace) -> ImageSet:
+def load_test_images(what: TrainingSpec, space: SearchSpace) -> ImageSet:
     """The held-out images. Raises NetlatheError where the source has none."""
-    found = images_of(what.data, side(what.recipe, space)).test
+    found = load_images(what.data, image_side(what.recipe, space)).test
     if found is None or not len(found):
         raise NetlatheError("there are no test images", code="search.data", path=what.data)
     return found
 
 
-def tidy(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Without the checkpoints of a finished training."""
     from netlathe.train.checkpoint import SLOTS
 

@@ -87,17 +87,17 @@ class TaskResult(NamedTuple):
     worker: str = ""
 
 
-def as_json(value: float) -> float | None:
+def score_to_json(value: float) -> float | None:
     """A score in a document: none where there is no number."""
     return value if -inf < value < inf else None
 
 
-def document(trial: Trial) -> dict[str, Any]:
+def trial_to_json(trial: Trial) -> dict[str, Any]:
     """A trial as JSON values."""
     return {
-        "number": trial.number, "state": trial.state.value, "score": as_json(trial.score), "rung": trial.rung,
+        "number": trial.number, "state": trial.state.value, "score": score_to_json(trial.score), "rung": trial.rung,
         "genotype": list(trial.genotype), "key": trial.key, "arch": trial.arch, "seed": trial.seed,
-        "costs": {name: as_json(value) for name, value in trial.costs.items()}, "same_as": trial.same_as,
+        "costs": {name: score_to_json(value) for name, value in trial.costs.items()}, "same_as": trial.same_as,
         "error": trial.error, "attempts": trial.attempts, "asked": trial.asked, "told": trial.told,
         "seconds": round(trial.seconds, 3), "host": trial.host, "worker": trial.worker, "curve": trial.curve,
     }  # fmt: skip

@@ -35,19 +35,19 @@ class Evaluator:
         try:
             if self.objective is None:
                 self.objective = build_problem(SearchConfig(**self.spec["wish"]), Path(self.spec["folder"])).objective
-            measured, error = checked(self.objective.evaluate(task))
+            measured, error = check_score(self.objective.evaluate(task))
         except Exception as failure:  # any failure of an evaluation is a result
-            measured, error = None, reason(failure)
+            measured, error = None, describe_failure(failure)
         seconds = time.monotonic() - begin
         return TaskResult(task.number, measured, error, "", seconds, platform.node(), str(os.getpid()))
 
 
-def checked(measured: Evaluation) -> tuple[Evaluation | None, str]:
+def check_score(measured: Evaluation) -> tuple[Evaluation | None, str]:
     """A score that is no number is a failure."""
     return (None, "the score is not a number") if isnan(measured.score) else (measured, "")
 
 
-def reason(failure: Exception) -> str:
+def describe_failure(failure: Exception) -> str:
     """An exception in one line."""
     if isinstance(failure, NetlatheError):
         return f"{failure.message} ({failure.code})"

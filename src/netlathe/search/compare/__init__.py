@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from netlathe.errors import NetlatheError
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.simulate import BILLED, FREE, Make, SearchTrace, simulate
-from netlathe.search.compare.verdict import StrategyPair, pairs
+from netlathe.search.compare.verdict import StrategyPair, compare_pairs
 from netlathe.stats.estimates import Estimate, estimate
 from netlathe.stats.intervals import bootstrap_mean
 
@@ -90,13 +90,16 @@ def compare(
             rng = np.random.default_rng((seed, run, 1))
             traces[name].append(simulate(make, ground, view, evaluations=evaluations, rng=rng, repeats=repeats))
     unseen = noisy and ground.judged is None
-    arms = {name: arm(name, tuple(done), np.random.default_rng((seed, 2)), unseen) for name, done in traces.items()}
+    arms = {
+        name: summarise_arm(name, tuple(done), np.random.default_rng((seed, 2)), unseen)
+        for name, done in traces.items()
+    }
     finals = {name: one.final for name, one in arms.items()}
-    found = pairs(finals, margin=margin, rng=np.random.default_rng((seed, 3)))
+    found = compare_pairs(finals, margin=margin, rng=np.random.default_rng((seed, 3)))
     return Comparison(ground, evaluations, runs, seed, noisy, repeats, margin, arms, found)
 
 
-def arm(name: str, traces: tuple[SearchTrace, ...], rng: np.random.Generator, unseen: bool) -> Arm:
+def summarise_arm(name: str, traces: tuple[SearchTrace, ...], rng: np.random.Generator, unseen: bool) -> Arm:
     """The runs of a strategy with their mean curve; `unseen`: worth comes from trainings the search did not see."""
     curves = np.stack([trace.regret for trace in traces])
     low, high = bootstrap_mean(curves, rng)

@@ -16,7 +16,7 @@ from netlathe.errors import NetlatheError
 from netlathe.search import tables
 from netlathe.search.compare import Comparison, compare
 from netlathe.search.compare.benchmark_table import BenchmarkTable
-from netlathe.search.compare.load import TABLES, load
+from netlathe.search.compare.load import TABLES, load_table
 from netlathe.search.compare.simulate import Make
 from netlathe.search.compare.statistics import (
     AccuracySpread,
@@ -24,13 +24,13 @@ from netlathe.search.compare.statistics import (
     MacsCap,
     NoiseFloor,
     ValueInterval,
-    agreement,
-    caps,
-    floor,
-    spread,
-    transfer,
+    accuracy_spread,
+    device_agreement,
+    device_transfer,
+    macs_caps,
+    noise_floor,
 )
-from netlathe.search.strategy import StrategyFactory, strategy
+from netlathe.search.strategy import StrategyFactory, get_strategy
 from netlathe.search.tables import DATASETS
 from netlathe.stats.correlation import kendall_tau
 from netlathe.train.experiment.scores import Array
@@ -90,19 +90,21 @@ class Critique(NamedTuple):
     floor: NoiseFloor  # d
 
 
-def measure(
+def measure_critique(
     folder: Path, *, evaluations: int = 100, runs: int = 100, seed: int = 0, progress: Progress | None = None
 ) -> Critique:
     """All parts, from the tables in a folder or in its sub-folders. Raises NetlatheError where one is absent."""
-    files = {name: located(folder, name) for name in FOLDERS}
-    grounds = {"macro": load("macro", files["macro"])}
-    grounds |= {f"nb201 {dataset}": load("nb201", files["nb201"], dataset) for dataset in DATASETS}
+    files = {name: find_table(folder, name) for name in FOLDERS}
+    grounds = {"macro": load_table("macro", files["macro"])}
+    grounds |= {f"nb201 {dataset}": load_table("nb201", files["nb201"], dataset) for dataset in DATASETS}
     searches = {}
     for i, (name, ground) in enumerate(grounds.items()):
         if progress:
             progress(i, len(grounds), name)
         noisy = name == "macro"  # the one with several trainings
-        searches[name] = compare(ground, makers(ground), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy)
+        searches[name] = compare(
+            ground, strategy_makers(ground), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy
+        )
     timed = tables.with_latency(tables.nb201(files["nb201"], "c100", "test"), files[LATENCIES])
     devices = [name for name in timed.known if name not in ("macs", "params")]
     latency = np.stack([timed.known[name].astype(np.float64) for name in devices], 1)
@@ -112,16 +114,16 @@ def measure(
         evaluations,
         runs,
         searches,
-        tuple(domains({name: grounds[f"nb201 {name}"] for name in DATASETS})),
-        tuple(transfer(accuracy, latency, share, rng=rng) for share in SHARES),
-        agreement(latency, devices),
-        caps(accuracy, macs, latency, devices, CAP_SHARE),
-        {name: shares(name, found) for name, found in searches.items()},
-        floor(grounds["macro"].trained, rng=rng),
+        tuple(dataset_transfers({name: grounds[f"nb201 {name}"] for name in DATASETS})),
+        tuple(device_transfer(accuracy, latency, share, rng=rng) for share in SHARES),
+        device_agreement(latency, devices),
+        macs_caps(accuracy, macs, latency, devices, CAP_SHARE),
+        {name: design_shares(name, found) for name, found in searches.items()},
+        noise_floor(grounds["macro"].trained, rng=rng),
     )
 
 
-def located(folder: Path, name: str) -> Path:
+def find_table(folder: Path, name: str) -> Path:
     """The file of a table in a folder or its sub-folder. Raises NetlatheError, saying what is needed."""
     file = TABLES[name].file if name in TABLES else name
     for place in (folder / FOLDERS[name] / file, folder / file):
@@ -132,16 +134,16 @@ def located(folder: Path, name: str) -> Path:
     raise NetlatheError(f"{folder} has no {file}", code="search.table", path=str(folder), hint=hint)
 
 
-def makers(ground: BenchmarkTable) -> dict[str, Make]:
+def strategy_makers(ground: BenchmarkTable) -> dict[str, Make]:
     """The strategies of the comparison with the options they come with."""
 
     def make(maker: StrategyFactory, rng: np.random.Generator, budget: int) -> Any:
         return maker(ground.space, rng, evaluations=budget)
 
-    return {name: partial(make, strategy(name)) for name in STRATEGIES}
+    return {name: partial(make, get_strategy(name)) for name in STRATEGIES}
 
 
-def domains(grounds: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
+def dataset_transfers(grounds: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
     """Every ordered pair of data sets. The choice is by validation accuracy, as a search would make it."""
     for there, other in grounds.items():
         for here, ground in grounds.items():
@@ -152,7 +154,7 @@ def domains(grounds: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
                 yield DatasetTransfer(there, here, kendall_tau(other.values, ground.values), loss, rank)
 
 
-def shares(name: str, found: Comparison) -> DesignShares:
+def design_shares(name: str, found: Comparison) -> DesignShares:
     """What chance, the space, a rule by hand, random search and the best strategy give."""
     ground = found.ground
     worth = {arm.name: ground.best - float(arm.mean[-1]) for arm in found.arms.values()}
@@ -164,10 +166,10 @@ def shares(name: str, found: Comparison) -> DesignShares:
         words, kept = "no `none` and no pooling", ((digits != NONE) & (digits != POOL)).all(1)
     allowed: Array = ground.values[kept]
     rule = HandRule(words, len(allowed), float(allowed.mean()), float(allowed.max()))
-    return DesignShares(100 / CLASSES[name], spread(ground.values), rule, worth[BASELINE], best, worth[best])
+    return DesignShares(100 / CLASSES[name], accuracy_spread(ground.values), rule, worth[BASELINE], best, worth[best])
 
 
-def document(found: Critique) -> dict[str, Any]:
+def critique_to_json(found: Critique) -> dict[str, Any]:
     """The measurements as JSON values."""
     return {
         "evaluations": found.evaluations,

@@ -33,7 +33,7 @@ TABLES = {
 }
 
 
-def load(name: str, path: Path | None, score: str = "c10") -> BenchmarkTable:
+def load_table(name: str, path: Path | None, score: str = "c10") -> BenchmarkTable:
     """The ground of a table file, or of the folder it lies in. Raises NetlatheError, saying which file is needed.
 
     macro: three trainings of every network. nb201: a search sees the validation accuracy of a training of 12 epochs,
@@ -55,5 +55,9 @@ def load(name: str, path: Path | None, score: str = "c10") -> BenchmarkTable:
     table = tables.nb201(file, score, "val")
     test = f"{score}_test_12ep"
     return BenchmarkTable(
-        f"{name} {score}", table.space, table.genotypes, table.scores, tables.read(file, test)[test].astype(np.float64)
+        f"{name} {score}",
+        table.space,
+        table.genotypes,
+        table.scores,
+        tables.read_arrays(file, test)[test].astype(np.float64),
     )

@@ -25,21 +25,21 @@ class CritiquePart(NamedTuple):
     cannot: tuple[str, ...]
 
 
-def parts(found: Critique) -> tuple[CritiquePart, ...]:
+def critique_parts(found: Critique) -> tuple[CritiquePart, ...]:
     """The report, in the order of the lecture's claims; then the noise that all of it rests on."""
-    return (against_random(found), transfers(found), design(found), noise(found))
+    return (report_against_random(found), report_transfer(found), report_design(found), report_noise(found))
 
 
-def markdown(found: Critique, command: str) -> str:
+def to_markdown(found: Critique, command: str) -> str:
     """The report as a page of text."""
-    return "\n".join(lines(found, command)) + "\n"
+    return "\n".join(markdown_lines(found, command)) + "\n"
 
 
-def lines(found: Critique, command: str) -> Iterator[str]:
+def markdown_lines(found: Critique, command: str) -> Iterator[str]:
     """Its lines."""
     yield f"# {TITLE}"
     yield from ("", "Made by the command at the end from the tables named there; nothing here is typed by hand.")
-    for part in parts(found):
+    for part in critique_parts(found):
         yield from ("", f"## {part.title}", "", f"*{part.claim}*", "", f"**{part.answer}**")
         for table in part.tables:
             yield from ("", table.title, "", f"| {' | '.join(table.columns)} |")
@@ -50,12 +50,12 @@ def lines(found: Critique, command: str) -> Iterator[str]:
     yield from ("", "## Again", "", "```sh", command, "```")
 
 
-def show(figure: ValueInterval, digits: int = 2) -> str:
+def format_interval(figure: ValueInterval, digits: int = 2) -> str:
     """0.31 [0.19, 0.42]"""
     return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
 
 
-def percent(figure: ValueInterval) -> str:
+def format_percent_interval(figure: ValueInterval) -> str:
     """61 % [52, 71]"""
     return f"{100 * figure.value:.0f} % [{100 * figure.low:.0f}, {100 * figure.high:.0f}]"
 
@@ -63,7 +63,7 @@ def percent(figure: ValueInterval) -> str:
 # Search against random
 
 
-def against_random(found: Critique) -> CritiquePart:
+def report_against_random(found: Critique) -> CritiquePart:
     """Every strategy against random search, on every table."""
     rows, verdicts, aheads = [], [], []
     for name, one in found.searches.items():
@@ -72,7 +72,7 @@ def against_random(found: Critique) -> CritiquePart:
         for pair in one.pairs:
             if BASELINE not in (pair.a, pair.b):
                 continue
-            other, gain, ahead, verdict = oriented(pair)
+            other, gain, ahead, verdict = orient_pair(pair)
             arm = one.arms[other]
             verdicts.append(verdict)
             aheads.append(ahead)
@@ -81,7 +81,7 @@ def against_random(found: Critique) -> CritiquePart:
                     name,
                     other,
                     f"{arm.mean[-1]:.3f} [{arm.low[-1]:.3f}, {arm.high[-1]:.3f}]",
-                    show(gain, 3),
+                    format_interval(gain, 3),
                     f"{100 * ahead:.0f} %",
                     p_of(pair.p),
                     f"{verdict}, {pair.needed:,} runs needed" if pair.needed else verdict,
@@ -120,7 +120,7 @@ def against_random(found: Critique) -> CritiquePart:
     )
 
 
-def oriented(pair: StrategyPair) -> tuple[str, ValueInterval, float, str]:
+def orient_pair(pair: StrategyPair) -> tuple[str, ValueInterval, float, str]:
     """The other strategy against random: its name, by how much its regret is less, how often, and the verdict on it."""
     gain = pair.gain
     low = gain.mean if gain.low is None else gain.low  # strategies that did the same in every run
@@ -134,7 +134,7 @@ def oriented(pair: StrategyPair) -> tuple[str, ValueInterval, float, str]:
 # Transfer
 
 
-def transfers(found: Critique) -> CritiquePart:
+def report_transfer(found: Critique) -> CritiquePart:
     """Between data sets, between devices, and from MACs to milliseconds."""
     sets = tuple(
         (f"{d.chosen_on} to {d.used_on}", f"{d.tau:.2f}", f"{d.loss:+.2f}", f"{100 * d.rank:.2f} %")
@@ -143,9 +143,9 @@ def transfers(found: Critique) -> CritiquePart:
     devices = tuple(
         (
             f"{100 * t.share:.0f} %",
-            percent(t.breaks),
+            format_percent_interval(t.breaks),
             f"{100 * t.over:+.0f} %",
-            show(t.loss),
+            format_interval(t.loss),
             f"{100 * t.same:.0f} %",
         )
         for t in found.transfers
@@ -217,7 +217,7 @@ def transfers(found: Critique) -> CritiquePart:
 # Design
 
 
-def design(found: Critique) -> CritiquePart:
+def report_design(found: Critique) -> CritiquePart:
     """From guessing to the optimum, and who brought one there."""
     levels, steps, beyond = [], [], []
     for name, one in found.shares.items():
@@ -288,7 +288,7 @@ def design(found: Critique) -> CritiquePart:
 # Noise
 
 
-def noise(found: Critique) -> CritiquePart:
+def report_noise(found: Critique) -> CritiquePart:
     """What one training says."""
     floor = found.floor
     curses = [
@@ -299,12 +299,12 @@ def noise(found: Critique) -> CritiquePart:
     rows = (
         ("SD of a training, the whole space", f"{floor.seed_sd:.3f} points"),
         (f"SD of a training, the best {TOP}", f"{floor.seed_sd_top:.3f} points"),
-        ("tau between two seeds, the whole space", show(floor.tau, 3)),
-        (f"tau between two seeds, the best {TOP} by the mean of all seeds", show(floor.tau_top)),
-        (f"tau between two seeds, the best {TOP} by the third seed", show(floor.tau_top_apart)),
+        ("tau between two seeds, the whole space", format_interval(floor.tau, 3)),
+        (f"tau between two seeds, the best {TOP} by the mean of all seeds", format_interval(floor.tau_top)),
+        (f"tau between two seeds, the best {TOP} by the third seed", format_interval(floor.tau_top_apart)),
         (f"networks within {NEAR} points of the best", str(floor.near)),
     )
-    gains = [oriented(p)[1].value for p in found.searches["macro"].pairs if BASELINE in (p.a, p.b)]
+    gains = [orient_pair(p)[1].value for p in found.searches["macro"].pairs if BASELINE in (p.a, p.b)]
     flattered = [arm.curse.mean for arm in found.searches["macro"].arms.values() if arm.curse]
     answer = (
         f"One training ranks a space (tau {floor.tau.value:.2f}), its top far less: among the best {TOP} two seeds "

@@ -16,13 +16,13 @@ from netlathe.train.experiment.table import ResultTable, p_of
 POINTS = (10, 20, 50, 100, 200, 500, 1000)  # evaluations at which a curve is printed, and its end
 
 
-def tables(found: Comparison) -> list[ResultTable]:
+def comparison_tables(found: Comparison) -> list[ResultTable]:
     """Regret over the budget, the pairs, and where a search sees one training, what its winner really is."""
-    made = [regrets(found), compared(found)]
-    return [*made, winners(found)] if any(arm.curse for arm in found.arms.values()) else made
+    made = [regret_table(found), pair_table(found)]
+    return [*made, winner_table(found)] if any(arm.curse for arm in found.arms.values()) else made
 
 
-def regrets(found: Comparison) -> ResultTable:
+def regret_table(found: Comparison) -> ResultTable:
     """A row a strategy: mean regret at some evaluations, then at the end with its interval and the spread of runs."""
     at = [n for n in POINTS if n < found.evaluations]
     rows = tuple(
@@ -34,18 +34,18 @@ def regrets(found: Comparison) -> ResultTable:
             f"{np.std(arm.final, ddof=1):.3f}" if found.runs > 1 else "-",
             f"{np.mean([trace.distinct for trace in arm.traces]):.0f}",
         )
-        for arm in ranked(found)
+        for arm in rank_arms(found)
     )
     heads = ("strategy", *map(str, at), str(found.evaluations), "95 % interval", "SD of a run", "networks")
     return ResultTable(f"{found.ground.name}: mean regret in points after so many evaluations", heads, rows)
 
 
-def ranked(found: Comparison) -> list[Arm]:
+def rank_arms(found: Comparison) -> list[Arm]:
     """The arms, the least regret first."""
     return sorted(found.arms.values(), key=lambda arm: float(arm.mean[-1]))
 
 
-def compared(found: Comparison) -> ResultTable:
+def pair_table(found: Comparison) -> ResultTable:
     """A row a pair, the one with less regret first."""
     rows = []
     for pair in found.pairs:
@@ -68,10 +68,10 @@ def compared(found: Comparison) -> ResultTable:
     return ResultTable(f"Pairs, over {found.runs} paired runs", heads, tuple(rows))
 
 
-def winners(found: Comparison) -> ResultTable:
+def winner_table(found: Comparison) -> ResultTable:
     """A row a strategy: its winner as the search saw it, and as the trainings tell that it did not see."""
     rows = []
-    for arm in ranked(found):
+    for arm in rank_arms(found):
         seen, worth = (float(np.mean([getattr(trace, what) for trace in arm.traces])) for what in ("seen", "worth"))
         curse = arm.curse
         assert curse is not None
@@ -81,7 +81,7 @@ def winners(found: Comparison) -> ResultTable:
     return ResultTable("The winner, trained again: accuracy in %", heads, tuple(rows))
 
 
-def notes(found: Comparison) -> list[str]:
+def reading_notes(found: Comparison) -> list[str]:
     """How to read it, and what it cannot say."""
     free = "costs nothing, as in a search that remembers" if found.repeats == FREE else "costs an evaluation"
     regret = (
@@ -116,7 +116,7 @@ def notes(found: Comparison) -> list[str]:
     return said
 
 
-def document(found: Comparison) -> dict[str, Any]:
+def comparison_to_json(found: Comparison) -> dict[str, Any]:
     """All of it as JSON values."""
     return {
         "space": found.ground.name,
@@ -152,5 +152,5 @@ def document(found: Comparison) -> dict[str, Any]:
             pair._asdict() | {"gain": pair.gain._asdict(), "said": pair.say(found.runs, found.margin)}
             for pair in found.pairs
         ],
-        "notes": notes(found),
+        "notes": reading_notes(found),
     }

@@ -71,7 +71,7 @@ class MacsCap(NamedTuple):
     within_latency: float  # and that of the most accurate within the latency
 
 
-def interval(
+def bootstrap_statistic(
     values: Array, statistic: Callable[[Array], float], *, rng: np.random.Generator, resamples: int = 200
 ) -> ValueInterval:
     """A statistic of the rows, with the percentile interval of resampled rows (Efron 1979)."""
@@ -86,7 +86,7 @@ def seed_tau(trained: Array) -> float:
     )
 
 
-def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> NoiseFloor:
+def noise_floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> NoiseFloor:
     """The noise floor of accuracies of the shape (networks, seeds), at least three seeds.
 
     Choosing the best by the mean of all seeds makes the seeds of the chosen ones disagree (a network is in because one
@@ -96,19 +96,19 @@ def floor(trained: Array, *, rng: np.random.Generator, top: int = TOP) -> NoiseF
     apart = []
     for chooser in range(trained.shape[1]):
         chosen = np.argsort(-trained[:, chooser], kind="stable")[:top]
-        apart.append(interval(np.delete(trained[chosen], chooser, 1), seed_tau, rng=rng))
+        apart.append(bootstrap_statistic(np.delete(trained[chosen], chooser, 1), seed_tau, rng=rng))
     mean = trained.mean(1)
     return NoiseFloor(
         float(np.sqrt(trained.var(1, ddof=1).mean())),
         float(np.sqrt(trained[order].var(1, ddof=1).mean())),
-        interval(trained, seed_tau, rng=rng, resamples=40),
-        interval(trained[order], seed_tau, rng=rng),
+        bootstrap_statistic(trained, seed_tau, rng=rng, resamples=40),
+        bootstrap_statistic(trained[order], seed_tau, rng=rng),
         ValueInterval(*(float(x) for x in np.mean(apart, axis=0))),
         int((mean > mean.max() - NEAR).sum()),
     )
 
 
-def spread(accuracy: Array) -> AccuracySpread:
+def accuracy_spread(accuracy: Array) -> AccuracySpread:
     """The quantiles of a space."""
     low, middle, high = map(float, np.quantile(accuracy, (0.5, 0.95, 0.99)))
     best = float(accuracy.max())
@@ -117,7 +117,7 @@ def spread(accuracy: Array) -> AccuracySpread:
     )
 
 
-def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Generator) -> DeviceTransfer:
+def device_transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Generator) -> DeviceTransfer:
     """`latency` has the shape (networks, devices); the limit of each device admits that share of the networks.
 
     Equally accurate networks: the fastest on A is taken. Intervals resample devices, which is what there could be more
@@ -153,7 +153,9 @@ def transfer(accuracy: Array, latency: Array, share: float, *, rng: np.random.Ge
     return DeviceTransfer(share, n * (n - 1), breaks, found[1], kept, found[3])
 
 
-def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], share: float) -> tuple[MacsCap, ...]:
+def macs_caps(
+    accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], share: float
+) -> tuple[MacsCap, ...]:
     """Limits of MACs and of latency that admit the same share of the networks, device by device."""
     most = np.quantile(macs, share)
     light = macs <= most
@@ -175,7 +177,7 @@ def caps(accuracy: Array, macs: Array, latency: Array, devices: Sequence[str], s
     return tuple(found)
 
 
-def agreement(latency: Array, devices: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
+def device_agreement(latency: Array, devices: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
     """Tau between every two devices, the least alike first."""
     pairs = combinations(range(len(devices)), 2)
     found = [(devices[a], devices[b], kendall_tau(latency[:, a], latency[:, b])) for a, b in pairs]

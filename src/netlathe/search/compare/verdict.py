@@ -49,7 +49,7 @@ class StrategyPair(NamedTuple):
         return f"inconclusive: {wanted} runs are needed to tell these apart"
 
 
-def pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generator) -> tuple[StrategyPair, ...]:
+def compare_pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generator) -> tuple[StrategyPair, ...]:
     """All pairs of arms, each an array with a value a run, in the order of the arms.
 
     Holm's family is all pairs. Equal: the interval at 1 - 2 alpha / pairs lies within +- margin (two one-sided tests,
@@ -64,14 +64,14 @@ def pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.Generato
         mean = estimate(gain)
         assert mean is not None, "an arm has a run at least"
         assert p is not None, "the test gives a p to everything"
-        said = verdict(mean, p, margin=margin, alpha=alpha)
+        said = judge_gain(mean, p, margin=margin, alpha=alpha)
         ahead = float(np.mean(gain > SAME) + np.mean(np.abs(gain) <= SAME) / 2)
         wanted = (runs_needed(size, mean.sd or 0.0, alpha) for size in (abs(mean.mean), margin))
         found.append(StrategyPair(a, b, mean, ahead, p, len(named), said, *wanted))
     return tuple(found)
 
 
-def verdict(gain: Estimate, p: float, *, margin: float, alpha: float = ALPHA) -> str:
+def judge_gain(gain: Estimate, p: float, *, margin: float, alpha: float = ALPHA) -> str:
     """What may be said of an arm whose values are lower by `gain`; `p` is corrected, `alpha` the level of equality."""
     if p < ALPHA:
         return BETTER if gain.mean > 0 else WORSE

@@ -106,7 +106,7 @@ def mixed_cell(cells: Cells, kind: str, width: Size, stride: int, prepare: Prepa
             vertices.append(Vertex(f"edge{j}-{i}", edge(cells, edge_id(kind, j, i), width, stride if j < 2 else 1),
                                    (names[j],)))  # fmt: skip
             edges.append(f"edge{j}-{i}")
-        join = Add() if cells.partial == 1 else listen(node_id(kind, i), i)
+        join = Add() if cells.partial == 1 else edge_choice(node_id(kind, i), i)
         vertices.append(Vertex(f"step{i - 1}", join, tuple(edges)))
         names.append(f"step{i - 1}")
     return Dag(2, (*vertices, Vertex("cat", Cat(), tuple(names[2:]))))
@@ -119,7 +119,9 @@ def edge(cells: Cells, decision: str, width: Size, stride: int) -> Node:
     Xu et al. 2020, PC-DARTS, https://arxiv.org/abs/1907.05737, section 3.2.
     """
     part = width // cells.partial
-    choice = Choice(cells.operations, tuple(searched(name, part, stride, style) for name in cells.operations), decision)
+    choice = Choice(
+        cells.operations, tuple(searched_operation(name, part, stride, style) for name in cells.operations), decision
+    )
     if cells.partial == 1:
         return choice
     other = Select(tuple(range(part, width)))
@@ -130,7 +132,7 @@ def edge(cells: Cells, decision: str, width: Size, stride: int) -> Node:
 
 
 @block
-def searched(name: str, width: Size, stride: int, style: Style) -> Node:
+def searched_operation(name: str, width: Size, stride: int, style: Style) -> Node:
     """An operation as the search runs it: pools are normed, and `none` gives zeros."""
     if name == NONE:
         return Zero() if stride == 1 else seq(pool=Pool("max", 1, stride), zero=Zero())
@@ -139,6 +141,6 @@ def searched(name: str, width: Size, stride: int, style: Style) -> Node:
 
 
 @block
-def listen(decision: str, edges: int) -> Node:
+def edge_choice(decision: str, edges: int) -> Node:
     """Which of the edges a step takes: PC-DARTS' edge normalisation, a weighted sum over them (section 3.3)."""
     return Choice(tuple(f"from{j}" for j in range(edges)), tuple(PickInput(j, edges) for j in range(edges)), decision)

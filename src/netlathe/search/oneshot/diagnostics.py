@@ -14,11 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netlathe.search.collapse import COLLAPSED, DIVERGED, RULES, AlarmRules, Diagnosis, EpochReading, diagnose, skips
+from netlathe.search.collapse import (
+    COLLAPSED,
+    DIVERGED,
+    RULES,
+    AlarmRules,
+    Diagnosis,
+    EpochReading,
+    count_skips,
+    diagnose,
+)
 from netlathe.search.oneshot.curvature import dominant_eigenvalue
 from netlathe.search.oneshot.family import OneShotFamily
 from netlathe.search.oneshot.genotypes import OptionWeights
-from netlathe.search.oneshot.gradient import quiet
+from netlathe.search.oneshot.gradient import frozen_statistics
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.split import DataSplit
 from netlathe.search.oneshot.state import OneShotState, loss_of
@@ -29,23 +38,23 @@ CAVEAT = "the supernet's validation accuracy does not reveal a collapse: judge b
 
 
 @torch.no_grad()
-def accuracy(supernet: Supernet, setting: Setting, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+def measure_accuracy(supernet: Supernet, setting: Setting, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
     """Share of images that a setting gets right, norms with the batch's own statistics: the running ones mix paths."""
     right = count = 0
-    with quiet(supernet):
+    with frozen_statistics(supernet):
         for x, y in batches:
             right += int((supernet(x, setting).argmax(1) == y).sum())
             count += len(y)
     return right / max(count, 1)
 
 
-def entropy(shares: OptionWeights) -> float:
+def mean_entropy(shares: OptionWeights) -> float:
     """The mean entropy of the decisions, as a share of the largest: 1 is undecided, 0 decided."""
     parts = [-(w * np.log(np.maximum(w, 1e-300))).sum() / log(len(w)) for w in shares.values() if len(w) > 1]
     return float(np.mean(parts)) if parts else 0.0
 
 
-def darts_line(
+def darts_record(
     state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
 ) -> dict[str, Any]:
     """The signs after an epoch (from 0) of DARTS."""
@@ -53,13 +62,13 @@ def darts_line(
     genotype = family.derive(shares)
     operators = family.operators(genotype)
     images = list(halves.plain("valid", options.watch_images))
-    mixed = accuracy(state.supernet, state.mixture(), images)
-    discrete = accuracy(state.supernet, family.setting(genotype), images)
+    mixed = measure_accuracy(state.supernet, state.mixture(), images)
+    discrete = measure_accuracy(state.supernet, family.setting(genotype), images)
     line: dict[str, Any] = {
         "epoch": epoch,
-        "skips": skips(operators),
+        "skips": count_skips(operators),
         "edges": len(operators),
-        "entropy": entropy(shares),
+        "entropy": mean_entropy(shares),
         "validation": mixed,
         "discrete": discrete,
         "gap": mixed - discrete,
@@ -67,33 +76,33 @@ def darts_line(
         "genotype": family.data(genotype),
     }
     if options.eigenvalue_every and epoch % options.eigenvalue_every == 0:
-        with quiet(state.supernet):
+        with frozen_statistics(state.supernet):
             line["eigenvalue"] = dominant_eigenvalue(
                 lambda: loss_of(state, state.mixture(), images[0]), list(state.alphas.values()), seed=options.seed
             )
     return line
 
 
-def rsws_line(
+def rsws_record(
     state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
 ) -> dict[str, Any]:
     """A few networks at random after an epoch (from 0) of weight sharing; the best is what an interrupt keeps."""
     images = list(halves.plain("valid", options.watch_images))
     rng = np.random.default_rng((options.seed, epoch, PATHS))
     drawn = [family.draw(rng) for _ in range(PATHS)]
-    scores = [accuracy(state.supernet, family.setting(genotype), images) for genotype in drawn]
+    scores = [measure_accuracy(state.supernet, family.setting(genotype), images) for genotype in drawn]
     best = drawn[int(np.argmax(scores))]
     return {
         "epoch": epoch,
         "validation": float(np.mean(scores)),
         "best": max(scores),
-        "skips": skips(family.operators(best)),
+        "skips": count_skips(family.operators(best)),
         "edges": len(family.operators(best)),
         "genotype": family.data(best),
     }
 
 
-def readings(log: Iterable[Mapping[str, Any]]) -> list[EpochReading]:
+def epoch_readings(log: Iterable[Mapping[str, Any]]) -> list[EpochReading]:
     """The lines of a DARTS log as `search.collapse` reads them."""
     return [
         EpochReading(line["epoch"], line["skips"], line["edges"], line.get("eigenvalue"), line.get("validation"))
@@ -106,13 +115,13 @@ def rules_for(epochs: float) -> AlarmRules:
     return RULES._replace(start=min(RULES.start, round(epochs / 5)))
 
 
-def diagnosis(state: OneShotState, epochs: float) -> Diagnosis:
+def diagnose_search(state: OneShotState, epochs: float) -> Diagnosis:
     """The state of a search of so many epochs."""
     [group] = state.optimiser.param_groups
     lines = state.log[state.counted_from :]
-    return diagnose(readings(lines), weight_decay=group["weight_decay"], rules=rules_for(epochs))
+    return diagnose(epoch_readings(lines), weight_decay=group["weight_decay"], rules=rules_for(epochs))
 
 
-def verdict(found: Diagnosis) -> str:
+def collapse_verdict(found: Diagnosis) -> str:
     """In one word or two."""
     return "collapsed" if found.state in (COLLAPSED, DIVERGED) else "not collapsed"

@@ -16,7 +16,7 @@ from netlathe.search.genotype import Genotype
 from netlathe.search.oneshot import genotypes
 from netlathe.search.oneshot.cells import Cells, supernet_of
 from netlathe.search.oneshot.genotypes import OptionWeights
-from netlathe.search.oneshot.mixed_op import mixed
+from netlathe.search.oneshot.mixed_op import mix_choices
 from netlathe.search.space import SearchSpace
 
 Image = tuple[int, int, int]
@@ -76,28 +76,28 @@ class DartsFamily:
         return not path.startswith("cell")
 
     def draw(self, rng: np.random.Generator) -> genotypes.CellGenotype:
-        return genotypes.drawn(self.cells, rng)
+        return genotypes.draw_genotype(self.cells, rng)
 
     def derive(self, weights: OptionWeights, skips: int | None = None) -> genotypes.CellGenotype:
-        return genotypes.derived(self.cells, weights, skips=skips)
+        return genotypes.derive_genotype(self.cells, weights, skips=skips)
 
     def setting(self, genotype: genotypes.CellGenotype) -> dict[str, int | None]:
-        return genotypes.setting_of(self.cells, genotype)
+        return genotypes.path_setting(self.cells, genotype)
 
     def network(self, genotype: genotypes.CellGenotype, image: Image, classes: int, name: str) -> Network:
-        return genotypes.network_of(genotype, self.final_channels, self.final_depth, image, classes, name)
+        return genotypes.build_network(genotype, self.final_channels, self.final_depth, image, classes, name)
 
     def operators(self, genotype: genotypes.CellGenotype) -> list[str]:
-        return genotypes.operators(genotype[0])
+        return genotypes.cell_operators(genotype[0])
 
     def text(self, genotype: genotypes.CellGenotype) -> str:
-        return genotypes.text(genotype)
+        return genotypes.genotype_to_text(genotype)
 
     def data(self, genotype: genotypes.CellGenotype) -> Any:
-        return genotypes.data(genotype)
+        return genotypes.genotype_to_json(genotype)
 
     def of_data(self, data: Any) -> genotypes.CellGenotype:
-        return genotypes.from_data(self.cells, data)
+        return genotypes.genotype_from_json(self.cells, data)
 
     def key(self) -> str:
         return repr((self.cells, self.channels, self.depth))
@@ -122,7 +122,7 @@ class SpaceFamily:
             )
 
     def supernet(self, image: Image, classes: int) -> Network:
-        network = replace(self.space.network, body=mixed(self.space.network.body))
+        network = replace(self.space.network, body=mix_choices(self.space.network.body))
         return for_images(network, classes=classes, channels=image[0], resolution=image[1])
 
     def affine(self, path: str) -> bool:

@@ -13,12 +13,12 @@ from netlathe.search.oneshot.cells import KINDS, Cells, edge_id, node_id
 from netlathe.zoo.cells import Cell, Operation
 from netlathe.zoo.darts import darts
 
-LEAST_AUX = 29  # px
+MIN_AUX = 29  # px
 CellGenotype: TypeAlias = tuple[Cell, Cell]  # normal, reduction
 OptionWeights: TypeAlias = Mapping[str, NDArray[np.float64]]  # of the options, by decision; each sums to 1
 
 
-def drawn(cells: Cells, rng: np.random.Generator) -> CellGenotype:
+def draw_genotype(cells: Cells, rng: np.random.Generator) -> CellGenotype:
     """A genotype at random: each node two different states and any operations but `none`, all equally likely."""
 
     def one() -> Cell:
@@ -32,7 +32,7 @@ def drawn(cells: Cells, rng: np.random.Generator) -> CellGenotype:
     return one(), one()
 
 
-def derived(cells: Cells, weights: OptionWeights, *, skips: int | None = None) -> CellGenotype:
+def derive_genotype(cells: Cells, weights: OptionWeights, *, skips: int | None = None) -> CellGenotype:
     """The genotype that weights stand for: two incoming edges a node, those with the largest weight but for `none`.
 
     Section 2.4 of the paper, as released: edges by falling weight. With partial channels an edge counts times the share
@@ -77,7 +77,7 @@ def cell_of(cells: Cells, steps: list[tuple[Operation, Operation]]) -> Cell:
     return Cell(tuple(steps), tuple(range(2, cells.steps + 2)))
 
 
-def setting_of(cells: Cells, genotype: CellGenotype) -> dict[str, int | None]:
+def path_setting(cells: Cells, genotype: CellGenotype) -> dict[str, int | None]:
     """The genotype as a setting of the supernet: its operations on its edges, nothing on the others."""
     setting: dict[str, int | None] = dict.fromkeys(cells.decisions)
     for kind, cell in zip(KINDS, genotype, strict=True):
@@ -87,14 +87,14 @@ def setting_of(cells: Cells, genotype: CellGenotype) -> dict[str, int | None]:
     return setting
 
 
-def network_of(
+def build_network(
     genotype: CellGenotype, width: int, depth: int, image: tuple[int, int, int], classes: int, name: str
 ) -> Network:
     """The network of a genotype, as in the zoo; the auxiliary classifier only where the images are large enough."""
-    return Network(name, darts(genotype, width, depth, classes=classes, aux=min(image[1:]) >= LEAST_AUX), image)
+    return Network(name, darts(genotype, width, depth, classes=classes, aux=min(image[1:]) >= MIN_AUX), image)
 
 
-def text(genotype: CellGenotype) -> str:
+def genotype_to_text(genotype: CellGenotype) -> str:
     """As `zoo/darts.py` writes it."""
 
     def one(cell: Cell) -> str:
@@ -106,7 +106,7 @@ def text(genotype: CellGenotype) -> str:
     return f"({one(genotype[0])}, {one(genotype[1])})"
 
 
-def data(genotype: CellGenotype) -> dict[str, list[list[list[object]]]]:
+def genotype_to_json(genotype: CellGenotype) -> dict[str, list[list[list[object]]]]:
     """As plain lists, for JSON."""
     return {
         kind: [[[name, j] for name, j in pair] for pair in cell.steps]
@@ -114,7 +114,7 @@ def data(genotype: CellGenotype) -> dict[str, list[list[list[object]]]]:
     }
 
 
-def from_data(cells: Cells, found: Mapping[str, list[list[list[object]]]]) -> CellGenotype:
+def genotype_from_json(cells: Cells, found: Mapping[str, list[list[list[object]]]]) -> CellGenotype:
     """The genotype of `data`."""
     normal, reduction = (
         [tuple((str(name), int(str(j))) for name, j in pair) for pair in found[kind]] for kind in KINDS
@@ -122,6 +122,6 @@ def from_data(cells: Cells, found: Mapping[str, list[list[list[object]]]]) -> Ce
     return cell_of(cells, normal), cell_of(cells, reduction)  # type: ignore[arg-type]
 
 
-def operators(cell: Cell) -> list[str]:
+def cell_operators(cell: Cell) -> list[str]:
     """The operations of a cell."""
     return [name for pair in cell.steps for name, _ in pair]

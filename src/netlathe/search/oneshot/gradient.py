@@ -51,13 +51,13 @@ def second_order(
         if not norm > 0:
             return list(direct)
         radius = float(RADIUS / norm)
-        sides = [side(train, weights, alphas, start, v, sign * radius) for sign in (1.0, -1.0)]
+        sides = [gradient_at(train, weights, alphas, start, v, sign * radius) for sign in (1.0, -1.0)]
     finally:
-        move(weights, start)
+        set_weights(weights, start)
     return [d - lr * (up - down) / (2 * radius) for d, up, down in zip(direct, *sides, strict=True)]
 
 
-def side(
+def gradient_at(
     train: Loss,
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
@@ -66,11 +66,11 @@ def side(
     r: float,
 ) -> tuple[Tensor, ...]:
     """The gradient of the training loss with respect to the architecture parameters at w + r v."""
-    move(weights, [w + r * x for w, x in zip(start, v, strict=True)])
+    set_weights(weights, [w + r * x for w, x in zip(start, v, strict=True)])
     return torch.autograd.grad(train(), alphas, materialize_grads=True)
 
 
-def move(weights: Sequence[Tensor], to: Sequence[Tensor]) -> None:
+def set_weights(weights: Sequence[Tensor], to: Sequence[Tensor]) -> None:
     """Set the weights in place."""
     with torch.no_grad():
         for w, value in zip(weights, to, strict=True):
@@ -78,7 +78,7 @@ def move(weights: Sequence[Tensor], to: Sequence[Tensor]) -> None:
 
 
 @contextmanager
-def quiet(module: nn.Module) -> Iterator[None]:
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Batch norms that use the statistics of the batch and leave the running ones as they are."""
     norms = [(m, m.momentum) for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm, _ in norms:

@@ -62,7 +62,7 @@ class MixedChoice(Named):
         return run(MixedOp(self.decision), "mixed", *ys)
 
 
-def mixed(expression: Node) -> Node:
+def mix_choices(expression: Node) -> Node:
     """The expression with every choice as a `Mixture`; choices without an id are named by their path.
 
     One that is mixed already stays as it is. Raises NetlatheError for an expression without a choice.
@@ -71,15 +71,15 @@ def mixed(expression: Node) -> Node:
     def open_up(path: str, node: Node) -> Node | None:
         return MixedChoice(node.names, node.items, node.id or path) if isinstance(node, Choice) else None
 
-    if mixtures(expression) and not any(isinstance(node, Choice) for _, node in walk(expression)):
+    if mixed_choices(expression) and not any(isinstance(node, Choice) for _, node in walk(expression)):
         return expression
     return rewrite(expression, open_up, name="mixed: an expression without a choice")
 
 
-def decisions(expression: Node) -> dict[str, tuple[str, ...]]:
+def mixed_decisions(expression: Node) -> dict[str, tuple[str, ...]]:
     """The options by decision, in order of appearance. Raises NetlatheError where two choices of one id differ."""
     found: dict[str, tuple[str, ...]] = {}
-    for _, mixture in mixtures(expression):
+    for _, mixture in mixed_choices(expression):
         names = found.setdefault(mixture.decision, mixture.names)
         if names != mixture.names:
             raise NetlatheError(
@@ -91,21 +91,21 @@ def decisions(expression: Node) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def mixtures(expression: Node, path: str = "") -> list[tuple[str, MixedChoice]]:
+def mixed_choices(expression: Node, path: str = "") -> list[tuple[str, MixedChoice]]:
     """Every mixture with its path, outer ones before those inside."""
     found = [(path, expression)] if isinstance(expression, MixedChoice) else []
     for name, child in expression.children():
-        found += mixtures(child, join(path, name))
+        found += mixed_choices(child, join(path, name))
     return found
 
 
-def inherited(expression: Node, picks: dict[str, str], names: list[str]) -> dict[str, str]:
+def inherited_tensors(expression: Node, picks: dict[str, str], names: list[str]) -> dict[str, str]:
     """Which of a supernet's tensors a network on one path takes: its own name -> the supernet's, of `names`.
 
     `picks` says the option of every decision. A tensor inside an option that is not picked goes nowhere.
     """
     taken: dict[str, str] = {}
-    inner_first = sorted(mixtures(expression), key=lambda found: -len(found[0]))
+    inner_first = sorted(mixed_choices(expression), key=lambda found: -len(found[0]))
     for name in names:
         own: str | None = name
         for path, mixture in inner_first:

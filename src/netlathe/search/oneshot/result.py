@@ -9,13 +9,13 @@ from typing import Any
 
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.search.collapse import HEALTHY
-from netlathe.search.oneshot.diagnostics import diagnosis, verdict
-from netlathe.search.oneshot.select import select
-from netlathe.search.oneshot.task import EARLY, STOPPED, OneShotRun, line_of
+from netlathe.search.oneshot.diagnostics import collapse_verdict, diagnose_search
+from netlathe.search.oneshot.select import select_network
+from netlathe.search.oneshot.task import EARLY, STOPPED, OneShotRun, epoch_record
 from netlathe.train.folder import TRAINING
 
 SCHEMA = "netlathe.oneshot/1"
-CAPPED = 2  # skips that the remedy `skips` leaves in the normal cell
+MAX_SKIPS = 2  # skips that the remedy `skips` leaves in the normal cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,9 @@ class OneShotResult:
     folder: str
 
 
-def result(task: OneShotRun, space: str, ended: str, deadline: float | None, stop: Callable[[], bool]) -> OneShotResult:
+def derive_result(
+    task: OneShotRun, space: str, ended: str, deadline: float | None, stop: Callable[[], bool]
+) -> OneShotResult:
     """The genotype by the method's own rule, and the verdict on the search."""
     state, options, family = task.state, task.options, task.family
     last = state.log[-1] if state.log else None
@@ -47,10 +49,10 @@ def result(task: OneShotRun, space: str, ended: str, deadline: float | None, sto
     alarms: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     if options.method == "darts":
-        found = diagnosis(state, task.epochs())
-        state_name, word = found.state, verdict(found)
+        found = diagnose_search(state, task.epochs())
+        state_name, word = found.state, collapse_verdict(found)
         alarms, remedies = tuple(alarm.said for alarm in found.alarms), tuple(found.remedies)
-        skips = CAPPED if options.remedy == "skips" else None
+        skips = MAX_SKIPS if options.remedy == "skips" else None
         genotype, said = family.derive(state.shares(), skips), "the strongest operations of the last epoch"
         if skips is not None:
             said += f", at most {skips} skips in the normal cell"
@@ -59,12 +61,12 @@ def result(task: OneShotRun, space: str, ended: str, deadline: float | None, sto
             genotype = family.of_data(next(line["genotype"] for line in state.log if line["epoch"] == back))
             said = f"rolled back to epoch {back}, before the eigenvalue rose"
     else:
-        picked = select(state, task.halves, options, family, deadline=deadline, stop=stop, clock=task.clock)
+        picked = select_network(state, task.halves, options, family, deadline=deadline, stop=stop, clock=task.clock)
         if picked is not None:
             genotype, said = picked.genotype, picked.said()
             last = (last or {}) | {"selected": picked.accuracy, "candidates": picked.candidates}
         else:
-            last = last or line_of(task)
+            last = last or epoch_record(task)
             genotype, said = (
                 family.of_data(last["genotype"]),
                 "the best of a few at random: there was no time to select",
@@ -89,12 +91,12 @@ def result(task: OneShotRun, space: str, ended: str, deadline: float | None, sto
     )
 
 
-def written(task: OneShotRun, found: OneShotResult) -> None:
+def write_one_shot(task: OneShotRun, found: OneShotResult) -> None:
     """result.json."""
     write_result(task.folder, SCHEMA, task.who(), {"options": task.options.as_dict()} | asdict(found))
 
 
-def finished(folder: Path, who: dict[str, Any]) -> OneShotResult | None:
+def read_one_shot(folder: Path, who: dict[str, Any]) -> OneShotResult | None:
     """The result of a search that ended, None where there is none yet. Raises NetlatheError for another search's."""
     document = read_result(folder, TRAINING, who)
     if document is None or document["ended"] == STOPPED:

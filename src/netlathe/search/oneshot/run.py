@@ -18,11 +18,20 @@ from netlathe.files import make_folder
 from netlathe.runfolder.identity import refuse_other
 from netlathe.search.oneshot.family import OneShotFamily
 from netlathe.search.oneshot.options import OneShotOptions
-from netlathe.search.oneshot.result import OneShotResult, finished, result, written
+from netlathe.search.oneshot.result import OneShotResult, derive_result, read_one_shot, write_one_shot
 from netlathe.search.oneshot.split import DataSplit
-from netlathe.search.oneshot.state import begun, restore
+from netlathe.search.oneshot.state import initial_state, restore
 from netlathe.search.oneshot.supernet import Supernet
-from netlathe.search.oneshot.task import DEADLINE, EARLY, STOPPED, WHOLE, OneShotRun, alarmed, identity, watch
+from netlathe.search.oneshot.task import (
+    DEADLINE,
+    EARLY,
+    STOPPED,
+    WHOLE,
+    OneShotRun,
+    apply_remedy,
+    log_epoch,
+    search_identity,
+)
 from netlathe.search.oneshot.train_step import darts_step, rsws_step, set_lr
 from netlathe.train import checkpoint
 from netlathe.train.folder import TRAINING
@@ -71,17 +80,17 @@ def search(
     if options.epochs is None and time_s is None:
         raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
     halves = DataSplit(images, recipe, options.seed, options.batch)
-    who = identity(options, family, halves, time_s is not None)
+    who = search_identity(options, family, halves, time_s is not None)
     old = checkpoint.newest(folder) if folder.exists() else None
     if old is not None:
         refuse_other(TRAINING, old["who"], who, folder)
-    if (done := finished(folder, who)) is not None:
+    if (done := read_one_shot(folder, who)) is not None:
         return done
     make_folder(folder)
     image = (images.pixels.shape[-1], recipe.resolution, recipe.resolution)
     classes = len(images.classes)
     supernet = Supernet(family.supernet(image, classes), seed=options.seed, affine=family.affine)
-    state = begun(supernet, options)
+    state = initial_state(supernet, options)
     if old is not None:
         restore(state, old)
     metrics = Metrics(folder, lines=old["lines"] if old else 0)
@@ -89,19 +98,21 @@ def search(
     limit = None if time_s is None else share * time_s
     task = OneShotRun(options, family, halves, state, folder, metrics, image, classes, begin, limit, clock)
     with interruptible() as stop:
-        ended = loop(task, progress, stop)
+        ended = train_supernet(task, progress, stop)
         task.save()
-        found = result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
+        found = derive_result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
         if stop():
             found = replace(found, ended=STOPPED)
     metrics.close()
-    written(task, found)
+    write_one_shot(task, found)
     if found.ended == STOPPED:
         raise KeyboardInterrupt
     return found
 
 
-def loop(task: OneShotRun, progress: Callable[[OneShotProgress], None] | None, stop: Callable[[], bool]) -> str:
+def train_supernet(
+    task: OneShotRun, progress: Callable[[OneShotProgress], None] | None, stop: Callable[[], bool]
+) -> str:
     """Steps until the schedule, the time or somebody's patience ends; a line of the log after every epoch."""
     state, options, halves = task.state, task.options, task.halves
     saved, cost = task.clock(), 0.0  # cost: seconds of the last line of the log
@@ -125,9 +136,9 @@ def loop(task: OneShotRun, progress: Callable[[OneShotProgress], None] | None, s
         line = None
         if state.step % halves.steps == 0:
             start = task.clock()
-            line = watch(task)
+            line = log_epoch(task)
             cost = task.clock() - start
-            if alarmed(task) == EARLY:
+            if apply_remedy(task) == EARLY:
                 return EARLY
         if progress is not None:
             progress(OneShotProgress(state.step, halves.steps, min(task.progress(), 1.0), loss, line))
@@ -135,5 +146,5 @@ def loop(task: OneShotRun, progress: Callable[[OneShotProgress], None] | None, s
             task.save()
             saved = task.clock()
     if state.losses or not state.log:
-        watch(task)
+        log_epoch(task)
     return WHOLE if options.epochs and task.epoch() >= options.epochs else DEADLINE

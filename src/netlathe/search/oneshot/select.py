@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netlathe.search.oneshot.diagnostics import accuracy
+from netlathe.search.oneshot.diagnostics import measure_accuracy
 from netlathe.search.oneshot.family import OneShotFamily
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.split import DataSplit
@@ -40,7 +40,7 @@ class Selection(NamedTuple):
         )
 
 
-def select(
+def select_network(
     state: OneShotState,
     halves: DataSplit,
     options: OneShotOptions,
@@ -65,12 +65,12 @@ def select(
             if stop() or (middle is not None and i >= options.finalists and clock() > middle):
                 break
             genotype = family.draw(rng)
-            first.append((accuracy(state.supernet, family.setting(genotype), batch), -i, genotype))
+            first.append((measure_accuracy(state.supernet, family.setting(genotype), batch), -i, genotype))
         scored += len(first)
         for _, _, genotype in sorted(first, key=lambda found: found[:2], reverse=True)[: options.finalists]:
             if stop() or (end is not None and best is not None and clock() > end):
                 break
-            found = accuracy(state.supernet, family.setting(genotype), halves.plain("valid"))
+            found = measure_accuracy(state.supernet, family.setting(genotype), halves.plain("valid"))
             tested += 1
             if best is None or found > best[0]:
                 best = found, genotype

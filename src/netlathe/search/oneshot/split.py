@@ -93,7 +93,7 @@ class DataSplit:
                 )
 
 
-def some(images: ImageSet, count: int) -> ImageSet:
+def take_subset(images: ImageSet, count: int) -> ImageSet:
     """So many of the images, always the same ones, from anywhere in the set."""
     if count >= len(images):
         return images

@@ -47,7 +47,7 @@ class OneShotState:
         return {name: alpha.detach().double().softmax(0).cpu().numpy() for name, alpha in self.alphas.items()}
 
 
-def begun(supernet: Supernet, options: OneShotOptions) -> OneShotState:
+def initial_state(supernet: Supernet, options: OneShotOptions) -> OneShotState:
     """The state before the first step: alphas are 0.001 N(0, 1)."""
     numbers = torch.Generator().manual_seed(options.seed)
     alphas = {

@@ -19,7 +19,7 @@ from netlathe.arch.network import Network
 from netlathe.errors import MissingExtra, unknown
 from netlathe.lower.initial import initial_weights
 from netlathe.lower.weights import Array, checked_weights
-from netlathe.search.oneshot.mixed_op import MixedOp, decisions, inherited, mixed
+from netlathe.search.oneshot.mixed_op import MixedOp, inherited_tensors, mix_choices, mixed_decisions
 
 try:
     import torch
@@ -49,8 +49,8 @@ class Supernet(nn.Module):
         self, network: Network, *, init: str = "he", seed: int = 0, affine: Callable[[str], bool] = lambda path: True
     ) -> None:
         super().__init__()
-        self.network = replace(network, body=mixed(network.body))
-        self.decisions = decisions(self.network.body)
+        self.network = replace(network, body=mix_choices(network.body))
+        self.decisions = mixed_decisions(self.network.body)
         graph = self.network.graph()
         with torch.device("meta"):
             self.net = build_module(graph, {}, "", 0.0, rules=RULES | {MixedOp: mix, Zero: zero})
@@ -75,9 +75,9 @@ class Supernet(nn.Module):
         if node.op == "placeholder":
             return x
         if node.target is mix:
-            return joined(setting[str(node.args[0])], node, values, x)
+            return mix_values(setting[str(node.args[0])], node, values, x)
         if node.target is zero:
-            return nothing(node, x)
+            return zeros_for(node, x)
         args: Any = fx.node.map_arg(node.args, values.__getitem__)
         kwargs: Any = fx.node.map_arg(node.kwargs, values.__getitem__)
         if node.op == "call_module":
@@ -99,11 +99,11 @@ class Supernet(nn.Module):
         assert isinstance(result, fx.Node)
         needed, waiting = {result}, [result]
         while waiting:
-            new = set(sources(waiting.pop(), setting)) - needed
+            new = set(nodes_read(waiting.pop(), setting)) - needed
             needed |= new
             waiting += new
         nodes = sorted(needed, key=order.__getitem__)
-        last = {source: node for node in nodes for source in sources(node, setting)}
+        last = {source: node for node in nodes for source in nodes_read(node, setting)}
         ending: dict[fx.Node, list[fx.Node]] = {}
         for source, node in last.items():
             ending.setdefault(node, []).append(source)
@@ -124,9 +124,9 @@ class Supernet(nn.Module):
     def inherit(self, picks: Mapping[str, str]) -> dict[str, Array]:
         """The weights of the network with these options, by its own paths, as `to_torch` takes them."""
         state = self.net.state_dict()
-        shapes = {f"{path}.{name}" for path, norm in self.net.named_modules() for name in lost(norm)}
+        shapes = {f"{path}.{name}" for path, norm in self.net.named_modules() for name in dropped_tensors(norm)}
         names = [name for name in [*state, *shapes] if not name.endswith("num_batches_tracked")]
-        found = inherited(self.network.body, dict(picks), names)
+        found = inherited_tensors(self.network.body, dict(picks), names)
 
         def tensor(name: str) -> Array:
             if name in state:
@@ -142,12 +142,12 @@ class Supernet(nn.Module):
 KEPT = 64  # plans of settings
 
 
-def lost(norm: nn.Module) -> tuple[str, ...]:
+def dropped_tensors(norm: nn.Module) -> tuple[str, ...]:
     """The tensors that a batch norm of a network has and one without factors and shifts has not."""
     return ("weight", "bias") if isinstance(norm, nn.BatchNorm2d) and not norm.affine else ()
 
 
-def sources(node: fx.Node, setting: Setting) -> tuple[fx.Node, ...]:
+def nodes_read(node: fx.Node, setting: Setting) -> tuple[fx.Node, ...]:
     """The nodes whose values a node reads under a setting."""
     if node.target is not mix:
         return tuple(node.all_input_nodes)
@@ -157,7 +157,7 @@ def sources(node: fx.Node, setting: Setting) -> tuple[fx.Node, ...]:
     return tuple(dict.fromkeys(o for o in read if isinstance(o, fx.Node) and o.target is not zero))
 
 
-def joined(picked: Tensor | int | None, node: fx.Node, values: Mapping[fx.Node, Tensor], x: Tensor) -> Tensor:
+def mix_values(picked: Tensor | int | None, node: fx.Node, values: Mapping[fx.Node, Tensor], x: Tensor) -> Tensor:
     """The value of a `Mix`; options that are zero are never computed."""
     _, *options = node.args
     if isinstance(picked, int):
@@ -170,14 +170,14 @@ def joined(picked: Tensor | int | None, node: fx.Node, values: Mapping[fx.Node, 
         if isinstance(option, fx.Node) and option.target is not zero
     ]
     if not parts:
-        return nothing(node, x)
+        return zeros_for(node, x)
     total = parts[0]
     for part in parts[1:]:
         total = total + part
     return total
 
 
-def nothing(node: fx.Node, x: Tensor) -> Tensor:
+def zeros_for(node: fx.Node, x: Tensor) -> Tensor:
     """Zeros in the shape of a node's value."""
     return x.new_zeros((len(x), *node.meta["shape"]))
 

@@ -13,7 +13,7 @@ from typing import Any
 from netlathe.arch.document import to_json
 from netlathe.files import write_text
 from netlathe.search.collapse import MOST_DECAY
-from netlathe.search.oneshot.diagnostics import darts_line, diagnosis, rsws_line
+from netlathe.search.oneshot.diagnostics import darts_record, diagnose_search, rsws_record
 from netlathe.search.oneshot.family import OneShotFamily
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.split import DataSplit
@@ -66,7 +66,7 @@ class OneShotRun:
 
     def who(self) -> dict[str, Any]:
         """What makes a search this search."""
-        return identity(self.options, self.family, self.halves, self.limit is not None)
+        return search_identity(self.options, self.family, self.halves, self.limit is not None)
 
     def keep(self, genotype: Any) -> None:
         """The network of the best genotype so far."""
@@ -75,7 +75,7 @@ class OneShotRun:
         write_text(self.folder / "best.json", to_json(network))
 
 
-def identity(options: OneShotOptions, family: OneShotFamily, halves: DataSplit, timed: bool) -> dict[str, Any]:
+def search_identity(options: OneShotOptions, family: OneShotFamily, halves: DataSplit, timed: bool) -> dict[str, Any]:
     """As plain values that a checkpoint can hold."""
     return {
         "options": json.dumps(options.as_dict(), sort_keys=True),
@@ -86,10 +86,10 @@ def identity(options: OneShotOptions, family: OneShotFamily, halves: DataSplit, 
     }
 
 
-def watch(task: OneShotRun) -> dict[str, Any]:
+def log_epoch(task: OneShotRun) -> dict[str, Any]:
     """A line of the log, and the network of the genotype there."""
     state = task.state
-    line = line_of(task)
+    line = epoch_record(task)
     [group] = state.optimiser.param_groups
     mean = sum(state.losses) / len(state.losses) if state.losses else None
     line |= {"loss": mean, "lr": group["lr"], "weight_decay": group["weight_decay"], "seconds": task.spent()}
@@ -100,19 +100,19 @@ def watch(task: OneShotRun) -> dict[str, Any]:
     return line
 
 
-def line_of(task: OneShotRun) -> dict[str, Any]:
+def epoch_record(task: OneShotRun) -> dict[str, Any]:
     """What the method's watch sees now."""
     epoch = max(0, -(-task.state.step // task.halves.steps) - 1)
-    make = darts_line if task.options.method == "darts" else rsws_line
+    make = darts_record if task.options.method == "darts" else rsws_record
     return make(task.state, task.halves, task.options, task.family, epoch)
 
 
-def alarmed(task: OneShotRun) -> str | None:
+def apply_remedy(task: OneShotRun) -> str | None:
     """What a remedy does about the newest line: stop (early-stop), or raise the weight decay and go on (decay)."""
     remedy, state = task.options.remedy, task.state
     if task.options.method != "darts" or remedy not in ("early-stop", "decay"):
         return None
-    found = diagnosis(state, task.epochs())
+    found = diagnose_search(state, task.epochs())
     if not any(alarm.sign == "eigenvalue" for alarm in found.alarms):
         return None
     if remedy == "early-stop":

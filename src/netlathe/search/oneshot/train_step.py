@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netlathe.search.oneshot.family import OneShotFamily
-from netlathe.search.oneshot.gradient import first_order, quiet, second_order
+from netlathe.search.oneshot.gradient import first_order, frozen_statistics, second_order
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.split import DataSplit
 from netlathe.search.oneshot.state import OneShotState, loss_of
@@ -39,7 +39,7 @@ def move_alphas(
     def valid() -> Tensor:
         return loss_of(state, state.mixture(), held_out)
 
-    with quiet(state.supernet):
+    with frozen_statistics(state.supernet):
         if options.order == 1:
             slopes = first_order(valid, alphas)
         else:

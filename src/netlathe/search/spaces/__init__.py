@@ -26,7 +26,7 @@ def names() -> list[str]:
     return list(SPACES)
 
 
-def maker(name: str) -> Callable[..., SearchSpace]:
+def space_builder(name: str) -> Callable[..., SearchSpace]:
     """The function that makes the space of that name. Raises NetlatheError with the nearest names."""
     if name not in SPACES:
         raise unknown("space", name, (*SPACES, "around:NET"), code="search.unknown_space")
@@ -42,7 +42,7 @@ def get(name: str, **options: Any) -> SearchSpace:
         from netlathe.search.spaces.around import around
 
         return around(name.removeprefix("around:"), **options)
-    make = maker(name)
+    make = space_builder(name)
     legal = inspect.signature(make).parameters
     for key in options:
         if key not in legal:

@@ -41,9 +41,9 @@ def around(name: str, **options: Any) -> GridSpace:
     Other options are the free choices of the network (classes=10). Raises NetlatheError for an unknown name, for values
     that the network cannot have, and where nothing is left to turn.
     """
-    wished = {knob: numbers(knob, options.pop(knob)) for knob in KNOBS if knob in options}
+    wished = {knob: read_values(knob, options.pop(knob)) for knob in KNOBS if knob in options}
     lathe = KnobSpaceBuilder(zoo.get(name, **options))
-    grids = {knob: grid(lathe, knob, wished.get(knob)) for knob in KNOBS}
+    grids = {knob: knob_options(lathe, knob, wished.get(knob)) for knob in KNOBS}
     if len(grids["groups"]) > 1:
         inner, width = grids["inner"] or {"": 1}, grids["width"] or {"": 1}
         legal = [set(lathe.cardinalities(i, w)) for i, w in product(inner.values(), width.values())]
@@ -60,7 +60,7 @@ def around(name: str, **options: Any) -> GridSpace:
         return lathe.turned(tuple((knob, grids[knob][option]) for knob, option in said.items()))
 
     def options_of(member: Network) -> Options | None:
-        return sought(member, axes, make)
+        return find_options(member, axes, make)
 
     return GridSpace(f"around-{name}", lathe.network, axes=axes, make=make, options_of=options_of)
 
@@ -70,8 +70,8 @@ class KnobSpaceBuilder:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.depths = dict(depths(network))
-        self.shallow = stacked(network, dict.fromkeys(self.depths, 2))  # a repeated block is seen, but once
+        self.depths = dict(stage_depths(network))
+        self.shallow = set_depths(network, dict.fromkeys(self.depths, 2))  # a repeated block is seen, but once
         self.core = lru_cache(maxsize=1 << 10)(lambda values: turn_knobs(self.shallow, dict(values)))
         self.turned = lru_cache(maxsize=1 << 12)(self._turned)
 
@@ -84,7 +84,7 @@ class KnobSpaceBuilder:
         moved = tuple((knob, value) for knob, value in values if value != self.own(knob))
         wiring = tuple((knob, value) for knob, value in moved if knob in ("inner", "width", "groups"))
         rest = dict(pair for pair in moved if pair not in wiring)
-        found = stacked(self.core(wiring), self.depths) if wiring else self.network
+        found = set_depths(self.core(wiring), self.depths) if wiring else self.network
         if "depth" in rest:
             found = depth(found, rest["depth"])
         found = found.at(int(rest["resolution"])) if "resolution" in rest else found
@@ -96,7 +96,7 @@ class KnobSpaceBuilder:
         return cardinalities(self.core(tuple(p for p in (("inner", inner), ("width", width)) if p[1] != 1)))
 
 
-def stacked(network: Network, depths: dict[str, int]) -> Network:
+def set_depths(network: Network, depths: dict[str, int]) -> Network:
     """The network with the depth of every stage, by path."""
 
     def turn(path: str, node: Node) -> Node:
@@ -105,7 +105,7 @@ def stacked(network: Network, depths: dict[str, int]) -> Network:
     return replace(network, body=everywhere(network.body, turn))
 
 
-def depths(network: Network) -> Iterator[tuple[str, int]]:
+def stage_depths(network: Network) -> Iterator[tuple[str, int]]:
     """The depth of every stage by its path, as `visit.everywhere` names it."""
     found: dict[str, int] = {}
 
@@ -118,7 +118,7 @@ def depths(network: Network) -> Iterator[tuple[str, int]]:
     return iter(found.items())
 
 
-def numbers(knob: str, said: Any) -> tuple[float, ...]:
+def read_values(knob: str, said: Any) -> tuple[float, ...]:
     """The values of a knob as people give them: one number, several, or a text such as 0.5/0.75/1."""
     if isinstance(said, str):
         said = said.replace("/", " ").split()
@@ -130,13 +130,13 @@ def numbers(knob: str, said: Any) -> tuple[float, ...]:
         ) from None
 
 
-def grid(lathe: KnobSpaceBuilder, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
+def knob_options(lathe: KnobSpaceBuilder, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
     """The values of a knob by the name of the option, ascending, each for another network.
 
     Raises NetlatheError for a wished value that the network cannot have.
     """
     kept: dict[Network, float] = {}
-    for value in usual(lathe, knob) if wished is None else wished:
+    for value in usual_values(lathe, knob) if wished is None else wished:
         try:
             kept.setdefault(lathe.turned(((knob, value),)), value)
         except NetlatheError:
@@ -145,7 +145,7 @@ def grid(lathe: KnobSpaceBuilder, knob: str, wished: tuple[float, ...] | None) -
     return {AS_IS if knob == "groups" and not value else f"{value:g}": value for value in sorted(kept.values())}
 
 
-def usual(lathe: KnobSpaceBuilder, knob: str) -> Iterator[float]:
+def usual_values(lathe: KnobSpaceBuilder, knob: str) -> Iterator[float]:
     """The usual values of a knob, the network's own first."""
     if knob in FACTORS:
         yield from FACTORS[knob]
@@ -157,12 +157,14 @@ def usual(lathe: KnobSpaceBuilder, knob: str) -> Iterator[float]:
         yield from (side if factor == 1 else max(8, round(factor * side / 8) * 8) for factor in SIDES)
 
 
-def sought(member: Network, axes: tuple[DecisionPoint, ...], make: Callable[[Options], Network]) -> Options | None:
+def find_options(
+    member: Network, axes: tuple[DecisionPoint, ...], make: Callable[[Options], Network]
+) -> Options | None:
     """The combination that gives a network: what one look tells is read off it, the rest is tried."""
     start = {axis.name: axis.options[0] for axis in axes}
     looks: dict[str, Callable[[Network], Any]] = {
         "resolution": lambda network: network.input[-1],
-        "depth": lambda network: list(depths(network)),
+        "depth": lambda network: list(stage_depths(network)),
         "width": lambda network: next((leaf for _, leaf in walk(network.body) if hasattr(leaf, "width")), None),
     }
     left: dict[str, list[str]] = {}

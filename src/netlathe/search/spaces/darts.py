@@ -12,7 +12,7 @@ from itertools import combinations
 
 from netlathe.arch.combinators import Dag
 from netlathe.arch.network import Network
-from netlathe.search.cells import signature
+from netlathe.search.cells import cell_signature
 from netlathe.search.genotype import DecisionPoint
 from netlathe.search.grid import GridSpace, Options
 from netlathe.zoo import darts as zoo
@@ -22,7 +22,7 @@ OPERATIONS = ("max3", "avg3", "skip", "sep3", "sep5", "dil3", "dil5")  # in the 
 KINDS = ("normal", "reduce")
 
 
-def axes() -> tuple[DecisionPoint, ...]:
+def cell_axes() -> tuple[DecisionPoint, ...]:
     """For each node of each cell: which two states it reads, and by which operations, the lower state first."""
     found = []
     for kind in KINDS:
@@ -33,7 +33,7 @@ def axes() -> tuple[DecisionPoint, ...]:
     return tuple(found)
 
 
-def cells(said: Options) -> tuple[Cell, Cell]:
+def cells_of(said: Options) -> tuple[Cell, Cell]:
     """The cells of a combination."""
 
     def one(kind: str) -> Cell:
@@ -46,7 +46,7 @@ def cells(said: Options) -> tuple[Cell, Cell]:
     return one("normal"), one("reduce")
 
 
-def options(found: tuple[Cell, Cell]) -> Options | None:
+def options_of_cells(found: tuple[Cell, Cell]) -> Options | None:
     """The combination that cells are of; None where they are not of the space."""
     said: dict[str, str] = {}
     for kind, cell in zip(KINDS, found, strict=True):
@@ -64,27 +64,27 @@ def options(found: tuple[Cell, Cell]) -> Options | None:
 def darts(width: int = 36, depth: int = 20, imagenet: bool = False, classes: int | None = None) -> GridSpace:
     """The space for networks of `depth` cells with `width` channels in the first."""
     image, count = ((3, 224, 224), 1000) if imagenet else ((3, 32, 32), 10)
-    every = axes()
+    every = cell_axes()
 
     def network(found: tuple[Cell, Cell]) -> Network:
         return Network("darts", zoo.darts(found, width, depth, imagenet, classes or count), image)
 
     def make(said: Options) -> Network:
-        return network(cells(said))
+        return network(cells_of(said))
 
     def options_of(member: Network) -> Options | None:
-        found = read(member, width, depth, imagenet)
-        return options(found) if found and network(found).body == member.body else None
+        found = read_cells(member, width, depth, imagenet)
+        return options_of_cells(found) if found and network(found).body == member.body else None
 
     def merge(genotype: Sequence[int]) -> str:
         picks = zip(every, genotype, strict=True)
-        normal, reduction = cells({axis.name: axis.options[pick] for axis, pick in picks})
-        return f"{signature(normal, reduces=False)} {signature(reduction, reduces=True)}"
+        normal, reduction = cells_of({axis.name: axis.options[pick] for axis, pick in picks})
+        return f"{cell_signature(normal, reduces=False)} {cell_signature(reduction, reduces=True)}"
 
     return GridSpace("darts", network(zoo.V2), merge=merge, axes=every, make=make, options_of=options_of)
 
 
-def read(network: Network, width: int, depth: int, imagenet: bool) -> tuple[Cell, Cell] | None:
+def read_cells(network: Network, width: int, depth: int, imagenet: bool) -> tuple[Cell, Cell] | None:
     """The normal and the reduction cell of a network of these sizes."""
     if not isinstance(network.body, Dag):
         return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from netlathe.arch.combinators import Dag
 from netlathe.arch.network import Network
-from netlathe.search.cells import signature
+from netlathe.search.cells import cell_signature
 from netlathe.search.genotype import DecisionPoint
 from netlathe.search.grid import GridSpace, Options
 from netlathe.zoo import nasnet as zoo
@@ -25,7 +25,7 @@ OPERATIONS = (
 KINDS, BLOCKS = ("normal", "reduce"), 5
 
 
-def axes() -> tuple[DecisionPoint, ...]:
+def cell_axes() -> tuple[DecisionPoint, ...]:
     """For each block of each cell two states and two operations, and for the cell the state that leaves besides."""
     found = []
     for kind in KINDS:
@@ -40,14 +40,14 @@ def axes() -> tuple[DecisionPoint, ...]:
     return tuple(found)
 
 
-def leaving(cell: Cell, extra: str) -> tuple[int, ...]:
+def leaving_states(cell: Cell, extra: str) -> tuple[int, ...]:
     """The states of blocks that nobody reads, and the extra one, in order."""
     read = {i for pair in cell.steps for _, i in pair}
     unread = {i for i in range(2, len(cell.steps) + 2) if i not in read}
     return tuple(sorted(unread if extra == "none" else unread | {int(extra)}))
 
 
-def cells(said: Options) -> tuple[Cell, Cell]:
+def cells_of(said: Options) -> tuple[Cell, Cell]:
     """The cells of a combination."""
 
     def side(kind: str, i: int, side: str) -> tuple[str, int]:
@@ -55,12 +55,12 @@ def cells(said: Options) -> tuple[Cell, Cell]:
 
     def one(kind: str) -> Cell:
         steps = tuple((side(kind, i, "left"), side(kind, i, "right")) for i in range(1, BLOCKS + 1))
-        return Cell(steps, leaving(Cell(steps, ()), said[f"{kind}.extra"]))
+        return Cell(steps, leaving_states(Cell(steps, ()), said[f"{kind}.extra"]))
 
     return one("normal"), one("reduce")
 
 
-def options(found: tuple[Cell, Cell]) -> Options | None:
+def options_of_cells(found: tuple[Cell, Cell]) -> Options | None:
     """The combination that cells are of; None where they are not of the space."""
     said: dict[str, str] = {}
     for kind, cell in zip(KINDS, found, strict=True):
@@ -69,9 +69,9 @@ def options(found: tuple[Cell, Cell]) -> Options | None:
         for i, pair in enumerate(cell.steps, 1):
             for side, (op, state) in zip(("left", "right"), pair, strict=True):
                 said |= {f"{kind}.block{i}.{side}.state": str(state), f"{kind}.block{i}.{side}.op": op}
-        besides = sorted(set(cell.concat) - set(leaving(cell, "none")))
+        besides = sorted(set(cell.concat) - set(leaving_states(cell, "none")))
         said[f"{kind}.extra"] = str(besides[0]) if besides else "none"
-        if len(besides) > 1 or leaving(cell, said[f"{kind}.extra"]) != cell.concat:
+        if len(besides) > 1 or leaving_states(cell, said[f"{kind}.extra"]) != cell.concat:
             return None
     return said
 
@@ -81,29 +81,29 @@ def nasnet(width: int = 44, depth: int = 4, stem: int = 32, large: bool = False,
 
     `large`: cells after a reduction read one cell further back, as in NASNet-A (6 @ 4032).
     """
-    every = axes()
+    every = cell_axes()
 
     def build(found: tuple[Cell, Cell]) -> Network:
         body = zoo.nasnet(width, depth, stem, large, 6 if large else 4, classes, genotype=found)
         return Network("nasnet", body, (3, 331, 331) if large else (3, 224, 224))
 
     def options_of(member: Network) -> Options | None:
-        found = read(member, width)
-        return options(found) if found and build(found).body == member.body else None
+        found = read_cells(member, width)
+        return options_of_cells(found) if found and build(found).body == member.body else None
 
     def merge(genotype: Sequence[int]) -> str:
         picks = zip(every, genotype, strict=True)
-        normal, reduction = cells({axis.name: axis.options[pick] for axis, pick in picks})
-        return f"{signature(normal, reduces=False)} {signature(reduction, reduces=True)}"
+        normal, reduction = cells_of({axis.name: axis.options[pick] for axis, pick in picks})
+        return f"{cell_signature(normal, reduces=False)} {cell_signature(reduction, reduces=True)}"
 
     def make(said: Options) -> Network:
-        return build(cells(said))
+        return build(cells_of(said))
 
     start = build((zoo.NORMAL, zoo.REDUCTION))
     return GridSpace("nasnet", start, merge=merge, axes=every, make=make, options_of=options_of)
 
 
-def read(network: Network, width: int) -> tuple[Cell, Cell] | None:
+def read_cells(network: Network, width: int) -> tuple[Cell, Cell] | None:
     """The normal and the reduction cell of a network of that width."""
     if not isinstance(network.body, Dag):
         return None

@@ -46,7 +46,7 @@ def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> 
 
     def options_of(network: Network) -> Options | None:
         """The first combination that gives these stages."""
-        wanted = stages(network)
+        wanted = stage_sizes(network)
         groups = next(
             (leaf.group_width for _, leaf in walk(network.body) if isinstance(leaf, Conv) and leaf.group_width), 0
         )
@@ -66,7 +66,7 @@ def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> 
     return GridSpace("regnety" if excite else "regnetx", start, axes=AXES, make=make, options_of=options_of)
 
 
-def stages(network: Network) -> list[tuple[int, int]]:
+def stage_sizes(network: Network) -> list[tuple[int, int]]:
     """(width, depth) of every stage, by the blocks' last convolution."""
     found = []
     for path, node in walk(network.body):

@@ -31,12 +31,12 @@ Array = NDArray[np.floating[Any]]
 ELITES = 5  # the best networks, whose neighbours are candidates
 DRAWS = 50  # mutants of these, and random networks, drawn a step
 CHANGES = 3  # decisions that a mutant redraws, on average
-LOOKED_AT = 256  # candidates a step, at most: a space of many decisions has a thousand neighbours
+MAX_CANDIDATES = 256  # candidates a step, at most: a space of many decisions has a thousand neighbours
 GREEDY, CURIOUS = 16, 32  # candidates whose improvement is computed: of the highest mean, and any others
 SCALES = (2.0, 4.0, 8.0)  # times 1 / decisions
 NOISES = (1e-3, 1e-1)  # variance of an observation that the process does not explain
 GROWTH = 1.3  # scale and noise are fitted again when there are so many times more networks
-MOST = 200  # networks in the process; beyond, the best half of it and random others stay
+MAX_NETWORKS = 200  # networks in the process; beyond, the best half of it and random others stay
 
 
 class GaussianProcess:
@@ -71,7 +71,7 @@ class GaussianProcess:
         """The network joins the process."""
         code = self.code([proposal.genotype])
         if len(self.inverse):
-            self.inverse = bordered(self.inverse, self.kernel(self.codes, code)[:, 0], 1 + self.noise)
+            self.inverse = grow_inverse(self.inverse, self.kernel(self.codes, code)[:, 0], 1 + self.noise)
         self.told += 1
         self.genotypes.append(proposal.genotype)
         self.scores.append(outcome.score)
@@ -91,7 +91,7 @@ class GaussianProcess:
 
     def choose(self) -> Genotype | None:
         """The candidate of the highest expected improvement; None where all candidates are known."""
-        if len(self.scores) > MOST:
+        if len(self.scores) > MAX_NETWORKS:
             self.forget()
         works = np.isfinite(self.scores)
         target = np.zeros(len(works))  # a failed network is an average one, in a place where networks fail
@@ -111,7 +111,7 @@ class GaussianProcess:
         covariance, mean = covariance[order], mean[order]
         left = np.maximum(1 - np.einsum("ij,ij->i", covariance @ self.inverse, covariance), 1e-9)
         spread = np.sqrt(left * max(float(target @ weights) / len(target), 1e-9))
-        value = improvement(mean - target.max(), spread)
+        value = expected_improvement(mean - target.max(), spread)
         if not works.all():
             share = works.mean()
             value *= np.clip(share + covariance @ (self.inverse @ (works - share)), 0.01, 1)
@@ -136,9 +136,9 @@ class GaussianProcess:
         drawn[:DRAWS] = np.where(change, drawn[:DRAWS], parents)
         found.update(dict.fromkeys(map(tuple, drawn.tolist())))
         new = [genotype for genotype in found if genotype not in self.seen]
-        if len(new) <= LOOKED_AT:
+        if len(new) <= MAX_CANDIDATES:
             return new
-        return [new[i] for i in self.rng.permutation(len(new))[:LOOKED_AT]]
+        return [new[i] for i in self.rng.permutation(len(new))[:MAX_CANDIDATES]]
 
     def fit(self, target: Array) -> None:
         """The scale and noise of the highest marginal likelihood, the process's variance taken out of it."""
@@ -157,8 +157,8 @@ class GaussianProcess:
     def forget(self) -> None:
         """The best half of what fits and a random quarter stay."""
         order = np.argsort(-np.array(self.scores), kind="stable")
-        others = self.rng.choice(order[MOST // 2 :], MOST // 4, replace=False)
-        keep = sorted([*order[: MOST // 2].tolist(), *others.tolist()])
+        others = self.rng.choice(order[MAX_NETWORKS // 2 :], MAX_NETWORKS // 4, replace=False)
+        keep = sorted([*order[: MAX_NETWORKS // 2].tolist(), *others.tolist()])
         self.genotypes = [self.genotypes[i] for i in keep]
         self.scores = [self.scores[i] for i in keep]
         self.codes = self.codes[keep]
@@ -174,7 +174,7 @@ def normal_ranks(scores: Array) -> Array:
     return found
 
 
-def improvement(gain: Array, spread: Array) -> Array:
+def expected_improvement(gain: Array, spread: Array) -> Array:
     """Expected improvement of normal beliefs: `gain` is the mean above the best, `spread` the standard deviation."""
     z = gain / spread
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
@@ -183,7 +183,7 @@ def improvement(gain: Array, spread: Array) -> Array:
     return found
 
 
-def bordered(inverse: Array, column: Array, corner: float) -> Array:
+def grow_inverse(inverse: Array, column: Array, corner: float) -> Array:
     """The inverse of a symmetric matrix that grows by one row: from the inverse before, in n^2 (Schur complement)."""
     n = len(inverse)
     turned = inverse @ column

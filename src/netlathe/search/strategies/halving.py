@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from netlathe.search.space import Genotype, SearchSpace
 
 
-def fractions(eta: int, rungs: int) -> tuple[float, ...]:
+def rung_fractions(eta: int, rungs: int) -> tuple[float, ...]:
     """The share of the whole training at every rung: eta^-(rungs-1), ..., 1/eta, 1."""
     return tuple(float(eta) ** (rung + 1 - rungs) for rung in range(rungs))
 
@@ -67,7 +67,7 @@ class SuccessiveHalving:
     def __init__(
         self, space: SearchSpace, rng: Generator, *, evaluations: int | None, eta: int, rungs: int, networks: int = 0
     ) -> None:
-        self.fractions, self.eta, self.rungs = fractions(eta, rungs), eta, rungs
+        self.fractions, self.eta, self.rungs = rung_fractions(eta, rungs), eta, rungs
         self.fresh = FreshSampler(space, rng)
         self.networks = networks or eta ** (rungs - 1)
         self.brackets: dict[int, Bracket] = {}  # those not done, by tag
@@ -124,7 +124,7 @@ class Asha:
     """Asynchronous halving: promotes wherever the top floor(n / eta) of a rung has one to promote, else starts one."""
 
     def __init__(self, space: SearchSpace, rng: Generator, *, evaluations: int | None, eta: int, rungs: int) -> None:
-        self.fractions, self.eta = fractions(eta, rungs), eta
+        self.fractions, self.eta = rung_fractions(eta, rungs), eta
         self.fresh = FreshSampler(space, rng)
         self.numbers = count(1)
         self.told: list[list[tuple[float, int, Genotype]]] = [[] for _ in range(rungs)]  # minus score, tag; best first

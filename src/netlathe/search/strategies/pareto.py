@@ -69,7 +69,7 @@ class ParetoEvolution:
         far = inf if failed and not outcome.costs else violation(outcome.costs, self.limits)
         self.children.append(Individual(proposal.genotype, (-outcome.score, *outcome.costs), far))
         if len(self.children) >= self.size:
-            self.parents = survivors(self.parents + self.children, self.size)
+            self.parents = select_survivors(self.parents + self.children, self.size)
             self.children = []
 
     def _child(self, parents: list[Individual]) -> Genotype:
@@ -87,7 +87,7 @@ class ParetoEvolution:
         return two if two.place < one.place else one
 
 
-def survivors(members: list[Individual], size: int) -> list[Individual]:
+def select_survivors(members: list[Individual], size: int) -> list[Individual]:
     """The `size` best by rank, then by crowding, with their places."""
     width = max(len(member.point) for member in members)
     points = np.array([member.point + (inf,) * (width - len(member.point)) for member in members])
