@@ -186,7 +186,7 @@ def test_the_process_learns_where_networks_fail():
 
 
 def test_the_process_forgets_beyond_its_largest_size(monkeypatch):
-    monkeypatch.setattr(gp, "MOST", 20)
+    monkeypatch.setattr(gp, "MAX_NETWORKS", 20)
     found = made("gp", Flat(5, 5, 5, 5))
     told = drive(found, 80)
     assert len(found.scores) <= 21
