@@ -28,7 +28,7 @@ from netlathe.cli.common import (
 from netlathe.cli.device_fit import fit, probe_set
 from netlathe.cli.lazy import Lazy
 from netlathe.device.card import CardFigure, DeviceCard, load, names
-from netlathe.device.cardfile import PRECISIONS
+from netlathe.device.vocabulary import PRECISIONS
 from netlathe.units import show_bytes, show_count, show_ms
 
 if TYPE_CHECKING:

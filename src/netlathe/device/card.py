@@ -1,6 +1,7 @@
 """Device cards: what is known of a device, each figure with its unit, its kind and its source.
 
-A card is a TOML file, schema netlathe.card/1, that people write, correct and commit; `cardfile.py` has its rules.
+A card is a TOML file, schema netlathe.card/1, that people write, correct and commit; `cardfile.py` has its rules,
+`vocabulary.py` its words.
 Rates count 2 operations a MAC, GB/s are 10^9 bytes a second, peaks are dense. What is not known is not there: a missing
 figure is an error where it is needed, never a zero. A figure of one kind may stand beside one of another kind: the
 highest is the roof (no time is shorter), the measured one is what is attained.
@@ -10,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from netlathe.device import cardfile
+from netlathe.device.vocabulary import SCALE, SCHEMA
+from netlathe.documents.toml import parse_toml, read_text
+from netlathe.documents.toml import to_toml as document_to_toml
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import write_text
 
@@ -39,7 +43,7 @@ class CardFigure:
     @property
     def base(self) -> float:
         """The value in base units: operations a second, bytes a second, bytes, MACs a second."""
-        return self.value * cardfile.SCALE[self.unit]
+        return self.value * SCALE[self.unit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,23 +169,27 @@ def load(name: str | Path) -> DeviceCard:
             error = unknown("device", str(name), names(), code="device.unknown")
             raise NetlatheError(error.message, code=error.code, hint=f"{error.hint}\n{hint}".strip())
         return shipped(str(name))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetlatheError(f"cannot read this file: {said}", code="file.unreadable", path=str(path)) from None
-    return parse(text, str(path))
+    return parse(read_text(path), str(path))
 
 
 @cache
 def shipped(name: str) -> DeviceCard:
-    """A card of this package; read once."""
-    return parse((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
+    """A card of this package; read once. It is right: a test holds that, so commands need not ask pydantic again."""
+    return card_of((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml", check=False)
 
 
 def parse(text: str, source: str = "card.toml") -> DeviceCard:
     """The card of a TOML text. Raises NetlatheError with every fault."""
-    document = cardfile.read(text, source)
+    return card_of(text, source, check=True)
+
+
+def card_of(text: str, source: str, *, check: bool) -> DeviceCard:
+    """The card of a TOML text, checked or known to be right."""
+    document = parse_toml(text, source=source, code="device.syntax", what="a card")
+    if check:
+        from netlathe.device.cardfile import check_card
+
+        check_card(document, source)
     models = tuple(model(row) for row in document.pop("model", []))
     figures = tuple(CardFigure(**{"of": ""} | row) for row in document.pop("figure", []))
     return DeviceCard(
@@ -203,13 +211,21 @@ def model(row: dict[str, Any]) -> Model:
 
 def to_toml(card: DeviceCard) -> str:
     """The file of a card; what is at its default is left out."""
-    document: dict[str, Any] = {"schema": cardfile.SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
-    document |= {"date": card.date} | ({"notes": card.notes} if card.notes else {})
-    document["figure"] = [said(figure) for figure in card.figures]
-    document["model"] = [
-        said(model) | {"error": said(model.error)} | lists("operators", model.operators) for model in card.models
+    document: dict[str, Any] = {"schema": SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
+    document |= {"date": day(card.date)} | ({"notes": card.notes} if card.notes else {})
+    models = [
+        said(model) | {"date": day(model.date), "error": said(model.error)} | lists("operators", model.operators)
+        for model in card.models
     ]
-    return cardfile.write(document)
+    return document_to_toml(document | lists("figure", card.figures) | ({"model": models} if models else {}))
+
+
+def day(text: str) -> date | str:
+    """A date as TOML has it; what is none stays a text, which `parse` refuses."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return text
 
 
 def lists(name: str, records: Iterable[Any]) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from netlathe import zoo
 from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
 from netlathe.device.card import Model
-from netlathe.device.cardfile import PRECISIONS
 from netlathe.device.features import FeatureRow
 from netlathe.device.fit import fit_few
 from netlathe.device.fusion import ALIASES, RUNTIMES
 from netlathe.device.latency import feature_row
+from netlathe.device.vocabulary import PRECISIONS
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load_any
 

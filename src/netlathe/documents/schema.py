@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typing_extensions import is_typeddict
 
 from netlathe.documents.faults import Fault, unknown_field, unknown_word
 from netlathe.errors import NetlatheError
