@@ -24,10 +24,10 @@ from peers import load_timm
 from netlathe import zoo
 from netlathe.deploy.export import arch_document, deployable_model
 from netlathe.deploy.package import Package, Preprocessing, write_package
-from netlathe.deploy.quantise import Labelled
 from netlathe.deploy.session import open_session
 from netlathe.deploy.variants import choose_variant, describe_variant
 from netlathe.lower.initial import initial_weights
+from netlathe.runtimes.quantise import Labelled
 
 TWINS = {
     "resnet18": "resnet18",

@@ -34,7 +34,7 @@ from netlathe.bench.probes import probe_networks
 from netlathe.cost.totals import totals
 from netlathe.device.features import FeatureRow, bounds, features, fused, total
 from netlathe.device.fit import RIDGE, RIDGE_PROBED, Probes, fit, held_out
-from netlathe.device.fusion import rule_of
+from netlathe.runtimes.registry import fusion_of
 from netlathe.zoo import registry
 
 FILE = Path(__file__).parent / "data" / "local_latency.csv"
@@ -119,7 +119,7 @@ TYPES = {
 def roofline_row(graph: Graph, runtime: str, peak: float, bandwidth: float, width: int) -> FeatureRow:
     """The fixed form's features: roofline time by type, and the count of operators."""
     row: dict[str, float] = {}
-    for group in fused(graph, rule_of(runtime)._replace(reorders=False, blocks=None)):
+    for group in fused(graph, fusion_of(runtime)._replace(reorders=False, blocks=None)):
         if group.ops:  # an exponential that rides is not in that form
             key = f"{TYPES.get(group.class_, group.class_)}.roof"
             row[key] = row.get(key, 0.0) + max(bounds(group, peak, bandwidth, width, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import inf
@@ -22,6 +23,7 @@ from netlathe.bench.worker_client import WorkerClient
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.onnx import save_onnx
 from netlathe.process.child import describe_death
+from netlathe.runtimes.registry import RUNTIMES
 from netlathe.stats.intervals import median_interval
 
 CRASH = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
@@ -300,9 +302,7 @@ def test_an_unknown_runtime_is_refused_with_the_legal_ones() -> None:
 
 
 def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from netlathe.bench.runtimes import RUNTIMES
-
-    absent = RUNTIMES["onnxruntime"]._replace(package="no-such-package", extra="fast")
+    absent = replace(RUNTIMES["onnxruntime"], package="no-such-package", extra="fast")
     monkeypatch.setitem(RUNTIMES, "fast", absent)
     with pytest.raises(MissingExtra, match=r"netlathe\[fast\]"):
         measure([tiny()], runtime="fast")

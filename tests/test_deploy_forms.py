@@ -9,7 +9,6 @@ import pytest
 from deployed import COLOURS, colours
 
 from netlathe.deploy.package import load_package
-from netlathe.deploy.quantise import Labelled
 from netlathe.deploy.variants import (
     DeployVariant,
     broken_limits,
@@ -19,6 +18,7 @@ from netlathe.deploy.variants import (
     with_verdict,
 )
 from netlathe.errors import NetlatheError
+from netlathe.runtimes.quantise import Labelled
 
 FLOAT = DeployVariant(runtime="onnxruntime", precision="fp32", model="model.onnx", hits=90, images=100,
              latency_ms=(4.9, 5.0, 5.1), size_bytes=4000, memory_bytes=5000)  # fmt: skip

@@ -10,10 +10,12 @@ import pytest
 
 from netlathe import zoo
 from netlathe.deploy.export import TrainedModel, load_trained, model_pixels
-from netlathe.deploy.parity import compare_outputs, parity, require_exact
-from netlathe.deploy.quantise import Labelled, fewest_float_layers, quantise_model, within_tolerance
+from netlathe.deploy.parity import parity, require_exact
+from netlathe.deploy.quantise import quantise_model
 from netlathe.deploy.session import open_session
 from netlathe.errors import NetlatheError
+from netlathe.runtimes.agreement import compare_outputs
+from netlathe.runtimes.quantise import Labelled, fewest_float_layers, within_tolerance
 from netlathe.train import recipefile
 from netlathe.train.classification import train
 from netlathe.train.images import Splits, load

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netlathe import zoo
-from netlathe.bench import runtimes, worker
+from netlathe.bench import worker
 from netlathe.bench.calibrate import measure_all, time_cold
 from netlathe.bench.measure import write_model
 from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
@@ -19,6 +19,7 @@ from netlathe.device.card import CardFigure, DeviceCard, ErrorBar, Model, Operat
 from netlathe.device.features import class_of
 from netlathe.device.why import ceilings, explain, model_clock
 from netlathe.errors import NetlatheError
+from netlathe.runtimes.base import SessionOptions
 
 NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 ROWS = (
@@ -68,8 +69,17 @@ def test_a_worker_measures_with_empty_caches():
     network = next(network for network in operator_networks() if network.name.startswith("1x1, 256"))
     with WorkerClient(network, 1) as client, tempfile.TemporaryDirectory() as folder:
         path, inputs = write_model(network, Path(folder), "onnxruntime", batch=1, seed=0)
-        setting = runtimes.SessionOptions(str(path), 1, "fp32")
-        client.load(runtime="onnxruntime", setting=setting, inputs=inputs, warmups=1, warm_seconds=0.0, timeout=60.0)
+        options = SessionOptions(1, "fp32")
+        client.load(
+            runtime="onnxruntime",
+            path=str(path),
+            options=options,
+            seed=0,
+            inputs=inputs,
+            warmups=1,
+            warm_seconds=0.0,
+            timeout=60.0,
+        )
         assert len(client.ask({"do": "cold", "runs": 3}, 60.0)["samples"]) == 3
         assert time_cold(client, 1) > 0
         assert client.failure is None

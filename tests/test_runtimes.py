@@ -11,29 +11,32 @@ from netlathe.bench import calibrate as calibrating
 from netlathe.bench.measure import measure
 from netlathe.bench.operators import operator_networks
 from netlathe.bench.probes import probe_networks
-from netlathe.bench.runtimes import CUDA, RUNTIMES, SessionOptions, load_module, precision_of
+from netlathe.bench.worker import torch_module
 from netlathe.device.card import load, save
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
+from netlathe.runtimes.base import SessionOptions
+from netlathe.runtimes.registry import on_gpu, opener, precision_of, runnable
 
 NETWORK = zoo.get("mobilenetv2", resolution=64)
-PAIRS = [(name, precision) for name, found in RUNTIMES.items() for precision in found.precisions]
+PAIRS = [(name, precision) for name, found in runnable().items() for precision in found.precisions]
 
 
 def answer(name, precision, folder):
     path = folder / "model"
-    if RUNTIMES[name].form == "onnx":
+    if runnable()[name].takes == "onnx":
         save_onnx(NETWORK, path)
     else:
         path.write_text(to_json(NETWORK))
-    call = RUNTIMES[name].open(load_module(name), SessionOptions(str(path), 1, precision))
+    model = str(path) if runnable()[name].takes == "onnx" else torch_module(str(path), 0)
+    call = opener(name)(model, SessionOptions(1, precision))
     image = np.random.default_rng(0).standard_normal((1, 3, 64, 64), np.float32)
     return np.array(call([image]))
 
 
 @pytest.mark.parametrize(
-    ("name", "precision"), [pair for pair in PAIRS if pair[0] != "torch-compiled" and pair[0] not in CUDA]
+    ("name", "precision"), [pair for pair in PAIRS if pair[0] != "torch-compiled" and pair[0] not in on_gpu()]
 )
 def test_runtimes_agree_to_the_digits_of_their_precision(name, precision, tmp_path):
     expected = answer("onnxruntime", "fp32", tmp_path)
@@ -60,7 +63,7 @@ def test_a_precision_that_a_runtime_has_not_is_refused():
         measure([NETWORK], precision="bf16")
 
 
-@pytest.mark.parametrize("name", sorted(CUDA))
+@pytest.mark.parametrize("name", sorted(on_gpu()))
 def test_without_a_gpu_a_cuda_runtime_fails_by_name_and_never_falls_back(name):
     import torch
 

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from netlathe import zoo
 from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
-from netlathe.bench import runtimes
 from netlathe.bench.machine import ForeignLoad, Machine, this_machine
 from netlathe.bench.measure import BLOCK_TIMEOUT, LOAD_TIMEOUT, foreign_load_limit, write_model
 from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
@@ -31,6 +30,8 @@ from netlathe.device.features import features, fused
 from netlathe.device.fit import fit_few
 from netlathe.device.latency import WIDTH
 from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
+from netlathe.runtimes.base import SessionOptions
 
 # Of every family, small ones: together they hold every class of operator at several shapes.
 NETWORKS = (
@@ -40,11 +41,6 @@ NETWORKS = (
     *("regnetx_200mf", "regnetx_400mf", "regnetx_800mf", "regnety_200mf", "regnety_800mf", "darts_v2_imagenet"),
     *("convnext_atto", "convnext_pico", "vit_tiny_patch16", "vit_small_patch32", "vitc_1gf"),
 )
-FEATURES = {
-    "torch-compiled": "torch-compile",
-    "torch-cuda": "torch",
-    "onnxruntime-cuda": "onnxruntime",
-}  # names of fusion rules that differ from the runtime's
 BLOCKS = 5  # short blocks behind the latency of a probe or a network
 LEVELS = (("l2", 2**19), ("l3", 2**23), ("dram", 2**28))  # bytes of each array of the copy
 
@@ -72,7 +68,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(
-    runtime: str = "onnxruntime",
+    runtime: str = registry.DEFAULT,
     *,
     precision: str | None = None,
     threads: int = 1,
@@ -84,9 +80,10 @@ def calibrate(
     Raises NetlatheError on a machine that others use (unless `force`), MissingExtra without the runtime.
     """
     start = time.perf_counter()
-    kind = runtimes.precision_of(runtime, precision)
-    version = runtimes.runtime_version(runtime)
-    known, lone = [zoo.get(name) for name in NETWORKS], [] if runtime in runtimes.CUDA else operator_networks()
+    kind = registry.precision_of(runtime, precision)
+    on_gpu = runtime in registry.on_gpu()
+    version = registry.runtime_version(runtime)
+    known, lone = [zoo.get(name) for name in NETWORKS], [] if on_gpu else operator_networks()
     found, load = measure_all([*lone, *probe_networks(), *known], runtime, kind, threads, progress, cold=len(lone))
     busy = load > foreign_load_limit(this_machine().cores)
     if busy and not force:
@@ -99,7 +96,7 @@ def calibrate(
     alone = [t for t in found if t.cold_ms]
     small = [t for t in found if not t.cold_ms and t.network.name not in names]
     large = [t for t in found if t.network.name in names]
-    rule = FEATURES.get(runtime, runtime)
+    rule = registry.forecast_name(runtime)
     rows = {t.network.name: features(fused(t.graph, rule)) for t in (*small, *large)}
     aside = [rows[t.network.name] for t in small], [t.ms for t in small]
     coefficients, bar = fit_few([rows[t.network.name] for t in large], [t.ms for t in large], aside)
@@ -121,7 +118,7 @@ def calibrate(
     )
     source = f"netlathe device calibrate, {runtime} {version}, {threads} thread{'s' * (threads > 1)}"
     # The copy bandwidth is of this processor's memory: it says nothing of a GPU.
-    figures = peak_figures(small, kind, source) + (() if runtime in runtimes.CUDA else bandwidth_figures(source))
+    figures = peak_figures(small, kind, source) + (() if on_gpu else bandwidth_figures(source))
     return Calibration(model, figures, small, large, time.perf_counter() - start, load)
 
 
@@ -184,7 +181,9 @@ def time_network(worker: WorkerClient, folder: Path, runtime: str, precision: st
     path, inputs = write_model(worker.network, folder, runtime, batch=1, seed=0)
     worker.load(
         runtime=runtime,
-        setting=runtimes.SessionOptions(str(path), threads, precision),
+        path=str(path),
+        options=SessionOptions(threads, precision),
+        seed=0,
         inputs=inputs,
         warmups=2,
         warm_seconds=0.01,

@@ -21,12 +21,13 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from netlathe.arch.document import to_json
 from netlathe.arch.inputs import Feed
 from netlathe.arch.net import Net
-from netlathe.bench import runtimes
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
 from netlathe.bench.statistics import ENOUGH, summarise_processes
 from netlathe.bench.worker_client import WorkerClient
 from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
+from netlathe.runtimes.base import SessionOptions
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 Tick: TypeAlias = Callable[[int, str], None]
@@ -86,7 +87,7 @@ def measure(
     batch: int = 1,
     seconds: float = 1.0,
     processes: int = 1,
-    runtime: str = "onnxruntime",
+    runtime: str = registry.DEFAULT,
     precision: str | None = None,
     seed: int = 0,
     interleave: bool = True,
@@ -112,7 +113,7 @@ def measure(
     for network in networks:
         precisions(network, runtime, precision)
         network.feeds(batch)
-    plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, runtimes.runtime_version(runtime)
+    plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, registry.runtime_version(runtime)
     how = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
@@ -137,10 +138,10 @@ def measure(
 def precisions(network: Net, runtime: str, precision: str | None) -> tuple[str, str]:
     """The precision that is recorded, and the one that the runtime is told; they differ for quantised files alone."""
     if network.precision is not None:
-        return runtimes.precisions_of_file(network.name, network.precision, runtime, precision)
-    if runtimes.runtime(runtime).form != "onnx":
+        return registry.precisions_of_file(network.name, network.precision, runtime, precision)
+    if registry.runtime(runtime).takes == "torch":
         network.expression()
-    return (runtimes.precision_of(runtime, precision),) * 2
+    return (registry.precision_of(runtime, precision),) * 2
 
 
 def measure_group(group: Sequence[Net], how: MeasureConfig, tick: Tick) -> tuple[list[Measurement], bool]:
@@ -179,12 +180,14 @@ def has_run_enough(clients: Sequence[WorkerClient], how: MeasureConfig) -> bool:
 def load_model(client: WorkerClient, how: MeasureConfig) -> None:
     """Write the model file, let the worker load it, and remove it."""
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        path, given = write_model(client.network, Path(folder), how.runtime, how.batch, how.seed)
+        path, feeds = write_model(client.network, Path(folder), how.runtime, how.batch, how.seed)
         _, precision = precisions(client.network, how.runtime, how.precision)
         client.load(
             runtime=how.runtime,
-            setting=runtimes.SessionOptions(str(path), how.threads, precision, how.seed),
-            inputs=given,
+            path=str(path),
+            options=SessionOptions(how.threads, precision),
+            seed=how.seed,
+            inputs=feeds,
             warmups=how.plan.warmups,
             warm_seconds=how.plan.warm * how.seconds,
             timeout=LOAD_TIMEOUT,
@@ -192,8 +195,8 @@ def load_model(client: WorkerClient, how: MeasureConfig) -> None:
 
 
 def write_model(network: Net, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, tuple[Feed, ...]]:
-    """The file that a runtime reads, and the inputs that the worker makes."""
-    if runtimes.runtime(runtime).form == "onnx":
+    """What the worker opens, an ONNX file or the arch.json of a torch module, and the inputs that it makes."""
+    if registry.runtime(runtime).takes == "onnx":
         return network.onnx(folder, batch=batch, seed=seed), network.feeds(batch)
     path = folder / "model.arch"
     path.write_text(to_json(network.expression()))

@@ -12,14 +12,18 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netlathe.arch.inputs import Feed
-from netlathe.bench.runtimes import RUNTIMES, Array, Infer, SessionOptions, load_module
 from netlathe.bench.statistics import Sample
 from netlathe.process.channel import open_channel
+from netlathe.runtimes import registry
+from netlathe.runtimes.base import Infer, SessionOptions
+
+if TYPE_CHECKING:
+    from netlathe.runtimes.base import Array
 
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
 
@@ -28,20 +32,29 @@ class ModelRunner:
     """A loaded model, its input and its memory."""
 
     def __init__(self) -> None:
-        self.call: Infer | None = None
+        self.infer: Infer | None = None
         self.sweep: Array | None = None
 
     def load(
-        self, *, runtime: str, setting: list[Any], inputs: list[list[Any]], warmups: int, warm_seconds: float
+        self,
+        *,
+        runtime: str,
+        path: str,
+        options: list[Any],
+        seed: int,
+        inputs: list[list[Any]],
+        warmups: int,
+        warm_seconds: float,
     ) -> dict[str, Any]:
         """Load a file and run it at least `warmups` times and `warm_seconds` long.
 
-        `setting` is a `Setting`, `inputs` are `Given`.
+        `options` are `SessionOptions`, `inputs` are `Feed`s; random weights of a torch module are drawn from `seed`.
         """
         self.inputs = [example_input(Feed(*given)) for given in inputs]
-        module = load_module(runtime)
+        registry.load_library(runtime)
         before = resident_bytes()
-        self.call = RUNTIMES[runtime].open(module, SessionOptions(*setting))
+        model = path if registry.runtime(runtime).takes == "onnx" else torch_module(path, seed)
+        self.infer = registry.opener(runtime)(model, SessionOptions(*options))
         runs = list(self.runs(warm_seconds, warmups))
         self.warm_ms = min(run.wall_ms for run in runs)
         peak = peak_bytes()
@@ -58,30 +71,38 @@ class ModelRunner:
 
     def cold(self, *, runs: int) -> dict[str, Any]:
         """Single runs, each after a sweep over more memory than the caches hold: all of it comes from DRAM again."""
-        assert self.call is not None, "cold before load"
+        assert self.infer is not None, "cold before load"
         if self.sweep is None:
             self.sweep = np.zeros(sweep_bytes() // 8)
         samples = []
         for _ in range(runs):
             self.sweep += 1
-            samples.append(time_run(self.call, self.inputs))
+            samples.append(time_run(self.infer, self.inputs))
         return {"samples": samples}
 
     def runs(self, seconds: float, at_least: int) -> Iterator[Sample]:
         """Single runs, timed."""
-        assert self.call is not None, "block before load"
+        assert self.infer is not None, "block before load"
         end = time.perf_counter() + seconds
         done = 0
         while done < at_least or time.perf_counter() < end:
-            yield time_run(self.call, self.inputs)
+            yield time_run(self.infer, self.inputs)
             done += 1
 
 
-def time_run(call: Infer, xs: list[Array]) -> Sample:
+def torch_module(path: str, seed: int) -> Any:
+    """The network of an arch.json as a torch module in evaluation mode, its weights drawn from `seed`."""
+    from netlathe.arch.document import from_json
+    from netlathe.lower.torch import to_torch
+
+    return to_torch(from_json(Path(path).read_text()), seed=seed).eval()
+
+
+def time_run(infer: Infer, xs: list[Array]) -> Sample:
     """One run: wall time, processor time of all threads, involuntary context switches."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-    call(xs)
+    infer(xs)
     wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
 

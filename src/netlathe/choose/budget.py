@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from netlathe.arch.net import Net
 from netlathe.bench.measurement import Measurement
+from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import COUNTS, DECIMAL_BYTES, TIMES, ask, show_bytes, show_count, show_ms
 from netlathe.zoo.published import Figure
 
@@ -35,7 +36,7 @@ class Candidate:
     macs: int
     size_bytes: int
     memory_bytes: int
-    runtime: str = "onnxruntime"
+    runtime: str = DEFAULT
     precision: str = "fp32"
     forecast: Forecast | None = None
     latency: Measurement | None = None

@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 from netlathe import zoo
 from netlathe.arch.network import Network
-from netlathe.bench.calibrate import FEATURES as RULES
 from netlathe.bench.calibrate import calibrate, card_of
 from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import own_card_path, read_own_card
-from netlathe.bench.runtimes import CUDA, RUNTIMES, precision_of, runtime_version
 from netlathe.choose.budget import Budget, Candidate, Forecast
 from netlathe.cost.count import BYTES, Cost, count
 from netlathe.cost.memory import timeline
@@ -21,6 +19,7 @@ from netlathe.device.card import DeviceCard, load, save
 from netlathe.device.latency import model_for as fitted
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError, unknown
+from netlathe.runtimes import registry
 from netlathe.zoo.published import Figure, figures
 
 FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
@@ -56,19 +55,19 @@ def this_place(
     Without `runtimes` it is those that the card of this machine has models of, else ONNX Runtime. Calibration is at
     batch 1; forecasts of another batch are extrapolated, with a wider interval and a note.
     """
-    if set(runtimes) & CUDA:
+    if set(runtimes) & registry.on_gpu():
         hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml, then choose --device my-gpu.toml"
         raise NetlatheError("a GPU is a device with a card of its own", code="device.cuda", hint=hint)
     card = read_own_card()
-    settings = [(name, precision_of(name, precision)) for name in runtimes]
+    settings = [(name, registry.precision_of(name, precision)) for name in runtimes]
     if not settings:
         settings = [s for s in models(card, threads) if precision in (None, s[1])] or [
-            ("onnxruntime", precision_of("onnxruntime", precision))
+            (registry.DEFAULT, registry.precision_of(registry.DEFAULT, precision))
         ]
     missing = [s for s in settings if s not in models(card, threads)]
     done = []
     for name, kind in missing:
-        runtime_version(name)  # MissingExtra before half a minute of measuring
+        registry.runtime_version(name)  # MissingExtra before half a minute of measuring
         done.append(calibrate(name, precision=kind, threads=threads, force=True, progress=progress))
     if done:
         card = card_of(this_machine(), done, card)
@@ -76,7 +75,7 @@ def this_place(
         path.parent.mkdir(parents=True, exist_ok=True)
         save(card, path)
     assert card is not None
-    used = {(RULES.get(name, name), kind, threads) for name, kind in settings}
+    used = {(registry.forecast_name(name), kind, threads) for name, kind in settings}
     said = [m for m in card.models if m.note and (m.runtime, m.precision, m.threads) in used]
     notes = [f"{m.runtime} {m.precision} was {m.note}" for m in said]
     return Place(card, tuple(settings), threads, True, (*notes, *extrapolated(card, settings, threads, batch)), batch)
@@ -84,15 +83,14 @@ def this_place(
 
 def extrapolated(card: DeviceCard, settings: Iterable[tuple[str, str]], threads: int, batch: int) -> list[str]:
     """What to say of settings whose models were fitted at another batch."""
-    found = [(name, kind, fitted(card, RULES.get(name, name), threads, kind, batch)) for name, kind in settings]
+    found = [(name, kind, fitted(card, registry.forecast_name(name), threads, kind, batch)) for name, kind in settings]
     return [f"{name} {kind}: {far}" for name, kind, (_, warnings) in found for far in warnings]
 
 
 def models(card: DeviceCard | None, threads: int) -> list[tuple[str, str]]:
     """(runtime, precision) of the models of a card, by the names of the runtimes here."""
     found = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
-    names = {RULES.get(name, name): name for name in reversed(RUNTIMES) if name not in CUDA}
-    return [(names[r], p) for r, p in sorted(found) if r in names]
+    return [(name, p) for r, p in sorted(found) if (name := registry.cpu_runner(r)) is not None]
 
 
 def card_place(name: str, runtimes: Iterable[str], precision: str | None, threads: int, batch: int = 1) -> Place:
@@ -114,7 +112,7 @@ def card_place(name: str, runtimes: Iterable[str], precision: str | None, thread
         settings = [s for s in have if precision in (None, s[1])]
     else:
         kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
-        settings = [(r, kind) for r in asked or ["onnxruntime"]]
+        settings = [(r, kind) for r in asked or [registry.DEFAULT]]
     return Place(card, tuple(settings), threads, False, tuple(extrapolated(card, settings, threads, batch)), batch)
 
 
@@ -166,7 +164,7 @@ def costs(cost: Cost, arena: int, precision: str) -> Costs:
 
 def candidate(place: Place, network: Network, figure: Figure, runtime: str, precision: str) -> Candidate:
     """A network with its exact costs and its forecast on the card; MACs are of one image, the rest of the batch."""
-    rule, graph = RULES.get(runtime, runtime), network.graph()
+    rule, graph = registry.forecast_name(runtime), network.graph()
     p = predict(graph, place.card, runtime=rule, threads=place.threads, precision=precision, batch=place.batch)
     forecast = Forecast(p.total_ms, p.low_ms, p.high_ms, p.basis)
     return counted(network, figure, runtime, precision, batch=place.batch, forecast=forecast)

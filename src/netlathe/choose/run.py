@@ -17,10 +17,10 @@ from datetime import timedelta
 from netlathe.bench import ledger
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.runtimes import runtime_version
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
 from netlathe.choose.decide import Decision, decide, tied
 from netlathe.choose.place import Place
+from netlathe.runtimes.registry import runtime_version
 
 MAX_AGE = timedelta(days=1)  # older measurements of this machine are made again
 RESUMED = timedelta(minutes=15)  # a contended one too, within this time: an interrupted choice continues

@@ -11,7 +11,6 @@ from netlathe.bench import ledger
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.runtimes import RUNTIMES
 from netlathe.bench.statistics import ENOUGH
 from netlathe.cli.common import (
     any_networks,
@@ -27,6 +26,7 @@ from netlathe.cli.common import (
 )
 from netlathe.errors import Exit, NetlatheError
 from netlathe.read.module import InputShape
+from netlathe.runtimes import registry
 from netlathe.units import show_bytes, show_ms
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
@@ -43,7 +43,9 @@ processes_option = click.option(
     type=click.IntRange(1),
     help=f"Fresh ones, one after the other.  [default: {HEADLINE} for one network, else 1]",
 )
-runtime_option = click.option("--runtime", type=click.Choice(list(RUNTIMES)), default="onnxruntime", show_default=True)
+runtime_option = click.option(
+    "--runtime", type=click.Choice(list(registry.runnable())), default=registry.DEFAULT, show_default=True
+)
 
 
 @click.command()

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from netlathe.bench.runtimes import RUNTIMES
 from netlathe.choose.budget import LIMITS, Budget
 from netlathe.choose.place import candidates, card_place, this_place, within_card
 from netlathe.choose.run import choose
@@ -16,6 +15,7 @@ from netlathe.cli.bench import seconds_option
 from netlathe.cli.choose_show import busy, data, infeasible, show
 from netlathe.cli.common import batch_option, emit, html_option, json_option, progress_bar, warn, write_page
 from netlathe.errors import NetlatheError
+from netlathe.runtimes.registry import runnable
 from netlathe.units import byte_count, mac_count, milliseconds
 
 
@@ -85,8 +85,8 @@ def command(
     try:
         if device is None:
             for name in runtimes:
-                if name not in RUNTIMES:
-                    raise click.BadParameter(f"{name!r} is not one of {', '.join(RUNTIMES)}", param_hint="--runtime")
+                if name not in runnable():
+                    raise click.BadParameter(f"{name!r} is not one of {', '.join(runnable())}", param_hint="--runtime")
             with progress_bar("calibrating") as progress:
                 place = this_place(runtimes, precision, threads, batch=batch, progress=progress)
         else:

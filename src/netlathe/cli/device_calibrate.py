@@ -10,14 +10,20 @@ import click
 from netlathe.bench.calibrate import Calibration, calibrate, card_of
 from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import own_card_path, read_own_card
-from netlathe.bench.runtimes import CUDA, RUNTIMES, installed
 from netlathe.cli.common import emit, json_option, print_table, progress_bar
 from netlathe.device.card import load, save
 from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
 
 
 @click.command("calibrate")
-@click.option("--runtime", "names", type=click.Choice(list(RUNTIMES)), multiple=True, help="[default: onnxruntime]")
+@click.option(
+    "--runtime",
+    "names",
+    type=click.Choice(list(registry.runnable())),
+    multiple=True,
+    help=f"[default: {registry.DEFAULT}]",
+)
 @click.option("--all", "everything", is_flag=True, help="Every runtime that is installed, in every precision.")
 @click.option("--precision", metavar="NAME", help="fp32, or bf16 where the runtime has it.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
@@ -45,15 +51,17 @@ def command(
     """
     if output is not None and output.suffix != ".toml":
         raise NetlatheError(f"a card is a .toml file, not {output.name}", code="device.file", path=str(output))
-    asked = [name for name in installed() if name not in CUDA] if everything else list(names or ("onnxruntime",))
-    cuda = set(asked) <= CUDA
-    if (not cuda and set(asked) & CUDA) or (cuda and output is None):
+    on_gpu = registry.on_gpu()
+    usable = [name for name in registry.installed() if name not in on_gpu]
+    asked = usable if everything else list(names or (registry.DEFAULT,))
+    cuda = set(asked) <= on_gpu
+    if (not cuda and set(asked) & on_gpu) or (cuda and output is None):
         hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml"
         raise NetlatheError("a GPU has a card of its own: name its file with -o", code="device.cuda", hint=hint)
     before = (load(output) if output.exists() else None) if output else read_own_card()
     done: list[Calibration] = []
     for name in asked:
-        for kind in RUNTIMES[name].precisions if everything else (precision,):
+        for kind in registry.runtime(name).precisions if everything else (precision,):
             with progress_bar(f"{name} {kind or ''}".strip()) as progress:
                 done.append(calibrate(name, precision=kind, threads=threads, force=force, progress=progress))
     path = output or own_card_path()

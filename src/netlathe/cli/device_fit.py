@@ -8,6 +8,7 @@ from datetime import date
 import click
 
 from netlathe.cli.common import emit, json_option, print_table
+from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import mac_count, show_count
 
 
@@ -63,7 +64,7 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
     "--networks", "pattern", default="*", show_default=True, metavar="PATTERN", help="Choose from these of the zoo."
 )
 @click.option("--max-macs", default="5G", show_default=True, metavar="MACS", help="None larger.")
-@click.option("--runtime", default="onnxruntime", show_default=True, help="Whose fusion counts.")
+@click.option("--runtime", default=DEFAULT, show_default=True, help="Whose fusion counts.")
 @json_option
 def probe_set(count: int, pattern: str, max_macs: str, runtime: str, as_json: bool) -> None:
     """The networks to measure on a device, for `netlathe device fit` (D-optimal, with some of middling size)."""

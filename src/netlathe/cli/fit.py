@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from netlathe.bench.runtimes import RUNTIMES
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
 from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
+from netlathe.runtimes import registry
 
 if TYPE_CHECKING:
     from netlathe.choose.place import Place
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--size", metavar="SIZE", help="Of the file, such as 8MB.")
 @click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 300M.")
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
-@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)),
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(registry.runnable())),
               help="Of the deployed network.  [default: ONNX Runtime, and OpenVINO where it is installed]")  # fmt: skip
 @click.option("--run-threads", type=click.IntRange(1), default=1, show_default=True, help="Of the deployed network.")
 @click.option("--form", type=click.Choice(PRECISION_CHOICES), default="auto", show_default=True,
@@ -139,7 +139,7 @@ def run(wish: FitConfig, folder: Path | None, started: float, as_json: bool) -> 
         raise NetlatheError("a fit needs at least one limit", code="choose.no_budget", hint=hint)
     if wish.device is None:
         with progress_bar("calibrating") as bar:
-            place = this_place(wish.runtimes or ("onnxruntime",), None, wish.run_threads, progress=bar)
+            place = this_place(wish.runtimes or (registry.DEFAULT,), None, wish.run_threads, progress=bar)
     else:
         place = card_place(wish.device, wish.runtimes, None, wish.run_threads)
     with progress_bar("images") as bar:

@@ -9,6 +9,7 @@ import click
 
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
+from netlathe.runtimes.registry import quantising_runtimes
 from netlathe.units import show_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--data", "source", required=True, metavar="SOURCE", help="Images of the training.")
 @click.option("--form", type=click.Choice([form for form in PRECISION_CHOICES if form != "fp32"]), default="auto",
               show_default=True, help="auto keeps float where nothing is measurably faster.")  # fmt: skip
-@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(("onnxruntime", "openvino")),
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(quantising_runtimes()),
               help="[default: that of the package, and what else is installed]")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(0, 1, max_open=True), default=0.01, show_default=True,
               help="Share of the validation images that may be lost.")  # fmt: skip

@@ -15,6 +15,7 @@ from netlathe.cli.common import emit, json_option
 from netlathe.cli.training import Span, folder_of, needs_torch, px_option, recipe_of, set_option
 from netlathe.errors import NetlatheError
 from netlathe.load import number, pairs
+from netlathe.runtimes.registry import DEFAULT
 
 if TYPE_CHECKING:
     from netlathe.search.config import SearchConfig
@@ -48,7 +49,7 @@ QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
 @click.option("--size", metavar="SIZE", help="Of the file, such as 1MB.")
 @click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 20M.")
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
-@click.option("--runtime", default="onnxruntime", show_default=True, metavar="NAME", help="That runs the network.")
+@click.option("--runtime", default=DEFAULT, show_default=True, metavar="NAME", help="That runs the network.")
 @click.option("--run-threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--bill-repeats", is_flag=True, help="A proposal of a known network counts as an evaluation.")

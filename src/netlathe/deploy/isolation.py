@@ -10,11 +10,10 @@ from typing import ParamSpec, TypeVar
 
 from netlathe.process.call import call
 from netlathe.process.child import environment
+from netlathe.runtimes import registry
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# NNCF reports to Google Analytics that it was used, unless it believes to be under test by its makers.
-SILENT = {"NNCF_CI": "1"}
 
 
 def run_isolated(function: Callable[P, T], threads: int, timeout: float, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -22,4 +21,4 @@ def run_isolated(function: Callable[P, T], threads: int, timeout: float, /, *arg
 
     Raises CallFailed where the process dies, raises anything but a NetlatheError, or takes longer than `timeout` s.
     """
-    return call(function, environment(threads) | SILENT, timeout, "deploy", *args, **kwargs)
+    return call(function, environment(threads) | registry.environment(), timeout, "deploy", *args, **kwargs)

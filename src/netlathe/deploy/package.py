@@ -16,6 +16,7 @@ from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.files import make_folder, write_bytes, write_json
+from netlathe.runtimes.registry import DEFAULT, model_files
 
 SCHEMA = "netlathe.package/1"
 FILE = "package.json"
@@ -50,7 +51,7 @@ class Package:
     arch: dict[str, Any]
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    runtime: str = "onnxruntime"
+    runtime: str = DEFAULT
     precision: str = "fp32"  # fp32, bf16, int8+fp32, int8+bf16
     threads: int = 1
     batch: int = 1  # of the latency claim; the file takes any
@@ -76,11 +77,6 @@ class Package:
     def bytes(self) -> int:
         """Size of the files that are deployed: the model, with its weights where these are a file of their own."""
         return sum((self.folder / name).stat().st_size for name in model_files(self.model))
-
-
-def model_files(model: str) -> tuple[str, ...]:
-    """The files that make a model: one of ONNX, two of OpenVINO."""
-    return (model, str(Path(model).with_suffix(".bin"))) if model.endswith(".xml") else (model,)
 
 
 def write_package(package: Package, files: dict[str, bytes]) -> Package:

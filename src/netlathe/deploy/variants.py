@@ -20,7 +20,6 @@ import numpy as np
 from netlathe.bench import ledger
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, measure
-from netlathe.bench.runtimes import RUNTIMES, installed
 from netlathe.deploy.check import memory_bytes
 from netlathe.deploy.export import model_pixels
 from netlathe.deploy.limits import KINDS
@@ -28,17 +27,15 @@ from netlathe.deploy.package import Package, load_package, write_package
 from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import (
     FEWEST,
-    QUANTISERS,
     TOLERANCE,
-    Labelled,
-    count_hits,
     quantise_model,
-    within_tolerance,
 )
 from netlathe.deploy.session import compute_outputs_isolated, model_file
 from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
+from netlathe.runtimes.quantise import Labelled, count_hits, within_tolerance
 
-FLOAT, INT8 = "model.onnx", {"onnxruntime": "model.int8.onnx", "openvino": "model.xml"}
+FLOAT = "model.onnx"
 KEPT = "deployed"
 # Processors with instructions for bf16; elsewhere a runtime emulates it or computes in float.
 BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16", "asimdbf16"})
@@ -102,7 +99,8 @@ def choose_variant(
     (the file is for another device) no latency is taken, and the first form in the wanted precision is deployed.
     Raises NetlatheError where the wanted precision cannot be had.
     """
-    names = list(runtimes) or [package.runtime, *(n for n in installed() if n in QUANTISERS and n != package.runtime)]
+    others = [n for n in registry.installed() if n in registry.quantising_runtimes() and n != package.runtime]
+    names = list(runtimes) or [package.runtime, *others]
     tried: list[DeployVariant] = []
     begin, longest = time.monotonic(), 0.0
     float_form = score_variant(package, float_variant(package), validation)
@@ -152,14 +150,14 @@ def variants_to_try(
     for name in names if wanted in ("auto", "fp32") else ():
         yield DeployVariant(runtime=name, precision="fp32", model=FLOAT)
     for name in names if wanted == "bf16" or (wanted == "auto" and flags) else ():
-        if "bf16" in RUNTIMES[name].precisions:
+        if "bf16" in registry.runtime(name).precisions:
             yield DeployVariant(runtime=name, precision="bf16", model=FLOAT)
     if wanted == "auto" and calibration < FEWEST:
         say(f"int8 is not tried: {calibration} training images are too few to calibrate it, {FEWEST} are needed")
         return
     for name in names if wanted in ("auto", "int8") else ():
-        if name in QUANTISERS:
-            yield DeployVariant(runtime=name, precision="int8+fp32", model=INT8[name])
+        if name in registry.quantising_runtimes():
+            yield DeployVariant(runtime=name, precision="int8+fp32", model=registry.runtime(name).int8_file)
 
 
 def as_variant(package: Package, form: DeployVariant) -> Package:
@@ -185,7 +183,8 @@ def quantise_variant(
         (package.folder / FLOAT).read_bytes(), calibration, validation, runtime=form.runtime, tolerance=tolerance,
         seconds=seconds, threads=package.threads,
     )  # fmt: skip
-    files = {INT8["onnxruntime"] if name == "model.onnx" else name: content for name, content in done.files.items()}
+    int8_file = registry.runtime(form.runtime).int8_file
+    files = {int8_file if name == FLOAT else name: content for name, content in done.files.items()}
     held = {name: (package.folder / name).read_bytes() for name in load_package(package.folder).files}
     write_package(package, held | files)
     left = f"{len(done.kept)} of {done.layers} layers in float" if done.kept else f"all {done.layers} layers"
@@ -235,7 +234,7 @@ def with_verdict(form: DeployVariant, pick: DeployVariant, limits: Mapping[str, 
 def keep_variant(package: Package, pick: DeployVariant) -> Package:
     """The package in that form: its files and model.onnx, nothing else of what was tried."""
     made = as_variant(package, pick)
-    names = {FLOAT, pick.model, *([pick.model.removesuffix(".xml") + ".bin"] * pick.model.endswith(".xml"))}
+    names = {FLOAT, *registry.model_files(pick.model)}
     kept = {name: (package.folder / name).read_bytes() for name in sorted(names)}
     left = set(load_package(package.folder).files) - names
     done = write_package(made, kept)

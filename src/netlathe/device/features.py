@@ -17,7 +17,9 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from netlathe.arch.graph import Graph, Op
-from netlathe.device.fusion import PRODUCTS, Fusion, joins, patch, patched, rule_of
+from netlathe.device.fusion import PRODUCTS, joins, patch, patched
+from netlathe.runtimes.fusion import Fusion
+from netlathe.runtimes.registry import fusion_of
 
 CHEAP = frozenset(
     ["relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "threshold", "scaled_relu"]
@@ -89,7 +91,7 @@ def class_of(op: Op) -> str:
 
 def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[OperatorGroup, ...]:
     """The groups that the runtime executes, in order. Raises NetlatheError for an unknown runtime."""
-    rule = rule_of(runtime) if isinstance(runtime, str) else runtime
+    rule = fusion_of(runtime) if isinstance(runtime, str) else runtime
     owner: dict[int, int] = {}  # value that is a view -> value whose memory it is
     for op in graph.ops:
         if op.view:

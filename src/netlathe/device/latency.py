@@ -24,8 +24,8 @@ from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
-from netlathe.device.fusion import ALIASES, rule_of
 from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}
 GUESS = 1.6  # how far a rate of one network carries to another, each way: the spread of MMAC/s within a runtime
@@ -73,7 +73,7 @@ MEMO: OrderedDict[tuple[int, str], GraphFeatures] = OrderedDict()
 
 def graph_features(graph: Graph, runtime: str) -> GraphFeatures:
     """The groups of a graph; remembered by identity, and the graph is held so that an identity stays its own."""
-    key = (id(graph), ALIASES.get(runtime, runtime))
+    key = (id(graph), registry.forecast_name(runtime))
     found = MEMO.get(key)
     if found is None:
         found = MEMO[key] = GraphFeatures(graph, fused(graph, runtime), {})
@@ -94,7 +94,7 @@ def predict(
     graph: Graph,
     card: DeviceCard,
     *,
-    runtime: str = "onnxruntime",
+    runtime: str = registry.DEFAULT,
     threads: int = 1,
     precision: str = "fp32",
     batch: int = 1,
@@ -114,8 +114,8 @@ def model_for(
     card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
 ) -> tuple[Model | None, tuple[str, ...]]:
     """The model of this runtime, precision and threads, of the nearest batch; and what does not match."""
-    name = ALIASES.get(runtime, runtime)
-    fitting = [m for m in card.models if (ALIASES.get(m.runtime, m.runtime), m.precision) == (name, precision)]
+    name = registry.forecast_name(runtime)
+    fitting = [m for m in card.models if (registry.forecast_name(m.runtime), m.precision) == (name, precision)]
     same = [m for m in fitting if m.threads == threads]
     if not fitting:
         return None, ()
@@ -215,7 +215,7 @@ def by_roofs(
     """slowness(class) * max(compute, traffic) + overhead, at the roofs of the whole device."""
     sort = "gpu" if "gpu" in card.class_ or card.class_ == "accelerator" else "cpu"
     how = efficiencies()[sort]
-    rule_of(runtime)
+    registry.fusion_of(runtime)
     peak, bandwidth = card.figure("peak", precision), card.figure("bandwidth", "dram")
     rows = []
     for group in graph_features(graph, runtime).groups:

@@ -19,13 +19,13 @@ from netlathe.arch.net import Net
 from netlathe.device.card import Model
 from netlathe.device.features import FeatureRow
 from netlathe.device.fit import fit_few
-from netlathe.device.fusion import ALIASES, RUNTIMES
 from netlathe.device.latency import feature_row
 from netlathe.device.vocabulary import PRECISIONS
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load_any
+from netlathe.runtimes import registry
 
-DEFAULTS = {"runtime": "onnxruntime", "threads": "1", "precision": "fp32", "batch": "1"}
+DEFAULTS = {"runtime": registry.DEFAULT, "threads": "1", "precision": "fp32", "batch": "1"}
 NEEDED = ("network", "latency_ms")
 LEAST = 5  # networks that a model needs
 SHORT = 10_000_000  # MACs below which a run is too short to time with a phone's tools
@@ -116,8 +116,11 @@ def parse_line(line: Mapping[str | None, str | list[str] | None], at: str, fault
         faults.append(f"{at}: latency_ms must be a positive number, not {cells['latency_ms']!r}")
     whole = {name: int(cells[name]) if cells[name].isdigit() else 0 for name in ("threads", "batch")}
     faults += [f"{at}: {k} must be a whole number from 1, not {cells[k]!r}" for k, v in whole.items() if v < 1]
-    runtime = ALIASES.get(cells["runtime"], cells["runtime"])
-    for what, value, legal in (("runtime", runtime, tuple(RUNTIMES)), ("precision", cells["precision"], PRECISIONS)):
+    runtime = registry.forecast_name(cells["runtime"])
+    for what, value, legal in (
+        ("runtime", runtime, registry.forecast_names()),
+        ("precision", cells["precision"], PRECISIONS),
+    ):
         if value not in legal:
             faults.append(f"{at}: unknown {what} {value!r} (legal: {', '.join(legal)})")
     graph = None

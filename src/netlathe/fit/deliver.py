@@ -22,6 +22,7 @@ from netlathe.deploy.score import held_out_split, images_for, score
 from netlathe.deploy.variants import FLOAT, choose_variant, labelled_pixels
 from netlathe.fit.config import FitConfig
 from netlathe.fit.race import Row, load_start, recipe_for
+from netlathe.runtimes import registry
 from netlathe.train.images import Splits
 from netlathe.train.recipefile import resolved
 
@@ -36,7 +37,7 @@ def export_float(wish: FitConfig, splits: Splits, place: Place, out: Path, winne
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
     run = load_trained(out / "final")
     start = load_start(winner, recipe_for(wish, winner), wish.seed)
-    here = "onnxruntime" if not place.here else winner["runtime"]
+    here = registry.DEFAULT if not place.here else winner["runtime"]
     package = write_package(
         Package(
             arch=arch_document(run.network),
@@ -71,7 +72,7 @@ def select_variant(
         package,
         labelled_pixels(splits.train, package, ENOUGH, wish.seed),
         labelled_pixels(splits.validation, package),
-        runtimes=wish.runtimes if place.here else ("onnxruntime",),
+        runtimes=wish.runtimes if place.here else (registry.DEFAULT,),
         wanted=wanted,
         limits=limits(dict(wish.budget), str(package.folder)) if wish.budget else {},
         measured=place.here,

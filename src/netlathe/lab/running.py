@@ -9,6 +9,7 @@ from netlathe.cost.count import BYTES
 from netlathe.device import micro
 from netlathe.device.card import DeviceCard
 from netlathe.errors import unknown
+from netlathe.runtimes.registry import DEFAULT
 
 
 class Run(NamedTuple):
@@ -37,9 +38,9 @@ def runs(card: DeviceCard) -> list[Run]:
     found = [Run(m.runtime, m.precision, m.threads) for m in card.models]
     found += [Run(figure.of, "fp32", 1) for figure in card.find("rate")]
     if not found:
-        found = [Run("onnxruntime", precision, 1) for precision in card.precisions if precision in BYTES]
+        found = [Run(DEFAULT, precision, 1) for precision in card.precisions if precision in BYTES]
     found.sort(key=lambda run: (run.precision != "fp32", run.threads))
-    return list(dict.fromkeys(found)) or [Run("onnxruntime", "fp32", 1)]
+    return list(dict.fromkeys(found)) or [Run(DEFAULT, "fp32", 1)]
 
 
 def run_of(card: DeviceCard, name: str) -> Run:

@@ -23,6 +23,7 @@ from netlathe.arch.net import Foreign
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, unknown
 from netlathe.read.onnx import constants, parse_model, read_onnx
+from netlathe.runtimes.base import FileInput
 
 Type = onnx.TensorProto
 PRECISIONS: dict[int, str] = {Type.FLOAT: "fp32", Type.FLOAT16: "fp16", Type.BFLOAT16: "bf16", Type.DOUBLE: "fp64"}
@@ -38,15 +39,6 @@ INPUTS: dict[int, tuple[str, int | None]] = {
     Type.INT8: ("int8", 128),
     Type.UINT8: ("uint8", 256),
 }
-
-
-class FileInput(NamedTuple):
-    """One input of a file: the batch is its first axis, None where the file leaves it free."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    vocabulary: int | None
-    type: str  # numpy's name; ONNX's, where nobody knows how to make one
 
 
 class Head(NamedTuple):

@@ -18,6 +18,7 @@ from netlathe.choose.budget import LIMITS, Budget, Candidate, Limit, keeps
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.runfolder.lock import one_at_a_time
+from netlathe.runtimes.registry import DEFAULT
 from netlathe.search.trial import Costs
 from netlathe.units import byte_count, mac_count, milliseconds
 from netlathe.zoo.published import Figure
@@ -74,7 +75,7 @@ class TargetSpec:
     """Where the networks are to run, as JSON values; `device` None is this machine, which measures."""
 
     device: str | None = None
-    runtime: str = "onnxruntime"
+    runtime: str = DEFAULT
     precision: str | None = None
     threads: int = 1
 

@@ -16,6 +16,7 @@ from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import memory, profile, stages
 from netlathe.report.charts import roofline as roof
 from netlathe.report.page import Page, Part
+from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import show_bytes, show_count, show_ms
 
 Data = Mapping[str, Any]
@@ -97,7 +98,7 @@ def peaks(data: Data) -> Html:
 
 def forecast(graph: Graph, card: DeviceCard, precision: str, batch: int) -> LatencyPrediction | str:
     """The predicted latency under the first runtime that the card has a model of; or why there is none."""
-    runtime = next((m.runtime for m in card.models if m.precision == precision), "onnxruntime")
+    runtime = next((m.runtime for m in card.models if m.precision == precision), DEFAULT)
     try:
         return predict(graph, card, runtime=runtime, precision=precision, batch=batch)
     except NetlatheError as error:

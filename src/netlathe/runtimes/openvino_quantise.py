@@ -10,16 +10,16 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netlathe.deploy.export import STEPS
-from netlathe.deploy.package import INPUT
-from netlathe.deploy.parity import compare_outputs
-from netlathe.deploy.quantise import QuantisedModel, QuantiseTask, count_hits
-from netlathe.deploy.session import Logits, Pixels
 from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.runtimes.agreement import compare_outputs
+from netlathe.runtimes.quantise import QuantisedModel, QuantiseTask, count_hits
+
+if TYPE_CHECKING:
+    from netlathe.runtimes.quantise import Logits, Pixels
 
 try:
     import nncf
@@ -31,28 +31,29 @@ WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 
 
 def quantise_all(task: QuantiseTask) -> QuantisedModel:
-    """All layers in int8. Runs in a process of its own (`deploy.isolation`)."""
+    """All layers in int8. To be called in a process of its own: NNCF and OpenVINO can end theirs."""
     start = time.monotonic()
     model = ov.Core().read_model(task.model)
-    done = nncf.quantize(model, nncf.Dataset(single_images(task.calibration.pixels)), **nncf_options(model, task))
+    images = nncf.Dataset(single_images(task.calibration.pixels, task.input))
+    done = nncf.quantize(model, images, **nncf_options(model, task))
     return quantised_model(done, "nncf ptq", task, start)
 
 
 def quantise_with_control(task: QuantiseTask) -> QuantisedModel:
-    """As `plain`, with layers back in float, the most harmful first, until the accuracy is within the tolerance."""
+    """As `quantise_all`, with the most harmful layers back in float until the accuracy is within the tolerance."""
     start = time.monotonic()
     model = ov.Core().read_model(task.model)
-    labels = task.validation.labels
-    items = [{INPUT: x[INPUT], "label": labels[i]} for i, x in enumerate(single_images(task.validation.pixels))]
+    labels, name = task.validation.labels, task.input
+    items = [{name: x[name], "label": labels[i]} for i, x in enumerate(single_images(task.validation.pixels, name))]
 
     def accuracy(compiled: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
-        right = [float(np.argmax(compiled([item[INPUT]])[0]) == item["label"]) for item in items]
+        right = [float(np.argmax(compiled([item[name]])[0]) == item["label"]) for item in items]
         return sum(right) / len(right), right
 
     done = nncf.quantize_with_accuracy_control(
         model,
-        calibration_dataset=nncf.Dataset(single_images(task.calibration.pixels)),
-        validation_dataset=nncf.Dataset(items, lambda item: {INPUT: item[INPUT]}),
+        calibration_dataset=nncf.Dataset(single_images(task.calibration.pixels, task.input)),
+        validation_dataset=nncf.Dataset(items, lambda item: {name: item[name]}),
         validation_fn=accuracy,
         max_drop=task.tolerance,
         drop_type=nncf.DropType.ABSOLUTE,
@@ -61,15 +62,15 @@ def quantise_with_control(task: QuantiseTask) -> QuantisedModel:
     return quantised_model(done, "nncf with accuracy control", task, start)
 
 
-def single_images(pixels: Pixels) -> list[dict[str, Pixels]]:
-    """The images as inputs, one by one."""
-    return [{INPUT: pixels[i : i + 1]} for i in range(len(pixels))]
+def single_images(pixels: Pixels, name: str) -> list[dict[str, Pixels]]:
+    """The images as inputs of that name, one by one."""
+    return [{name: pixels[i : i + 1]} for i in range(len(pixels))]
 
 
 def nncf_options(model: Any, task: QuantiseTask) -> dict[str, Any]:
     """What NNCF is told: how many images, what kind of network, and that pixels are not to be quantised again."""
     attention = any(op.get_type_name() in ("Softmax", "ScaledDotProductAttention") for op in model.get_ops())
-    steps = [op.get_friendly_name() for op in model.get_ops() if op.get_friendly_name() in STEPS]
+    steps = [op.get_friendly_name() for op in model.get_ops() if op.get_friendly_name() in task.excluded]
     return {
         "subset_size": len(task.calibration.pixels),
         "model_type": nncf.ModelType.TRANSFORMER if attention else None,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -21,11 +21,10 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.calibrate import create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from netlathe.bench.runtimes import SessionOptions, open_onnxruntime
-from netlathe.deploy.export import STEPS
-from netlathe.deploy.package import INPUT
-from netlathe.deploy.parity import compare_outputs
-from netlathe.deploy.quantise import (
+from netlathe.errors import NetlatheError
+from netlathe.runtimes.agreement import compare_outputs
+from netlathe.runtimes.base import SessionOptions
+from netlathe.runtimes.quantise import (
     Labelled,
     QuantisedModel,
     QuantiseTask,
@@ -34,8 +33,9 @@ from netlathe.deploy.quantise import (
     within_tolerance,
     worst_first,
 )
-from netlathe.deploy.session import Logits, Pixels
-from netlathe.errors import NetlatheError
+
+if TYPE_CHECKING:
+    from netlathe.runtimes.quantise import Logits, Pixels
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 # Operators that ONNX Runtime can run between quantised ones without going back to float.
@@ -66,6 +66,8 @@ class FloatModel:
     model: onnx.ModelProto
     layers: tuple[str, ...]
     attention: bool
+    excluded: tuple[str, ...]  # nodes that only prepare pixels
+    reduce_range: bool  # weights get 7 bits
 
     def kinds(self) -> list[str]:
         """Operators that are quantised."""
@@ -75,36 +77,34 @@ class FloatModel:
         """Nodes that are quantised beside the layers."""
         if self.attention:
             return []
-        return [node.name for node in self.model.graph.node if node.op_type in BETWEEN and node.name not in STEPS]
+        nodes = (node for node in self.model.graph.node if node.op_type in BETWEEN)
+        return [node.name for node in nodes if node.name not in self.excluded]
 
 
 class PixelReader(CalibrationDataReader):  # type: ignore[misc]
     """A few images for a calibrator, one by one."""
 
-    def __init__(self, pixels: Pixels) -> None:
-        self.left: Iterator[Pixels] = iter(pixels[i : i + 1] for i in range(len(pixels)))
+    def __init__(self, pixels: Pixels, name: str) -> None:
+        self.name, self.left = name, iter([pixels[i : i + 1] for i in range(len(pixels))])
 
     def get_next(self) -> dict[str, Pixels] | None:
         """The next input."""
         part = next(self.left, None)
-        return None if part is None else {INPUT: part}
+        return None if part is None else {self.name: part}
 
 
 def quantise_static(task: QuantiseTask) -> QuantisedModel:
-    """The int8 file of a task. Runs in a process of its own (`deploy.isolation`)."""
+    """The int8 file of a task. To be called in a process of its own."""
     start = time.monotonic()
     deadline = start + task.seconds
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        source = prepare_model(task.model, Path(folder))
-        float_logits = run_model(task.model, task.validation.pixels, task.threads)
+        source = prepare_model(task, Path(folder))
+        float_logits = run_model(task, task.model, task.validation.pixels)
         method, ranges, notes = best_ranges(source, task, start + task.seconds / 2)
 
-        def build(kept: Sequence[str]) -> bytes:
-            return quantise(source, ranges, kept, task.reduce_range)
-
         def attempt(kept: Sequence[str]) -> tuple[QuantiseAttempt, bool]:
-            model = build(kept)
-            logits = run_model(model, task.validation.pixels, task.threads)
+            model = quantise(source, ranges, kept)
+            logits = run_model(task, model, task.validation.pixels)
             right = count_hits(logits, task.validation.labels)
             return QuantiseAttempt(model, tuple(kept), logits, right), within_tolerance(
                 before, right, len(logits), task.tolerance
@@ -114,11 +114,11 @@ def quantise_static(task: QuantiseTask) -> QuantisedModel:
         found, enough = attempt(())
         if not enough:
             few = task.calibration.pixels[-RANKED:]
-            reference = run_model(task.model, few, task.threads)
+            reference = run_model(task, task.model, few)
 
             def snr(layer: str) -> float:
-                alone = quantise(source, ranges, [n for n in source.layers if n != layer], task.reduce_range, only=True)
-                return compare_outputs(reference, run_model(alone, few, task.threads)).snr_db
+                alone = quantise(source, ranges, [n for n in source.layers if n != layer], only=True)
+                return compare_outputs(reference, run_model(task, alone, few)).snr_db
 
             ranked = worst_first(source.layers, snr, time.monotonic() + (deadline - time.monotonic()) / 2)
             tried = fewest_float_layers(ranked, attempt, deadline)
@@ -144,14 +144,14 @@ def quantise_static(task: QuantiseTask) -> QuantisedModel:
     )
 
 
-def prepare_model(model: bytes, folder: Path) -> FloatModel:
+def prepare_model(task: QuantiseTask, folder: Path) -> FloatModel:
     """The model with its constants folded by ONNX Runtime, so that a transposed weight is seen to be one."""
     path = folder / "float.onnx"
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(task.model, options, providers=["CPUExecutionProvider"])
     loaded = onnx.shape_inference.infer_shapes(onnx.load(path))
     for i, node in enumerate(loaded.graph.node):
         node.name = node.name or f"{node.op_type}:{i}"
@@ -161,7 +161,16 @@ def prepare_model(model: bytes, folder: Path) -> FloatModel:
     if not layers:
         message = "nothing to quantise: it has no convolution or matrix product with weights"
         raise NetlatheError(message, code="quantise.nothing", path=loaded.graph.name)
-    return FloatModel(path, loaded, tuple(layers), any(node.op_type == "Softmax" for node in loaded.graph.node))
+    attention = any(node.op_type == "Softmax" for node in loaded.graph.node)
+    return FloatModel(path, loaded, tuple(layers), attention, task.excluded, saturates(task.flags))
+
+
+def saturates(flags: frozenset[str]) -> bool:
+    """Whether products of 8 bits overflow on this processor: x86 without VNNI adds pairs of them in 16 bits.
+
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html: there, weights get 7 bits.
+    """
+    return "avx2" in flags and not flags & {"avx_vnni", "avx512_vnni", "amx_int8"}
 
 
 def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tuple[str, Any, list[str]]:
@@ -172,7 +181,7 @@ def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tupl
     half = len(task.calibration.pixels) // 2
     pixels, labels = task.calibration
     told, asked = Labelled(pixels[:half], labels[:half]), Labelled(pixels[half:], labels[half:])
-    reference = run_model(task.model, asked.pixels, task.threads)
+    reference = run_model(task, task.model, asked.pixels)
     scores: dict[str, tuple[int, float]] = {}
     best: Any = None
     notes = []
@@ -180,8 +189,8 @@ def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tupl
         if scores and time.monotonic() > deadline:
             notes.append(f"no time was left to try ranges by {name}")
             continue
-        ranges = ranges_by(name, source, told.pixels)
-        logits = run_model(quantise(source, ranges, (), task.reduce_range), asked.pixels, task.threads)
+        ranges = ranges_by(name, source, told.pixels, task.input)
+        logits = run_model(task, quantise(source, ranges, ()), asked.pixels)
         score = count_hits(logits, asked.labels), compare_outputs(reference, logits).snr_db
         if not scores or score > max(scores.values()):
             best = ranges
@@ -189,8 +198,8 @@ def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tupl
     return max(scores, key=lambda name: scores[name]), best, notes
 
 
-def ranges_by(method: str, source: FloatModel, pixels: Pixels) -> Any:
-    """The range of every tensor by one method, over images (N, r, r, C)."""
+def ranges_by(method: str, source: FloatModel, pixels: Pixels, name: str) -> Any:
+    """The range of every tensor by one method, over images (N, r, r, C) for the input of that name."""
     kind, options = METHODS[method]
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
         calibrator = create_calibrator(
@@ -202,11 +211,11 @@ def ranges_by(method: str, source: FloatModel, pixels: Pixels) -> Any:
         )
         # Piece by piece: it holds every activation of what it is given at once.
         for start in range(0, len(pixels), PIECE):
-            calibrator.collect_data(PixelReader(pixels[start : start + PIECE]))
+            calibrator.collect_data(PixelReader(pixels[start : start + PIECE], name))
         return calibrator.compute_data()
 
 
-def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], reduce_range: bool, *, only: bool = False) -> bytes:
+def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], *, only: bool = False) -> bytes:
     """The QDQ file with the layers `kept` in float; `only`: nothing but the other layers is quantised."""
     model = onnx.ModelProto()
     model.CopyFrom(source.model)
@@ -217,12 +226,12 @@ def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], reduce_range:
     quantiser = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=reduce_range,
+        reduce_range=source.reduce_range,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=ranges,
         nodes_to_quantize=nodes,
-        nodes_to_exclude=[*STEPS],
+        nodes_to_exclude=[*source.excluded],
         op_types_to_quantize=source.kinds(),
         extra_options={"MatMulConstBOnly": True},
     )
@@ -231,13 +240,13 @@ def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], reduce_range:
     return done
 
 
-def run_model(model: bytes, pixels: Pixels, threads: int) -> Logits:
+def run_model(task: QuantiseTask, model: bytes, pixels: Pixels) -> Logits:
     """Outputs (N, classes) for images (N, r, r, C)."""
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
         file.write(model)
         file.flush()
-        call = open_onnxruntime(ort, SessionOptions(file.name, threads, "int8+fp32"))
-        return np.concatenate([call([pixels[i : i + 32]]) for i in range(0, len(pixels), 32)])
+        infer = task.open(file.name, SessionOptions(task.threads, "int8+fp32"))
+        return np.concatenate([infer([pixels[i : i + 32]]) for i in range(0, len(pixels), 32)])
 
 
 def quantisation_scheme(model: onnx.ModelProto) -> str:

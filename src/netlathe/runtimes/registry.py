@@ -1,0 +1,186 @@
+"""The runtimes by name: those of this package, and those of files that NETLATHE_RUNTIMES names.
+
+There are two sets of names. `bench`, `choose` and `fit` run what has an `open`, by its name. Cards and forecasts know a
+runtime by its forecast name, which several ways to run it may share, and by aliases.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module, metadata
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from netlathe.errors import MissingExtra, NetlatheError, unknown
+from netlathe.runtimes import onnxruntime, openvino, tensorrt, tflite, torch
+from netlathe.runtimes.base import Open, Runtime
+from netlathe.runtimes.fusion import Fusion
+
+ROWS = (*onnxruntime.RUNTIMES, *openvino.RUNTIMES, *torch.RUNTIMES, *tensorrt.RUNTIMES, *tflite.RUNTIMES)
+RUNTIMES: dict[str, Runtime] = {row.name: row for row in ROWS}
+DEFAULT = onnxruntime.CPU.name
+FILES = "NETLATHE_RUNTIMES"  # the variable: files of further runtimes, separated as in PATH
+
+
+def register(runtime: Runtime) -> None:
+    """Add a runtime, or replace the one of that name.
+
+    Measurements run in processes of their own, so a file outside this package that calls this has to be in
+    NETLATHE_RUNTIMES as well, from where every process loads it.
+    """
+    RUNTIMES[runtime.name] = runtime
+
+
+def load_file(path: str | Path) -> None:
+    """Run a Python file that registers runtimes. Raises NetlatheError where there is none."""
+    spec = spec_from_file_location(f"netlathe_runtime_{Path(path).stem}", path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        message = "this is no Python file, so it can register no runtime"
+        raise NetlatheError(message, code="runtime.file", path=str(path), hint=f"unset {FILES}, or name another file")
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def runnable() -> dict[str, Runtime]:
+    """The runtimes that can run a network, by name."""
+    return {name: found for name, found in RUNTIMES.items() if found.open is not None}
+
+
+def runtime(name: str) -> Runtime:
+    """The runtime of that name, to run a network; raises NetlatheError with the legal names."""
+    legal = runnable()
+    if name not in legal:
+        raise unknown("runtime", name, legal, code="bench.runtime")
+    return legal[name]
+
+
+def opener(name: str) -> Open:
+    """How the runtime of that name opens a model."""
+    found = runtime(name).open
+    assert found is not None, "only runnable runtimes are found"
+    return found
+
+
+def on_gpu() -> set[str]:
+    """The names of runtimes that need a CUDA device."""
+    return {name for name, found in runnable().items() if found.processor == "cuda"}
+
+
+def quantising_runtimes() -> list[str]:
+    """The names of runtimes with a quantiser."""
+    return [name for name, found in runnable().items() if found.quantisers is not None]
+
+
+def precision_of(name: str, precision: str | None) -> str:
+    """The precision, or the runtime's default for None; raises NetlatheError for one that the runtime has not."""
+    legal = runtime(name).precisions
+    if precision is not None and precision not in legal:
+        raise unknown(f"precision of {name}", precision, legal, code="bench.precision")
+    return precision or legal[0]
+
+
+def precisions_of_file(name: str, written: str, runtime_name: str, precision: str | None) -> tuple[str, str]:
+    """What is recorded of a file, and what the runtime is pinned to, for a file that is `written` in a precision.
+
+    Raises NetlatheError for a runtime that takes no ONNX file, or a precision that it would not run.
+    """
+    chosen = runtime(runtime_name)
+    readers = [found for found in runnable().values() if found.takes == "onnx" and found.processor == "cpu"]
+    if chosen.takes != "onnx":
+        hint = f"give one of --runtime {', '.join(found.name for found in readers)}"
+        message = f"{runtime_name} runs expressions and cannot run an ONNX file"
+        raise NetlatheError(message, code="bench.form", path=name, hint=hint)
+    integers, plus, floats = written.rpartition("+")
+    asked = precision.removeprefix(integers + plus) if precision else None
+    if not chosen.as_written:
+        pinned = precision_of(runtime_name, asked)
+        return integers + plus + pinned, pinned
+    if asked not in (None, floats):
+        others = [f"--runtime {r.name} pins {' or '.join(r.precisions)}" for r in readers if not r.as_written]
+        raise NetlatheError(
+            f"{chosen.title} computes in what is written, {written}, not in {precision}",
+            code="bench.precision",
+            path=name,
+            hint=f"{', '.join(others)} whatever the file holds; or convert the file",
+        )
+    return written, written
+
+
+def runtime_version(name: str) -> str:
+    """The installed version, without importing it; raises MissingExtra where it is not installed."""
+    found = runtime(name)
+    try:
+        return metadata.version(found.package)
+    except metadata.PackageNotFoundError:
+        assert found.extra is not None, f"{found.package} is a dependency of netlathe"
+        raise MissingExtra(found.package, found.extra) from None
+
+
+def installed() -> list[str]:
+    """The runtimes that can be used here; those of CUDA where the system has its driver."""
+    usable = []
+    for name, found in runnable().items():
+        if found.processor == "cuda" and not Path("/dev/nvidiactl").exists():
+            continue
+        try:
+            runtime_version(name)
+        except MissingExtra:
+            continue
+        usable.append(name)
+    return usable
+
+
+def load_library(name: str) -> Any:
+    """Import the library of a runtime."""
+    return import_module(runtime(name).module)
+
+
+def environment() -> dict[str, str]:
+    """What runtimes ask to be set before they are imported."""
+    return {name: value for found in RUNTIMES.values() for name, value in found.environment.items()}
+
+
+def format_owner(path: str | Path) -> Runtime | None:
+    """The runtime whose own format a file has by its name; None for ONNX."""
+    suffix = Path(path).suffix
+    return next((r for r in RUNTIMES.values() if r.format is not None and r.format.suffix == suffix), None)
+
+
+def model_files(model: str) -> tuple[str, ...]:
+    """The names of the files that make a model: one of ONNX, with the file of weights where a format has one."""
+    owner = format_owner(model)
+    weights = owner.own_format.weights_suffix if owner else ""
+    return (model, str(Path(model).with_suffix(weights))) if weights else (model,)
+
+
+def forecast_name(name: str) -> str:
+    """The name in cards and forecasts of a runtime or an alias; a name that nobody has comes back as it is."""
+    if name in RUNTIMES:
+        return RUNTIMES[name].forecast_name
+    return next((r.forecast_name for r in RUNTIMES.values() if name in r.aliases), name)
+
+
+def forecast_names() -> tuple[str, ...]:
+    """All names of runtimes in cards and forecasts, each once."""
+    return tuple(dict.fromkeys(found.forecast_name for found in RUNTIMES.values()))
+
+
+def fusion_of(name: str) -> Fusion:
+    """The fusion rules of a runtime, a forecast name or an alias. Raises NetlatheError with the legal names."""
+    wanted = forecast_name(name)
+    for found in RUNTIMES.values():
+        if found.forecast_name == wanted:
+            return found.fusion
+    raise unknown("runtime", name, forecast_names(), code="device.runtime")
+
+
+def cpu_runner(forecast: str) -> str | None:
+    """The runtime that runs what a card calls by its forecast name, on the CPU; None where nothing does."""
+    names = (name for name, found in runnable().items() if found.processor == "cpu")
+    return next((name for name in names if RUNTIMES[name].forecast_name == forecast), None)
+
+
+for file in filter(None, os.environ.get(FILES, "").split(os.pathsep)):
+    load_file(file)
