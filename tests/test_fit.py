@@ -187,8 +187,8 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(str
 @pytest.mark.parametrize(
     ("instead_of", "line", "said"),
     [("seed = 0", "sede = 3", "did you mean seed"),
-     ("seed = 0", 'seed = "x"', "seed: Input should be a valid integer"),
-     ('form = "auto"', 'form = "int4"', "form: Input should be 'auto', 'fp32', 'bf16' or 'int8'"),
+     ("seed = 0", 'seed = "x"', "seed: must be a whole number, not 'x'"),
+     ('form = "auto"', 'form = "int4"', "form: unknown word 'int4' (did you mean int8? legal: auto, fp32, bf16, int8)"),
      ("[budget]", '[budget]\nlatenzy = "3ms"', "did you mean latency")],
 )  # fmt: skip
 def test_a_run_toml_with_a_mistake_is_refused_with_its_field(

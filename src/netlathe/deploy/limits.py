@@ -10,13 +10,14 @@ All are optional, but one is needed. A package holds the same table under `budge
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from netlathe.deploy.package import FILE, Package
-from netlathe.errors import NetlatheError, nearest
+from netlathe.documents.faults import Fault, faults_error, unknown_field
+from netlathe.documents.toml import read_toml
+from netlathe.errors import NetlatheError
 from netlathe.units import byte_count, mac_count, milliseconds, show_bytes, show_count, show_ms
 
 
@@ -71,17 +72,15 @@ def limits(table: Mapping[str, Any], source: str) -> dict[str, float]:
     faults = []
     for name, value in table.items():
         if name not in KINDS:
-            close = nearest(name, KINDS)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"legal: {', '.join(KINDS)}"
-            faults.append(f"{name}: unknown limit ({hint})")
+            faults.append(unknown_field("", name, KINDS, "limit"))
             continue
         try:
             found[name] = KINDS[name].read(value)
         except NetlatheError as error:
-            faults.append(f"{name}: {error.message} ({error.hint or f'write {name} = {KINDS[name].example}'})")
+            fix = error.hint or f"write {name} = {KINDS[name].example}"
+            faults.append(Fault(name, f"{error.message} ({fix})"))
     if faults:
-        message = f"{len(faults)} fault{'s' * (len(faults) > 1)}\n" + "\n".join(f"  {fault}" for fault in faults)
-        raise NetlatheError(message, code="budget.invalid", path=source, hint=f"a budget that is right:\n{EXAMPLE}")
+        raise faults_error(faults, code="budget.invalid", path=source, hint=f"a budget that is right:\n{EXAMPLE}")
     if not found:
         message = "this budget limits nothing, so there is nothing to check"
         hint = f"give a budget file, such as budget.toml with\n{EXAMPLE}"
@@ -91,14 +90,7 @@ def limits(table: Mapping[str, Any], source: str) -> dict[str, float]:
 
 def read_limits(path: str | Path) -> dict[str, float]:
     """The limits of a budget file. Raises NetlatheError for one that cannot be read, and with every fault in it."""
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"cannot read this file: {error.strerror}"
-        raise NetlatheError(message, code="file.unreadable", path=str(path)) from None
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
-        raise NetlatheError(f"this is not TOML: {error}", code="budget.syntax", path=str(path)) from None
-    return limits(table, str(path))
+    return limits(read_toml(path, code="budget.syntax", what="a budget"), str(path))
 
 
 def limits_of(package: Package) -> dict[str, float]:

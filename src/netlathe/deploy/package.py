@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
+from netlathe.documents.faults import faults_error
+from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError
 from netlathe.files import make_folder, write_bytes, write_json
 from netlathe.runtimes.registry import DEFAULT, model_files
@@ -124,16 +126,15 @@ def parse_package(given: Any, folder: Path) -> Package:
         found = given.get("schema") if isinstance(given, dict) else type(given).__name__
         message = f"the schema is {found!r}, not {SCHEMA!r}"
         raise NetlatheError(message, code="package.schema", path=where, hint="it was written by another version")
-    known = {f.name for f in fields(Package)} - {"folder"}
-    try:
-        said = {name: value for name, value in given.items() if name in known}
-        steps = dict(said.pop("preprocessing"))
-        steps |= {name: tuple(map(float, steps[name])) for name in ("mean", "std")}
-        package = Package(
-            **said | {"classes": tuple(said["classes"])}, preprocessing=Preprocessing(**steps), folder=folder
-        )
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise NetlatheError(f"a field is missing or wrong: {error}", code="package.read", path=where) from None
+    # A field that this version does not know is no fault: what it says is of no use here.
+    known = {name: given[name] for name in given.keys() & {f.name for f in fields(Package)} - {"folder"}}
+    steps = known.get("preprocessing")
+    if isinstance(steps, dict):
+        known["preprocessing"] = {f.name: steps[f.name] for f in fields(Preprocessing) if f.name in steps}
+    package, faults = check_document(Package, known)
+    if faults:
+        raise faults_error(faults, code="package.read", path=where)
+    package = replace(cast(Package, package), folder=folder)
     inside = [*package.files, *model_files(package.model)]
     if outside := [name for name in inside if Path(name).name != name]:
         raise NetlatheError(f"{outside[0]!r} lies outside the package", code="package.read", path=where)

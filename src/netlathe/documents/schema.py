@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import is_typeddict
 
@@ -63,6 +64,7 @@ def adapter(schema: Any) -> Any:
 
 def unknown_fields(schema: Any, value: Any, path: str = "") -> list[Fault]:
     """The fields of a document, at any depth, that its definition does not have."""
+    schema = plain_type(schema)
     known, item = field_types(schema), item_type(schema)
     if known is not None and isinstance(value, Mapping):
         faults = [unknown_field(path, name, known) for name in value if name not in known]
@@ -85,10 +87,16 @@ def field_types(schema: Any) -> dict[str, Any] | None:
 
 def item_type(schema: Any) -> Any:
     """The type of the rows of a list; None for another type."""
-    origin = get_origin(schema)
-    if origin is Annotated:
-        return item_type(get_args(schema)[0])
-    return get_args(schema)[0] if origin in (list, tuple) or origin is Sequence else None
+    return get_args(schema)[0] if get_origin(schema) in (list, tuple, Sequence) else None
+
+
+def plain_type(schema: Any) -> Any:
+    """A type without bounds and without None."""
+    if get_origin(schema) is Annotated:
+        return plain_type(get_args(schema)[0])
+    if get_origin(schema) in (Union, UnionType):
+        return next((plain_type(arg) for arg in get_args(schema) if arg is not NoneType), schema)
+    return schema
 
 
 def format_path(location: Sequence[str | int]) -> str:
@@ -108,7 +116,7 @@ def translate(fault: Mapping[str, Any]) -> Fault:
     if kind == "value_error":
         error = fault["ctx"]["error"]
         return Fault(path, error.message if isinstance(error, NetlatheError) else str(error))
-    message = fault["msg"]
+    message = fault["msg"].partition(", unable to parse")[0]
     for theirs, ours in WORDS:
         message = message.replace(theirs, ours)
     return Fault(path, f"{message}, not {given!r:.40}")

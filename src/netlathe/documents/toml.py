@@ -22,6 +22,18 @@ def read_text(path: str | Path) -> str:
         raise NetlatheError(f"cannot read this file: {why}", code="file.unreadable", path=str(path)) from None
 
 
+def read_toml(path: str | Path, *, code: str, what: str) -> dict[str, Any]:
+    """The document of a file. Raises NetlatheError for one that cannot be read, and with `code` for what is no TOML."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        message = f"cannot read this file: {error.strerror}"
+        raise NetlatheError(message, code="file.unreadable", path=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise NetlatheError(f"this is not TOML: {error}", code=code, path=str(path)) from None
+    return parse_toml(text, source=str(path), code=code, what=what)
+
+
 def parse_toml(text: str, *, source: str, code: str, what: str) -> dict[str, Any]:
     """The document of a text; `source` names it in errors, `what` says what it should be ("a card")."""
     try:
@@ -57,13 +69,18 @@ def is_list_of_tables(value: Any) -> bool:
 
 def toml_key(name: str) -> str:
     """A bare key, or a quoted one."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_text(name)
 
 
 def toml_value(value: Any) -> str:
     """A text, a number, a truth, a day, or a list of them."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return toml_text(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, date) else repr(value)
+
+
+def toml_text(text: str) -> str:
+    """A text in quotes: JSON's, but that TOML takes no delete character as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

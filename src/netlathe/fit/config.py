@@ -1,22 +1,22 @@
-"""Wish: all that a fit was asked for, as run.toml holds it.
+"""FitConfig: all that a fit was asked for, as run.toml holds it.
 
 `netlathe fit out/run.toml -o again/` repeats it.
 """
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, cast
 
 from netlathe.choose.budget import Budget
 from netlathe.deploy.precision import PrecisionChoice
-from netlathe.errors import NetlatheError, unknown
+from netlathe.documents import toml
+from netlathe.documents.faults import faults_error, unknown_field
+from netlathe.documents.schema import check_document
+from netlathe.documents.toml import read_toml
+from netlathe.errors import NetlatheError
 from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import key, to_toml
@@ -61,12 +61,8 @@ class FitConfig:
 
     def write(self, folder: Path) -> None:
         """run.toml and recipe.toml. Raises NetlatheError where they cannot be written."""
-        document = self.document()
-        budget = document.pop("budget")
-        lines = [f"{name} = {json.dumps(value)}" for name, value in document.items()]
-        lines += ["", "[budget]", *(f"{name} = {json.dumps(value)}" for name, value in budget.items())]
         write_text(folder / RECIPE, to_toml(self.recipe))
-        write_text(folder / FILE, "\n".join(lines) + "\n")
+        write_text(folder / FILE, toml.to_toml(self.document()))
 
     def identity(self, images: str) -> dict[str, Any]:
         """What must be the same for a folder to go on; `images` is the key of the images, wherever they are."""
@@ -75,30 +71,18 @@ class FitConfig:
 
 
 def read_config(path: Path) -> FitConfig:
-    """The wish of a run.toml. Raises NetlatheError for a file that is none, with the field that is wrong."""
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"cannot read this file: {error.strerror}"
-        raise NetlatheError(message, code="file.unreadable", path=str(path)) from None
-    except ValueError as error:
-        raise NetlatheError(f"this is not TOML: {error}", code="fit.syntax", path=str(path)) from None
-    if given.pop("schema", None) != SCHEMA:
+    """The configuration of a run.toml. Raises NetlatheError for a file that is none, with every fault."""
+    document = read_toml(path, code="fit.syntax", what="a run.toml")
+    if document.pop("schema", None) != SCHEMA:
         hint = "`netlathe fit` writes it into the folder of a fit"
         raise NetlatheError(f"this is no run.toml of a fit: its schema is not {SCHEMA!r}", code="fit.schema",
                             path=str(path), hint=hint)  # fmt: skip
-    known = {f.name for f in fields(FitConfig)}
-    for name in given:
-        if name not in known:
-            raise unknown("field of run.toml", name, known, code="fit.field", path=str(path))
-    recipe = load_recipe(path.parent / str(given.pop("recipe", RECIPE)))
-    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    try:
-        wish = TypeAdapter(FitConfig).validate_python(listed | {"recipe": recipe})
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise NetlatheError("; ".join(faults), code="fit.field", path=str(path)) from None
-    for name in wish.budget:
+    recipe = load_recipe(path.parent / str(document.pop("recipe", RECIPE)))
+    config, faults = check_document(FitConfig, document | {"recipe": recipe}, strict=False)
+    budget = document.get("budget")
+    for name in budget if isinstance(budget, Mapping) else ():
         if name not in READ:
-            raise unknown("limit", name, READ, code="fit.field", path=f"{path}: budget")
-    return wish
+            faults.append(unknown_field("budget", name, READ, "limit"))
+    if faults:
+        raise faults_error(faults, code="fit.field", path=str(path))
+    return cast(FitConfig, config)
