@@ -87,7 +87,7 @@ def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path
         seed=seed,
         final_seeds=scale.finals,
     )
-    return search(wish, out / f"{name}-{seed}", workers=1, tell=lambda line: print(f"  {name} {seed}: {line}"))
+    return search(wish, out / f"{name}-{seed}", workers=1, log=lambda line: print(f"  {name} {seed}: {line}"))
 
 
 def interval(values: list[float]) -> str:

@@ -46,7 +46,7 @@ def history(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def killed_at_random(words: list[str], folder: Path, kills: int, longest_s: float) -> int:
-    """Start a search and kill its driver, again and again; how often it was alive to be killed."""
+    """Start a search and kill its study, again and again; how often it was alive to be killed."""
     dice, done = random.Random(), 0
     for _ in range(kills):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -286,8 +286,8 @@ def test_asks_that_a_strategy_did_not_answer_are_replayed_too(tmp_path: Path) ->
     asked = wish(evaluations=8)
     what = build_problem(asked, tmp_path)
     with TrialStore(tmp_path, write=True) as store:
-        driver = Study(asked, what, Shy(what.space), store, Three(what.objective))
-        driver.run()
+        study = Study(asked, what, Shy(what.space), store, Three(what.objective))
+        study.run()
         assert len(store.waits()) >= 5
         again = Study(asked, what, Shy(what.space), store, Three(what.objective))
         again.replay(store.trials(), store.waits())

@@ -99,11 +99,11 @@ def command(
         wish = wish_of(space, evaluations or 40, 3 if final_seeds is None else final_seeds, final_top or 1, asked)
     if wish.objective["kind"] == "train":
         needs_torch()
-    crew = workers if workers is not None else int(wish.objective["kind"] == "train")
+    count = workers if workers is not None else int(wish.objective["kind"] == "train")
     lines = Lines(wish)
     try:
         found = search(
-            wish, folder, workers=crew, ray=ray, seconds=limit, started=started, tell=lines.tell, say=lines.say
+            wish, folder, workers=count, ray=ray, seconds=limit, started=started, log=lines.log, on_trial=lines.on_trial
         )
     except KeyboardInterrupt:
         click.echo(lines.best(), err=True)
@@ -211,21 +211,21 @@ class Lines:
         self.wish, self.last = wish, 0.0
         self.trials: list[Trial] = []
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         click.echo(line, err=True)
 
-    def say(self, driver: Study, trial: Trial) -> None:
+    def on_trial(self, study: Study, trial: Trial) -> None:
         """A trial has ended."""
         from netlathe.search.trial import TrialState
 
-        self.trials = driver.trials
+        self.trials = study.trials
         watched = trial.evaluated and trial.seconds > 1 and sys.stderr.isatty()
         if watched or time.monotonic() - self.last > QUIET_S:
             self.last = time.monotonic()
             said = (
                 f"{trial.score:.2f}" if trial.state is TrialState.DONE else f"{trial.state.value} {trial.error}".strip()
             )
-            self.tell(f"{driver.spent:.4g} of {self.wish.evaluations}: trial {trial.number} {said}; {self.best()}")
+            self.log(f"{study.spent:.4g} of {self.wish.evaluations}: trial {trial.number} {said}; {self.best()}")
 
     def best(self) -> str:
         """The best so far."""

@@ -56,7 +56,7 @@ def search_space(wish: FitConfig, place: Place, out: Path, say: Say) -> dict[str
     )
     seconds = None if wish.seconds is None else SHARE * SEARCH * wish.seconds
     try:
-        found = search(asked, out / "search", seconds=seconds, tell=say)
+        found = search(asked, out / "search", seconds=seconds, log=say)
     except Infeasible as error:  # the zoo may hold what the space does not
         say(f"no search: {error.message}")
         return {"arch": None, "trained": 0}

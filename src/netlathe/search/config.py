@@ -41,18 +41,18 @@ class SearchConfig:
 
 
 class SearchProblem(NamedTuple):
-    """What a wish stands for."""
+    """What a configuration stands for."""
 
     space: SearchSpace
     objective: Objective
     budget: Budget
 
 
-def build_problem(wish: SearchConfig, folder: Path) -> SearchProblem:
+def build_problem(config: SearchConfig, folder: Path) -> SearchProblem:
     """Raises NetlatheError for names and units that are wrong."""
-    space = load_space(wish.space)
-    costing = Costing(read_budget(wish.limits), TargetSpec(**wish.where), folder / "bench.lock")
-    objective = spec_from_json(wish.objective).objective(space, costing)
+    space = load_space(config.space)
+    costing = Costing(read_budget(config.limits), TargetSpec(**config.where), folder / "bench.lock")
+    objective = spec_from_json(config.objective).objective(space, costing)
     return SearchProblem(getattr(objective, "space", space), objective, costing.budget)
 
 
@@ -88,5 +88,5 @@ def load_space(text: str) -> SearchSpace:
 
 
 def config_from_json(document: Mapping[str, Any]) -> SearchConfig:
-    """A wish from its JSON values."""
+    """A configuration from its JSON values."""
     return SearchConfig(**document)

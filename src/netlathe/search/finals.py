@@ -1,7 +1,7 @@
 """The winner on fresh seeds: what the search said of it, and what it is worth on seeds that the search never saw.
 
 The best of many noisy scores is too good (the winner's curse), and the better the search, the more so: regularised
-evolution reports 0.39 points too much after 200 evaluations of NAS-Bench-Macro (docs/search.md). So the best of the
+evolution results 0.39 points too much after 200 evaluations of NAS-Bench-Macro (docs/search.md). So the best of the
 search are trained again, and what is reported is their mean over fresh seeds. The test images are looked at once, for
 the one that wins. On this machine its latency is measured again in several fresh processes; where their interval breaks
 the budget, the next best takes its place.
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 MAX_TRIES = 2
 REMEASURED = "measured again"  # the error of a claim that broke the budget then
 MAX_CLAIMS = 10  # claims that are measured before the search gives up on its own latencies
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def final_seeds(wish: SearchConfig, what: SearchProblem) -> list[int]:
+def final_seeds(config: SearchConfig, problem: SearchProblem) -> list[int]:
     """Seeds that no trial of any search has."""
     return [
-        FIRST_FRESH_SEED + wish.seed * MAX_FRESH_SEEDS + i for i in range(min(wish.final_seeds, what.objective.fresh))
+        FIRST_FRESH_SEED + config.seed * MAX_FRESH_SEEDS + i
+        for i in range(min(config.final_seeds, problem.objective.fresh))
     ]
 
 
@@ -45,7 +46,7 @@ def training_folder(store: TrialStore, number: int, seed: int) -> Path:
 
 
 def claim_winners(
-    wish: SearchConfig, what: SearchProblem, store: TrialStore, trials: Sequence[Trial], tell: Tell
+    config: SearchConfig, problem: SearchProblem, store: TrialStore, trials: Sequence[Trial], log: Log
 ) -> list[Trial]:
     """The best trials that keep the budget when their latency is measured again, in several processes.
 
@@ -54,19 +55,19 @@ def claim_winners(
     """
     found: list[Trial] = []
     settled = {row["number"] for row in store.finals()}
-    again = getattr(what.objective, "remeasured", None)
+    again = getattr(problem.objective, "remeasured", None)
     for trial in distinct_networks(finished_trials(trials))[:MAX_CLAIMS]:
-        if len(found) == wish.final_top:
+        if len(found) == config.final_top:
             break
         if trial.error.startswith(REMEASURED):
             continue
-        if again is not None and what.objective.hopeful and trial.number not in settled:
+        if again is not None and problem.objective.hopeful and trial.number not in settled:
             costs = again(trial.genotype)
-            limits = broken_limits(costs, what.budget, hopeful=False)
+            limits = broken_limits(costs, problem.budget, hopeful=False)
             trial.costs = {**trial.costs, **costs}
             if limits:
-                trial.error = f"{REMEASURED}: {describe_broken(costs, limits, what.budget, hopeful=False)}"
-                tell(f"trial {trial.number} does not keep the budget when it is {trial.error}; the next best is taken")
+                trial.error = f"{REMEASURED}: {describe_broken(costs, limits, problem.budget, hopeful=False)}"
+                log(f"trial {trial.number} does not keep the budget when it is {trial.error}; the next best is taken")
             store.write(trial)
             if limits:
                 continue
@@ -80,53 +81,53 @@ def distinct_networks(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def train_finals(
-    wish: SearchConfig,
-    what: SearchProblem,
+    config: SearchConfig,
+    problem: SearchProblem,
     store: TrialStore,
     executor: Executor,
     trials: Sequence[Trial],
     *,
     deadline: float | None = None,
-    tell: Tell = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Trial | None:
     """Train what the search claims on fresh seeds, and test the one that wins; None where nothing keeps the budget.
 
     What was trained before an interruption is kept; at the `deadline` (of time.monotonic) what is not done is left for
     the next call. Raises NetlatheError where no seed could be trained.
     """
-    tops = claim_winners(wish, what, store, trials, tell)
-    seeds = final_seeds(wish, what)
-    if not tops or not seeds:
-        return tops[0] if tops else None
+    winners = claim_winners(config, problem, store, trials, log)
+    seeds = final_seeds(config, problem)
+    if not winners or not seeds:
+        return winners[0] if winners else None
     done = {(row["number"], row["seed"]) for row in store.finals() if row["score"] is not None}
-    todo = [
+    tasks = [
         TrialTask(trial.number, trial.genotype, 1.0, seed, str(training_folder(store, trial.number, seed)))
-        for trial in tops
+        for trial in winners
         for seed in seeds
         if (trial.number, seed) not in done
     ]
-    tell(f"training {len(tops)} x {len(seeds)} seeds that the search has not seen") if todo else None
-    if not run_tasks(todo, store, executor, deadline):
-        tell("the time is up before all fresh seeds were trained: the same command goes on")
+    log(f"training {len(winners)} x {len(seeds)} seeds that the search has not seen") if tasks else None
+    if not run_tasks(tasks, store, executor, deadline):
+        log("the time is up before all fresh seeds were trained: the same command goes on")
     rows = [row for row in store.finals() if row["seed"] in seeds]
-    found = [one for trial in tops if (one := final_result(trial.number, trials, rows)) is not None]
+    found = [one for trial in winners if (one := final_result(trial.number, trials, rows)) is not None]
     if not found and all(row["error"] == "" for row in rows):
-        return tops[0]
+        return winners[0]
     if not found:
         why = next((row["error"] for row in rows), "")
         raise NetlatheError(f"the winner cannot be trained again: {why}", code="search.final", path=str(store.folder))
     best = max(found, key=lambda one: one.score)
-    test_winner(what, store, trials[best.number], rows)
+    test_winner(problem, store, trials[best.number], rows)
     return trials[best.number]
 
 
-def run_tasks(todo: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None) -> bool:
+def run_tasks(tasks: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None) -> bool:
     """Have tasks done that are told apart by (number, seed), and write each down; a worker's death is tried again.
 
     Whether all of them ended in time.
     """
     # The executor knows tasks by number: these get numbers of their own.
-    numbered = dict(enumerate(todo))
+    numbered = dict(enumerate(tasks))
     waiting, tries, open_ = list(numbered), dict.fromkeys(numbered, 0), set[int]()
     while waiting or open_:
         if not open_ and deadline is not None and clock.monotonic() > deadline:
@@ -136,31 +137,31 @@ def run_tasks(todo: list[TrialTask], store: TrialStore, executor: Executor, dead
             executor.submit(numbered[i]._replace(number=i))
             open_.add(i)
         wall = None if deadline is None else max(0.0, deadline - clock.monotonic())
-        reports = executor.wait(wall)
-        if not reports:
+        results = executor.wait(wall)
+        if not results:
             return False
-        for report in reports:
-            open_.discard(report.number)
-            tries[report.number] += 1
-            if report.died and tries[report.number] < MAX_TRIES:
-                waiting.insert(0, report.number)
+        for result in results:
+            open_.discard(result.number)
+            tries[result.number] += 1
+            if result.died and tries[result.number] < MAX_TRIES:
+                waiting.insert(0, result.number)
             else:
-                store_final(store, numbered[report.number], report)
+                store_final(store, numbered[result.number], result)
     return True
 
 
-def store_final(store: TrialStore, job: TrialTask, report: TaskResult) -> None:
+def store_final(store: TrialStore, task: TrialTask, result: TaskResult) -> None:
     """Write a training down."""
-    measured = report.measured
+    measured = result.measured
     failed = measured is None or bool(measured.broken)
-    error = report.error or report.died or (measured.broken if measured else "")
+    error = result.error or result.died or (measured.broken if measured else "")
     score = None if failed or measured is None else measured.score
-    store.keep_final(job.number, job.seed, score, None, error, report.seconds)
+    store.keep_final(task.number, task.seed, score, None, error, result.seconds)
 
 
-def test_winner(what: SearchProblem, store: TrialStore, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
+def test_winner(problem: SearchProblem, store: TrialStore, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
     """The accuracy of the winner's final trainings on the test images."""
-    test = getattr(what.objective, "tested", None)
+    test = getattr(problem.objective, "tested", None)
     if test is None:
         return
     for row in rows:

@@ -1,4 +1,4 @@
-"""search(): a wish and a folder in, the best network out. The same call on the folder goes on where it was stopped.
+"""search(): a configuration and a folder in, the best network out. The same call on the folder goes on where it was stopped.
 
 The folder holds search.db (every trial), best.json (the winner as an expression), trials/ and final/ (training runs)
 and worker logs.
@@ -28,8 +28,7 @@ from netlathe.search.finals import final_of_winner, final_seeds, train_finals
 from netlathe.search.store import SEARCH, TrialStore
 from netlathe.search.strategy import get_strategy
 from netlathe.search.study import OnTrial, Study
-from netlathe.search.summary import FinalResult, finished_trials
-from netlathe.search.summary import best_trial as best_of
+from netlathe.search.summary import FinalResult, best_trial, finished_trials
 from netlathe.search.trial import Trial
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ BEST = "best.json"
 class SearchResult:
     """What a search found. `best` None: nothing that was evaluated keeps the budget."""
 
-    wish: SearchConfig
+    config: SearchConfig
     folder: Path
     best: Trial | None
     network: Network | None  # of `best`, for the images of the objective
@@ -53,94 +52,96 @@ class SearchResult:
 
 
 def search(
-    wish: SearchConfig,
+    config: SearchConfig,
     folder: Path,
     *,
     workers: int = 0,
     ray: str | None = None,
     seconds: float | None = None,
     started: float | None = None,
-    tell: Callable[[str], None] = lambda line: None,
-    say: OnTrial = lambda driver, trial: None,
+    log: Callable[[str], None] = lambda line: None,
+    on_trial: OnTrial = lambda study, trial: None,
 ) -> SearchResult:
     """Search in a folder; one that holds this search goes on where it was stopped.
 
     `workers`: 0 evaluates in this process, more in as many processes; with `ray` (the address of a cluster, or "" for
     one that is started here) on as many actors. `seconds` is a wall from `started` (of time.monotonic; now): no trial
     begins that would not end in time, with what the winner's final trainings need kept free; what is open at the
-    wall, in other processes than this one, is left for the next call. `tell` gets lines for people, `say` the driver
+    wall, in other processes than this one, is left for the next call. `log` gets lines for people, `on_trial` the study
     and every trial that has ended. Ctrl-C interrupts; everything is stored.
 
-    Raises NetlatheError for names, options and units that are wrong, a folder of another search, a second driver, and
+    Raises NetlatheError for names, options and units that are wrong, a folder of another search, a second process, and
     first trials that all fail alike; Infeasible, before anything is trained, where no network keeps the budget.
     """
     begin = clock.monotonic() if started is None else started
-    get_strategy(wish.strategy).settings(**wish.options)
-    what = build_problem(wish, folder)
-    if what.space.size < 2:
+    get_strategy(config.strategy).settings(**config.options)
+    problem = build_problem(config, folder)
+    if problem.space.size < 2:
         hint = "netlathe train trains it; a space is an expression with Choice nodes"
-        raise NetlatheError(f"the space {wish.space} has one network: nothing to search", code="search.one", hint=hint)
+        raise NetlatheError(
+            f"the space {config.space} has one network: nothing to search", code="search.one", hint=hint
+        )
     with TrialStore(folder, write=True) as store:
-        record_start(store, wish, what, tell)
-        planner = make_strategy(wish, what)
+        record_start(store, config, problem, log)
+        strategy = make_strategy(config, problem)
         deadline = None if seconds is None else begin + seconds
-        with open_executor(wish, what, folder, workers, ray) as executor:
-            driver = Study(wish, what, planner, store, executor, deadline=deadline, say=say)
-            driver.replay(store.trials(), store.waits())
-            ended = driver.run()
+        with open_executor(config, problem, folder, workers, ray) as executor:
+            study = Study(config, problem, strategy, store, executor, deadline=deadline, on_trial=on_trial)
+            study.replay(store.trials(), store.waits())
+            ended = study.run()
             store.note(ended=ended)
-            if driver.open:  # the wall: no time is left for fresh seeds, and the executor is still at these
-                best = best_of(driver.trials)
-                tell("the time is up: the same command goes on with what was open")
+            if study.open:  # the wall: no time is left for fresh seeds, and the executor is still at these
+                best = best_trial(study.trials)
+                log("the time is up: the same command goes on with what was open")
             else:
-                best = train_finals(wish, what, store, executor, driver.trials, deadline=deadline, tell=tell)
-        final = final_of_winner(best, driver.trials, store, final_seeds(wish, what)) if best else None
-        network = winner_network(what, best) if best else None
+                best = train_finals(config, problem, store, executor, study.trials, deadline=deadline, log=log)
+        final = final_of_winner(best, study.trials, store, final_seeds(config, problem)) if best else None
+        network = winner_network(problem, best) if best else None
         if network is not None:
             write_text(folder / BEST, to_json(network))
         store.note(winner=best.number if best else None)
-        return SearchResult(wish, folder, best, network, final, driver.trials, ended)
+        return SearchResult(config, folder, best, network, final, study.trials, ended)
 
 
 def load_config(folder: Path) -> SearchConfig:
-    """The wish of the search in a folder. Raises NetlatheError where there is none."""
+    """The configuration of the search in a folder. Raises NetlatheError where there is none."""
     with TrialStore(folder, write=False) as store:
         return config_from_json(store.facts()["wish"])
 
 
-def record_start(store: TrialStore, wish: SearchConfig, what: SearchProblem, tell: Callable[[str], None]) -> None:
+def record_start(store: TrialStore, config: SearchConfig, problem: SearchProblem, log: Callable[[str], None]) -> None:
     """Write down what is searched, the first time; later, refuse something else."""
     facts = store.facts()
     if "wish" in facts:
-        refuse_other(SEARCH, facts["wish"], asdict(wish), store.folder, changeable=CHANGEABLE)
-        store.note(wish=asdict(wish))
+        refuse_other(SEARCH, facts["wish"], asdict(config), store.folder, changeable=CHANGEABLE)
+        store.note(wish=asdict(config))
         return
-    share = feasible_share(what.space, what.objective, what.budget, np.random.default_rng(wish.seed))
-    if limited_costs(what.budget):
+    share = feasible_share(problem.space, problem.objective, problem.budget, np.random.default_rng(config.seed))
+    if limited_costs(problem.budget):
         rare = "less than 2 %" if share < 0.02 else f"about {100 * share:.0f} %"
-        tell(f"{rare} of the space may keep the budget")
-    store.note(wish=asdict(wish), version=__version__, begun=clock.time(), feasible_share=share)
+        log(f"{rare} of the space may keep the budget")
+    store.note(wish=asdict(config), version=__version__, begun=clock.time(), feasible_share=share)
 
 
-def make_strategy(wish: SearchConfig, what: SearchProblem) -> Strategy:
+def make_strategy(config: SearchConfig, problem: SearchProblem) -> Strategy:
     """The strategy at its start; one that knows limits and costs is told those of the search."""
-    maker = get_strategy(wish.strategy)
-    names = limited_costs(what.budget)
-    options = dict(wish.options)
+    maker = get_strategy(config.strategy)
+    names = limited_costs(problem.budget)
+    options = dict(config.options)
     if names and "limits" in maker.options:
-        options.setdefault("limits", ",".join(f"{getattr(what.budget, name):g}" for name in names))
+        options.setdefault("limits", ",".join(f"{getattr(problem.budget, name):g}" for name in names))
     if "costs" in maker.options:
         options.setdefault("costs", max(1, len(names)))
-    return maker(what.space, np.random.default_rng(wish.seed), evaluations=wish.evaluations, **options)
+    return maker(problem.space, np.random.default_rng(config.seed), evaluations=config.evaluations, **options)
 
 
 @contextmanager
 def open_executor(
-    wish: SearchConfig, what: SearchProblem, folder: Path, workers: int, ray: str | None
+    config: SearchConfig, problem: SearchProblem, folder: Path, workers: int, ray: str | None
 ) -> Iterator[Executor]:
     """Who evaluates; all of them end with the search."""
-    spec = {"wish": asdict(wish), "folder": str(folder.absolute())}
-    threads = int(wish.objective.get("threads", 1))
+    spec = {"wish": asdict(config), "folder": str(folder.absolute())}
+    threads = int(config.objective.get("threads", 1))
     executor: Executor
     if ray is not None:
         from netlathe.search.ray_executor import RayExecutor
@@ -149,34 +150,34 @@ def open_executor(
     elif workers:
         executor = ProcessExecutor(workers, spec, threads=threads)
     else:
-        executor = InlineExecutor(what.objective)
+        executor = InlineExecutor(problem.objective)
     try:
         yield executor
     finally:
         executor.close()
 
 
-def winner_network(what: SearchProblem, trial: Trial) -> Network:
+def winner_network(problem: SearchProblem, trial: Trial) -> Network:
     """The network of a trial as it was trained, named after its space and genotype."""
-    make: Any = getattr(what.objective, "network", what.space.decode)
-    found: Network = make(trial.genotype)
-    return found
+    make: Any = getattr(problem.objective, "network", problem.space.decode)
+    network: Network = make(trial.genotype)
+    return network
 
 
-def change_config(wish: SearchConfig, **changes: Any) -> SearchConfig:
-    """The wish with what a search may go on with changed. None changes nothing."""
+def change_config(config: SearchConfig, **changes: Any) -> SearchConfig:
+    """The configuration with what a search may go on with changed. None changes nothing."""
     assert set(changes) <= set(CHANGEABLE)
-    return replace(wish, **{name: value for name, value in changes.items() if value is not None})
+    return replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 
-def require_best(found: SearchResult) -> Trial:
+def require_best(result: SearchResult) -> Trial:
     """The winner. Raises Infeasible where nothing that was evaluated keeps the budget."""
-    if found.best is None:
-        finished = len(finished_trials(found.trials))
+    if result.best is None:
+        finished = len(finished_trials(result.trials))
         raise Infeasible(
-            f"no network that was evaluated keeps the budget ({len(found.trials)} proposed, {finished} finished)",
+            f"no network that was evaluated keeps the budget ({len(result.trials)} proposed, {finished} finished)",
             code="search.infeasible",
-            path=str(found.folder),
+            path=str(result.folder),
             hint="`netlathe search show` lists why; a longer search or a larger limit helps",
         )
-    return found.best
+    return result.best

@@ -1,4 +1,4 @@
-"""The driver: asks a strategy for networks, has them evaluated, tells it the scores, and writes everything down.
+"""The study: asks a strategy for networks, has them evaluated, tells it the scores, and writes everything down.
 
 Resume is replay. The strategy is made again from its seed and gets the stored asks and tells in their order; each ask
 must give what it gave before. Trials that were open go first, and then it goes on: with one worker the history of a
@@ -39,24 +39,24 @@ class Study:
 
     def __init__(
         self,
-        wish: SearchConfig,
-        what: SearchProblem,
+        config: SearchConfig,
+        problem: SearchProblem,
         strategy: Strategy,
         store: TrialStore,
         executor: Executor,
         *,
         deadline: float | None = None,
-        say: OnTrial = lambda driver, trial: None,
+        on_trial: OnTrial = lambda study, trial: None,
     ) -> None:
-        """`deadline`: of time.monotonic. `say` is called with every trial that has ended."""
-        self.wish, self.what, self.strategy, self.store, self.executor = wish, what, strategy, store, executor
-        self.deadline, self.say = deadline, say
+        """`deadline`: of time.monotonic. `on_trial` is called with every trial that has ended."""
+        self.config, self.problem, self.strategy, self.store, self.executor = config, problem, strategy, store, executor
+        self.deadline, self.on_trial = deadline, on_trial
         self.lease = uuid.uuid4().hex[:12]
         self.host = platform.node()
         self.trials: list[Trial] = []
         self.first: dict[tuple[str, int | None], Trial] = {}  # the trial that is evaluated, by key and rung
-        self.same: dict[int, list[Trial]] = defaultdict(list)  # those that wait for an open trial, by its number
-        self.known: dict[str, Costs] = {}
+        self.waiting: dict[int, list[Trial]] = defaultdict(list)  # those that wait for an open trial, by its number
+        self.known_costs: dict[str, Costs] = {}
         self.queue: list[Trial] = []  # proposed, and to be begun before anything else is asked for
         self.open: dict[int, Trial] = {}
         self.waits: list[int] = []  # asks without an answer that are not written yet
@@ -65,9 +65,9 @@ class Study:
         self.idle = 0  # proposals in a row that cost nothing
         self.failures: list[str] | None = []  # of the first trials here; None once one has worked
         self.members: set[tuple[int, ...]] = set()
-        self.took = inf  # by the last evaluation, in seconds
+        self.last_seconds = inf  # by the last evaluation, in seconds
         self.ended = ""
-        names = limited_costs(what.budget)
+        names = limited_costs(problem.budget)
         self.costs = names or ["macs"]  # what strategies are told, in this order
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -75,27 +75,27 @@ class Study:
     def run(self) -> str:
         """Search until the budget, the space or the time is used up; which of them it was."""
         while True:
-            self.fill()
+            self.submit_trials()
             if not self.open:
                 break
             wall = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-            reports = self.executor.wait(wall)
-            for report in reports:
-                self.end(report)
-            if not reports:
+            results = self.executor.wait(wall)
+            for result in results:
+                self.finish(result)
+            if not results:
                 self.ended = "the time is up"
                 break
         return self.ended or "the strategy has nothing more to propose"
 
-    def fill(self) -> None:
+    def submit_trials(self) -> None:
         """Give work to everybody who is free."""
-        while self.executor.free and not self.late():
-            trial = self.queue.pop(0) if self.queue else self.ask()
+        while self.executor.free and not self.out_of_time():
+            trial = self.queue.pop(0) if self.queue else self.next_trial()
             if trial is None:
                 return
-            self.judge(trial)
+            self.start_or_reuse(trial)
 
-    def ask(self) -> Trial | None:
+    def next_trial(self) -> Trial | None:
         """The next proposal as a trial; None where there is none now."""
         if self.used_up():
             return None
@@ -104,14 +104,14 @@ class Study:
         if proposal is None:
             self.waits.append(place)
             return None
-        return self.proposed(proposal, place)
+        return self.new_trial(proposal, place)
 
-    def proposed(self, proposal: Proposal, place: int) -> Trial:
+    def new_trial(self, proposal: Proposal, place: int) -> Trial:
         """A new trial."""
         number = len(self.trials)
         trial = Trial(
-            number, tuple(proposal.genotype), proposal.rung, proposal.tag, self.what.space.key(proposal.genotype),
-            self.wish.seed * 100_000 + number, place,
+            number, tuple(proposal.genotype), proposal.rung, proposal.tag, self.problem.space.key(proposal.genotype),
+            self.config.seed * 100_000 + number, place,
         )  # fmt: skip
         self.trials.append(trial)
         self.members.add(trial.genotype)
@@ -119,10 +119,10 @@ class Study:
 
     def used_up(self) -> bool:
         """Whether nothing more is to be asked for, and why."""
-        if self.spent >= self.wish.evaluations - 1e-9:
-            self.ended = f"{self.wish.evaluations} evaluations are used up"
-        elif len(self.members) >= self.what.space.size and not self.multi:
-            self.ended = f"all {self.what.space.size} networks of the space were proposed"
+        if self.spent >= self.config.evaluations - 1e-9:
+            self.ended = f"{self.config.evaluations} evaluations are used up"
+        elif len(self.members) >= self.problem.space.size and not self.multi_fidelity:
+            self.ended = f"all {self.problem.space.size} networks of the space were proposed"
         elif self.idle >= MAX_IDLE:
             self.ended = f"the last {self.idle} proposals were known or infeasible"
         else:
@@ -130,7 +130,7 @@ class Study:
         return True
 
     @property
-    def multi(self) -> bool:
+    def multi_fidelity(self) -> bool:
         """Whether a network is evaluated in several lengths."""
         return bool(self.fractions)
 
@@ -144,13 +144,13 @@ class Study:
         """The share of a whole evaluation that a trial is."""
         return 1.0 if trial.rung is None else float(self.fractions[trial.rung])
 
-    def late(self) -> bool:
+    def out_of_time(self) -> bool:
         """Whether another trial would not be done in time, by how long they take and what the winner still needs."""
         if self.deadline is None:
             return False
         took = [trial.seconds / self.fraction(trial) for trial in self.trials if trial.state is TrialState.DONE]
         each = max(took[-20:], default=0.0)
-        finals = self.wish.final_top * min(self.wish.final_seeds, self.what.objective.fresh)
+        finals = self.config.final_top * min(self.config.final_seeds, self.problem.objective.fresh)
         need = each * (1 + -(-finals // self.executor.size))
         if time.monotonic() + need > self.deadline:
             self.ended = "the time is up"
@@ -159,73 +159,75 @@ class Study:
 
     # -- judging -----------------------------------------------------------------------------------------------------
 
-    def judge(self, trial: Trial) -> None:
+    def start_or_reuse(self, trial: Trial) -> None:
         """Begin a trial, unless its network is known or cannot keep the budget: then it is told at once."""
         first = self.first.setdefault((trial.key, trial.rung), trial)
         if first is not trial:
             if first.told is None:
-                self.same[first.number].append(trial)
+                self.waiting[first.number].append(trial)
                 self.write(trial)
             else:
-                self.repeat(trial, first)
+                self.reuse_score(trial, first)
             return
-        trial.costs, why = self.cheap(trial)
+        trial.costs, why = self.prior_costs(trial)
         if why:
             trial.state, trial.error = TrialState.INFEASIBLE, why
             self.tell(trial)
         else:
-            self.begin(trial)
+            self.start_trial(trial)
 
-    def cheap(self, trial: Trial) -> tuple[Costs, str]:
+    def prior_costs(self, trial: Trial) -> tuple[Costs, str]:
         """What a network costs, and which limits it breaks, before anything is paid for it."""
-        objective, budget = self.what.objective, self.what.budget
+        objective, budget = self.problem.objective, self.problem.budget
         try:
-            costs = self.known.get(trial.key)
+            costs = self.known_costs.get(trial.key)
             if costs is None:
-                costs = self.known[trial.key] = objective.costs(trial.genotype)
+                costs = self.known_costs[trial.key] = objective.costs(trial.genotype)
         except NetlatheError as error:
             return {}, f"cannot be built: {error.message}"
         limits = broken_limits(costs, budget, hopeful=objective.hopeful)
         return costs, describe_broken(costs, limits, budget, hopeful=objective.hopeful)
 
-    def begin(self, trial: Trial) -> None:
+    def start_trial(self, trial: Trial) -> None:
         """Have a trial evaluated."""
         self.spent += self.fraction(trial)
         trial.state, trial.lease, trial.host, trial.started = TrialState.RUNNING, self.lease, self.host, time.time()
         self.open[trial.number] = trial
         if not self.quick:
             self.write(trial)
-        self.executor.submit(self.task(trial))
+        self.executor.submit(self.make_task(trial))
 
     @property
     def quick(self) -> bool:
         """Whether an evaluation is done before one could write that it has begun."""
-        return self.executor.inline and self.took < QUICK_S
+        return self.executor.inline and self.last_seconds < QUICK_S
 
-    def task(self, trial: Trial) -> TrialTask:
+    def make_task(self, trial: Trial) -> TrialTask:
         """What the worker is told."""
-        below = self.below(trial)
-        before = str(self.place(below)) if below is not None and self.place(below).exists() else None
-        return TrialTask(trial.number, trial.genotype, self.fraction(trial), trial.seed, str(self.place(trial)), before)
+        below = self.trial_below(trial)
+        before = str(self.trial_folder(below)) if below is not None and self.trial_folder(below).exists() else None
+        return TrialTask(
+            trial.number, trial.genotype, self.fraction(trial), trial.seed, str(self.trial_folder(trial)), before
+        )
 
-    def below(self, trial: Trial) -> Trial | None:
+    def trial_below(self, trial: Trial) -> Trial | None:
         """The same network on the rung below."""
         found = self.first.get((trial.key, trial.rung - 1)) if trial.rung else None
         return found if found is not None and found.state is TrialState.DONE else None
 
-    def place(self, trial: Trial) -> Path:
+    def trial_folder(self, trial: Trial) -> Path:
         """The folder of a trial."""
         return self.store.folder.absolute() / "trials" / f"{trial.number:05d}"
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
-    def end(self, report: TaskResult) -> None:
-        """Take a report."""
-        trial = self.open.pop(report.number)
-        trial.seconds, trial.worker = trial.seconds + report.seconds, report.worker
-        trial.host = report.host or trial.host
-        self.took = report.seconds
-        if report.died:
+    def finish(self, result: TaskResult) -> None:
+        """Take a result."""
+        trial = self.open.pop(result.number)
+        trial.seconds, trial.worker = trial.seconds + result.seconds, result.worker
+        trial.host = result.host or trial.host
+        self.last_seconds = result.seconds
+        if result.died:
             trial.attempts += 1
             if trial.attempts < MAX_TRIES:
                 self.spent -= self.fraction(trial)
@@ -233,19 +235,19 @@ class Study:
                 self.first.pop((trial.key, trial.rung))
                 self.write(trial)
                 return
-        apply_result(trial, report)
+        apply_result(trial, result)
         if not trial.evaluated:  # its latency was measured, and that was all
             self.spent -= self.fraction(trial)
         self.tell(trial)
-        for waiting in self.same.pop(trial.number, []):
-            self.repeat(waiting, trial)
+        for waiting in self.waiting.pop(trial.number, []):
+            self.reuse_score(waiting, trial)
         self.count_failures(trial)
 
-    def repeat(self, trial: Trial, first: Trial) -> None:
+    def reuse_score(self, trial: Trial, first: Trial) -> None:
         """A trial of a known network has its score."""
         trial.state, trial.same_as = TrialState.SAME, first.number
         trial.score, trial.costs, trial.arch, trial.error = first.score, first.costs, first.arch, first.error
-        if self.wish.bill_repeats:
+        if self.config.bill_repeats:
             self.spent += self.fraction(trial)
         self.tell(trial)
 
@@ -254,10 +256,10 @@ class Study:
         self.idle = 0 if trial.evaluated else self.idle + 1
         trial.told, self.clock = self.clock, self.clock + 1
         self.write(trial)
-        self.strategy.tell(to_proposal(trial), self.outcome(trial))
-        self.say(self, trial)
+        self.strategy.tell(to_proposal(trial), self.strategy_result(trial))
+        self.on_trial(self, trial)
 
-    def outcome(self, trial: Trial) -> TrialResult:
+    def strategy_result(self, trial: Trial) -> TrialResult:
         """What the strategy is told."""
         return TrialResult(trial.score, tuple(trial.costs.get(name, inf) for name in self.costs))
 
@@ -293,12 +295,12 @@ class Study:
         for self.clock in sorted([*asks, *tells]):
             if self.clock in tells:
                 trial = tells[self.clock]
-                self.strategy.tell(to_proposal(trial), self.outcome(trial))
+                self.strategy.tell(to_proposal(trial), self.strategy_result(trial))
                 continue
             proposal, was = self.strategy.ask(), asks[self.clock]
             if proposal != (None if was is None else to_proposal(was)):
                 raise NetlatheError(
-                    f"the strategy {self.wish.strategy} does not propose again what it proposed as trial "
+                    f"the strategy {self.config.strategy} does not propose again what it proposed as trial "
                     f"{'' if was is None else was.number}",
                     code="search.replay",
                     path=str(self.store.folder),
@@ -312,8 +314,8 @@ class Study:
                 continue
             if trial.state is not TrialState.SAME:
                 self.first[trial.key, trial.rung] = trial
-                self.known.setdefault(trial.key, trial.costs)
-            if trial.evaluated or (trial.state is TrialState.SAME and self.wish.bill_repeats):
+                self.known_costs.setdefault(trial.key, trial.costs)
+            if trial.evaluated or (trial.state is TrialState.SAME and self.config.bill_repeats):
                 self.spent += self.fraction(trial)
             self.idle = 0 if trial.evaluated else self.idle + 1
 
@@ -323,11 +325,11 @@ def to_proposal(trial: Trial) -> Proposal:
     return Proposal(trial.genotype, trial.rung, trial.tag)
 
 
-def apply_result(trial: Trial, report: TaskResult) -> None:
-    """What a report says of a trial."""
-    measured: Evaluation | None = report.measured
+def apply_result(trial: Trial, result: TaskResult) -> None:
+    """What a result says of a trial."""
+    measured: Evaluation | None = result.measured
     if measured is None:
-        trial.state, trial.error = TrialState.FAILED, report.error or report.died
+        trial.state, trial.error = TrialState.FAILED, result.error or result.died
         return
     trial.costs, trial.arch, trial.curve = {**trial.costs, **measured.costs}, measured.arch, list(measured.curve)
     trial.costs.pop("latency_low", None) if "latency" in measured.costs else None

@@ -26,7 +26,7 @@ class Evaluator:
     """Holds the objective, which is built when the first task comes."""
 
     def __init__(self, spec: Mapping[str, Any], objective: Objective | None = None) -> None:
-        """`spec`: {"wish": the wish as JSON values, "folder": of the search}."""
+        """`spec`: {"wish": the config as JSON values, "folder": of the search}."""
         self.spec, self.objective = spec, objective
 
     def evaluate(self, task: TrialTask) -> TaskResult:
