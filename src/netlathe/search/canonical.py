@@ -52,20 +52,20 @@ def canonical_form(network: Network) -> str:
     """The canonical form: equal for networks whose live operators compute the same of the same image."""
     graph = network.graph()
     hashes = {i: hash_texts("input", str(i), str(shape)) for i, shape in enumerate(graph.input_shapes)}
-    found = live_ops(graph)
-    hashes |= {value: hash_texts("zero", str(graph.shapes[value])) for value in found.zeros}
-    made = []
-    for op in found.ops:
+    live = live_ops(graph)
+    hashes |= {value: hash_texts("zero", str(graph.shapes[value])) for value in live.zeros}
+    hashed = []
+    for op in live.ops:
         assert op.leaf is not None
-        read = [hashes[value] for value in found.reads[op.output]]
+        read = [hashes[value] for value in live.reads[op.output]]
         if op.kind == "add" and len(read) == 1:
             hashes[op.output] = read[0]
             continue
         if op.kind in COMMUTE and len(set(op.in_shapes)) == 1:
             read.sort()
         hashes[op.output] = hash_texts(describe_leaf(op.leaf), *read)
-        made.append(hashes[op.output])
-    return hash_texts(*(hashes[value] for value in graph.outputs), *sorted(made))
+        hashed.append(hashes[op.output])
+    return hash_texts(*(hashes[value] for value in graph.outputs), *sorted(hashed))
 
 
 def hash_texts(*parts: str) -> str:

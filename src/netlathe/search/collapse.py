@@ -73,10 +73,10 @@ def count_skips(operators: Iterable[str]) -> int:
 
 def diagnose(log: Sequence[EpochReading], *, weight_decay: float | None = None, rules: AlarmRules = RULES) -> Diagnosis:
     """The state of a search after the epochs of `log`, which are in order. Collapsed and suspect stay so."""
-    found = [skip_alarm(log, rules), eigenvalue_alarm(log, rules), stuck_alarm(log)]
-    many, rising, stuck = found
+    signs = [skip_alarm(log, rules), eigenvalue_alarm(log, rules), stuck_alarm(log)]
+    many, rising, stuck = signs
     state = DIVERGED if stuck else COLLAPSED if many else SUSPECT if rising else HEALTHY
-    alarms = tuple(alarm for alarm in found if alarm)
+    alarms = tuple(alarm for alarm in signs if alarm)
     return Diagnosis(state, alarms, tuple(remedies(state, alarms, weight_decay)))
 
 
@@ -87,8 +87,8 @@ def skip_alarm(log: Sequence[EpochReading], rules: AlarmRules = RULES) -> Alarm 
     if first is None:
         return None
     good = [r.epoch for r in late if r.epoch < first.epoch and r.skips <= KEPT * r.edges]
-    said = f"{first.skips} of {first.edges} edges of the normal cell are skips at epoch {first.epoch}"
-    return Alarm("skips", first.epoch, good[-1] if good else None, said)
+    text = f"{first.skips} of {first.edges} edges of the normal cell are skips at epoch {first.epoch}"
+    return Alarm("skips", first.epoch, good[-1] if good else None, text)
 
 
 def eigenvalue_alarm(log: Sequence[EpochReading], rules: AlarmRules = RULES) -> Alarm | None:
@@ -107,9 +107,9 @@ def eigenvalue_alarm(log: Sequence[EpochReading], rules: AlarmRules = RULES) -> 
         before = sum(values[earlier + 1 - rules.window : earlier + 1]) / rules.window
         if centre.epoch >= rules.start and now > rules.factor * before:
             at = readings[last].epoch
-            said = f"the dominant eigenvalue rose from {before:.2g} to {now:.2g} at epoch {at}"
+            text = f"the dominant eigenvalue rose from {before:.2g} to {now:.2g} at epoch {at}"
             too_late = centre.skips > rules.share * centre.edges
-            return Alarm("eigenvalue", at, None if too_late else centre.epoch, said)
+            return Alarm("eigenvalue", at, None if too_late else centre.epoch, text)
     return None
 
 
@@ -120,8 +120,8 @@ def stuck_alarm(log: Sequence[EpochReading]) -> Alarm | None:
         return Alarm("validation", last[-1][0], None, f"the supernet's validation accuracy is {last[-1][1]}")
     if len(last) < STUCK or len({accuracy for _, accuracy in last}) > 1:
         return None
-    said = f"the supernet's validation accuracy has been exactly {last[-1][1]:g} for {STUCK} readings"
-    return Alarm("validation", last[-1][0], None, said)
+    text = f"the supernet's validation accuracy has been exactly {last[-1][1]:g} for {STUCK} readings"
+    return Alarm("validation", last[-1][0], None, text)
 
 
 def remedies(state: str, alarms: Sequence[Alarm], weight_decay: float | None) -> list[str]:
@@ -131,9 +131,9 @@ def remedies(state: str, alarms: Sequence[Alarm], weight_decay: float | None) ->
     if state == DIVERGED:
         return ["search again with less weight decay: the supernet learns nothing under this one"]
     epochs = [alarm.roll_back for alarm in alarms if alarm.roll_back is not None]
-    said = [f"stop and keep the genotype of epoch {min(epochs)} (early stopping, DARTS-ES)"] if epochs else []
+    advice = [f"stop and keep the genotype of epoch {min(epochs)} (early stopping, DARTS-ES)"] if epochs else []
     if weight_decay is None or 3 * weight_decay <= MOST_DECAY * 1.001:
         more = f" {3 * weight_decay:.2g} and then more," if weight_decay else ""
-        said.append(f"search again with more weight decay:{more} by threes up to {MOST_DECAY:g} (DARTS-ADA)")
-    said.append("or search with drop-path 0.2 on the operators, or keep only the two strongest skips (P-DARTS)")
-    return said
+        advice.append(f"search again with more weight decay:{more} by threes up to {MOST_DECAY:g} (DARTS-ADA)")
+    advice.append("or search with drop-path 0.2 on the operators, or keep only the two strongest skips (P-DARTS)")
+    return advice

@@ -69,17 +69,17 @@ def load_space(text: str) -> SearchSpace:
 
     file, _, function = text.rpartition(":")
     if file.endswith(".py"):
-        made = call_function(Path(file), function)
-        if isinstance(made, Node):
-            made = Network(function, made)
-        found = SearchSpace(made.name, made) if isinstance(made, Network) else made
-        if not isinstance(found, SearchSpace):
+        value = call_function(Path(file), function)
+        if isinstance(value, Node):
+            value = Network(function, value)
+        space = SearchSpace(value.name, value) if isinstance(value, Network) else value
+        if not isinstance(space, SearchSpace):
             raise NetlatheError(
-                f"{function}() returned {type(made).__name__}, not a SearchSpace, a Network or an expression",
+                f"{function}() returned {type(value).__name__}, not a SearchSpace, a Network or an expression",
                 code="search.space",
                 path=file,
             )
-        return found
+        return space
     name, sign, choices = text.partition(":")
     if name == "around" and sign:
         net, _, choices = choices.partition(":")

@@ -47,8 +47,8 @@ def limit_use(costs: Costs, name: str, *, hopeful: bool) -> float:
     if hopeful and name == "latency" and LOW in costs:
         return costs[LOW]
     if name not in costs:
-        known = ", ".join(cost for cost in costs if cost != LOW)
-        raise NetlatheError(f"this objective knows no {name}; it knows {known}", code="search.limit")
+        names = ", ".join(cost for cost in costs if cost != LOW)
+        raise NetlatheError(f"this objective knows no {name}; it knows {names}", code="search.limit")
     return costs[name]
 
 
@@ -135,16 +135,18 @@ class Costing:
         from netlathe.choose.run import MeasurementCache
 
         with one_at_a_time(self.bench):
-            [found] = MeasurementCache(self.place, SECONDS, False, None).measure([self.candidate(network)], processes)
-        assert found.latency is not None
-        return candidate_costs(found), found.latency.failure or ""
+            [candidate] = MeasurementCache(self.place, SECONDS, False, None).measure(
+                [self.candidate(network)], processes
+            )
+        assert candidate.latency is not None
+        return candidate_costs(candidate), candidate.latency.failure or ""
 
 
 def candidate_costs(c: Candidate) -> Costs:
     """The costs of a candidate by name."""
     counts = totals(c.network.expression().body, *c.network.inputs)
-    found: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}
+    costs: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}
     if c.forecast is not None or c.latency is not None:
         low, _, high = c.interval
-        found |= {"latency": high} | ({} if c.known else {LOW: low})
-    return found
+        costs |= {"latency": high} | ({} if c.known else {LOW: low})
+    return costs

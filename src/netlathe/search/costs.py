@@ -75,14 +75,14 @@ def find_cheapest(space: SearchSpace, value: Callable[[Genotype], float], *, lis
     finds the least where decisions add up, as params and MACs do but for width and resolution, and claims nothing.
     """
     if space.size <= listed:
-        found = min(space.all(), key=value)
-        return Cheapest(found, value(found), proved=True, looked_at=space.size)
-    known: dict[Genotype, float] = {}
+        member = min(space.all(), key=value)
+        return Cheapest(member, value(member), proved=True, looked_at=space.size)
+    values: dict[Genotype, float] = {}
 
     def at(genotype: Genotype) -> float:
-        if genotype not in known:
-            known[genotype] = value(genotype)
-        return known[genotype]
+        if genotype not in values:
+            values[genotype] = value(genotype)
+        return values[genotype]
 
     def descended(genotype: Genotype) -> Genotype:
         while True:
@@ -97,8 +97,8 @@ def find_cheapest(space: SearchSpace, value: Callable[[Genotype], float], *, lis
                 return genotype
 
     starts = {space.nth(0), space.nth(space.size // 2), space.nth(space.size - 1)}
-    found = min(map(descended, sorted(starts)), key=at)
-    return Cheapest(found, at(found), proved=False, looked_at=len(known))
+    member = min(map(descended, sorted(starts)), key=at)
+    return Cheapest(member, at(member), proved=False, looked_at=len(values))
 
 
 def cheapest_member(space: SearchSpace, name: str, precision: str = "fp32", *, listed: int = LISTED) -> Cheapest:
@@ -130,9 +130,9 @@ def explain_infeasible(space: SearchSpace, limits: Mapping[str, float], precisio
         return None
     lines = []
     for name, limit in limits.items():
-        found = cheapest_member(space, name, precision)
-        word = "the smallest" if found.proved else "the smallest found"
-        needed = f"{format_cost(name, found.value)} ({member_name(space, found)})"
+        cheapest = cheapest_member(space, name, precision)
+        word = "the smallest" if cheapest.proved else "the smallest found"
+        needed = f"{format_cost(name, cheapest.value)} ({member_name(space, cheapest)})"
         lines.append(f"  {name} <= {format_cost(name, limit)}: {word} has {needed}")
     checked = (
         f"all {space.size:,} members were looked at"
@@ -149,9 +149,9 @@ def explain_infeasible(space: SearchSpace, limits: Mapping[str, float], precisio
     )
 
 
-def member_name(space: SearchSpace, found: Cheapest) -> str:
+def member_name(space: SearchSpace, cheapest: Cheapest) -> str:
     """The name of a member."""
-    return space.decode(found.genotype).name
+    return space.decode(cheapest.genotype).name
 
 
 def format_cost(name: str, value: float) -> str:

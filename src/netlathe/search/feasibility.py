@@ -76,13 +76,13 @@ def infeasible_error(space: SearchSpace, costs: CostCache, budget: Budget, neare
     asked = [limit for limit in LIMITED if budget.limit(limit) is not None]
     needs = {limit.name: find_cheapest(space, partial(costs.use, limit=limit), listed=LISTED).value for limit in asked}
     binding = [limit for limit in asked if needs[limit.name] > (budget.limit(limit) or 0)]
-    said = ", ".join(f"{limit.name} needs {limit.ask(needs[limit.name])} at least" for limit in binding or asked)
+    needed = ", ".join(f"{limit.name} needs {limit.ask(needs[limit.name])} at least" for limit in binding or asked)
     if not binding:
-        said = f"each limit alone can be met, together they cannot: {said}"
+        needed = f"each limit alone can be met, together they cannot: {needed}"
     uses = ", ".join(f"{limit.name} {limit.show(costs.use(nearest.genotype, limit))}" for limit in asked)
     options = " ".join(f"--{limit.name} {limit.ask(needs[limit.name])}" for limit in binding)
     return Infeasible(
-        f"{space.name} {'has no' if nearest.proved else 'seems to have no'} network that keeps this budget: {said}; "
+        f"{space.name} {'has no' if nearest.proved else 'seems to have no'} network that keeps this budget: {needed}; "
         f"the nearest is {to_text(nearest.genotype)} with {uses}",
         code="search.infeasible",
         hint=f"nearest that works: {options}" if binding else "raise one of the limits",

@@ -53,11 +53,11 @@ def claim_winners(
     Once for each: one that was refused stays so, and one whose final training began stays claimed, so that a search
     that goes on, or is only looked at, does not change its winner with the load of the machine.
     """
-    found: list[Trial] = []
+    claims: list[Trial] = []
     settled = {row["number"] for row in store.finals()}
     again = getattr(problem.objective, "remeasured", None)
     for trial in distinct_networks(finished_trials(trials))[:MAX_CLAIMS]:
-        if len(found) == config.final_top:
+        if len(claims) == config.final_top:
             break
         if trial.error.startswith(REMEASURED):
             continue
@@ -71,8 +71,8 @@ def claim_winners(
             store.write(trial)
             if limits:
                 continue
-        found.append(trial)
-    return found
+        claims.append(trial)
+    return claims
 
 
 def distinct_networks(trials: Sequence[Trial]) -> list[Trial]:
@@ -110,13 +110,13 @@ def train_finals(
     if not run_tasks(tasks, store, executor, deadline):
         log("the time is up before all fresh seeds were trained: the same command goes on")
     rows = [row for row in store.finals() if row["seed"] in seeds]
-    found = [one for trial in winners if (one := final_result(trial.number, trials, rows)) is not None]
-    if not found and all(row["error"] == "" for row in rows):
+    finals = [final for trial in winners if (final := final_result(trial.number, trials, rows)) is not None]
+    if not finals and all(row["error"] == "" for row in rows):
         return winners[0]
-    if not found:
+    if not finals:
         why = next((row["error"] for row in rows), "")
         raise NetlatheError(f"the winner cannot be trained again: {why}", code="search.final", path=str(store.folder))
-    best = max(found, key=lambda one: one.score)
+    best = max(finals, key=lambda final: final.score)
     test_winner(problem, store, trials[best.number], rows)
     return trials[best.number]
 

@@ -42,17 +42,17 @@ def list_decisions(points: Open) -> tuple[DecisionPoint, ...]:
 
     Raises NetlatheError where one name stands for choices of different options.
     """
-    found: dict[str, DecisionPoint] = {}
+    by_name: dict[str, DecisionPoint] = {}
     for decision in walk_decisions(points):
-        known = found.setdefault(decision.name, decision)
-        if known.options != decision.options:
+        earlier = by_name.setdefault(decision.name, decision)
+        if earlier.options != decision.options:
             raise NetlatheError(
-                f"the decision {decision.name!r} has the options {', '.join(known.options)} in one place and "
+                f"the decision {decision.name!r} has the options {', '.join(earlier.options)} in one place and "
                 f"{', '.join(decision.options)} in another",
                 code="search.decision",
                 hint="choices of one id are one decision: give them the same options, or another id",
             )
-    return tuple(found.values())
+    return tuple(by_name.values())
 
 
 def walk_decisions(points: Open) -> Iterator[DecisionPoint]:
@@ -90,14 +90,14 @@ def components(points: Open) -> tuple[Open, ...]:
     """The points in groups that share no decision: their numbers of genotypes multiply."""
     groups: list[tuple[set[str], list[DecisionNode]]] = []
     for point in points:
-        said, together = set(decision_names(point)), [point]
+        names, together = set(decision_names(point)), [point]
         apart = []
         for group in groups:
-            if group[0] & said:
-                said, together = said | group[0], group[1] + together
+            if group[0] & names:
+                names, together = names | group[0], group[1] + together
             else:
                 apart.append(group)
-        groups = [*apart, (said, together)]
+        groups = [*apart, (names, together)]
     return tuple(tuple(group) for _, group in groups)
 
 
@@ -116,30 +116,30 @@ def count_by_option(group: Open) -> tuple[int, ...]:
 
 def nth_genotype(points: Open, index: int) -> dict[str, int]:
     """The active decisions of the normal genotype of that number, from 0 up to `count`."""
-    found: dict[str, int] = {}
+    picked: dict[str, int] = {}
     for group in components(points):
         index, rest = divmod(index, count_genotypes(group))
         name = group[0].decision.name
         for option, size in enumerate(count_by_option(group)):
             if rest < size:
-                found |= {name: option} | nth_genotype(take_option(group, name, option), rest)
+                picked |= {name: option} | nth_genotype(take_option(group, name, option), rest)
                 break
             rest -= size
-    return found
+    return picked
 
 
 def active_decisions(points: Open, picks: Mapping[str, int]) -> dict[str, int]:
     """The decisions that are met under `picks`, with what is picked, in order of appearance."""
-    found: dict[str, int] = {}
+    picked: dict[str, int] = {}
 
     def visit(points: Open) -> None:
         for point in points:
             name = point.decision.name
-            found[name] = picks[name]
+            picked[name] = picks[name]
             visit(point.opens[picks[name]])
 
     visit(points)
-    return found
+    return picked
 
 
 def random_below(number: int, rng: np.random.Generator) -> int:
@@ -148,9 +148,9 @@ def random_below(number: int, rng: np.random.Generator) -> int:
         return int(rng.integers(number))
     bits = number.bit_length()
     while True:  # half of all draws succeed at least
-        found = int.from_bytes(rng.bytes((bits + 7) // 8), "little") >> (-bits % 8)
-        if found < number:
-            return found
+        drawn = int.from_bytes(rng.bytes((bits + 7) // 8), "little") >> (-bits % 8)
+        if drawn < number:
+            return drawn
 
 
 def to_text(genotype: Sequence[int]) -> str:

@@ -35,21 +35,21 @@ class GridSpace(SearchSpace):
         return tuple(DecisionNode(axis, ((),) * len(axis.options)) for axis in self.axes)
 
     def build(self, picks: dict[str, int]) -> Network:
-        said = {axis.name: axis.options[picks[axis.name]] for axis in self.axes}
+        options = {axis.name: axis.options[picks[axis.name]] for axis in self.axes}
         try:
-            return self.make(said)
+            return self.make(options)
         except NetlatheError as error:
-            told = ", ".join(f"{name}={option}" for name, option in said.items())
+            text = ", ".join(f"{name}={option}" for name, option in options.items())
             raise NetlatheError(
-                f"{self.name} has no network for {told}: {error.message}", code="search.no_network", hint=error.hint
+                f"{self.name} has no network for {text}: {error.message}", code="search.no_network", hint=error.hint
             ) from None
 
     def find(self, network: Network) -> dict[str, int]:
-        said = self.options_of(network)
-        if said is not None:
-            picks = {axis.name: axis.options.index(said[axis.name]) for axis in self.axes}
-            found = self.build(picks)
-            if replace(found, name="") == replace(network, name="") or self.same(found, network):
+        options = self.options_of(network)
+        if options is not None:
+            picks = {axis.name: axis.options.index(options[axis.name]) for axis in self.axes}
+            member = self.build(picks)
+            if replace(member, name="") == replace(network, name="") or self.same(member, network):
                 return picks
         raise self.stranger(network, "no combination of its decisions gives it")
 

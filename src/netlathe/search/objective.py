@@ -32,7 +32,7 @@ COUNTED = ("params", "macs")  # proxies that no seed changes
 
 
 class Objective(Protocol):
-    """What the driver asks (costs, cheap) and what a worker does (evaluate)."""
+    """What the study asks (costs) and what a worker does (evaluate)."""
 
     hopeful: bool  # whether a latency is a forecast that measuring may still contradict
     fresh: int  # how many seeds a winner can be evaluated on that the search did not see; 0 where none has an effect
@@ -40,7 +40,7 @@ class Objective(Protocol):
     def costs(self, genotype: Genotype) -> Costs:
         """What a network costs, in milliseconds. Raises NetlatheError for one that cannot be built."""
 
-    def evaluate(self, job: TrialTask) -> Evaluation:
+    def evaluate(self, task: TrialTask) -> Evaluation:
         """Pay for a trial. Whatever it raises is recorded, and the search goes on."""
 
 
@@ -73,12 +73,12 @@ def spec_from_json(data: Mapping[str, Any]) -> ObjectiveSpec:
     if kind not in KINDS:
         raise unknown("kind of objective", kind, KINDS, code="search.objective")
     module, name = KINDS[kind].split(":")
-    made = getattr(import_module(module), name)
-    known = [field.name for field in fields(made)]
+    spec_class = getattr(import_module(module), name)
+    names = [field.name for field in fields(spec_class)]
     for field in values:
-        if field not in known:
-            raise unknown(f"field of the objective {kind}", field, known, code="search.objective")
-    return cast(ObjectiveSpec, made(**values))
+        if field not in names:
+            raise unknown(f"field of the objective {kind}", field, names, code="search.objective")
+    return cast(ObjectiveSpec, spec_class(**values))
 
 
 def draw_number(seed: int, key: str, count: int) -> int:
@@ -114,15 +114,15 @@ class FunctionObjective:
         """Of the network as the space has it."""
         return self.costing.costs(self.space.decode(genotype))
 
-    def evaluate(self, job: TrialTask) -> Evaluation:
+    def evaluate(self, task: TrialTask) -> Evaluation:
         """What the function returns."""
-        network = self.space.decode(job.genotype)
+        network = self.space.decode(task.genotype)
         extra = measure_latency(self.costing, network)
         if extra.broken:
             return extra
-        given = {"seed": job.seed, "fraction": job.fraction, "folder": job.folder}
-        found = self.function(network, **{name: given[name] for name in self.takes})
-        score, costs = found if isinstance(found, tuple) else (found, {})
+        arguments = {"seed": task.seed, "fraction": task.fraction, "folder": task.folder}
+        answer = self.function(network, **{name: arguments[name] for name in self.takes})
+        score, costs = answer if isinstance(answer, tuple) else (answer, {})
         return extra._replace(score=float(score), costs={**extra.costs, **costs})
 
 
@@ -173,24 +173,24 @@ class TableObjective:
 
     hopeful = False
 
-    def __init__(self, what: TableSpec, table: TabularBenchmark) -> None:
-        self.what, self.table = what, table
+    def __init__(self, spec: TableSpec, table: TabularBenchmark) -> None:
+        self.spec, self.table = spec, table
         self.space = replace(table.space, merge=to_text)  # equal networks were trained apart, and have their own rows
-        self.fresh = table.seeds - 1 if what.noisy else 0
+        self.fresh = table.seeds - 1 if spec.noisy else 0
 
     def costs(self, genotype: Genotype) -> Costs:
         """Those of the table; the latency is that of the device."""
-        found = self.table.costs(genotype)
-        return found | ({"latency": found[self.what.device]} if self.what.device else {})
+        costs = self.table.costs(genotype)
+        return costs | ({"latency": costs[self.spec.device]} if self.spec.device else {})
 
-    def evaluate(self, job: TrialTask) -> Evaluation:
+    def evaluate(self, task: TrialTask) -> Evaluation:
         """One training or the mean."""
-        if not self.what.noisy:
-            return Evaluation(self.table.score(job.genotype))
-        shown = draw_number(self.what.seed, str(job.genotype), self.table.seeds)
+        if not self.spec.noisy:
+            return Evaluation(self.table.score(task.genotype))
+        shown = draw_number(self.spec.seed, str(task.genotype), self.table.seeds)
         unseen = [seed for seed in range(self.table.seeds) if seed != shown]
-        column = unseen[job.seed % FIRST_FRESH_SEED % 1000] if job.seed >= FIRST_FRESH_SEED else shown
-        return Evaluation(self.table.score(job.genotype, column))
+        column = unseen[task.seed % FIRST_FRESH_SEED % 1000] if task.seed >= FIRST_FRESH_SEED else shown
+        return Evaluation(self.table.score(task.genotype, column))
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class ProxySpec:
 
         if self.name not in PROXIES:
             raise unknown("proxy", self.name, PROXIES, code="search.proxy")
-        found = FunctionObjective(PROXIES[self.name], space, costing)
+        objective = FunctionObjective(PROXIES[self.name], space, costing)
         if self.name in COUNTED:
-            found.fresh = 0
-        return found
+            objective.fresh = 0
+        return objective

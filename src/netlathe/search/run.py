@@ -1,4 +1,4 @@
-"""search(): a configuration and a folder in, the best network out. The same call on the folder goes on where it was stopped.
+"""search(): a configuration and a folder in, the best network out. The same call on the folder goes on from there.
 
 The folder holds search.db (every trial), best.json (the winner as an expression), trials/ and final/ (training runs)
 and worker logs.

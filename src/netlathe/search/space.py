@@ -49,11 +49,11 @@ class SearchSpace:
     @cached_property
     def points(self) -> Open:
         """The tree of decisions."""
-        found = decision_tree(self.network.body)
+        points = decision_tree(self.network.body)
         if not self.resolutions:
-            return found
+            return points
         sizes = DecisionPoint(RESOLUTION, tuple(map(str, self.resolutions)))
-        return (DecisionNode(sizes, ((),) * len(self.resolutions)), *found)
+        return (DecisionNode(sizes, ((),) * len(self.resolutions)), *points)
 
     @cached_property
     def decisions(self) -> tuple[DecisionPoint, ...]:
@@ -177,11 +177,11 @@ class SearchSpace:
             sizes = ", ".join(map(str, self.resolutions)) or "x".join(map(str, self.network.input))
             raise self.stranger(network, f"it reads {'x'.join(map(str, network.input))}", f"legal sizes: {sizes}")
         ends: list[str] = []
-        found = next(match_choices(self.network.body, network.body, start, "", ends), None)
-        if found is None or network.more != self.network.more:
+        picks = next(match_choices(self.network.body, network.body, start, "", ends), None)
+        if picks is None or network.more != self.network.more:
             where = next((path for path in ends if path), "")
             raise self.stranger(network, f"no option gives what it has {f'at {where}' if where else 'on the whole'}")
-        return found
+        return picks
 
     def stranger(self, network: Network, why: str, hint: str = "") -> NetlatheError:
         """The error for a network that is no member."""
@@ -230,10 +230,10 @@ def decision_tree(node: Node) -> Open:
     """The tree of decisions that an expression opens, equal ones once."""
     if isinstance(node, Choice):
         return (DecisionNode(DecisionPoint(node.id, node.names), tuple(decision_tree(item) for item in node.items)),)
-    found: dict[DecisionNode, None] = {}
+    nodes: dict[DecisionNode, None] = {}
     for _, child in node.children():
-        found |= dict.fromkeys(decision_tree(child))
-    return tuple(found)
+        nodes |= dict.fromkeys(decision_tree(child))
+    return tuple(nodes)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -262,11 +262,11 @@ def match_choices(
 ) -> Iterator[dict[str, int]]:
     """Every way to take the choices of `pattern` that gives `node`; `ends` gathers the paths that no way passes."""
     if isinstance(pattern, Choice):
-        known, passed = picks.get(pattern.id), False
-        for option in range(len(pattern.items)) if known is None else (known,):
-            for found in match_choices(pattern.items[option], node, picks | {pattern.id: option}, path, []):
+        picked, passed = picks.get(pattern.id), False
+        for option in range(len(pattern.items)) if picked is None else (picked,):
+            for way in match_choices(pattern.items[option], node, picks | {pattern.id: option}, path, []):
                 passed = True
-                yield found
+                yield way
         if not passed:
             ends.append(path)
         return
@@ -288,7 +288,7 @@ def match_choices(
             yield picks
             return
         (name, child), (_, other) = ours[i], theirs[i]
-        for found in match_choices(child, other, picks, join(path, name), ends):
-            yield from rest(i + 1, found)
+        for way in match_choices(child, other, picks, join(path, name), ends):
+            yield from rest(i + 1, way)
 
     yield from rest(0, picks)

@@ -84,14 +84,14 @@ class Option(NamedTuple):
             return str(value).lower() == "true"
         if isinstance(value, bool):
             raise ValueError(value)
-        found = kind(value)
-        if isinstance(found, str):
-            if self.choices and found not in self.choices:
+        number = kind(value)
+        if isinstance(number, str):
+            if self.choices and number not in self.choices:
                 raise ValueError(value)
-            return found
-        if (isinstance(value, float) and found != value) or not self.low <= found <= self.high:
+            return number
+        if (isinstance(value, float) and number != value) or not self.low <= number <= self.high:
             raise ValueError(value)
-        return found
+        return number
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class StrategyFactory:
 
     def settings(self, **options: Value) -> dict[str, Value]:
         """All options, defaults included. Raises NetlatheError for an unknown one and for an illegal value."""
-        found = {name: option.default for name, option in self.options.items()}
+        settings = {name: option.default for name, option in self.options.items()}
         for name, value in options.items():
             if name not in self.options:
                 if not self.options:
@@ -115,14 +115,14 @@ class StrategyFactory:
                 raise unknown(f"option of strategy {self.name!r}", name, self.options, code="search.option")
             option = self.options[name]
             try:
-                found[name] = option.read(value)
+                settings[name] = option.read(value)
             except (TypeError, ValueError):
                 raise NetlatheError(
                     f"{name}={value} is not legal for strategy {self.name!r}",
                     code="search.option",
                     hint=f"legal: {option.legal()}; default {option.default}",
                 ) from None
-        return found
+        return settings
 
     def __call__(
         self, space: SearchSpace, rng: Generator, *, evaluations: int | None = None, **options: Value

@@ -137,8 +137,8 @@ class Study:
     @property
     def fractions(self) -> Sequence[float]:
         """The share of the whole evaluation at each rung of the strategy."""
-        found: Sequence[float] = getattr(self.strategy, "fractions", ())
-        return found
+        fractions: Sequence[float] = getattr(self.strategy, "fractions", ())
+        return fractions
 
     def fraction(self, trial: Trial) -> float:
         """The share of a whole evaluation that a trial is."""
@@ -212,8 +212,8 @@ class Study:
 
     def trial_below(self, trial: Trial) -> Trial | None:
         """The same network on the rung below."""
-        found = self.first.get((trial.key, trial.rung - 1)) if trial.rung else None
-        return found if found is not None and found.state is TrialState.DONE else None
+        below = self.first.get((trial.key, trial.rung - 1)) if trial.rung else None
+        return below if below is not None and below.state is TrialState.DONE else None
 
     def trial_folder(self, trial: Trial) -> Path:
         """The folder of a trial."""

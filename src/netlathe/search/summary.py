@@ -68,16 +68,16 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
 
 def trial_front(trials: Sequence[Trial], costs: Sequence[str] = COSTS) -> list[Trial]:
     """The trials that no other beats in score and all costs that are known of all; best first."""
-    found = finished_trials(trials)
-    names = [name for name in costs if found and all(name in trial.costs for trial in found)]
-    points = [(-trial.score, *(trial.costs[name] for name in names)) for trial in found]
-    return [found[i] for i in pareto_front(points)] if names else found[:1]
+    finished = finished_trials(trials)
+    names = [name for name in costs if finished and all(name in trial.costs for trial in finished)]
+    points = [(-trial.score, *(trial.costs[name] for name in names)) for trial in finished]
+    return [finished[i] for i in pareto_front(points)] if names else finished[:1]
 
 
 def count_states(trials: Sequence[Trial]) -> dict[str, int]:
     """How many trials ended how."""
-    found = Counter(trial.state.value for trial in trials)
-    return {state.value: found[state.value] for state in TrialState if found[state.value]}
+    by_state = Counter(trial.state.value for trial in trials)
+    return {state.value: by_state[state.value] for state in TrialState if by_state[state.value]}
 
 
 def count_failures(trials: Sequence[Trial]) -> dict[str, int]:

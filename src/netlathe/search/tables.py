@@ -49,8 +49,8 @@ class TabularBenchmark:
     @cached_property
     def mean(self) -> NDArray[np.float64]:
         """The mean over seeds by row."""
-        found: NDArray[np.float64] = self.scores.mean(axis=1)
-        return found
+        mean: NDArray[np.float64] = self.scores.mean(axis=1)
+        return mean
 
     @cached_property
     def best(self) -> Genotype:
@@ -59,8 +59,8 @@ class TabularBenchmark:
 
     def row(self, genotype: Sequence[int]) -> int:
         """The row of a genotype. Raises NetlatheError for one that is not legal."""
-        found = self.rows.get(tuple(genotype))
-        return self.rows[self.space.normal(genotype)] if found is None else found
+        row = self.rows.get(tuple(genotype))
+        return self.rows[self.space.normal(genotype)] if row is None else row
 
     def score(self, genotype: Sequence[int], seed: int | None = None) -> float:
         """The accuracy in %: of one seed, or the mean. Raises NetlatheError for an unknown seed."""
@@ -111,13 +111,13 @@ def read_arrays(path: str | Path, *fields: str) -> dict[str, NDArray[Any]]:
 
 def read_genotypes(array: NDArray[Any], space: SearchSpace, path: str | Path) -> tuple[Genotype, ...]:
     """The rows of an array as genotypes. Raises NetlatheError where they are not all of the space, each once."""
-    found = tuple(map(tuple, array.tolist()))
-    if len(set(found)) != space.size or any(len(row) != len(space.radices) for row in found):
+    genotypes = tuple(map(tuple, array.tolist()))
+    if len(set(genotypes)) != space.size or any(len(row) != len(space.radices) for row in genotypes):
         raise NetlatheError(
-            f"{path} has {len(set(found))} networks, but {space.name} has {space.size}", code="search.table"
+            f"{path} has {len(set(genotypes))} networks, but {space.name} has {space.size}", code="search.table"
         )
     space.check(tuple(array.max(axis=0).tolist()))
-    return found
+    return genotypes
 
 
 def macro(path: str | Path) -> TabularBenchmark:
@@ -159,11 +159,11 @@ def with_latency(table: TabularBenchmark, path: str | Path, *devices: str) -> Ta
     simulated). Raises NetlatheError for an unknown device, or a file of another space.
     """
     file = read_arrays(path, "ops", "devices", "latency_ms")
-    known = [str(name) for name in file["devices"]]
+    measured = [str(name) for name in file["devices"]]
     for device in devices:
-        if device not in known:
-            raise unknown("device", device, known, code="search.device")
+        if device not in measured:
+            raise unknown("device", device, measured, code="search.device")
     rows = {genotype: i for i, genotype in enumerate(read_genotypes(file["ops"], table.space, path))}
     order = [rows[genotype] for genotype in table.genotypes]
-    columns = {name: file["latency_ms"][order, i] for i, name in enumerate(known) if name in devices or not devices}
+    columns = {name: file["latency_ms"][order, i] for i, name in enumerate(measured) if name in devices or not devices}
     return replace(table, known=dict(table.known) | columns)

@@ -92,8 +92,8 @@ def image_side(recipe: Mapping[str, Any], space: SearchSpace) -> int:
 
 def space_resolutions(space: SearchSpace) -> list[int]:
     """The resolutions among which a space decides; empty where it does not."""
-    found = [option for decision in space.decisions if decision.name == "resolution" for option in decision.options]
-    return [int(option) if option.isdecimal() else space.network.input[-1] for option in found]
+    options = [option for decision in space.decisions if decision.name == "resolution" for option in decision.options]
+    return [int(option) if option.isdecimal() else space.network.input[-1] for option in options]
 
 
 def load_images(data: str, size: int) -> Splits:
@@ -108,36 +108,36 @@ class TrainingObjective:
 
     fresh = MAX_FRESH_SEEDS
 
-    def __init__(self, what: TrainingSpec, space: SearchSpace, costing: Costing) -> None:
-        self.what, self.space, self.costing, self.hopeful = what, space, costing, costing.measures
+    def __init__(self, spec: TrainingSpec, space: SearchSpace, costing: Costing) -> None:
+        self.spec, self.space, self.costing, self.hopeful = spec, space, costing, costing.measures
 
     @cached_property
     def splits(self) -> Splits:
         """The images to learn from and to decide on; the test images are not among them."""
         from netlathe.train.experiment.subset import choose_rows, subset, take_fraction
 
-        what = self.what
-        found = load_images(what.data, image_side(what.recipe, self.space))
-        if found.train.key != what.images:
+        spec = self.spec
+        splits = load_images(spec.data, image_side(spec.recipe, self.space))
+        if splits.train.key != spec.images:
             hint = "give back the images that the search began with, or search in another folder"
-            raise NetlatheError("these are other images than before", code="search.data", path=what.data, hint=hint)
-        judges = found.validation
-        if 0 < what.judges < len(judges):
-            judges = subset(judges, choose_rows(judges.labels, what.judges / len(judges), SUBSET))
-        return take_fraction(replace(found, validation=judges, test=None), what.fraction, SUBSET)
+            raise NetlatheError("these are other images than before", code="search.data", path=spec.data, hint=hint)
+        judges = splits.validation
+        if 0 < spec.judges < len(judges):
+            judges = subset(judges, choose_rows(judges.labels, spec.judges / len(judges), SUBSET))
+        return take_fraction(replace(splits, validation=judges, test=None), spec.fraction, SUBSET)
 
     def network(self, genotype: Genotype) -> Network:
         """The network for the images: at its own resolution where the space decides it, else at the recipe's."""
-        found, what = self.space.decode(genotype), self.what
-        resolution = found.input[-1] if space_resolutions(self.space) else int(what.recipe["evaluate"]["resolution"])
-        return for_images(found, classes=what.classes, channels=what.channels, resolution=resolution)
+        network, spec = self.space.decode(genotype), self.spec
+        resolution = network.input[-1] if space_resolutions(self.space) else int(spec.recipe["evaluate"]["resolution"])
+        return for_images(network, classes=spec.classes, channels=spec.channels, resolution=resolution)
 
     def recipe(self, genotype: Genotype) -> Recipe:
         """The recipe at the resolution of the network."""
         from netlathe.train.recipecheck import from_dict
         from netlathe.train.recipefile import set_fields
 
-        recipe = from_dict(self.what.recipe)
+        recipe = from_dict(self.spec.recipe)
         if not space_resolutions(self.space):
             return recipe
         px = self.network(genotype).input[-1]
@@ -147,32 +147,32 @@ class TrainingObjective:
         """Of the network for these images."""
         return self.costing.costs(self.network(genotype))
 
-    def evaluate(self, job: TrialTask) -> Evaluation:
+    def evaluate(self, task: TrialTask) -> Evaluation:
         """Measure its latency where one is asked for, then train it."""
         from netlathe.train.classification import train
         from netlathe.train.export import read_weights
         from netlathe.train.metrics import read
 
-        network, folder = self.network(job.genotype), Path(job.folder)
-        found = measure_latency(self.costing, network)
-        if found.broken:
-            return found
+        network, folder = self.network(task.genotype), Path(task.folder)
+        evaluation = measure_latency(self.costing, network)
+        if evaluation.broken:
+            return evaluation
         result = train(
             network,
             self.splits,
-            self.recipe(job.genotype),
+            self.recipe(task.genotype),
             folder,
-            seed=job.seed,
-            epochs=self.what.epochs * job.fraction,
-            weights=read_weights(Path(job.before)) if job.before else None,
-            precision=self.what.precision,
-            threads=self.what.threads,
+            seed=task.seed,
+            epochs=self.spec.epochs * task.fraction,
+            weights=read_weights(Path(task.before)) if task.before else None,
+            precision=self.spec.precision,
+            threads=self.spec.threads,
         )
         assert result.validation is not None
         events = [event for event in read(folder) if event["event"] == "evaluation"]
         curve = tuple({name: event[name] for name in ("epoch", "accuracy", "loss")} for event in events)
         remove_checkpoints(folder)
-        return found._replace(score=100 * result.validation, costs=found.costs, curve=curve)
+        return evaluation._replace(score=100 * result.validation, costs=evaluation.costs, curve=curve)
 
     def remeasured(self, genotype: Genotype) -> Costs:
         """Costs with a latency that a claim can rest on: of several fresh processes."""
@@ -182,7 +182,7 @@ class TrainingObjective:
 
     def tested(self, genotype: Genotype, folder: Path) -> float:
         """The accuracy of a finished training on the test images, %: asked once, of the winner's final trainings."""
-        return 100 * float(self.right(genotype, folder, load_test_images(self.what, self.space)).mean())
+        return 100 * float(self.right(genotype, folder, load_test_images(self.spec, self.space)).mean())
 
     def right(self, genotype: Genotype, folder: Path, images: ImageSet) -> Any:
         """Which images a finished training gets right."""
@@ -191,12 +191,12 @@ class TrainingObjective:
         return correct_images(folder, images, self.recipe(genotype), measure_normalisation(self.splits.train))
 
 
-def load_test_images(what: TrainingSpec, space: SearchSpace) -> ImageSet:
+def load_test_images(spec: TrainingSpec, space: SearchSpace) -> ImageSet:
     """The held-out images. Raises NetlatheError where the source has none."""
-    found = load_images(what.data, image_side(what.recipe, space)).test
-    if found is None or not len(found):
-        raise NetlatheError("there are no test images", code="search.data", path=what.data)
-    return found
+    images = load_images(spec.data, image_side(spec.recipe, space)).test
+    if images is None or not len(images):
+        raise NetlatheError("there are no test images", code="search.data", path=spec.data)
+    return images
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -52,5 +52,5 @@ def get(name: str, **options: Any) -> SearchSpace:
     except NetlatheError:
         raise
     except (ValueError, TypeError) as error:
-        said = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        raise NetlatheError(f"{name} cannot be built with {said}: {error}", code="search.bad_option") from error
+        text = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise NetlatheError(f"{name} cannot be built with {text}: {error}", code="search.bad_option") from error

@@ -47,17 +47,19 @@ def around(name: str, **options: Any) -> GridSpace:
     if len(grids["groups"]) > 1:
         inner, width = grids["inner"] or {"": 1}, grids["width"] or {"": 1}
         legal = [set(lathe.cardinalities(i, w)) for i, w in product(inner.values(), width.values())]
-        kept = {said: count for said, count in grids["groups"].items() if not count or all(count in g for g in legal)}
+        kept = {
+            option: count for option, count in grids["groups"].items() if not count or all(count in g for g in legal)
+        }
         grids["groups"] = kept
-    grids = {knob: found for knob, found in grids.items() if len(found) > 1 or (found and knob in wished)}
+    grids = {knob: values for knob, values in grids.items() if len(values) > 1 or (values and knob in wished)}
     if not grids:
         raise NetlatheError(
             f"{name} has no knob with two values to turn", code="search.no_knob", hint=f"knobs: {', '.join(KNOBS)}"
         )
-    axes = tuple(DecisionPoint(knob, tuple(found)) for knob, found in grids.items())
+    axes = tuple(DecisionPoint(knob, tuple(values)) for knob, values in grids.items())
 
-    def make(said: Options) -> Network:
-        return lathe.turned(tuple((knob, grids[knob][option]) for knob, option in said.items()))
+    def make(options: Options) -> Network:
+        return lathe.turned(tuple((knob, grids[knob][option]) for knob, option in options.items()))
 
     def options_of(member: Network) -> Options | None:
         return find_options(member, axes, make)
@@ -84,12 +86,12 @@ class KnobSpaceBuilder:
         moved = tuple((knob, value) for knob, value in values if value != self.own(knob))
         wiring = tuple((knob, value) for knob, value in moved if knob in ("inner", "width", "groups"))
         rest = dict(pair for pair in moved if pair not in wiring)
-        found = set_depths(self.core(wiring), self.depths) if wiring else self.network
+        network = set_depths(self.core(wiring), self.depths) if wiring else self.network
         if "depth" in rest:
-            found = depth(found, rest["depth"])
-        found = found.at(int(rest["resolution"])) if "resolution" in rest else found
-        totals(found.body, *found.inputs)
-        return replace(found, name=self.network.name)
+            network = depth(network, rest["depth"])
+        network = network.at(int(rest["resolution"])) if "resolution" in rest else network
+        totals(network.body, *network.inputs)
+        return replace(network, name=self.network.name)
 
     def cardinalities(self, inner: float, width: float) -> list[int]:
         """The legal groups at these factors."""
@@ -107,26 +109,26 @@ def set_depths(network: Network, depths: dict[str, int]) -> Network:
 
 def stage_depths(network: Network) -> Iterator[tuple[str, int]]:
     """The depth of every stage by its path, as `visit.everywhere` names it."""
-    found: dict[str, int] = {}
+    depth_by_path: dict[str, int] = {}
 
     def note(path: str, node: Node) -> Node:
         if isinstance(node, Stage):
-            found[path] = node.depth
+            depth_by_path[path] = node.depth
         return node
 
     everywhere(network.body, note)
-    return iter(found.items())
+    return iter(depth_by_path.items())
 
 
-def read_values(knob: str, said: Any) -> tuple[float, ...]:
+def read_values(knob: str, text: Any) -> tuple[float, ...]:
     """The values of a knob as people give them: one number, several, or a text such as 0.5/0.75/1."""
-    if isinstance(said, str):
-        said = said.replace("/", " ").split()
+    if isinstance(text, str):
+        text = text.replace("/", " ").split()
     try:
-        return tuple(map(float, said)) if isinstance(said, Sequence) else (float(said),)
+        return tuple(map(float, text)) if isinstance(text, Sequence) else (float(text),)
     except (TypeError, ValueError):
         raise NetlatheError(
-            f"{knob} needs numbers, not {said!r}", code="search.bad_option", hint=f"for example {knob}=0.5/0.75/1"
+            f"{knob} needs numbers, not {text!r}", code="search.bad_option", hint=f"for example {knob}=0.5/0.75/1"
         ) from None
 
 
@@ -176,7 +178,7 @@ def find_options(
         wanted = look(member)
         left[axis.name] = [option for option in axis.options if look(make(start | {axis.name: option})) == wanted]
     for each in product(*left.values()):
-        said = dict(zip(left, each, strict=True))
-        if make(said).body == member.body:
-            return said
+        options = dict(zip(left, each, strict=True))
+        if make(options).body == member.body:
+            return options
     return None

@@ -24,41 +24,41 @@ KINDS = ("normal", "reduce")
 
 def cell_axes() -> tuple[DecisionPoint, ...]:
     """For each node of each cell: which two states it reads, and by which operations, the lower state first."""
-    found = []
+    points = []
     for kind in KINDS:
         for node in zoo.NODES:
             pairs = tuple(f"{a},{b}" for a, b in combinations(range(node), 2))
-            found.append(DecisionPoint(f"{kind}.node{node}.reads", pairs))
-            found += [DecisionPoint(f"{kind}.node{node}.{side}", OPERATIONS) for side in ("low", "high")]
-    return tuple(found)
+            points.append(DecisionPoint(f"{kind}.node{node}.reads", pairs))
+            points += [DecisionPoint(f"{kind}.node{node}.{side}", OPERATIONS) for side in ("low", "high")]
+    return tuple(points)
 
 
-def cells_of(said: Options) -> tuple[Cell, Cell]:
+def cells_of(options: Options) -> tuple[Cell, Cell]:
     """The cells of a combination."""
 
     def one(kind: str) -> Cell:
         steps = []
         for node in zoo.NODES:
-            low, high = map(int, said[f"{kind}.node{node}.reads"].split(","))
-            steps.append(((said[f"{kind}.node{node}.low"], low), (said[f"{kind}.node{node}.high"], high)))
+            low, high = map(int, options[f"{kind}.node{node}.reads"].split(","))
+            steps.append(((options[f"{kind}.node{node}.low"], low), (options[f"{kind}.node{node}.high"], high)))
         return Cell(tuple(steps), zoo.NODES)
 
     return one("normal"), one("reduce")
 
 
-def options_of_cells(found: tuple[Cell, Cell]) -> Options | None:
+def options_of_cells(cells: tuple[Cell, Cell]) -> Options | None:
     """The combination that cells are of; None where they are not of the space."""
-    said: dict[str, str] = {}
-    for kind, cell in zip(KINDS, found, strict=True):
+    options: dict[str, str] = {}
+    for kind, cell in zip(KINDS, cells, strict=True):
         if cell.concat != zoo.NODES or len(cell.steps) != len(zoo.NODES):
             return None
         for node, pair in zip(zoo.NODES, cell.steps, strict=True):
             (low, a), (high, b) = sorted(pair, key=lambda side: side[1])
             if a == b:
                 return None
-            said |= {f"{kind}.node{node}.reads": f"{a},{b}"}
-            said |= {f"{kind}.node{node}.low": low, f"{kind}.node{node}.high": high}
-    return said
+            options |= {f"{kind}.node{node}.reads": f"{a},{b}"}
+            options |= {f"{kind}.node{node}.low": low, f"{kind}.node{node}.high": high}
+    return options
 
 
 def darts(width: int = 36, depth: int = 20, imagenet: bool = False, classes: int | None = None) -> GridSpace:
@@ -66,15 +66,15 @@ def darts(width: int = 36, depth: int = 20, imagenet: bool = False, classes: int
     image, count = ((3, 224, 224), 1000) if imagenet else ((3, 32, 32), 10)
     every = cell_axes()
 
-    def network(found: tuple[Cell, Cell]) -> Network:
-        return Network("darts", zoo.darts(found, width, depth, imagenet, classes or count), image)
+    def network(cells: tuple[Cell, Cell]) -> Network:
+        return Network("darts", zoo.darts(cells, width, depth, imagenet, classes or count), image)
 
-    def make(said: Options) -> Network:
-        return network(cells_of(said))
+    def make(options: Options) -> Network:
+        return network(cells_of(options))
 
     def options_of(member: Network) -> Options | None:
-        found = read_cells(member, width, depth, imagenet)
-        return options_of_cells(found) if found and network(found).body == member.body else None
+        cells = read_cells(member, width, depth, imagenet)
+        return options_of_cells(cells) if cells and network(cells).body == member.body else None
 
     def merge(genotype: Sequence[int]) -> str:
         picks = zip(every, genotype, strict=True)

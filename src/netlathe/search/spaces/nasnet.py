@@ -27,17 +27,17 @@ KINDS, BLOCKS = ("normal", "reduce"), 5
 
 def cell_axes() -> tuple[DecisionPoint, ...]:
     """For each block of each cell two states and two operations, and for the cell the state that leaves besides."""
-    found = []
+    points = []
     for kind in KINDS:
         for i in range(1, BLOCKS + 1):
             states = tuple(map(str, range(i + 1)))
             for side in ("left", "right"):
-                found.append(DecisionPoint(f"{kind}.block{i}.{side}.state", states))
-                found.append(DecisionPoint(f"{kind}.block{i}.{side}.op", OPERATIONS))
+                points.append(DecisionPoint(f"{kind}.block{i}.{side}.state", states))
+                points.append(DecisionPoint(f"{kind}.block{i}.{side}.op", OPERATIONS))
         # of a reduction cell, states 0 and 1 have the wrong size
         legal = range(1 if kind == "normal" else 2, BLOCKS + 1)
-        found.append(DecisionPoint(f"{kind}.extra", ("none", *map(str, legal))))
-    return tuple(found)
+        points.append(DecisionPoint(f"{kind}.extra", ("none", *map(str, legal))))
+    return tuple(points)
 
 
 def leaving_states(cell: Cell, extra: str) -> tuple[int, ...]:
@@ -47,33 +47,33 @@ def leaving_states(cell: Cell, extra: str) -> tuple[int, ...]:
     return tuple(sorted(unread if extra == "none" else unread | {int(extra)}))
 
 
-def cells_of(said: Options) -> tuple[Cell, Cell]:
+def cells_of(options: Options) -> tuple[Cell, Cell]:
     """The cells of a combination."""
 
     def side(kind: str, i: int, side: str) -> tuple[str, int]:
-        return said[f"{kind}.block{i}.{side}.op"], int(said[f"{kind}.block{i}.{side}.state"])
+        return options[f"{kind}.block{i}.{side}.op"], int(options[f"{kind}.block{i}.{side}.state"])
 
     def one(kind: str) -> Cell:
         steps = tuple((side(kind, i, "left"), side(kind, i, "right")) for i in range(1, BLOCKS + 1))
-        return Cell(steps, leaving_states(Cell(steps, ()), said[f"{kind}.extra"]))
+        return Cell(steps, leaving_states(Cell(steps, ()), options[f"{kind}.extra"]))
 
     return one("normal"), one("reduce")
 
 
-def options_of_cells(found: tuple[Cell, Cell]) -> Options | None:
+def options_of_cells(cells: tuple[Cell, Cell]) -> Options | None:
     """The combination that cells are of; None where they are not of the space."""
-    said: dict[str, str] = {}
-    for kind, cell in zip(KINDS, found, strict=True):
+    options: dict[str, str] = {}
+    for kind, cell in zip(KINDS, cells, strict=True):
         if len(cell.steps) != BLOCKS:
             return None
         for i, pair in enumerate(cell.steps, 1):
             for side, (op, state) in zip(("left", "right"), pair, strict=True):
-                said |= {f"{kind}.block{i}.{side}.state": str(state), f"{kind}.block{i}.{side}.op": op}
+                options |= {f"{kind}.block{i}.{side}.state": str(state), f"{kind}.block{i}.{side}.op": op}
         besides = sorted(set(cell.concat) - set(leaving_states(cell, "none")))
-        said[f"{kind}.extra"] = str(besides[0]) if besides else "none"
-        if len(besides) > 1 or leaving_states(cell, said[f"{kind}.extra"]) != cell.concat:
+        options[f"{kind}.extra"] = str(besides[0]) if besides else "none"
+        if len(besides) > 1 or leaving_states(cell, options[f"{kind}.extra"]) != cell.concat:
             return None
-    return said
+    return options
 
 
 def nasnet(width: int = 44, depth: int = 4, stem: int = 32, large: bool = False, classes: int = 1000) -> GridSpace:
@@ -83,21 +83,21 @@ def nasnet(width: int = 44, depth: int = 4, stem: int = 32, large: bool = False,
     """
     every = cell_axes()
 
-    def build(found: tuple[Cell, Cell]) -> Network:
-        body = zoo.nasnet(width, depth, stem, large, 6 if large else 4, classes, genotype=found)
+    def build(cells: tuple[Cell, Cell]) -> Network:
+        body = zoo.nasnet(width, depth, stem, large, 6 if large else 4, classes, genotype=cells)
         return Network("nasnet", body, (3, 331, 331) if large else (3, 224, 224))
 
     def options_of(member: Network) -> Options | None:
-        found = read_cells(member, width)
-        return options_of_cells(found) if found and build(found).body == member.body else None
+        cells = read_cells(member, width)
+        return options_of_cells(cells) if cells and build(cells).body == member.body else None
 
     def merge(genotype: Sequence[int]) -> str:
         picks = zip(every, genotype, strict=True)
         normal, reduction = cells_of({axis.name: axis.options[pick] for axis, pick in picks})
         return f"{cell_signature(normal, reduces=False)} {cell_signature(reduction, reduces=True)}"
 
-    def make(said: Options) -> Network:
-        return build(cells_of(said))
+    def make(options: Options) -> Network:
+        return build(cells_of(options))
 
     start = build((zoo.NORMAL, zoo.REDUCTION))
     return GridSpace("nasnet", start, merge=merge, axes=every, make=make, options_of=options_of)

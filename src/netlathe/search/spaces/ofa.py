@@ -75,7 +75,7 @@ def stage(name: str, narrow: Size, out: Size, row: OfaStage) -> Node:
         inverted(f"{name}.block{i}", narrow if i == 1 else out, out, row.stride if i == 1 else 1, row)
         for i in range(1, max(DEPTHS) + 1)
     ]
-    blocks = {f"block{i}": found for i, found in enumerate(inner, 1)}
+    blocks = {f"block{i}": body for i, body in enumerate(inner, 1)}
     more = {str(d): seq(**{f"block{i}": blocks[f"block{i}"] for i in range(3, d + 1)}) for d in DEPTHS[1:]}
     return seq(block1=inner[0], block2=inner[1], more=option(f"{name}.depth", {"2": Identity(), **more}))
 

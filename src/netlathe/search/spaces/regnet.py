@@ -31,8 +31,8 @@ AXES = (
 def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> GridSpace:
     """The space of RegNetX, or with `excite` of RegNetY."""
 
-    def make(said: Options) -> Network:
-        numbers = {name: float(value) for name, value in said.items()}
+    def make(options: Options) -> Network:
+        numbers = {name: float(value) for name, value in options.items()}
         body = zoo.regnet(
             numbers["wa"],
             numbers["w0"],
@@ -56,8 +56,8 @@ def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> 
             return None
         possible = [group for group in group_width if int(group) >= groups]
         for start, slope, times, group in product(w0, wa, wm, possible):
-            found = zoo.stage_table(float(slope), float(start), float(times), int(total), int(group), tv=False)
-            if [(width, repeats) for width, _, repeats in found] == wanted and found[0][1] == groups:
+            table = zoo.stage_table(float(slope), float(start), float(times), int(total), int(group), tv=False)
+            if [(width, repeats) for width, _, repeats in table] == wanted and table[0][1] == groups:
                 values = (start, slope, times, total, group)
                 return {axis.name: value for axis, value in zip(AXES, values, strict=True)}
         return None
@@ -68,11 +68,11 @@ def regnet(excite: bool = False, classes: int = 1000, resolution: int = 224) -> 
 
 def stage_sizes(network: Network) -> list[tuple[int, int]]:
     """(width, depth) of every stage, by the blocks' last convolution."""
-    found = []
+    sizes = []
     for path, node in walk(network.body):
         if re.fullmatch(r"stage\d+", path) and isinstance(node, Stage):
             widths = [
                 leaf.width for _, leaf in walk(node.block) if isinstance(leaf, Conv) and isinstance(leaf.width, int)
             ]
-            found.append((max(widths, default=0), node.depth))
-    return found
+            sizes.append((max(widths, default=0), node.depth))
+    return sizes

@@ -25,10 +25,10 @@ class FreshSampler:
 
     def key(self, genotype: Genotype) -> str:
         """The canonical key, remembered: it takes a decoded network."""
-        found = self._key.get(genotype)
-        if found is None:
-            found = self._key[genotype] = self.space.key(genotype)
-        return found
+        key = self._key.get(genotype)
+        if key is None:
+            key = self._key[genotype] = self.space.key(genotype)
+        return key
 
     def note(self, genotype: Genotype) -> bool:
         """Mark as asked; True where it was new."""
@@ -40,9 +40,9 @@ class FreshSampler:
     def draw(self) -> Genotype | None:
         """A uniform draw among the networks that were not asked, marked as asked; None where there is none left."""
         if self._left is None:
-            found = self.one_of(lambda: self.space.sample(self.rng))
-            if found is not None:
-                return found
+            genotype = self.one_of(lambda: self.space.sample(self.rng))
+            if genotype is not None:
+                return genotype
             if self.space.size > LISTED:
                 return None
             self._left = list(self.space.all())

@@ -61,11 +61,11 @@ class GaussianProcess:
         """A random network at first, then the most promising one. None where the space is exhausted."""
         self.asked += 1
         chosen = self.choose() if self.asked > self.first and sum(map(math.isfinite, self.scores)) > 1 else None
-        found = chosen or self.fresh.draw()
-        if found is None:
+        genotype = chosen or self.fresh.draw()
+        if genotype is None:
             return None
-        self.seen.add(found)
-        return Proposal(found)
+        self.seen.add(genotype)
+        return Proposal(genotype)
 
     def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """The network joins the process."""
@@ -79,15 +79,15 @@ class GaussianProcess:
 
     def code(self, genotypes: list[Genotype]) -> Array:
         """Genotypes as one-hot rows."""
-        found = np.zeros((len(genotypes), int(self.counts.sum())), np.float32)
+        codes = np.zeros((len(genotypes), int(self.counts.sum())), np.float32)
         if genotypes:
-            found[np.arange(len(genotypes))[:, None], np.array(genotypes) + self.offsets] = 1
-        return found
+            codes[np.arange(len(genotypes))[:, None], np.array(genotypes) + self.offsets] = 1
+        return codes
 
     def kernel(self, a: Array, b: Array) -> Array:
         """Covariances of two sets of one-hot rows."""
-        found: Array = np.exp(np.float32(self.scale) * (a @ b.T - np.float32(len(self.counts))))
-        return found
+        covariances: Array = np.exp(np.float32(self.scale) * (a @ b.T - np.float32(len(self.counts))))
+        return covariances
 
     def choose(self) -> Genotype | None:
         """The candidate of the highest expected improvement; None where all candidates are known."""
@@ -116,26 +116,26 @@ class GaussianProcess:
             share = works.mean()
             value *= np.clip(share + covariance @ (self.inverse @ (works - share)), 0.01, 1)
         for i in np.argsort(-value, kind="stable"):
-            found = self.space.normal(candidates[order[i]])
+            genotype = self.space.normal(candidates[order[i]])
             self.seen.add(candidates[order[i]])
-            if self.fresh.note(found):
-                return found
+            if self.fresh.note(genotype):
+                return genotype
         return None
 
     def candidates(self) -> list[Genotype]:
         """Neighbours of the best, mutants of the best and random draws; nothing that was asked."""
         best = [self.genotypes[i] for i in np.argsort(-np.array(self.scores), kind="stable")[:ELITES]]
-        found: dict[Genotype, None] = {}
+        candidates: dict[Genotype, None] = {}
         for genotype in best:
             if genotype not in self.near:
                 self.near[genotype] = list(self.space.neighbours(genotype))
-            found.update(dict.fromkeys(self.near[genotype]))
+            candidates.update(dict.fromkeys(self.near[genotype]))
         drawn = self.rng.integers(self.counts, size=(2 * DRAWS, len(self.counts)))
         parents = np.array(best)[self.rng.integers(len(best), size=DRAWS)]
         change = self.rng.random(parents.shape) < CHANGES / len(self.counts)
         drawn[:DRAWS] = np.where(change, drawn[:DRAWS], parents)
-        found.update(dict.fromkeys(map(tuple, drawn.tolist())))
-        new = [genotype for genotype in found if genotype not in self.seen]
+        candidates.update(dict.fromkeys(map(tuple, drawn.tolist())))
+        new = [genotype for genotype in candidates if genotype not in self.seen]
         if len(new) <= MAX_CANDIDATES:
             return new
         return [new[i] for i in self.rng.permutation(len(new))[:MAX_CANDIDATES]]
@@ -170,8 +170,8 @@ def normal_ranks(scores: Array) -> Array:
     ordered = np.sort(scores)
     share = (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / (2 * len(scores))
     logits = np.log(share / (1 - share))
-    found: Array = (logits + 1e-9) / max(float(logits.std()), 1e-9)
-    return found
+    ranks: Array = (logits + 1e-9) / max(float(logits.std()), 1e-9)
+    return ranks
 
 
 def expected_improvement(gain: Array, spread: Array) -> Array:
@@ -179,8 +179,8 @@ def expected_improvement(gain: Array, spread: Array) -> Array:
     z = gain / spread
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     below = np.array([math.erfc(-x / math.sqrt(2)) / 2 for x in z])
-    found: Array = spread * (z * below + density)
-    return found
+    gains: Array = spread * (z * below + density)
+    return gains
 
 
 def grow_inverse(inverse: Array, column: Array, corner: float) -> Array:
@@ -188,8 +188,8 @@ def grow_inverse(inverse: Array, column: Array, corner: float) -> Array:
     n = len(inverse)
     turned = inverse @ column
     left = max(corner - float(column @ turned), 1e-9)
-    found = np.empty((n + 1, n + 1))
-    found[:n, :n] = inverse + np.outer(turned, turned / left)
-    found[:n, n] = found[n, :n] = -turned / left
-    found[n, n] = 1 / left
-    return found
+    grown = np.empty((n + 1, n + 1))
+    grown[:n, :n] = inverse + np.outer(turned, turned / left)
+    grown[:n, n] = grown[n, :n] = -turned / left
+    grown[n, n] = 1 / left
+    return grown

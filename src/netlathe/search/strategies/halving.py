@@ -80,8 +80,8 @@ class SuccessiveHalving:
     def ask(self) -> Proposal | None:
         """From the oldest bracket that has something to ask. None where the space is exhausted."""
         for tag, bracket in self.brackets.items():
-            if bracket.fresh and (found := self._draw(tag, bracket)):
-                return found
+            if bracket.fresh and (proposal := self._draw(tag, bracket)):
+                return proposal
             if bracket.waiting:
                 bracket.open += 1
                 return Proposal(bracket.waiting.pop(), bracket.rung, tag)
@@ -138,8 +138,8 @@ class Asha:
         promotion = self._promotion(least=0)
         if promotion is not None:
             return promotion
-        found = self.fresh.draw()
-        return self._promotion(least=1) if found is None else Proposal(found, 0, next(self.numbers))
+        genotype = self.fresh.draw()
+        return self._promotion(least=1) if genotype is None else Proposal(genotype, 0, next(self.numbers))
 
     def _promotion(self, least: int) -> Proposal | None:
         for rung in range(len(self.told) - 2, -1, -1):

@@ -58,10 +58,10 @@ class ParetoEvolution:
         self.asked += 1
         parents = self.parents or self.children
         if self.asked <= self.size or not parents:
-            found = self.fresh.draw()
+            genotype = self.fresh.draw()
         else:
-            found = self.fresh.one_of(lambda: self._child(parents)) or self.fresh.draw()
-        return None if found is None else Proposal(found)
+            genotype = self.fresh.one_of(lambda: self._child(parents)) or self.fresh.draw()
+        return None if genotype is None else Proposal(genotype)
 
     def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
         """A child; a full generation is sorted and halved."""

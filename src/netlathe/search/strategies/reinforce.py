@@ -82,8 +82,8 @@ class Reinforce:
     def policy(self) -> Array:
         """Probabilities [decision, option]."""
         powers = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        found: Array = powers / powers.sum(axis=1, keepdims=True)
-        return found
+        policy: Array = powers / powers.sum(axis=1, keepdims=True)
+        return policy
 
     def ask(self) -> Proposal | None:
         """A draw of the policy. None where the whole space was asked."""
