@@ -85,7 +85,7 @@ def main() -> None:
     print(
         f"\n{collapsed[0].space}, weight decay {collapsed[0].weight_decay:g}, seed {collapsed[0].seed}: {example.state}"
     )
-    print("\n".join(f"  sign    {alarm.said}" for alarm in example.alarms))
+    print("\n".join(f"  sign    {alarm.text}" for alarm in example.alarms))
     print("\n".join(f"  remedy  {remedy}" for remedy in example.remedies))
     states = [first_alarm(search, log).state for search, log in found.items()]
     ends = [log[-1].skips > 4 for log in found.values()]

@@ -99,13 +99,13 @@ def test_each_verdict_is_given_where_it_is_due():
     assert found["low", "high"].verdict == "better"
     assert found["alike", "high"].verdict == "better"
     assert found["low", "alike"].verdict == "equal"
-    assert found["low", "high"].say(40, 0.15) == "low is better"
+    assert found["low", "high"].describe(40, 0.15) == "low is better"
     other_way = compare_pairs(arms(high=0.5, low=0.1), margin=0.15, rng=rng())[0]
     assert other_way.verdict == "worse"
-    assert other_way.say(40, 0.15) == "low is better"
+    assert other_way.describe(40, 0.15) == "low is better"
     unsure = compare_pairs(arms(low=0.1, alike=0.1), margin=0.01, rng=rng())[0]
     assert unsure.verdict == "inconclusive"
-    assert "runs are needed" in unsure.say(40, 0.01)
+    assert "runs are needed" in unsure.describe(40, 0.01)
 
 
 def test_a_real_but_small_difference_is_called_small():
@@ -113,7 +113,7 @@ def test_a_real_but_small_difference_is_called_small():
     base = drawn.normal(0, 1, 60)
     found = compare_pairs({"a": base, "b": base + drawn.normal(0.02, 0.01, 60)}, margin=0.1, rng=drawn)[0]
     assert found.verdict == "better"
-    assert found.say(60, 0.1).endswith("by less than the margin of 0.1")
+    assert found.describe(60, 0.1).endswith("by less than the margin of 0.1")
 
 
 def test_five_runs_are_told_to_be_too_few():
@@ -121,7 +121,7 @@ def test_five_runs_are_told_to_be_too_few():
         {name: values[:5] for name, values in arms(low=0.1, high=0.5).items()}, margin=0.05, rng=rng()
     )[0]
     assert found.verdict == "inconclusive"
-    assert found.say(5, 0.05) == "inconclusive: 5 runs can show nothing, 6 is the least"
+    assert found.describe(5, 0.05) == "inconclusive: 5 runs can show nothing, 6 is the least"
 
 
 def test_identical_arms_are_equal_and_one_run_says_nothing():

@@ -47,26 +47,26 @@ def digits():
 
 
 def state_of(digits, options, family=FAMILY):
-    halves = DataSplit(digits, RECIPE, options.seed, options.batch)
+    split = DataSplit(digits, RECIPE, options.seed, options.batch)
     supernet = Supernet(family.supernet((1, 8, 8), 10), seed=0, affine=family.affine)
-    return initial_state(supernet, options), halves
+    return initial_state(supernet, options), split
 
 
 def test_a_search_full_of_skips_is_called_collapsed_whatever_its_accuracy(digits):
     options = OneShotOptions(eigenvalue_every=0, watch_images=64)
-    state, halves = state_of(digits, options)
-    healthy = darts_record(state, halves, options, FAMILY, 0)
+    state, split = state_of(digits, options)
+    healthy = darts_record(state, split, options, FAMILY, 0)
     with torch.no_grad():
         for alpha in state.alphas.values():
             alpha[SMALL.operations.index("skip")] += 4.0
     for epoch in range(12):
-        state.log.append(darts_record(state, halves, options, FAMILY, epoch) | {"validation": 0.9 + epoch / 1000})
+        state.log.append(darts_record(state, split, options, FAMILY, epoch) | {"validation": 0.9 + epoch / 1000})
     found = diagnose_search(state, 12)
     assert healthy["skips"] < 4
     assert state.log[-1]["skips"] == 4
     assert found.state == COLLAPSED
     assert collapse_verdict(found) == "collapsed"
-    assert "4 of 4 edges" in found.alarms[0].said
+    assert "4 of 4 edges" in found.alarms[0].text
 
 
 def test_the_entropy_is_one_where_nothing_is_decided_and_falls():
@@ -77,10 +77,8 @@ def test_the_entropy_is_one_where_nothing_is_decided_and_falls():
 def searching(digits, options, tmp_path):
     from netlathe.train.metrics import Metrics
 
-    state, halves = state_of(digits, options)
-    return OneShotRun(
-        options, FAMILY, halves, state, tmp_path, Metrics(tmp_path), (1, 8, 8), 10, time.monotonic(), None
-    )
+    state, split = state_of(digits, options)
+    return OneShotRun(options, FAMILY, split, state, tmp_path, Metrics(tmp_path), (1, 8, 8), 10, time.monotonic(), None)
 
 
 def rising(task, epochs=24):
@@ -98,7 +96,7 @@ def rising(task, epochs=24):
                 "genotype": FAMILY.data(genotype),
             }
         )
-    task.state.step = epochs * task.halves.steps
+    task.state.step = epochs * task.split.steps
 
 
 def test_early_stopping_rolls_back_to_before_the_rise(digits, tmp_path):

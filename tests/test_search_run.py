@@ -273,7 +273,7 @@ class Shy:
 
 
 class Three(InlineExecutor):
-    """Takes three jobs, and ends the last one first."""
+    """Takes three tasks, and ends the last one first."""
 
     size = 3
 

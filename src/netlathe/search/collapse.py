@@ -47,7 +47,7 @@ class Alarm(NamedTuple):
     sign: str  # skips, eigenvalue, validation
     epoch: int
     roll_back: int | None
-    said: str
+    text: str
 
 
 class Diagnosis(NamedTuple):

@@ -41,7 +41,7 @@ class RayExecutor:
         environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
         self.make = ray.remote(num_cpus=threads, max_restarts=0, runtime_env=environment)(Evaluator)
         self.actors: list[Any] = [None] * size
-        self.tasks: dict[int, tuple[Any, TrialTask]] = {}  # by actor: the reference to its report, and what it is at
+        self.tasks: dict[int, tuple[Any, TrialTask]] = {}  # by actor: the reference to its result, and what it is at
 
     @property
     def free(self) -> int:

@@ -140,7 +140,7 @@ def open_executor(
     config: SearchConfig, problem: SearchProblem, folder: Path, workers: int, ray: str | None
 ) -> Iterator[Executor]:
     """Who evaluates; all of them end with the search."""
-    spec = {"wish": asdict(config), "folder": str(folder.absolute())}
+    spec = {"config": asdict(config), "folder": str(folder.absolute())}
     threads = int(config.objective.get("threads", 1))
     executor: Executor
     if ray is not None:

@@ -1,7 +1,7 @@
 """The store of a search: one SQLite file in its folder, where every trial lies with its seed, costs and curve.
 
 What is committed survives a kill of any process (the write-ahead log is complete or absent); after an expensive trial
-the log also reaches the disk, for a power cut. One driver at a time writes: it holds a lock of the operating system,
+the log also reaches the disk, for a power cut. One process at a time writes: it holds a lock of the operating system,
 which a killed process gives back by itself. Anyone may read meanwhile.
 """
 
@@ -58,7 +58,7 @@ class TrialStore:
     """The trials of a folder. Opened to write, it holds the lock of the folder until it is closed."""
 
     def __init__(self, folder: Path, *, write: bool) -> None:
-        """Raises NetlatheError for a folder without a search, a foreign file, another version, a second driver."""
+        """Raises NetlatheError for a folder without a search, a foreign file, another version, a second process."""
         self.folder, self.path = folder, folder / FILE
         self.lock = ExitStack()
         if write:

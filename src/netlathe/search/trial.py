@@ -1,4 +1,4 @@
-"""A trial: one proposal of a strategy, what became of it, and what a worker is told and reports."""
+"""A trial: one proposal of a strategy, what became of it, and what a worker is told and answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Trial:
     error: str = ""
     host: str = ""
     worker: str = ""
-    lease: str = ""  # of the driver that started it: under another driver's lease nobody runs it any more
+    lease: str = ""  # of the process that started it: under another one's lease nobody runs it any more
     started: float | None = None  # seconds since 1970
     seconds: float = 0.0
 
@@ -76,12 +76,12 @@ class Evaluation(NamedTuple):
 
 
 class TaskResult(NamedTuple):
-    """The end of a job: what was measured, an error of the evaluation, or the death of its worker."""
+    """The end of a task: what was measured, an error of the evaluation, or the death of its worker."""
 
     number: int
     measured: Evaluation | None = None
     error: str = ""
-    died: str = ""  # how the worker ended, where it took the job with it
+    died: str = ""  # how the worker ended, where it took the task with it
     seconds: float = 0.0
     host: str = ""
     worker: str = ""

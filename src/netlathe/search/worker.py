@@ -26,7 +26,7 @@ class Evaluator:
     """Holds the objective, which is built when the first task comes."""
 
     def __init__(self, spec: Mapping[str, Any], objective: Objective | None = None) -> None:
-        """`spec`: {"wish": the config as JSON values, "folder": of the search}."""
+        """`spec`: {"config": the configuration as JSON values, "folder": of the search}."""
         self.spec, self.objective = spec, objective
 
     def evaluate(self, task: TrialTask) -> TaskResult:
@@ -34,7 +34,7 @@ class Evaluator:
         begin = time.monotonic()
         try:
             if self.objective is None:
-                self.objective = build_problem(SearchConfig(**self.spec["wish"]), Path(self.spec["folder"])).objective
+                self.objective = build_problem(SearchConfig(**self.spec["config"]), Path(self.spec["folder"])).objective
             measured, error = check_score(self.objective.evaluate(task))
         except Exception as failure:  # any failure of an evaluation is a result
             measured, error = None, describe_failure(failure)

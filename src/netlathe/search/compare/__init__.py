@@ -1,10 +1,10 @@
 """Strategies compared honestly: equal budgets, paired runs, intervals, corrected tests, and a verdict that may be none.
 
-ground    every network of a space with its trainings, as arrays
-play      one run of a strategy
-verdict   pairs of strategies: better, worse, equal, inconclusive, and the runs it would take
-show      tables, JSON, curves
-critique  the lecture's critique of architecture search, as measurements on public tables
+benchmark_table  every network of a space with its trainings, as arrays
+simulate         one run of a strategy
+verdict          pairs of strategies: better, worse, equal, inconclusive, and the runs it would take
+show             tables, JSON, curves
+critique         the lecture's critique of architecture search, as measurements on public tables (statistics, report)
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Arm:
 class Comparison:
     """What was compared and what came out; arms by name, in the order given."""
 
-    ground: BenchmarkTable
+    benchmark: BenchmarkTable
     evaluations: int
     runs: int
     seed: int
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def compare(
-    ground: BenchmarkTable,
+    benchmark: BenchmarkTable,
     makers: Mapping[str, Make],
     *,
     evaluations: int,
@@ -83,20 +83,20 @@ def compare(
         raise NetlatheError(f"repeats are {FREE} or {BILLED}, not {repeats!r}", code="search.repeats")
     traces: dict[str, list[SearchTrace]] = {name: [] for name in makers}
     for run in range(runs):
-        view = ground.noisy(np.random.default_rng((seed, run, 0))) if noisy else ground.clean()
+        view = benchmark.noisy(np.random.default_rng((seed, run, 0))) if noisy else benchmark.clean()
         for done, (name, make) in enumerate(makers.items()):
             if progress:
                 progress(run * len(makers) + done, runs * len(makers), name)
             rng = np.random.default_rng((seed, run, 1))
-            traces[name].append(simulate(make, ground, view, evaluations=evaluations, rng=rng, repeats=repeats))
-    unseen = noisy and ground.judged is None
+            traces[name].append(simulate(make, benchmark, view, evaluations=evaluations, rng=rng, repeats=repeats))
+    unseen = noisy and benchmark.judged is None
     arms = {
         name: summarise_arm(name, tuple(done), np.random.default_rng((seed, 2)), unseen)
         for name, done in traces.items()
     }
-    finals = {name: one.final for name, one in arms.items()}
-    found = compare_pairs(finals, margin=margin, rng=np.random.default_rng((seed, 3)))
-    return Comparison(ground, evaluations, runs, seed, noisy, repeats, margin, arms, found)
+    finals = {name: arm.final for name, arm in arms.items()}
+    compared = compare_pairs(finals, margin=margin, rng=np.random.default_rng((seed, 3)))
+    return Comparison(benchmark, evaluations, runs, seed, noisy, repeats, margin, arms, compared)
 
 
 def summarise_arm(name: str, traces: tuple[SearchTrace, ...], rng: np.random.Generator, unseen: bool) -> Arm:

@@ -1,4 +1,4 @@
-"""The ground that strategies are compared on: every network of a space with what was measured of it, as arrays."""
+"""The table that strategies are compared on: every network of a space with what was measured of it, as arrays."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class BenchmarkTable:
         """The most that can be found: regret is counted from here."""
         return float(self.values.max())
 
-    def told(self, noisy: bool) -> str:
+    def describe_view(self, noisy: bool) -> str:
         """What a search is told of a network, in words."""
         if self.judged is not None:
             return "the validation accuracy of its training; winners are judged by test accuracy"

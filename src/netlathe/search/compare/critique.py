@@ -95,15 +95,15 @@ def measure_critique(
 ) -> Critique:
     """All parts, from the tables in a folder or in its sub-folders. Raises NetlatheError where one is absent."""
     files = {name: find_table(folder, name) for name in FOLDERS}
-    grounds = {"macro": load_table("macro", files["macro"])}
-    grounds |= {f"nb201 {dataset}": load_table("nb201", files["nb201"], dataset) for dataset in DATASETS}
+    benchmarks = {"macro": load_table("macro", files["macro"])}
+    benchmarks |= {f"nb201 {dataset}": load_table("nb201", files["nb201"], dataset) for dataset in DATASETS}
     searches = {}
-    for i, (name, ground) in enumerate(grounds.items()):
+    for i, (name, benchmark) in enumerate(benchmarks.items()):
         if progress:
-            progress(i, len(grounds), name)
+            progress(i, len(benchmarks), name)
         noisy = name == "macro"  # the one with several trainings
         searches[name] = compare(
-            ground, strategy_makers(ground), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy
+            benchmark, strategy_makers(benchmark), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy
         )
     timed = tables.with_latency(tables.nb201(files["nb201"], "c100", "test"), files[LATENCIES])
     devices = [name for name in timed.known if name not in ("macs", "params")]
@@ -114,12 +114,12 @@ def measure_critique(
         evaluations,
         runs,
         searches,
-        tuple(dataset_transfers({name: grounds[f"nb201 {name}"] for name in DATASETS})),
+        tuple(dataset_transfers({name: benchmarks[f"nb201 {name}"] for name in DATASETS})),
         tuple(device_transfer(accuracy, latency, share, rng=rng) for share in SHARES),
         device_agreement(latency, devices),
         macs_caps(accuracy, macs, latency, devices, CAP_SHARE),
-        {name: design_shares(name, found) for name, found in searches.items()},
-        noise_floor(grounds["macro"].trained, rng=rng),
+        {name: design_shares(name, comparison) for name, comparison in searches.items()},
+        noise_floor(benchmarks["macro"].trained, rng=rng),
     )
 
 
@@ -134,62 +134,67 @@ def find_table(folder: Path, name: str) -> Path:
     raise NetlatheError(f"{folder} has no {file}", code="search.table", path=str(folder), hint=hint)
 
 
-def strategy_makers(ground: BenchmarkTable) -> dict[str, Make]:
+def strategy_makers(benchmark: BenchmarkTable) -> dict[str, Make]:
     """The strategies of the comparison with the options they come with."""
 
     def make(maker: StrategyFactory, rng: np.random.Generator, budget: int) -> Any:
-        return maker(ground.space, rng, evaluations=budget)
+        return maker(benchmark.space, rng, evaluations=budget)
 
     return {name: partial(make, get_strategy(name)) for name in STRATEGIES}
 
 
-def dataset_transfers(grounds: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
+def dataset_transfers(benchmarks: Mapping[str, BenchmarkTable]) -> Iterator[DatasetTransfer]:
     """Every ordered pair of data sets. The choice is by validation accuracy, as a search would make it."""
-    for there, other in grounds.items():
-        for here, ground in grounds.items():
+    for there, other in benchmarks.items():
+        for here, benchmark in benchmarks.items():
             if there != here:
-                carried, own = int(other.trained[:, 0].argmax()), int(ground.trained[:, 0].argmax())
-                loss = float(ground.values[own] - ground.values[carried])
-                rank = float(np.mean(ground.values > ground.values[carried]))
-                yield DatasetTransfer(there, here, kendall_tau(other.values, ground.values), loss, rank)
+                carried, own = int(other.trained[:, 0].argmax()), int(benchmark.trained[:, 0].argmax())
+                loss = float(benchmark.values[own] - benchmark.values[carried])
+                rank = float(np.mean(benchmark.values > benchmark.values[carried]))
+                yield DatasetTransfer(there, here, kendall_tau(other.values, benchmark.values), loss, rank)
 
 
-def design_shares(name: str, found: Comparison) -> DesignShares:
+def design_shares(name: str, comparison: Comparison) -> DesignShares:
     """What chance, the space, a rule by hand, random search and the best strategy give."""
-    ground = found.ground
-    worth = {arm.name: ground.best - float(arm.mean[-1]) for arm in found.arms.values()}
+    benchmark = comparison.benchmark
+    worth = {arm.name: benchmark.best - float(arm.mean[-1]) for arm in comparison.arms.values()}
     best = max((arm for arm in worth if arm != BASELINE), key=lambda arm: worth[arm])
-    digits = np.array(ground.genotypes)
+    digits = np.array(benchmark.genotypes)
     if name == "macro":
         words, kept = "no layer left out", (digits > 0).all(1)
     else:
         words, kept = "no `none` and no pooling", ((digits != NONE) & (digits != POOL)).all(1)
-    allowed: Array = ground.values[kept]
+    allowed: Array = benchmark.values[kept]
     rule = HandRule(words, len(allowed), float(allowed.mean()), float(allowed.max()))
-    return DesignShares(100 / CLASSES[name], accuracy_spread(ground.values), rule, worth[BASELINE], best, worth[best])
+    return DesignShares(
+        100 / CLASSES[name], accuracy_spread(benchmark.values), rule, worth[BASELINE], best, worth[best]
+    )
 
 
-def critique_to_json(found: Critique) -> dict[str, Any]:
+def critique_to_json(critique: Critique) -> dict[str, Any]:
     """The measurements as JSON values."""
     return {
-        "evaluations": found.evaluations,
-        "runs": found.runs,
+        "evaluations": critique.evaluations,
+        "runs": critique.runs,
         "searches": {
             name: {
                 "regret": {arm.name: ValueInterval(*(float(v[-1]) for v in (arm.mean, arm.low, arm.high)))._asdict()
                            for arm in one.arms.values()},
                 "pairs": [pair._asdict() | {"gain": pair.gain._asdict()} for pair in one.pairs],
             }
-            for name, one in found.searches.items()
+            for name, one in critique.searches.items()
         },
-        "domains": [row._asdict() for row in found.domains],
-        "transfers": [t._asdict() | {k: getattr(t, k)._asdict() for k in ("breaks", "loss")} for t in found.transfers],
-        "devices": [{"a": a, "b": b, "tau": t} for a, b, t in found.devices],
-        "caps": [cap._asdict() for cap in found.caps],
+        "domains": [row._asdict() for row in critique.domains],
+        "transfers": [
+            transfer._asdict() | {"breaks": transfer.breaks._asdict(), "loss": transfer.loss._asdict()}
+            for transfer in critique.transfers
+        ],
+        "devices": [{"a": a, "b": b, "tau": t} for a, b, t in critique.devices],
+        "caps": [cap._asdict() for cap in critique.caps],
         "shares": {
             name: one._asdict() | {"space": one.space._asdict(), "rule": one.rule._asdict()}
-            for name, one in found.shares.items()
+            for name, one in critique.shares.items()
         },
-        "floor": found.floor._asdict()
-        | {key: getattr(found.floor, key)._asdict() for key in ("tau", "tau_top", "tau_top_apart")},
+        "floor": critique.floor._asdict()
+        | {key: getattr(critique.floor, key)._asdict() for key in ("tau", "tau_top", "tau_top_apart")},
     }  # fmt: skip

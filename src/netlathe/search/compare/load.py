@@ -1,4 +1,4 @@
-"""Grounds from tables of trained networks, which are files that the user has: where they come from is said."""
+"""Benchmark tables from files that the user has: where they come from is said."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TABLES = {
 
 
 def load_table(name: str, path: Path | None, score: str = "c10") -> BenchmarkTable:
-    """The ground of a table file, or of the folder it lies in. Raises NetlatheError, saying which file is needed.
+    """The benchmark of a table file, or of the folder it lies in. Raises NetlatheError, saying which file is needed.
 
     macro: three trainings of every network. nb201: a search sees the validation accuracy of a training of 12 epochs,
     and its winner is judged by the test accuracy of that training.

@@ -25,21 +25,21 @@ class CritiquePart(NamedTuple):
     cannot: tuple[str, ...]
 
 
-def critique_parts(found: Critique) -> tuple[CritiquePart, ...]:
+def critique_parts(critique: Critique) -> tuple[CritiquePart, ...]:
     """The report, in the order of the lecture's claims; then the noise that all of it rests on."""
-    return (report_against_random(found), report_transfer(found), report_design(found), report_noise(found))
+    return (report_against_random(critique), report_transfer(critique), report_design(critique), report_noise(critique))
 
 
-def to_markdown(found: Critique, command: str) -> str:
+def to_markdown(critique: Critique, command: str) -> str:
     """The report as a page of text."""
-    return "\n".join(markdown_lines(found, command)) + "\n"
+    return "\n".join(markdown_lines(critique, command)) + "\n"
 
 
-def markdown_lines(found: Critique, command: str) -> Iterator[str]:
+def markdown_lines(critique: Critique, command: str) -> Iterator[str]:
     """Its lines."""
     yield f"# {TITLE}"
     yield from ("", "Made by the command at the end from the tables named there; nothing here is typed by hand.")
-    for part in critique_parts(found):
+    for part in critique_parts(critique):
         yield from ("", f"## {part.title}", "", f"*{part.claim}*", "", f"**{part.answer}**")
         for table in part.tables:
             yield from ("", table.title, "", f"| {' | '.join(table.columns)} |")
@@ -63,10 +63,10 @@ def format_percent_interval(figure: ValueInterval) -> str:
 # Search against random
 
 
-def report_against_random(found: Critique) -> CritiquePart:
+def report_against_random(critique: Critique) -> CritiquePart:
     """Every strategy against random search, on every table."""
     rows, verdicts, aheads = [], [], []
-    for name, one in found.searches.items():
+    for name, one in critique.searches.items():
         base = one.arms[BASELINE]
         rows.append((name, BASELINE, f"{base.mean[-1]:.3f} [{base.low[-1]:.3f}, {base.high[-1]:.3f}]", "", "", "", ""))
         for pair in one.pairs:
@@ -89,11 +89,11 @@ def report_against_random(found: Critique) -> CritiquePart:
             )
     heads = ("table", "strategy", "regret, points", "less than random by", "ahead in", "p (Holm)", "verdict")
     better, n = verdicts.count(BETTER), len(verdicts)
-    needed = [p.needed for one in found.searches.values() for p in one.pairs if BASELINE in (p.a, p.b) and p.needed]
+    needed = [p.needed for one in critique.searches.values() for p in one.pairs if BASELINE in (p.a, p.b) and p.needed]
     spent = f", and it takes {min(needed):,} to {max(needed):,} runs each to show the difference" if needed else ""
     holds = "Not here" if better == n else "Partly" if better else "Yes, here"
     answer = (
-        f"{holds}. At {found.evaluations} evaluations a search is better than random search in {better} of {n} "
+        f"{holds}. At {critique.evaluations} evaluations a search is better than random search in {better} of {n} "
         f"comparisons, equal in {verdicts.count(EQUAL)}, worse in {verdicts.count(WORSE)}, and "
         f"{verdicts.count(INCONCLUSIVE)} are inconclusive; but random search is ahead in {100 - 100 * max(aheads):.0f} "
         f"to {100 - 100 * min(aheads):.0f} % of single runs{spent}. A comparison with a handful of runs finds what "
@@ -105,7 +105,7 @@ def report_against_random(found: Critique) -> CritiquePart:
         answer,
         (
             ResultTable(
-                f"{found.runs} paired runs of {found.evaluations} evaluations; mean and 95 % interval",
+                f"{critique.runs} paired runs of {critique.evaluations} evaluations; mean and 95 % interval",
                 heads,
                 tuple(rows),
             ),
@@ -134,11 +134,11 @@ def orient_pair(pair: StrategyPair) -> tuple[str, ValueInterval, float, str]:
 # Transfer
 
 
-def report_transfer(found: Critique) -> CritiquePart:
+def report_transfer(critique: Critique) -> CritiquePart:
     """Between data sets, between devices, and from MACs to milliseconds."""
     sets = tuple(
         (f"{d.chosen_on} to {d.used_on}", f"{d.tau:.2f}", f"{d.loss:+.2f}", f"{100 * d.rank:.2f} %")
-        for d in found.domains
+        for d in critique.domains
     )
     devices = tuple(
         (
@@ -148,7 +148,7 @@ def report_transfer(found: Critique) -> CritiquePart:
             format_interval(t.loss),
             f"{100 * t.same:.0f} %",
         )
-        for t in found.transfers
+        for t in critique.transfers
     )
     macs = tuple(
         (
@@ -159,15 +159,15 @@ def report_transfer(found: Critique) -> CritiquePart:
             f"{cap.within_macs:.1f}",
             f"{cap.within_latency:.1f}",
         )
-        for cap in sorted(found.caps, key=lambda cap: cap.tau)
+        for cap in sorted(critique.caps, key=lambda cap: cap.tau)
     )
-    taus = np.array([t for *_, t in found.devices])
-    a, b, least = found.devices[0]
-    middle = next(t for t in found.transfers if t.share == CAP_SHARE)
-    broken = sum(cap.over > 0 for cap in found.caps)
-    lost = max(cap.within_latency - cap.within_macs for cap in found.caps)
-    far = max(d.loss for d in found.domains)
-    count = len(found.caps)
+    taus = np.array([t for *_, t in critique.devices])
+    a, b, least = critique.devices[0]
+    middle = next(t for t in critique.transfers if t.share == CAP_SHARE)
+    broken = sum(cap.over > 0 for cap in critique.caps)
+    lost = max(cap.within_latency - cap.within_macs for cap in critique.caps)
+    far = max(d.loss for d in critique.domains)
+    count = len(critique.caps)
     answer = (
         f"Between data sets of small photographs cells do transfer: at most {far:.1f} points are lost. Between devices "
         f"they do less: the best network under one device's limit breaks the other's in "
@@ -217,10 +217,10 @@ def report_transfer(found: Critique) -> CritiquePart:
 # Design
 
 
-def report_design(found: Critique) -> CritiquePart:
+def report_design(critique: Critique) -> CritiquePart:
     """From guessing to the optimum, and who brought one there."""
     levels, steps, beyond = [], [], []
-    for name, one in found.shares.items():
+    for name, one in critique.shares.items():
         space, rule = one.space, one.rule
         levels.append(
             (
@@ -239,12 +239,12 @@ def report_design(found: Critique) -> CritiquePart:
         ways = [space.mean - one.guess, one.random - space.mean, one.found - one.random, space.best - one.found]
         steps.append((name, *(f"{way:.2f} ({100 * way / whole:.1f} %)" for way in ways)))
         beyond.append((one.found - one.random) / whole)
-    left = [(one.found - one.random) / max(one.space.best - one.random, 1e-9) for one in found.shares.values()]
-    gone = [(one.space.mean - one.guess) / (one.space.best - one.guess) for one in found.shares.values()]
-    ruled = [(one.rule.mean - one.space.mean) / (one.space.best - one.space.mean) for one in found.shares.values()]
+    left = [(one.found - one.random) / max(one.space.best - one.random, 1e-9) for one in critique.shares.values()]
+    gone = [(one.space.mean - one.guess) / (one.space.best - one.guess) for one in critique.shares.values()]
+    ruled = [(one.rule.mean - one.space.mean) / (one.space.best - one.space.mean) for one in critique.shares.values()]
     holds = "Yes, here" if max(beyond) < min(gone) else "Partly"
     answer = (
-        f"{holds}. What a strategy adds to {found.evaluations} random draws is {100 * min(beyond):.1f} to "
+        f"{holds}. What a strategy adds to {critique.evaluations} random draws is {100 * min(beyond):.1f} to "
         f"{100 * max(beyond):.1f} % of the way from guessing to the best there is; the mean network of the space, for "
         f"which nobody searched, has gone {100 * min(gone):.0f} to {100 * max(gone):.0f} % of it. One sentence by hand "
         f"brings the mean network {100 * min(ruled):.0f} to {100 * max(ruled):.0f} % of the rest. But of what random "
@@ -264,8 +264,8 @@ def report_design(found: Critique) -> CritiquePart:
                     "median",
                     "95 %",
                     "mean under a rule",
-                    f"random, {found.evaluations}",
-                    f"best strategy, {found.evaluations}",
+                    f"random, {critique.evaluations}",
+                    f"best strategy, {critique.evaluations}",
                     "best there is",
                 ),
                 tuple(levels),
@@ -288,12 +288,12 @@ def report_design(found: Critique) -> CritiquePart:
 # Noise
 
 
-def report_noise(found: Critique) -> CritiquePart:
+def report_noise(critique: Critique) -> CritiquePart:
     """What one training says."""
-    floor = found.floor
+    floor = critique.floor
     curses = [
         (arm.name, f"{arm.curse.mean:+.3f}", f"[{arm.curse.low:+.3f}, {arm.curse.high:+.3f}]")
-        for arm in found.searches["macro"].arms.values()
+        for arm in critique.searches["macro"].arms.values()
         if arm.curse and arm.curse.low is not None
     ]
     rows = (
@@ -304,8 +304,8 @@ def report_noise(found: Critique) -> CritiquePart:
         (f"tau between two seeds, the best {TOP} by the third seed", format_interval(floor.tau_top_apart)),
         (f"networks within {NEAR} points of the best", str(floor.near)),
     )
-    gains = [orient_pair(p)[1].value for p in found.searches["macro"].pairs if BASELINE in (p.a, p.b)]
-    flattered = [arm.curse.mean for arm in found.searches["macro"].arms.values() if arm.curse]
+    gains = [orient_pair(p)[1].value for p in critique.searches["macro"].pairs if BASELINE in (p.a, p.b)]
+    flattered = [arm.curse.mean for arm in critique.searches["macro"].arms.values() if arm.curse]
     answer = (
         f"One training ranks a space (tau {floor.tau.value:.2f}), its top far less: among the best {TOP} two seeds "
         f"agree with tau {floor.tau_top.value:.2f}, or {floor.tau_top_apart.value:.2f} where a third seed chose them, "
@@ -320,7 +320,8 @@ def report_noise(found: Critique) -> CritiquePart:
         (
             ResultTable("NAS-Bench-Macro, three trainings of every network", ("what", "value"), rows),
             ResultTable(
-                f"Winner's curse at {found.evaluations} evaluations: what the search saw, minus what unseen seeds say",
+                f"Winner's curse at {critique.evaluations} evaluations: "
+                "what the search saw, minus what unseen seeds say",
                 ("strategy", "points", "95 % interval"),
                 tuple(curses),
             ),

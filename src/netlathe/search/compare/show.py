@@ -16,39 +16,39 @@ from netlathe.train.experiment.table import ResultTable, p_of
 POINTS = (10, 20, 50, 100, 200, 500, 1000)  # evaluations at which a curve is printed, and its end
 
 
-def comparison_tables(found: Comparison) -> list[ResultTable]:
+def comparison_tables(comparison: Comparison) -> list[ResultTable]:
     """Regret over the budget, the pairs, and where a search sees one training, what its winner really is."""
-    made = [regret_table(found), pair_table(found)]
-    return [*made, winner_table(found)] if any(arm.curse for arm in found.arms.values()) else made
+    tables = [regret_table(comparison), pair_table(comparison)]
+    return [*tables, winner_table(comparison)] if any(arm.curse for arm in comparison.arms.values()) else tables
 
 
-def regret_table(found: Comparison) -> ResultTable:
+def regret_table(comparison: Comparison) -> ResultTable:
     """A row a strategy: mean regret at some evaluations, then at the end with its interval and the spread of runs."""
-    at = [n for n in POINTS if n < found.evaluations]
+    at = [n for n in POINTS if n < comparison.evaluations]
     rows = tuple(
         (
             arm.name,
             *(f"{arm.mean[n - 1]:.3f}" for n in at),
             f"{arm.mean[-1]:.3f}",
             f"{arm.low[-1]:.3f} to {arm.high[-1]:.3f}",
-            f"{np.std(arm.final, ddof=1):.3f}" if found.runs > 1 else "-",
+            f"{np.std(arm.final, ddof=1):.3f}" if comparison.runs > 1 else "-",
             f"{np.mean([trace.distinct for trace in arm.traces]):.0f}",
         )
-        for arm in rank_arms(found)
+        for arm in rank_arms(comparison)
     )
-    heads = ("strategy", *map(str, at), str(found.evaluations), "95 % interval", "SD of a run", "networks")
-    return ResultTable(f"{found.ground.name}: mean regret in points after so many evaluations", heads, rows)
+    heads = ("strategy", *map(str, at), str(comparison.evaluations), "95 % interval", "SD of a run", "networks")
+    return ResultTable(f"{comparison.benchmark.name}: mean regret in points after so many evaluations", heads, rows)
 
 
-def rank_arms(found: Comparison) -> list[Arm]:
+def rank_arms(comparison: Comparison) -> list[Arm]:
     """The arms, the least regret first."""
-    return sorted(found.arms.values(), key=lambda arm: float(arm.mean[-1]))
+    return sorted(comparison.arms.values(), key=lambda arm: float(arm.mean[-1]))
 
 
-def pair_table(found: Comparison) -> ResultTable:
+def pair_table(comparison: Comparison) -> ResultTable:
     """A row a pair, the one with less regret first."""
     rows = []
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         gain, ahead, names = pair.gain, pair.ahead, (pair.a, pair.b)
         low, high = gain.low, gain.high
         if gain.mean < 0:
@@ -61,17 +61,17 @@ def pair_table(found: Comparison) -> ResultTable:
                 "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}",
                 f"{100 * ahead:.0f} %",
                 p_of(pair.p),
-                pair.say(found.runs, found.margin),
+                pair.describe(comparison.runs, comparison.margin),
             )
         )
     heads = ("pair", "less regret by", "95 % interval", "ahead in", "p (Holm)", "verdict")
-    return ResultTable(f"Pairs, over {found.runs} paired runs", heads, tuple(rows))
+    return ResultTable(f"Pairs, over {comparison.runs} paired runs", heads, tuple(rows))
 
 
-def winner_table(found: Comparison) -> ResultTable:
+def winner_table(comparison: Comparison) -> ResultTable:
     """A row a strategy: its winner as the search saw it, and as the trainings tell that it did not see."""
     rows = []
-    for arm in rank_arms(found):
+    for arm in rank_arms(comparison):
         seen, worth = (float(np.mean([getattr(trace, what) for trace in arm.traces])) for what in ("seen", "worth"))
         curse = arm.curse
         assert curse is not None
@@ -81,53 +81,54 @@ def winner_table(found: Comparison) -> ResultTable:
     return ResultTable("The winner, trained again: accuracy in %", heads, tuple(rows))
 
 
-def reading_notes(found: Comparison) -> list[str]:
+def reading_notes(comparison: Comparison) -> list[str]:
     """How to read it, and what it cannot say."""
-    free = "costs nothing, as in a search that remembers" if found.repeats == FREE else "costs an evaluation"
+    benchmark, runs, margin = comparison.benchmark, comparison.runs, comparison.margin
+    free = "costs nothing, as in a search that remembers" if comparison.repeats == FREE else "costs an evaluation"
     regret = (
-        f"Regret: the best there is ({found.ground.best:.3f} %) minus what the best-looking network so far is worth. "
-        f"Of a network a search is told {found.ground.told(found.noisy)}. Asking a network again {free}. "
-        f"Bands are 95 % bootstrap intervals over {found.runs} runs."
+        f"Regret: the best there is ({benchmark.best:.3f} %) minus what the best-looking network so far is worth. "
+        f"Of a network a search is told {benchmark.describe_view(comparison.noisy)}. Asking a network again {free}. "
+        f"Bands are 95 % bootstrap intervals over {runs} runs."
     )
-    n = len(found.pairs)
+    n = len(comparison.pairs)
     corrected = f"corrected by Holm for {n} pairs" if n > 1 else "of the one pair"
     test = (
         "A pair of runs shares what is observed of every network and the stream of random numbers. p: sign-flip "
         f"permutation test, two-sided, {corrected}; better means p < {ALPHA:g}; "
-        f"equal means that the corrected interval lies within {found.margin:g} points."
+        f"equal means that the corrected interval lies within {margin:g} points."
     )
-    said = [regret, test]
-    if found.runs < fewest_pairs(len(found.pairs)):
-        said.append(
-            f"{found.runs} runs cannot show anything: even if one strategy were ahead in all of them, p would not be "
+    notes = [regret, test]
+    if runs < fewest_pairs(len(comparison.pairs)):
+        notes.append(
+            f"{runs} runs cannot show anything: even if one strategy were ahead in all of them, p would not be "
             f"below {ALPHA:g}. That takes {fewest_pairs(n)} runs."
         )
-    margins = [pair.needed_for_margin for pair in found.pairs if pair.needed_for_margin]
-    if margins and found.runs > 1:
-        said.append(
-            f"With the spread seen here, {max(margins):,} runs find a true difference of {found.margin:g} points "
+    margins = [pair.needed_for_margin for pair in comparison.pairs if pair.needed_for_margin]
+    if margins and runs > 1:
+        notes.append(
+            f"With the spread seen here, {max(margins):,} runs find a true difference of {margin:g} points "
             f"between any two of these with a chance of {100 * POWER:.0f} %."
         )
-    if any(pair.verdict == INCONCLUSIVE for pair in found.pairs):
-        said.append(
+    if any(pair.verdict == INCONCLUSIVE for pair in comparison.pairs):
+        notes.append(
             "Inconclusive is not equal. The runs it names assume that the difference seen is the true one; where it is "
             "mostly chance, it takes more."
         )
-    return said
+    return notes
 
 
-def comparison_to_json(found: Comparison) -> dict[str, Any]:
+def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     """All of it as JSON values."""
     return {
-        "space": found.ground.name,
-        "networks": len(found.ground.genotypes),
-        "best": found.ground.best,
-        "evaluations": found.evaluations,
-        "runs": found.runs,
-        "seed": found.seed,
-        "noisy": found.noisy,
-        "repeats": found.repeats,
-        "margin": found.margin,
+        "space": comparison.benchmark.name,
+        "networks": len(comparison.benchmark.genotypes),
+        "best": comparison.benchmark.best,
+        "evaluations": comparison.evaluations,
+        "runs": comparison.runs,
+        "seed": comparison.seed,
+        "noisy": comparison.noisy,
+        "repeats": comparison.repeats,
+        "margin": comparison.margin,
         "strategies": [
             {
                 "name": arm.name,
@@ -137,7 +138,7 @@ def comparison_to_json(found: Comparison) -> dict[str, Any]:
                 "final": list(map(float, arm.final)),
                 "winners": [
                     {
-                        "genotype": list(found.ground.genotypes[trace.row]),
+                        "genotype": list(comparison.benchmark.genotypes[trace.row]),
                         "seen": trace.seen,
                         "worth": trace.worth,
                         "networks": trace.distinct,
@@ -146,11 +147,11 @@ def comparison_to_json(found: Comparison) -> dict[str, Any]:
                 ],
                 "winners_curse": arm.curse._asdict() if arm.curse else None,
             }
-            for arm in found.arms.values()
+            for arm in comparison.arms.values()
         ],
         "pairs": [
-            pair._asdict() | {"gain": pair.gain._asdict(), "said": pair.say(found.runs, found.margin)}
-            for pair in found.pairs
+            pair._asdict() | {"gain": pair.gain._asdict(), "said": pair.describe(comparison.runs, comparison.margin)}
+            for pair in comparison.pairs
         ],
-        "notes": reading_notes(found),
+        "notes": reading_notes(comparison),
     }

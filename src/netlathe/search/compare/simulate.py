@@ -1,4 +1,4 @@
-"""One run of one strategy on a ground, within a budget of evaluations."""
+"""One run of one strategy on a benchmark table, within a budget of evaluations."""
 
 from __future__ import annotations
 
@@ -32,16 +32,22 @@ class SearchTrace(NamedTuple):
 
 
 def simulate(
-    make: Make, ground: BenchmarkTable, view: BenchmarkView, *, evaluations: int, rng: np.random.Generator, repeats: str
+    make: Make,
+    benchmark: BenchmarkTable,
+    view: BenchmarkView,
+    *,
+    evaluations: int,
+    rng: np.random.Generator,
+    repeats: str,
 ) -> SearchTrace:
     """Ask and tell until the budget is spent. A repeat is answered from memory: nothing is ever evaluated twice.
 
     A strategy that has no more to ask keeps its incumbent. Raises NetlatheError for strategies of several fidelities,
     and where nothing is asked at all.
     """
-    best = ground.best
+    best = benchmark.best
     strategy = make(rng, evaluations)
-    known: set[int] = set()
+    asked: set[int] = set()
     regret = np.full(evaluations, np.nan)
     winner, spent, in_a_row = -1, 0, 0
     while spent < evaluations and in_a_row < PATIENCE:
@@ -50,13 +56,13 @@ def simulate(
             break
         if proposal.rung is not None:
             raise NetlatheError(
-                f"{ground.name} has whole trainings only, but this strategy asks for parts of one",
+                f"{benchmark.name} has whole trainings only, but this strategy asks for parts of one",
                 code="search.rungs",
                 hint="compare it where partial trainings exist; see docs/honest_search.md",
             )
-        row = ground.rows[proposal.genotype]
-        repeated = row in known
-        known.add(row)
+        row = benchmark.rows[proposal.genotype]
+        repeated = row in asked
+        asked.add(row)
         strategy.tell(proposal, TrialResult(float(view.seen[row])))
         in_a_row = in_a_row + 1 if repeated else 0
         if repeated and repeats == FREE:
@@ -68,4 +74,4 @@ def simulate(
     if winner < 0:
         raise NetlatheError("the strategy asked for nothing", code="search.nothing")
     regret[spent:] = best - view.worth[winner]
-    return SearchTrace(regret, winner, float(view.seen[winner]), float(view.worth[winner]), len(known))
+    return SearchTrace(regret, winner, float(view.seen[winner]), float(view.worth[winner]), len(asked))

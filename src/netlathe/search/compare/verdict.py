@@ -36,7 +36,7 @@ class StrategyPair(NamedTuple):
     needed: int | None  # runs for a difference of the size seen; None: more than a million
     needed_for_margin: int | None  # runs for a difference of the size of the margin
 
-    def say(self, runs: int, margin: float) -> str:
+    def describe(self, runs: int, margin: float) -> str:
         """The verdict as a sentence; the margin is in points."""
         if self.verdict in (BETTER, WORSE):
             small = "" if abs(self.gain.mean) > margin else f", by less than the margin of {margin:g}"
@@ -55,20 +55,20 @@ def compare_pairs(values: Mapping[str, Array], *, margin: float, rng: np.random.
     Holm's family is all pairs. Equal: the interval at 1 - 2 alpha / pairs lies within +- margin (two one-sided tests,
     Schuirmann 1987, at Bonferroni's level). Power is for the first step of Holm's method.
     """
-    named = list(combinations(values, 2))
-    gains = [values[b] - values[a] for a, b in named]
+    names = list(combinations(values, 2))
+    gains = [values[b] - values[a] for a, b in names]
     ps = holm([sign_flip_p_value(gain, rng) for gain in gains])
-    alpha = ALPHA / max(1, len(named))
-    found = []
-    for (a, b), gain, p in zip(named, gains, ps, strict=True):
+    alpha = ALPHA / max(1, len(names))
+    compared = []
+    for (a, b), gain, p in zip(names, gains, ps, strict=True):
         mean = estimate(gain)
         assert mean is not None, "an arm has a run at least"
         assert p is not None, "the test gives a p to everything"
-        said = judge_gain(mean, p, margin=margin, alpha=alpha)
+        judgement = judge_gain(mean, p, margin=margin, alpha=alpha)
         ahead = float(np.mean(gain > SAME) + np.mean(np.abs(gain) <= SAME) / 2)
         wanted = (runs_needed(size, mean.sd or 0.0, alpha) for size in (abs(mean.mean), margin))
-        found.append(StrategyPair(a, b, mean, ahead, p, len(named), said, *wanted))
-    return tuple(found)
+        compared.append(StrategyPair(a, b, mean, ahead, p, len(names), judgement, *wanted))
+    return tuple(compared)
 
 
 def judge_gain(gain: Estimate, p: float, *, margin: float, alpha: float = ALPHA) -> str:

@@ -26,8 +26,8 @@ def dominant_eigenvalue(
         dot = sum(((g * v.view_as(g)).sum() for g, v in zip(slopes, parts, strict=True)), vector.new_zeros(()))
         if not dot.requires_grad:
             return torch.zeros_like(vector)
-        found = torch.autograd.grad(dot, parameters, retain_graph=True, materialize_grads=True)
-        return torch.cat([x.reshape(-1) for x in found])
+        products = torch.autograd.grad(dot, parameters, retain_graph=True, materialize_grads=True)
+        return torch.cat([x.reshape(-1) for x in products])
 
     size = sum(p.numel() for p in parameters)
     start = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -55,13 +55,13 @@ def mean_entropy(shares: OptionWeights) -> float:
 
 
 def darts_record(
-    state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
+    state: OneShotState, split: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
 ) -> dict[str, Any]:
     """The signs after an epoch (from 0) of DARTS."""
     shares = state.shares()
     genotype = family.derive(shares)
     operators = family.operators(genotype)
-    images = list(halves.plain("valid", options.watch_images))
+    images = list(split.test_batches("valid", options.watch_images))
     mixed = measure_accuracy(state.supernet, state.mixture(), images)
     discrete = measure_accuracy(state.supernet, family.setting(genotype), images)
     line: dict[str, Any] = {
@@ -84,10 +84,10 @@ def darts_record(
 
 
 def rsws_record(
-    state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
+    state: OneShotState, split: DataSplit, options: OneShotOptions, family: OneShotFamily, epoch: int
 ) -> dict[str, Any]:
     """A few networks at random after an epoch (from 0) of weight sharing; the best is what an interrupt keeps."""
-    images = list(halves.plain("valid", options.watch_images))
+    images = list(split.test_batches("valid", options.watch_images))
     rng = np.random.default_rng((options.seed, epoch, PATHS))
     drawn = [family.draw(rng) for _ in range(PATHS)]
     scores = [measure_accuracy(state.supernet, family.setting(genotype), images) for genotype in drawn]
@@ -122,6 +122,6 @@ def diagnose_search(state: OneShotState, epochs: float) -> Diagnosis:
     return diagnose(epoch_readings(lines), weight_decay=group["weight_decay"], rules=rules_for(epochs))
 
 
-def collapse_verdict(found: Diagnosis) -> str:
+def collapse_verdict(diagnosis: Diagnosis) -> str:
     """In one word or two."""
-    return "collapsed" if found.state in (COLLAPSED, DIVERGED) else "not collapsed"
+    return "collapsed" if diagnosis.state in (COLLAPSED, DIVERGED) else "not collapsed"

@@ -138,8 +138,8 @@ class SpaceFamily:
         return {d.name: option for d, option in zip(self.space.decisions, genotype, strict=True)}
 
     def network(self, genotype: Genotype, image: Image, classes: int, name: str) -> Network:
-        found = for_images(self.space.decode(genotype), classes=classes, channels=image[0], resolution=image[1])
-        return replace(found, name=name)
+        network = for_images(self.space.decode(genotype), classes=classes, channels=image[0], resolution=image[1])
+        return replace(network, name=name)
 
     def operators(self, genotype: Genotype) -> list[str]:
         return list(self.space.options(genotype).values())

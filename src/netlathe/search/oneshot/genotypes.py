@@ -51,9 +51,9 @@ def derive_genotype(cells: Cells, weights: OptionWeights, *, skips: int | None =
     def one(kind: str, banned: set[tuple[int, int]]) -> Cell:
         steps = []
         for i in range(2, cells.steps + 2):
-            found = {j: strength(kind, j, i, banned) for j in range(i)}
-            a, b = sorted(found, key=lambda j: -found[j][0])[:2]
-            steps.append(((found[a][1], a), (found[b][1], b)))
+            strengths = {j: strength(kind, j, i, banned) for j in range(i)}
+            a, b = sorted(strengths, key=lambda j: -strengths[j][0])[:2]
+            steps.append(((strengths[a][1], a), (strengths[b][1], b)))
         return cell_of(cells, steps)
 
     normal, banned = one("normal", set()), set[tuple[int, int]]()
@@ -114,10 +114,10 @@ def genotype_to_json(genotype: CellGenotype) -> dict[str, list[list[list[object]
     }
 
 
-def genotype_from_json(cells: Cells, found: Mapping[str, list[list[list[object]]]]) -> CellGenotype:
+def genotype_from_json(cells: Cells, document: Mapping[str, list[list[list[object]]]]) -> CellGenotype:
     """The genotype of `data`."""
     normal, reduction = (
-        [tuple((str(name), int(str(j))) for name, j in pair) for pair in found[kind]] for kind in KINDS
+        [tuple((str(name), int(str(j))) for name, j in pair) for pair in document[kind]] for kind in KINDS
     )
     return cell_of(cells, normal), cell_of(cells, reduction)  # type: ignore[arg-type]
 

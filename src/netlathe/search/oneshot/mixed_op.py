@@ -54,9 +54,9 @@ class MixedChoice(Named):
     def apply(self, run: Run[V], *xs: V) -> V:
         ys = [run(item, name, *xs) for name, item in self.children()]
         if len({tuple(y.shape) for y in ys}) > 1:
-            said = ", ".join(f"{name} {tuple(y.shape)}" for name, y in zip(self.names, ys, strict=True))
+            shapes = ", ".join(f"{name} {tuple(y.shape)}" for name, y in zip(self.names, ys, strict=True))
             raise ShapeError(
-                f"the options of the choice {self.decision!r} give different shapes: {said}",
+                f"the options of the choice {self.decision!r} give different shapes: {shapes}",
                 hint="options of one shape can be mixed; others need a search that trains each network by itself",
             )
         return run(MixedOp(self.decision), "mixed", *ys)
@@ -105,7 +105,7 @@ def inherited_tensors(expression: Node, picks: dict[str, str], names: list[str])
     `picks` says the option of every decision. A tensor inside an option that is not picked goes nowhere.
     """
     taken: dict[str, str] = {}
-    inner_first = sorted(mixed_choices(expression), key=lambda found: -len(found[0]))
+    inner_first = sorted(mixed_choices(expression), key=lambda pair: -len(pair[0]))
     for name in names:
         own: str | None = name
         for path, mixture in inner_first:

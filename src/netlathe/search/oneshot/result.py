@@ -49,21 +49,21 @@ def derive_result(
     alarms: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     if options.method == "darts":
-        found = diagnose_search(state, task.epochs())
-        state_name, word = found.state, collapse_verdict(found)
-        alarms, remedies = tuple(alarm.said for alarm in found.alarms), tuple(found.remedies)
+        diagnosis = diagnose_search(state, task.epochs())
+        state_name, word = diagnosis.state, collapse_verdict(diagnosis)
+        alarms, remedies = tuple(alarm.text for alarm in diagnosis.alarms), tuple(diagnosis.remedies)
         skips = MAX_SKIPS if options.remedy == "skips" else None
         genotype, said = family.derive(state.shares(), skips), "the strongest operations of the last epoch"
         if skips is not None:
             said += f", at most {skips} skips in the normal cell"
-        back = found.roll_back
+        back = diagnosis.roll_back
         if options.remedy == "early-stop" and ended == EARLY and back is not None:
             genotype = family.of_data(next(line["genotype"] for line in state.log if line["epoch"] == back))
             said = f"rolled back to epoch {back}, before the eigenvalue rose"
     else:
-        picked = select_network(state, task.halves, options, family, deadline=deadline, stop=stop, clock=task.clock)
+        picked = select_network(state, task.split, options, family, deadline=deadline, stop=stop, clock=task.clock)
         if picked is not None:
-            genotype, said = picked.genotype, picked.said()
+            genotype, said = picked.genotype, picked.describe()
             last = (last or {}) | {"selected": picked.accuracy, "candidates": picked.candidates}
         else:
             last = last or epoch_record(task)
@@ -91,9 +91,9 @@ def derive_result(
     )
 
 
-def write_one_shot(task: OneShotRun, found: OneShotResult) -> None:
+def write_one_shot(task: OneShotRun, result: OneShotResult) -> None:
     """result.json."""
-    write_result(task.folder, SCHEMA, task.who(), {"options": task.options.as_dict()} | asdict(found))
+    write_result(task.folder, SCHEMA, task.who(), {"options": task.options.as_dict()} | asdict(result))
 
 
 def read_one_shot(folder: Path, who: dict[str, Any]) -> OneShotResult | None:

@@ -79,8 +79,8 @@ def search(
     folder = Path(out)
     if options.epochs is None and time_s is None:
         raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
-    halves = DataSplit(images, recipe, options.seed, options.batch)
-    who = search_identity(options, family, halves, time_s is not None)
+    split = DataSplit(images, recipe, options.seed, options.batch)
+    who = search_identity(options, family, split, time_s is not None)
     old = checkpoint.newest(folder) if folder.exists() else None
     if old is not None:
         refuse_other(TRAINING, old["who"], who, folder)
@@ -96,34 +96,34 @@ def search(
     metrics = Metrics(folder, lines=old["lines"] if old else 0)
     share = 1 - SELECTION if options.method == "rsws" else 1.0
     limit = None if time_s is None else share * time_s
-    task = OneShotRun(options, family, halves, state, folder, metrics, image, classes, begin, limit, clock)
+    task = OneShotRun(options, family, split, state, folder, metrics, image, classes, begin, limit, clock)
     with interruptible() as stop:
         ended = train_supernet(task, progress, stop)
         task.save()
-        found = derive_result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
+        result = derive_result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
         if stop():
-            found = replace(found, ended=STOPPED)
+            result = replace(result, ended=STOPPED)
     metrics.close()
-    write_one_shot(task, found)
-    if found.ended == STOPPED:
+    write_one_shot(task, result)
+    if result.ended == STOPPED:
         raise KeyboardInterrupt
-    return found
+    return result
 
 
 def train_supernet(
     task: OneShotRun, progress: Callable[[OneShotProgress], None] | None, stop: Callable[[], bool]
 ) -> str:
     """Steps until the schedule, the time or somebody's patience ends; a line of the log after every epoch."""
-    state, options, halves = task.state, task.options, task.halves
+    state, options, split = task.state, task.options, task.split
     saved, cost = task.clock(), 0.0  # cost: seconds of the last line of the log
     while task.progress() + (cost / task.limit if task.limit else 0.0) < 1:
         if stop():
             return STOPPED
         set_lr(state, options, task.progress())
         loss = (
-            darts_step(state, halves, options)
+            darts_step(state, split, options)
             if options.method == "darts"
-            else rsws_step(state, halves, options, task.family)
+            else rsws_step(state, split, options, task.family)
         )
         if not loss < inf:
             raise NetlatheError(
@@ -134,14 +134,14 @@ def train_supernet(
             )
         state.losses.append(loss)
         line = None
-        if state.step % halves.steps == 0:
+        if state.step % split.steps == 0:
             start = task.clock()
             line = log_epoch(task)
             cost = task.clock() - start
             if apply_remedy(task) == EARLY:
                 return EARLY
         if progress is not None:
-            progress(OneShotProgress(state.step, halves.steps, min(task.progress(), 1.0), loss, line))
+            progress(OneShotProgress(state.step, split.steps, min(task.progress(), 1.0), loss, line))
         if line is not None or task.clock() - saved > SAVE_S:
             task.save()
             saved = task.clock()

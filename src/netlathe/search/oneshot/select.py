@@ -32,7 +32,7 @@ class Selection(NamedTuple):
     candidates: int  # of all rounds
     finalists: int
 
-    def said(self) -> str:
+    def describe(self) -> str:
         """The protocol in a sentence."""
         return (
             f"{self.candidates:,} networks scored on one minibatch in {self.rounds} round{'s' * (self.rounds > 1)}, "
@@ -42,7 +42,7 @@ class Selection(NamedTuple):
 
 def select_network(
     state: OneShotState,
-    halves: DataSplit,
+    split: DataSplit,
     options: OneShotOptions,
     family: OneShotFamily,
     *,
@@ -58,7 +58,7 @@ def select_network(
         now = clock()
         end = None if deadline is None else now + (deadline - now) / (rounds - turn)
         rng = np.random.default_rng((options.seed, state.step, turn))
-        batch = list(islice(halves.plain("valid", options.batch, turn * options.batch), 1))
+        batch = list(islice(split.test_batches("valid", options.batch, turn * options.batch), 1))
         first: list[tuple[float, int, Any]] = []
         middle = None if end is None else now + FIRST * (end - now)
         for i in range(options.candidates):
@@ -67,12 +67,12 @@ def select_network(
             genotype = family.draw(rng)
             first.append((measure_accuracy(state.supernet, family.setting(genotype), batch), -i, genotype))
         scored += len(first)
-        for _, _, genotype in sorted(first, key=lambda found: found[:2], reverse=True)[: options.finalists]:
+        for _, _, genotype in sorted(first, key=lambda scored: scored[:2], reverse=True)[: options.finalists]:
             if stop() or (end is not None and best is not None and clock() > end):
                 break
-            found = measure_accuracy(state.supernet, family.setting(genotype), halves.plain("valid"))
+            accuracy = measure_accuracy(state.supernet, family.setting(genotype), split.test_batches("valid"))
             tested += 1
-            if best is None or found > best[0]:
-                best = found, genotype
+            if best is None or accuracy > best[0]:
+                best = accuracy, genotype
         done += 1
     return None if best is None else Selection(best[1], best[0], done, scored, tested)

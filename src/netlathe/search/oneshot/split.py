@@ -66,7 +66,7 @@ class DataSplit:
         """The order of the epoch that each half is in, once it is known."""
         return {}
 
-    def drawn(self, half: Half, step: int) -> tuple[Tensor, Tensor]:
+    def batch_of(self, half: Half, step: int) -> tuple[Tensor, Tensor]:
         """The augmented images (batch, C, r, r) and labels (batch,) of a step, counted over all epochs."""
         rows = self.rows[half]
         epoch, place = divmod(step, len(rows) // self.batch)
@@ -80,7 +80,7 @@ class DataSplit:
         x = erase(normalise(x, self.normal.mean, self.normal.std), self.recipe.augment, draws)
         return x, torch.from_numpy(self.images.labels[chosen])
 
-    def plain(self, half: Half, count: int | None = None, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def test_batches(self, half: Half, count: int | None = None, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Images as a test sees them, by batches: `count` of a half (all), from `start` on, always the same ones."""
         rows = self.rows[half][start : None if count is None else start + count]
         prepare = make_preprocessor(self.recipe, self.normal, self.recipe.resolution)

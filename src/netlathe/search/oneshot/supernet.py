@@ -1,6 +1,6 @@
 """An expression with open choices as one torch module whose weights all its networks share.
 
-The nodes are those of the ordinary lowering, with one rule more for `Mix`; the forward runs only the nodes that a
+The nodes are those of the ordinary lowering, with one rule more for `MixedOp`; the forward runs only the nodes that a
 setting of the decisions needs. A setting gives each decision its weights (mixed), the number of its option (one path),
 or None (nothing passes).
 """
@@ -81,18 +81,18 @@ class Supernet(nn.Module):
         args: Any = fx.node.map_arg(node.args, values.__getitem__)
         kwargs: Any = fx.node.map_arg(node.kwargs, values.__getitem__)
         if node.op == "call_module":
-            made: Tensor = self.net.get_submodule(str(node.target))(*args, **kwargs)
+            value: Tensor = self.net.get_submodule(str(node.target))(*args, **kwargs)
         elif node.op == "call_method":
-            made = getattr(args[0], str(node.target))(*args[1:], **kwargs)
+            value = getattr(args[0], str(node.target))(*args[1:], **kwargs)
         else:
-            made = node.target(*args, **kwargs)  # type: ignore[operator]
-        return made
+            value = node.target(*args, **kwargs)  # type: ignore[operator]
+        return value
 
     def plan(self, setting: Setting) -> ExecutionPlan:
         """The nodes that a setting needs, in order."""
         paths = tuple((name, s) for name in self.decisions if not isinstance(s := setting[name], Tensor))
-        if (found := self._plans.get(paths)) is not None:
-            return found
+        if (plan := self._plans.get(paths)) is not None:
+            return plan
         order = {node: i for i, node in enumerate(self.net.graph.nodes)}
         *_, end = order
         result = end.args[0]
@@ -107,11 +107,11 @@ class Supernet(nn.Module):
         ending: dict[fx.Node, list[fx.Node]] = {}
         for source, node in last.items():
             ending.setdefault(node, []).append(source)
-        made = [(node, tuple(ending.get(node, ()))) for node in nodes]
+        plan = [(node, tuple(ending.get(node, ()))) for node in nodes]
         if len(self._plans) >= KEPT:
             self._plans.pop(next(iter(self._plans)))
-        self._plans[paths] = made
-        return made
+        self._plans[paths] = plan
+        return plan
 
     def option(self, decision: str, name: str) -> int:
         """The number of an option. Raises NetlatheError for an unknown decision or option."""
@@ -126,7 +126,7 @@ class Supernet(nn.Module):
         state = self.net.state_dict()
         shapes = {f"{path}.{name}" for path, norm in self.net.named_modules() for name in dropped_tensors(norm)}
         names = [name for name in [*state, *shapes] if not name.endswith("num_batches_tracked")]
-        found = inherited_tensors(self.network.body, dict(picks), names)
+        inherited = inherited_tensors(self.network.body, dict(picks), names)
 
         def tensor(name: str) -> Array:
             if name in state:
@@ -136,7 +136,7 @@ class Supernet(nn.Module):
             assert isinstance(norm, nn.BatchNorm2d)
             return np.full(norm.num_features, float(kind == "weight"), np.float32)
 
-        return {own: tensor(name) for own, name in found.items()}
+        return {own: tensor(name) for own, name in inherited.items()}
 
 
 KEPT = 64  # plans of settings
@@ -158,7 +158,7 @@ def nodes_read(node: fx.Node, setting: Setting) -> tuple[fx.Node, ...]:
 
 
 def mix_values(picked: Tensor | int | None, node: fx.Node, values: Mapping[fx.Node, Tensor], x: Tensor) -> Tensor:
-    """The value of a `Mix`; options that are zero are never computed."""
+    """The value of a `MixedOp`; options that are zero are never computed."""
     _, *options = node.args
     if isinstance(picked, int):
         options = [options[picked]]
@@ -182,15 +182,15 @@ def zeros_for(node: fx.Node, x: Tensor) -> Tensor:
     return x.new_zeros((len(x), *node.meta["shape"]))
 
 
-def mix(leaf: MixedOp, op: Op, pen: FxNodeBuilder) -> fx.Node:
-    """The rule of `Mix`, and the mark by which its nodes are known."""
-    made = pen(mix, leaf.decision, *pen.xs)
-    made.meta["shape"] = op.out_shape
-    return made
+def mix(leaf: MixedOp, op: Op, emit: FxNodeBuilder) -> fx.Node:
+    """The rule of `MixedOp`, and the mark by which its nodes are known."""
+    value = emit(mix, leaf.decision, *emit.xs)
+    value.meta["shape"] = op.out_shape
+    return value
 
 
-def zero(leaf: Zero, op: Op, pen: FxNodeBuilder) -> fx.Node:
+def zero(leaf: Zero, op: Op, emit: FxNodeBuilder) -> fx.Node:
     """The rule of `Zero`, and the mark by which its nodes are known."""
-    made = pen(zero, *pen.xs)
-    made.meta["shape"] = op.out_shape
-    return made
+    value = emit(zero, *emit.xs)
+    value.meta["shape"] = op.out_shape
+    return value

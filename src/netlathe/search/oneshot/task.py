@@ -31,7 +31,7 @@ class OneShotRun:
 
     options: OneShotOptions
     family: OneShotFamily
-    halves: DataSplit
+    split: DataSplit
     state: OneShotState
     folder: Path
     metrics: Metrics
@@ -47,7 +47,7 @@ class OneShotRun:
 
     def epoch(self) -> float:
         """Epochs of the training half so far."""
-        return self.state.step / self.halves.steps
+        return self.state.step / self.split.steps
 
     def progress(self) -> float:
         """The share that is done, by epochs and by time, whichever is more."""
@@ -66,7 +66,7 @@ class OneShotRun:
 
     def who(self) -> dict[str, Any]:
         """What makes a search this search."""
-        return search_identity(self.options, self.family, self.halves, self.limit is not None)
+        return search_identity(self.options, self.family, self.split, self.limit is not None)
 
     def keep(self, genotype: Any) -> None:
         """The network of the best genotype so far."""
@@ -75,13 +75,13 @@ class OneShotRun:
         write_text(self.folder / "best.json", to_json(network))
 
 
-def search_identity(options: OneShotOptions, family: OneShotFamily, halves: DataSplit, timed: bool) -> dict[str, Any]:
+def search_identity(options: OneShotOptions, family: OneShotFamily, split: DataSplit, timed: bool) -> dict[str, Any]:
     """As plain values that a checkpoint can hold."""
     return {
         "options": json.dumps(options.as_dict(), sort_keys=True),
         "space": family.key(),
-        "images": halves.images.key,
-        "recipe": key(halves.recipe),
+        "images": split.images.key,
+        "recipe": key(split.recipe),
         "timed": timed,
     }
 
@@ -102,9 +102,9 @@ def log_epoch(task: OneShotRun) -> dict[str, Any]:
 
 def epoch_record(task: OneShotRun) -> dict[str, Any]:
     """What the method's watch sees now."""
-    epoch = max(0, -(-task.state.step // task.halves.steps) - 1)
+    epoch = max(0, -(-task.state.step // task.split.steps) - 1)
     make = darts_record if task.options.method == "darts" else rsws_record
-    return make(task.state, task.halves, task.options, task.family, epoch)
+    return make(task.state, task.split, task.options, task.family, epoch)
 
 
 def apply_remedy(task: OneShotRun) -> str | None:
@@ -112,8 +112,8 @@ def apply_remedy(task: OneShotRun) -> str | None:
     remedy, state = task.options.remedy, task.state
     if task.options.method != "darts" or remedy not in ("early-stop", "decay"):
         return None
-    found = diagnose_search(state, task.epochs())
-    if not any(alarm.sign == "eigenvalue" for alarm in found.alarms):
+    diagnosis = diagnose_search(state, task.epochs())
+    if not any(alarm.sign == "eigenvalue" for alarm in diagnosis.alarms):
         return None
     if remedy == "early-stop":
         return EARLY

@@ -16,11 +16,11 @@ from netlathe.search.oneshot.state import OneShotState, loss_of
 from netlathe.search.oneshot.supernet import Setting
 
 
-def darts_step(state: OneShotState, halves: DataSplit, options: OneShotOptions) -> float:
+def darts_step(state: OneShotState, split: DataSplit, options: OneShotOptions) -> float:
     """Algorithm 1 of the paper; the training loss."""
-    batch = halves.drawn("train", state.step)
-    if state.step >= options.rest * halves.steps:
-        held_out = halves.drawn("valid", state.step)
+    batch = split.batch_of("train", state.step)
+    if state.step >= options.rest * split.steps:
+        held_out = split.batch_of("valid", state.step)
         move_alphas(state, batch, held_out, options)
     with torch.no_grad():
         setting = state.mixture()
@@ -59,10 +59,10 @@ def move_alphas(
     state.alpha_optimiser.step()
 
 
-def rsws_step(state: OneShotState, halves: DataSplit, options: OneShotOptions, family: OneShotFamily) -> float:
+def rsws_step(state: OneShotState, split: DataSplit, options: OneShotOptions, family: OneShotFamily) -> float:
     """Train the weights of one network drawn at random (Li and Talwalkar 2019, https://arxiv.org/abs/1902.07638)."""
     genotype = family.draw(np.random.default_rng((options.seed, state.step)))
-    return weight_step(state, family.setting(genotype), halves.drawn("train", state.step), options)
+    return weight_step(state, family.setting(genotype), split.batch_of("train", state.step), options)
 
 
 def weight_step(state: OneShotState, setting: Setting, batch: tuple[Tensor, Tensor], options: OneShotOptions) -> float:

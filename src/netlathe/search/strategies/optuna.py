@@ -1,6 +1,6 @@
 """Optuna's samplers as strategies (`optuna` extra): every decision is a categorical parameter.
 
-Optuna does not avoid repeats, by its design; the driver's cache answers them.
+Optuna does not avoid repeats, by its design; the study's cache answers them.
 """
 
 from __future__ import annotations
