@@ -16,7 +16,7 @@ from pathlib import Path
 
 from netlathe.audit.claims import FOLDER
 from netlathe.errors import NetlatheError, unknown
-from netlathe.files import cache_dir, write_text
+from netlathe.files import cache_dir, make_folder, write_text
 
 SCHEMA = "netlathe.audit.records/1"
 
@@ -89,7 +89,7 @@ def of(claim: str) -> list[Record]:
 def store(records: Iterable[Record]) -> Path:
     """Add records of this machine to its file, atomically; those of the same name are replaced."""
     path = own_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     rows = own() | {record.name: record for record in records}
     content = {"schema": SCHEMA, "records": [asdict(record) for record in rows.values()]}
     write_text(path, json.dumps(content, indent=1) + "\n")

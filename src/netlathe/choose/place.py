@@ -19,6 +19,7 @@ from netlathe.device.card import DeviceCard, load, save
 from netlathe.device.latency import model_for as fitted
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError, unknown
+from netlathe.files import make_folder
 from netlathe.runtimes import registry
 from netlathe.zoo.published import Figure, figures
 
@@ -72,7 +73,7 @@ def this_place(
     if done:
         card = card_of(this_machine(), done, card)
         path = own_card_path()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         save(card, path)
     assert card is not None
     used = {(registry.forecast_name(name), kind, threads) for name, kind in settings}

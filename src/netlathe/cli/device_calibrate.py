@@ -13,6 +13,7 @@ from netlathe.bench.own_card import own_card_path, read_own_card
 from netlathe.cli.common import emit, json_option, print_table, progress_bar
 from netlathe.device.card import load, save
 from netlathe.errors import NetlatheError
+from netlathe.files import make_folder
 from netlathe.runtimes import registry
 
 
@@ -65,7 +66,7 @@ def command(
             with progress_bar(f"{name} {kind or ''}".strip()) as progress:
                 done.append(calibrate(name, precision=kind, threads=threads, force=force, progress=progress))
     path = output or own_card_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     save(card_of(this_machine(), done, before, cuda=cuda), path)
     if as_json:
         emit("device.calibrate", {"card": str(path), "calibrations": [data(c) for c in done]})

@@ -128,9 +128,9 @@ TIMES = {"predicted_ms": "predicted", "latency_ms": "measured"}
 def save(rungs: list[Rung], folder: Path) -> None:
     """Every network as a file."""
     from netlathe.arch.document import to_json
-    from netlathe.files import write_text
+    from netlathe.files import make_folder, write_text
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for i, network in enumerate(unique(rungs)):
         write_text(folder / f"{i:02}-{network.name}.json", to_json(replace(network)))
     click.echo(f"wrote {len(unique(rungs))} networks to {folder}", err=True)

@@ -22,7 +22,7 @@ from netlathe.deploy.package import Package
 from netlathe.deploy.predict import ONNX, snippet
 from netlathe.deploy.score import ConfusionScore
 from netlathe.errors import NetlatheError
-from netlathe.files import write_text
+from netlathe.files import write_json, write_text
 
 if TYPE_CHECKING:
     from netlathe.train.images import DatasetReport
@@ -152,7 +152,7 @@ def limits_of(package: Package, checked: CheckReport) -> list[str]:
 def write_card(folder: str | Path, document: Mapping[str, Any]) -> None:
     """Write card.json and card.html. Raises NetlatheError where they cannot be written."""
     html = page(document)
-    write_text(Path(folder) / JSON, json.dumps(document, indent=1))
+    write_json(Path(folder) / JSON, document)
     write_text(Path(folder) / HTML, html)
 
 
