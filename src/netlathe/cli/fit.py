@@ -96,10 +96,10 @@ def command(
 
     if Path(data).name == FILE and Path(data).is_file():
         refuse_others(ctx)
-        wish = read_config(Path(data))
+        config = read_config(Path(data))
     else:
         asked = {"latency": latency, "memory": memory, "size": size, "macs": macs}
-        wish = FitConfig(
+        config = FitConfig(
             data=data,
             budget={name: value for name, value in asked.items() if value is not None},
             seconds=None if epochs is not None else (limit or 900.0),
@@ -116,7 +116,7 @@ def command(
             weights=weights,
             search=space,
         )
-    run(wish, folder, started, as_json)
+    run(config, folder, started, as_json)
 
 
 def refuse_others(ctx: click.Context) -> None:
@@ -127,30 +127,30 @@ def refuse_others(ctx: click.Context) -> None:
         raise click.UsageError(f"run.toml says everything; give no other options beside it ({named}), or edit a copy")
 
 
-def run(wish: FitConfig, folder: Path | None, started: float, as_json: bool) -> None:
-    """Carry out a wish, in a folder; without one, say what would be done."""
+def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -> None:
+    """Carry out a fit in a folder; without one, say what would be done."""
     from netlathe.choose.budget import Budget
     from netlathe.choose.place import card_place, this_place
     from netlathe.fit.pipeline import fit
     from netlathe.train.images import load
 
-    if wish.limits == Budget() and wish.device is None:
+    if config.limits == Budget() and config.device is None:
         hint = "for example: netlathe fit photos/ --latency 10ms -o out/"
         raise NetlatheError("a fit needs at least one limit", code="choose.no_budget", hint=hint)
-    if wish.device is None:
+    if config.device is None:
         with progress_bar("calibrating") as bar:
-            place = this_place(wish.runtimes or (registry.DEFAULT,), None, wish.run_threads, progress=bar)
+            place = this_place(config.runtimes or (registry.DEFAULT,), None, config.run_threads, progress=bar)
     else:
-        place = card_place(wish.device, wish.runtimes, None, wish.run_threads)
+        place = card_place(config.device, config.runtimes, None, config.run_threads)
     with progress_bar("images") as bar:
         splits = load(
-            wish.data, size=wish.resolution, progress=bar and (lambda what, done, total: bar(done, total, what))
+            config.data, size=config.resolution, progress=bar and (lambda what, done, total: bar(done, total, what))
         )
     for line in splits.report.lines():
         click.echo(line, err=True)
     say = partial(click.echo, err=True)
     if folder is None:
-        dry(wish, splits, place, say, as_json)
+        dry(config, splits, place, say, as_json)
         return
 
     def bars(title: str) -> Any:
@@ -158,29 +158,36 @@ def run(wish: FitConfig, folder: Path | None, started: float, as_json: bool) -> 
         return None
 
     with resumable():
-        package, checked = fit(wish, splits, place, folder, started=started, say=say, progress=bars)
+        package, checked = fit(config, splits, place, folder, started=started, say=say, progress=bars)
     show(package, checked, as_json)
 
 
-def dry(wish: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
+def dry(config: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
     """The candidates with their costs, and how the time would be shared."""
     from netlathe.fit.pipeline import candidate_table, divide_time, float_limits, reserved_seconds
     from netlathe.fit.shortlist import shortlist
 
-    found = shortlist(wish, float_limits(wish, place), splits, place, say)
-    search = divide_time(wish, 0.0)["search_s"]
+    found = shortlist(
+        splits, place, float_limits(config.limits, place, config.form), say,
+        seconds=config.seconds, epochs=config.epochs, weights=config.weights,
+    )  # fmt: skip
+    search = divide_time(config.seconds, config.epochs, 0.0)["search_s"]
     plan = (
         f"{search:.0f} s of racing, "
-        f"{wish.seconds - search - reserved_seconds(wish.seconds):.0f} s of training the winner, "
-        f"{reserved_seconds(wish.seconds):.0f} s for deploying"
-        if wish.seconds is not None
-        else f"{wish.epochs:g} epochs of the winner"
+        f"{config.seconds - search - reserved_seconds(config.seconds):.0f} s of training the winner, "
+        f"{reserved_seconds(config.seconds):.0f} s for deploying"
+        if config.seconds is not None
+        else f"{config.epochs:g} epochs of the winner"
     )
     if as_json:
         emit("fit", {"candidates": found["candidates"], "considered": found["considered"], "plan": plan})
         return
     heads = ("candidate", "MACs", "size", "memory", "latency", "starts from")
-    print_table(f"{found['considered']} networks keep the budget; these would be raced", heads, candidate_table(found))
+    print_table(
+        f"{found['considered']} networks keep the budget; these would be raced",
+        heads,
+        candidate_table(found["candidates"]),
+    )
     click.echo(f"plan: {plan}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 from netlathe.choose.budget import Budget
@@ -86,3 +87,15 @@ def read_config(path: Path) -> FitConfig:
     if faults:
         raise faults_error(faults, code="fit.field", path=str(path))
     return cast(FitConfig, config)
+
+
+def command_line(config: FitConfig) -> str:
+    """The command that repeats the fit."""
+    words = [f"--{name} {value}" for name, value in config.budget.items()]
+    words += [f"--time {config.seconds:g}s"] if config.seconds is not None else [f"--epochs {config.epochs:g}"]
+    words += [f"--device {quote(config.device)}"] if config.device else []
+    words += [f"--runtime {name}" for name in config.runtimes]
+    words += [f"--weights {quote(source)}" for source in config.weights]
+    words += [f"--search {quote(config.search)}"] if config.search else []
+    words += [f"--form {config.form}"] if config.form != "auto" else []
+    return " ".join(["netlathe fit", quote(config.data), *words, f"--seed {config.seed}", "-o again/"])

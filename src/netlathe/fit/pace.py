@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from netlathe.fit.config import FitConfig
 from netlathe.fit.race import Row, network_in, recipe_for
 from netlathe.fit.rungs import rung_seconds
 from netlathe.lower.torch import to_torch
 from netlathe.train import precision
+from netlathe.train.recipe import Recipe
 
 MOST_S, SHARE = 2.0, 0.005  # of a measurement: seconds, and of the whole time
 
 
-def measure_pace(wish: FitConfig, pool: Mapping[str, Row], seconds: float) -> dict[str, dict[str, Any]]:
+def measure_pace(pool: Mapping[str, Row], recipe: Recipe, asked: str, seconds: float) -> dict[str, dict[str, Any]]:
     """By candidate the policy of precision of all its trainings, and training images a second under it.
 
     MACs do not say it: a narrow network on fine images waits for memory. Measured once, not in every training.
-    `seconds` are those of the whole fit.
+    `asked` is a policy for all of them, or auto; `seconds` are those of the whole fit.
     """
-    found = {}
+    pace = {}
     for name, row in pool.items():
         network = network_in(row)
-        images = recipe_for(wish, row).batch, *network.input
+        images = recipe_for(recipe, row).batch, *network.input
         probe = precision.measure_policies(to_torch(network), images, seconds=min(MOST_S, SHARE * seconds))
-        policy = probe.policy if wish.precision == "auto" else wish.precision
+        policy = probe.policy if asked == "auto" else asked
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
-        found[name] = {"policy": policy, "images_per_s": speed}
-    return found
+        pace[name] = {"policy": policy, "images_per_s": speed}
+    return pace
 
 
 def select_affordable(

@@ -6,7 +6,7 @@ Selection is on the validation images alone; the test images are looked at once,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.deploy.export import load_trained
 from netlathe.fit.clock import Clock
-from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.classification import TrainingResult, train
-from netlathe.train.evaluate import Normalisation, correct_images
+from netlathe.train.evaluate import CorrectMask, Normalisation, correct_images
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
 from netlathe.train.job import TrainingProgress
@@ -46,10 +45,11 @@ def network_in(row: Row) -> Network:
     return from_json(row["arch"], source=row["name"])
 
 
-def recipe_for(wish: FitConfig, row: Row) -> Recipe:
+def recipe_for(recipe: Recipe, row: Row) -> Recipe:
     """The recipe at the candidate's resolution; one for fine-tuning where it starts from given weights."""
     px = network_in(row).input[-1]
-    recipe = load_recipe(FINETUNE) if row["weights"] and wish.recipe.name == "small" else wish.recipe
+    if row["weights"] and recipe.name == "small":
+        recipe = load_recipe(FINETUNE)
     return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}"])
 
 
@@ -58,61 +58,72 @@ def load_start(row: Row, recipe: Recipe, seed: int) -> StartingWeights:
     if not row["weights"]:
         return StartingWeights()
     network, _ = resolve_weights(row["given"])
-    return load_starting_weights(row["weights"], network, network_in(row), recipe.regularise.init, seed)
+    init = recipe_for(recipe, row).regularise.init
+    return load_starting_weights(row["weights"], network, network_in(row), init, seed)
 
 
-def train_candidate(
-    wish: FitConfig,
-    splits: Splits,
-    row: Row,
-    folder: Path,
-    *,
-    before: Path | None,
-    seed: int,
-    epochs: float | None,
-    seconds: float | None,
-    clock: Clock,
-    progress: Callable[[TrainingProgress], None] | None,
-) -> TrainingResult:
-    """A whole schedule for a candidate, from the weights of the rung `before`, or from those that it was given."""
-    recipe = recipe_for(wish, row)
-    start = load_start(row, recipe, wish.seed)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateTrainer:
+    """Trains candidates on the same images, each by its recipe, and keeps the clock of the fit."""
 
-    def tick(now: TrainingProgress) -> None:
-        clock.keep()
-        if progress is not None:
-            progress(now)
+    splits: Splits
+    recipe: Recipe
+    seed: int
+    precision: str  # of a candidate whose policy was not measured
+    clock: Clock
+    progress: Progress
 
-    return train(
-        network_in(row),
-        replace(splits, test=None),  # looked at once, by the file that is deployed
-        recipe,
-        folder,
-        seed=seed,
-        epochs=epochs if seconds is None else LONGEST * recipe.epochs,
-        time=seconds,
-        weights=read_weights(before) if before else start.tensors,
-        normal=start.normal,
-        precision=row.get("policy", wish.precision),
-        progress=tick,
-    )
+    def train(
+        self,
+        row: Row,
+        folder: Path,
+        title: str,
+        *,
+        seed: int,
+        before: Path | None,
+        epochs: float | None,
+        seconds: float | None,
+    ) -> TrainingResult:
+        """A whole schedule, from the weights of the rung `before`, or from those that the candidate was given.
+
+        `seed` is counted from that of the fit.
+        """
+        recipe, start = recipe_for(self.recipe, row), load_start(row, self.recipe, self.seed)
+        report = self.progress(title)
+
+        def tick(now: TrainingProgress) -> None:
+            self.clock.keep()
+            if report is not None:
+                report(now)
+
+        return train(
+            network_in(row),
+            replace(self.splits, test=None),  # looked at once, by the file that is deployed
+            recipe,
+            folder,
+            seed=self.seed + seed,
+            epochs=epochs if seconds is None else LONGEST * recipe.epochs,
+            time=seconds,
+            weights=read_weights(before) if before else start.tensors,
+            normal=start.normal,
+            precision=row.get("policy", self.precision),
+            progress=tick,
+        )
+
+    def correct(self, row: Row, folder: Path) -> CorrectMask:
+        """Which validation images the network that was trained in a folder gets right."""
+        steps = load_trained(folder).preprocessing
+        recipe = recipe_for(self.recipe, row)
+        return correct_images(folder, self.splits.validation, recipe, Normalisation(steps.mean, steps.std))
 
 
 def run_rungs(
-    wish: FitConfig,
-    splits: Splits,
-    out: Path,
-    pool: Mapping[str, Row],
-    times: Mapping[str, Any],
-    clock: Clock,
-    say: Say,
-    progress: Progress,
+    trainer: CandidateTrainer, out: Path, pool: Mapping[str, Row], times: Mapping[str, Any], say: Say
 ) -> tuple[Row, Path | None, dict[str, Any] | None]:
     """The winner, the folder of its last rung, and how the last rung ended; no rung for a single candidate."""
     names, rung, last = list(pool), 0, None
     while len(names) > 1:
-        run = partial(run_rung, wish, splits, out, pool, names, rung, times, clock, say, progress)
-        last = cached_step(out, f"rung{rung}", run)
+        last = cached_step(out, f"rung{rung}", partial(run_rung, trainer, out, pool, names, rung, times, say))
         names, rung = last["kept"], rung + 1
     winner = pool[names[0]]
     return winner, rung_folder(out, rung - 1, winner["name"]) if rung else None, last
@@ -124,41 +135,35 @@ def rung_folder(out: Path, rung: int, name: str) -> Path:
 
 
 def run_rung(
-    wish: FitConfig,
-    splits: Splits,
+    trainer: CandidateTrainer,
     out: Path,
     pool: Mapping[str, Row],
     names: Sequence[str],
     rung: int,
     times: Mapping[str, Any],
-    clock: Clock,
     say: Say,
-    progress: Progress,
 ) -> dict[str, Any]:
     """Train each network for its share of the rung, and keep the better half, in the end one."""
     entries = []
     for name in names:
         folder = rung_folder(out, rung, name)
-        train_candidate(
-            wish, splits, pool[name], folder,
+        trainer.train(
+            pool[name],
+            folder,
+            f"rung {rung + 1}: {name}",
+            seed=rung,
             before=rung_folder(out, rung - 1, name) if rung else None,
-            seed=wish.seed + rung,
             epochs=times["rung_epochs"],
             seconds=None if times["search_s"] is None else rung_seconds(times["search_s"], len(names)),
-            clock=clock,
-            progress=progress(f"rung {rung + 1}: {name}"),
-        )  # fmt: skip
-        steps = load_trained(folder).preprocessing
-        right = correct_images(
-            folder, splits.validation, recipe_for(wish, pool[name]), Normalisation(steps.mean, steps.std)
         )
-        entries.append(RungEntry(name, right, pool[name]["latency_ms"][1]))
-        say(f"rung {rung + 1}: {name} {100 * right.mean():.1f} % of {len(right)} validation images")
-    found = rank_entries(entries)
-    if len(found["kept"]) == 1 and len(found["tied"]) > 1:
-        others = ", ".join(name for name in found["tied"] if name not in found["kept"])
-        say(f"tied with {others} within one standard error; {found['kept'][0]} is the fastest of them")
-    return found
+        correct = trainer.correct(pool[name], folder)
+        entries.append(RungEntry(name, correct, pool[name]["latency_ms"][1]))
+        say(f"rung {rung + 1}: {name} {100 * correct.mean():.1f} % of {len(correct)} validation images")
+    ranking = rank_entries(entries)
+    kept, others = ranking["kept"], [name for name in ranking["tied"] if name not in ranking["kept"]]
+    if len(kept) == 1 and len(ranking["tied"]) > 1:
+        say(f"tied with {', '.join(others)} within one standard error; {kept[0]} is the fastest of them")
+    return ranking
 
 
 def rank_entries(entries: list[RungEntry]) -> dict[str, Any]:

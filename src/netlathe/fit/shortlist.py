@@ -15,7 +15,6 @@ from netlathe.choose.place import Place
 from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
-from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import SEARCH
 from netlathe.fit.space import (
     ImageSpec,
@@ -38,30 +37,39 @@ Say = Callable[[str], None]
 
 
 def shortlist(
-    wish: FitConfig, limits: Budget, splits: Splits, place: Place, say: Say, first: Sequence[Network] = ()
+    splits: Splits,
+    place: Place,
+    limits: Budget,
+    say: Say,
+    *,
+    seconds: float | None,
+    epochs: float | None,
+    weights: Sequence[str] = (),
+    first: Sequence[Network] = (),
 ) -> dict[str, Any]:
     """The candidates that are raced, measured where the device is this machine; `first` are raced where they fit.
 
-    `limits` are the wish's with those of the device. Raises Infeasible where no network keeps them.
+    `limits` are those that were asked for and those of the device; `seconds` or `epochs` say how long the fit is;
+    each of `weights`, which are sources of pretrained weights, gives a candidate. Raises Infeasible where no network
+    keeps the limits.
     """
     height, width, channels = splits.train.pixels.shape[1:]
     images = ImageSpec(len(splits.train.classes), channels, min(height, width))
-    most = most_macs(wish, len(splits.train), channels)
-    found = find_fitting(place, limits, images, most)
-    given = find_pretrained(wish, limits, place, images)
+    most = most_macs(seconds, len(splits.train), channels)
+    fitting = find_fitting(place, limits, images, most)
+    pretrained = find_pretrained(weights, limits, place, images)
     own = [build_candidate(place, images, network, network.input[-1], *place.settings[0]) for network in first]
-    order = [*(c for c in own if c), *(c for c, *_ in given), *interleave_families(found, len(found))]
+    order = [*(c for c in own if c), *(c for c, *_ in pretrained), *interleave_families(fitting, len(fitting))]
     if not order:
         raise infeasible(limits, place, images)
-    sources = {c.setting: {"given": said, "weights": source} for c, said, source in given}
+    sources = {c.setting: {"given": asked, "weights": source} for c, asked, source in pretrained}
     none = {"given": None, "weights": None}
-    chosen = (
-        measure_shortlist(order, limits, place, count_racers(wish), say) if place.here else order[: count_racers(wish)]
-    )
+    count = count_racers(seconds, epochs)
+    chosen = measure_shortlist(order, limits, place, count, say) if place.here else order[:count]
     if not chosen:
         raise infeasible(limits, place, images)
     rows = [candidate_row(c) | sources.get(c.setting, none) for c in chosen]
-    return {"candidates": rows, "considered": len(found) + len(given), "most_macs": most}
+    return {"candidates": rows, "considered": len(fitting) + len(pretrained), "most_macs": most}
 
 
 def measure_shortlist(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
@@ -75,33 +83,33 @@ def measure_shortlist(order: list[Candidate], limits: Budget, place: Place, coun
     return kept
 
 
-def count_racers(wish: FitConfig) -> int:
+def count_racers(seconds: float | None, epochs: float | None) -> int:
     """How many networks are raced: no more than the time can tell apart."""
-    if wish.seconds is None:
-        return 4 if (wish.epochs or 0) >= 3 else 2
-    return 2 if wish.seconds < 180 else 4 if wish.seconds < 600 else 6
+    if seconds is None:
+        return 4 if (epochs or 0) >= 3 else 2
+    return 2 if seconds < 180 else 4 if seconds < 600 else 6
 
 
-def most_macs(wish: FitConfig, count: int, channels: int) -> float:
+def most_macs(seconds: float | None, count: int, channels: int) -> float:
     """MACs of an image with which the final training affords its fewest epochs, at the speed measured here."""
-    if wish.seconds is None:
+    if seconds is None:
         return float("inf")
     network = replace(zoo.get("resnet18", width=24), input=(channels, 64, 64))
     speed = max(precision.measure_policies(to_torch(network), (32, *network.input)).images_per_s.values())
     rate = speed * totals(network.body, *network.inputs).macs
-    return rate * (1 - SEARCH) * wish.seconds / (FEWEST_EPOCHS * count)
+    return rate * (1 - SEARCH) * seconds / (FEWEST_EPOCHS * count)
 
 
 def find_pretrained(
-    wish: FitConfig, limits: Budget, place: Place, images: ImageSpec
+    weights: Sequence[str], limits: Budget, place: Place, images: ImageSpec
 ) -> list[tuple[Candidate, str, str]]:
-    """For each source of weights its network at the finest resolution that keeps the budget, what was said, the source.
+    """For each of `weights`: its network at the finest resolution that keeps the budget, what was asked, the source.
 
     Raises NetlatheError for weights of an unknown network, and where no resolution of it keeps the budget.
     """
-    found = []
-    for said in wish.weights:
-        network, source = resolve_weights(said)
+    candidates = []
+    for asked in weights:
+        network, source = resolve_weights(asked)
         tries = (
             build_candidate(place, images, network, resolution, runtime, kind)
             for resolution in reversed(images.resolutions)
@@ -112,24 +120,24 @@ def find_pretrained(
             raise NetlatheError(
                 f"the network of these weights, {network.name}, keeps the budget at no resolution",
                 code="fit.weights",
-                path=said,
+                path=asked,
                 hint="weights of a smaller network, or a wider budget",
             )
-        found.append((fits, said, source))
-    return found
+        candidates.append((fits, asked, source))
+    return candidates
 
 
-def resolve_weights(said: str) -> tuple[Network, str]:
+def resolve_weights(asked: str) -> tuple[Network, str]:
     """The network of timm:NAME, torchvision:NAME or NET=FILE, and the source as `train.start` takes it."""
-    library, sign, name = said.partition(":")
+    library, sign, name = asked.partition(":")
     if sign and library in ("timm", "torchvision") and "=" not in name:
         twin = twin_named(library, name.partition(".")[0])
         assert twin is not None  # it is asked to be known
-        return twin.made(), said
-    net, sign, file = said.rpartition("=")
+        return twin.made(), asked
+    net, sign, file = asked.rpartition("=")
     if not sign or not Path(file).is_file():
         raise NetlatheError(
-            f"{said!r} is no source of weights for a network",
+            f"{asked!r} is no source of weights for a network",
             code="fit.weights",
             hint="legal: timm:NAME, torchvision:NAME, NET=FILE such as resnet18=weights.safetensors",
         )

@@ -7,7 +7,7 @@ overrated, so it is raced like the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,14 @@ from typing import Any
 from netlathe.arch.document import to_json
 from netlathe.choose.place import Place
 from netlathe.errors import Infeasible
-from netlathe.fit.config import FitConfig
 from netlathe.fit.rungs import SEARCH
-from netlathe.search.config import SearchConfig as SearchWish
-from netlathe.search.config import load_space
+from netlathe.search.config import SearchConfig, load_space
 from netlathe.search.costing import TargetSpec
 from netlathe.search.objective import spec_to_json
 from netlathe.search.run import search
 from netlathe.search.training import training_spec
 from netlathe.search.trial import TrialState
+from netlathe.train.recipe import Recipe
 
 SHARE = 0.4  # of the racing time
 STRATEGY = "evolution"
@@ -33,36 +32,50 @@ MANY, FEW = 1000, 8  # evaluations, with a wall for the time and without one
 Say = Callable[[str], None]
 
 
-def search_space(wish: FitConfig, place: Place, out: Path, say: Say) -> dict[str, Any]:
-    """The winner's arch.json under `arch`, None where nothing kept the budget in time; and how many were trained."""
-    assert wish.search is not None
+def search_space(
+    space: str,
+    data: str,
+    recipe: Recipe,
+    place: Place,
+    out: Path,
+    say: Say,
+    *,
+    device: str | None,
+    budget: Mapping[str, str],
+    seconds: float | None,
+    seed: int,
+    threads: int | None,
+) -> dict[str, Any]:
+    """The winner's arch.json under `arch`, None where nothing kept the budget in time; and how many were trained.
+
+    `seconds` are those of the whole fit, None without a wall for the time.
+    """
     objective = training_spec(
-        wish.data,
-        wish.recipe,
-        load_space(wish.search),
-        epochs=max(1.0, EPOCHS * wish.recipe.epochs),
-        threads=wish.threads or 1,
+        data,
+        recipe,
+        load_space(space),
+        epochs=max(1.0, EPOCHS * recipe.epochs),
+        threads=threads or 1,
     )
     runtime, _ = place.settings[0]
-    asked = SearchWish(
-        space=wish.search,
+    config = SearchConfig(
+        space=space,
         strategy=STRATEGY,
         objective=spec_to_json(objective),
-        evaluations=MANY if wish.seconds is not None else FEW,
-        limits=dict(wish.budget),
-        where=asdict(TargetSpec(wish.device, runtime, None, place.threads)),
-        seed=wish.seed,
+        evaluations=MANY if seconds is not None else FEW,
+        limits=dict(budget),
+        where=asdict(TargetSpec(device, runtime, None, place.threads)),
+        seed=seed,
         final_seeds=0,  # the race has fresh seeds, and the test images are not for the search
     )
-    seconds = None if wish.seconds is None else SHARE * SEARCH * wish.seconds
     try:
-        found = search(asked, out / "search", seconds=seconds, log=say)
+        result = search(config, out / "search", seconds=None if seconds is None else SHARE * SEARCH * seconds, log=say)
     except Infeasible as error:  # the zoo may hold what the space does not
         say(f"no search: {error.message}")
         return {"arch": None, "trained": 0}
-    done = sum(trial.state == TrialState.DONE for trial in found.trials)
-    if found.network is None:
-        say(f"the search in {wish.search} found nothing that keeps the budget in {done} trainings")
-        return {"arch": None, "trained": done}
-    say(f"the search in {wish.search} gives {found.network.name} after {done} trainings")
-    return {"arch": to_json(found.network), "trained": done}
+    trained = sum(trial.state == TrialState.DONE for trial in result.trials)
+    if result.network is None:
+        say(f"the search in {space} found nothing that keeps the budget in {trained} trainings")
+        return {"arch": None, "trained": trained}
+    say(f"the search in {space} gives {result.network.name} after {trained} trainings")
+    return {"arch": to_json(result.network), "trained": trained}
