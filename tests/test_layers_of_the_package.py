@@ -10,11 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "netlathe"
 # DESIGN section 2, top to bottom: a room imports only from rooms above it (and the files beside the rooms).
 ORDER = (
-    *("process", "runfolder", "stats", "documents"),
+    *("process", "runfolder", "stats", "documents", "tables"),
     *("arch", "runtimes", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "choose"),
     *("train", "deploy", "search", "fit", "audit", "report", "lab", "cli"),
 )
-SHARED = ("stats", "documents", "runtimes")
+SHARED = ("stats", "documents", "tables", "runtimes")
 LIGHT = ("process", "runfolder", "arch", "zoo", "cost", "device", "reshape")
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "scipy", "pydantic"}
 

@@ -9,6 +9,7 @@ from netlathe.choose.budget import Budget, Candidate
 from netlathe.cli.audit import field
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.errors import Exit
+from netlathe.tables.table import text_table
 from netlathe.units import byte_count, mac_count, milliseconds, show_bytes, show_count, show_ms
 
 
@@ -87,5 +88,5 @@ def show(found: Advice) -> None:
             "MACs",
             "recipe of the accuracy",
         )
-        print_table("", heads, rows)
+        print_table(text_table(heads, rows))
     click.echo(f"{'' if found.fitting else chr(10)}  next: {found.command}")

@@ -11,6 +11,7 @@ from netlathe.audit.claims import KINDS, VERDICTS, select
 from netlathe.audit.run import Finding, findings, totals
 from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
 from netlathe.errors import Exit
+from netlathe.tables.table import text_table
 
 WORDS = {"holds": "holds", "caveat": "caveat", "does-not-hold": "does not hold", "not-testable": "not testable"}
 WRAP = 104  # columns of the detail view
@@ -106,7 +107,7 @@ def show(found: Sequence[Finding]) -> None:
         for f in found
     ]
     if rows:
-        print_table("", ("claim", "slide", "what is said", "verdict", "found"), rows, texts=5)
+        print_table(text_table(("claim", "slide", "what is said", "verdict", "found"), rows, texts=5))
     counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in totals(found).items() if number)
     click.echo(f"  {len(found)} claims: {counts or 'none'}")
     if any(f.claim.differs for f in found):
@@ -157,7 +158,7 @@ def show_tables(table: str, as_json: bool) -> int:
         emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift(every))
     else:
         cells = [(row.line.name, *row.line.cells, WORDS[row.verdict]) for row in found]
-        print_table("", ("", *HEADS[table], "verdict"), cells, texts=len(HEADS[table]) + 2)
+        print_table(text_table(("", *HEADS[table], "verdict"), cells, texts=len(HEADS[table]) + 2))
         for row in found:
             click.echo(f"  {row.line.name}")
             for finding in row.findings:

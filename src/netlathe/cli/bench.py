@@ -27,6 +27,7 @@ from netlathe.cli.common import (
 from netlathe.errors import Exit, NetlatheError
 from netlathe.read.module import InputShape
 from netlathe.runtimes import registry
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_ms
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
@@ -134,7 +135,7 @@ def show(done: Sequence[Measurement]) -> None:
     table = [
         (named(m, done), m.id, *((m.failure, *[""] * (len(heads) - 3)) if m.failure else figures(m))) for m in done
     ]
-    print_table(conditions(done), heads, table, caption=basis(done[0]))
+    print_table(text_table(heads, table, title=conditions(done), caption=basis(done[0])))
 
 
 def named(m: Measurement, done: Sequence[Measurement]) -> str:

@@ -17,6 +17,7 @@ from netlathe.deploy.limits import KINDS, limits_of, read_limits
 from netlathe.deploy.package import Package, load_package
 from netlathe.deploy.score import held_out_split, images_for
 from netlathe.errors import Exit
+from netlathe.tables.table import text_table
 
 
 @click.command()
@@ -89,5 +90,5 @@ def show(package: Package, done: CheckReport) -> None:
         for f in done.findings
     ]
     title = conditions([done.latency]) if done.latency else f"for {package.device}, not measured"
-    print_table(title, ("", "measured", "limit", "verdict", "of"), rows)
+    print_table(text_table(("", "measured", "limit", "verdict", "of"), rows, title=title))
     click.echo(f"{package.folder}: {done.verdict}")

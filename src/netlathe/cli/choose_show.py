@@ -13,6 +13,7 @@ from netlathe.choose.decide import Decision, binding, noise, pareto_candidates
 from netlathe.choose.run import ChoiceResult, nearest_budget
 from netlathe.cli.common import print_table
 from netlathe.errors import Infeasible
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_count, show_ms
 
 SHOWN = 12  # rows of the front that fit on a screen
@@ -102,23 +103,25 @@ def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
     threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.here else ""
     where = f"{place.card.name} ({place.card.id}){how}{threads}, batch {place.batch}"
     print_table(
-        f"{where}: the front of accuracy, latency and memory",
-        (
-            "network",
-            *(["runtime"] if several else []),
-            "",
-            "top-1 %",
-            "latency",
-            *(["an image"] if place.batch > 1 else []),
-            "interval",
-            "predicted",
-            "off",
-            "memory",
-            "size",
-            "MACs",
-            "recipe of the accuracy",
-        ),
-        [cells(c, marks.get(c.setting, ""), several, place.batch) for c in ordered],
+        text_table(
+            (
+                "network",
+                *(["runtime"] if several else []),
+                "",
+                "top-1 %",
+                "latency",
+                *(["an image"] if place.batch > 1 else []),
+                "interval",
+                "predicted",
+                "off",
+                "memory",
+                "size",
+                "MACs",
+                "recipe of the accuracy",
+            ),
+            [cells(c, marks.get(c.setting, ""), several, place.batch) for c in ordered],
+            title=f"{where}: the front of accuracy, latency and memory",
+        )
     )
     if len(best) > SHOWN and not whole:
         click.echo(f"  ... and {len(best) - SHOWN} less accurate networks of the front: --all shows them\n")

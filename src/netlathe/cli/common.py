@@ -20,6 +20,7 @@ from netlathe.read.module import InputShape
 
 if TYPE_CHECKING:
     from netlathe.report.page import Page
+    from netlathe.tables.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 resolution_option = click.option("--resolution", type=int, metavar="PX", help="Square images of this size instead.")
@@ -27,6 +28,7 @@ batch_option = click.option("--batch", type=click.IntRange(1), default=1, show_d
 html_option = click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also as a page with charts that opens offline."
 )
+WIDE = "netlathe.wide"  # in the context of a command: whether --wide was given
 nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
 
 
@@ -104,23 +106,28 @@ def warn(messages: Iterable[str]) -> None:
         click.echo(f"warning: {message}", err=True)
 
 
-def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "", texts: int = 1
-) -> None:
-    """A table on stdout: the first columns are text, of which all but a lone one may wrap; the others are figures."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+wide_option = click.option(
+    "--wide",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, _, wide: context.meta.update({WIDE: wide}),
+    help="Show all columns of a table, however wide the terminal.",
+)
 
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", caption=caption or None, caption_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < texts else "right", no_wrap=texts == 1 or i >= texts)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    # A pipe or a file gets the whole table: nothing is cut to a terminal that is not there.
-    console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False, emoji=False)
-    console.print(table)
+
+def print_table(table: Table) -> None:
+    """A table on stdout. A terminal gets the columns that it has room for; a pipe or a file gets all of them."""
+    from rich.console import Console
+
+    from netlathe.tables.terminal import UNLIMITED, render
+
+    context = click.get_current_context(silent=True)
+    wide = context is not None and context.meta.get(WIDE, False)
+    console = Console(highlight=False, emoji=False)
+    limited = console.is_terminal and not wide
+    if not limited:
+        console.width = UNLIMITED
+    render(table, console, width=console.width if limited else None)
 
 
 def one_net(text: str, resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> Net:

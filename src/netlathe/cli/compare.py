@@ -42,6 +42,7 @@ from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
 from netlathe.read.module import InputShape
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_count, show_ms
 from netlathe.zoo.published import best
 
@@ -116,7 +117,7 @@ def command(
         emit("compare", {"networks": rows}, warnings)
         return
     title, caption = (conditions(done), basis(done[0])) if done else (f"batch {batch}, fp32", "")
-    print_table(title, *table(rows, done), caption=caption)
+    print_table(text_table(*table(rows, done), title=title, caption=caption))
     for network, changed in zip(found[1:], diffs, strict=False):
         click.echo(f"{found[0].name} -> {network.name}")
         click.echo(changed)

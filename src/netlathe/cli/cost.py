@@ -28,6 +28,7 @@ from netlathe.cost.count import BYTES, count
 from netlathe.cost.document import document
 from netlathe.cost.memory import memory
 from netlathe.cost.table import GROUPINGS, rows
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_count
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def show(network: Net, by: str, batch: int, precision: str) -> None:
     ]
     shape = "x".join(map(str, network.input))
     heads = (by, *(["kind"] if by == "op" else []), "out", "params", "MACs", "share", "acts", "moved", "FLOP/B")
-    print_table(f"{network.name}, {shape}, batch {batch}, {precision}", heads, table)
+    print_table(text_table(heads, table, title=f"{network.name}, {shape}, batch {batch}, {precision}"))
     eager, fused = cost.bytes(size, batch), cost.bytes(size, batch, fused=True)
     facts = {
         "params": f"{cost.params:,} trainable ({show_bytes(cost.weight_bytes(size))}), {cost.buffers:,} in buffers",
@@ -172,7 +173,7 @@ def show_many(found: list[Net], batch: int, precision: str) -> None:
             )
         )
     heads = ("network", "input", "params", "MACs", "acts", "weights", "peak arena", "FLOP/B fused")
-    print_table(f"batch {batch}, {precision}", heads, table)
+    print_table(text_table(heads, table, title=f"batch {batch}, {precision}"))
 
 
 def conventions(network: Net, tool: str) -> list[Convention]:

@@ -29,6 +29,7 @@ from netlathe.cli.device_fit import fit, probe_set
 from netlathe.cli.lazy import Lazy
 from netlathe.device.card import CardFigure, DeviceCard, load, names
 from netlathe.device.vocabulary import PRECISIONS
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_count, show_ms
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def list_(as_json: bool) -> None:
         )
         for card in cards
     ]
-    print_table("", ("card", "class", "fp32", "fp16, bf16", "int8", "bandwidth", "memory"), table)
+    print_table(text_table(("card", "class", "fp32", "fp16, bf16", "int8", "bandwidth", "memory"), table))
 
 
 @command.command()
@@ -113,7 +114,11 @@ def show(name: str, as_toml: bool, as_json: bool) -> None:
         emit("device", asdict(card))
         return
     rows = [(f"{f.of} {f.quantity}".strip(), value(f), f.kind, f.note, f.source) for f in card.figures]
-    print_table(f"{card.name}, {card.class_}, {card.date}", ("figure", "value", "kind", "note", "source"), rows)
+    print_table(
+        text_table(
+            ("figure", "value", "kind", "note", "source"), rows, title=f"{card.name}, {card.class_}, {card.date}"
+        )
+    )
     show_models(card)
     if card.notes:
         click.echo(f"  note     {card.notes}")
@@ -190,7 +195,9 @@ def roofline(
         row = (group, show_count(flops), show_bytes(moved), intensity, attainable, f"{100 * waits:.0f} %", show_ms(ms))
         rows.append((*row, share))
     title = f"{network.name} on {card.id}, {roof.precision}, batch {batch}"
-    print_table(title, (by, "FLOPs", "moved", "FLOP/B", "attainable", "waits", "least time", "share"), rows)
+    print_table(
+        text_table((by, "FLOPs", "moved", "FLOP/B", "attainable", "waits", "least time", "share"), rows, title=title)
+    )
     click.echo(
         f"  ridge    {roof.ridge:.1f} FLOP/byte; the network has {roof.intensity:.1f}\n"
         f"  waits    {100 * roof.waiting:.0f} % of the time is bound by memory\n"
@@ -260,7 +267,7 @@ def why(
         for change in answer.changes
     ]
     heads = ("change", "gain", "an image", "MACs", "params", "train again")
-    print_table("", heads, rows, caption="" if rows else "no known change gains 1 %")
+    print_table(text_table(heads, rows, caption="" if rows else "no known change gains 1 %"))
     if near:
         show_ceilings(near)
     warn(warnings)
@@ -287,7 +294,9 @@ def rankings(as_json: bool) -> None:
 
     for what, caption in CAPTIONS.items():
         rows = [row(r) for r in found if r.what == what]
-        print_table(f'{what}: "{caption.text}"', ("cost over MobileNetV1's", *NETWORKS, "the caption"), rows)
+        print_table(
+            text_table(("cost over MobileNetV1's", *NETWORKS, "the caption"), rows, title=f'{what}: "{caption.text}"')
+        )
 
 
 @command.command()
@@ -358,7 +367,7 @@ def show_fits(card: DeviceCard, fits: list[MicroFit], top1: list[float | None]) 
     flash = fits[0].flash_limit
     limits = f"flash {flash // 1024 if flash else '?'} KiB, SRAM {fits[0].sram_limit // 1024} KiB"
     title = f"{card.id} under {fits[0].runtime}: {limits}, int8"
-    print_table(title, ("network", "flash KiB", "SRAM KiB", "ms", "top-1 %", "verdict"), rows)
+    print_table(text_table(("network", "flash KiB", "SRAM KiB", "ms", "top-1 %", "verdict"), rows, title=title))
     fitting = [
         (a or 0.0, one.network) for one, a in zip(fits, top1, strict=True) if one.verdict in ("fits", "in patches")
     ]

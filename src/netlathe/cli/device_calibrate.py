@@ -15,6 +15,7 @@ from netlathe.device.card import load, save
 from netlathe.errors import NetlatheError
 from netlathe.files import make_folder
 from netlathe.runtimes import registry
+from netlathe.tables.table import text_table
 
 
 @click.command("calibrate")
@@ -111,4 +112,4 @@ def show(done: list[Calibration]) -> None:
         )
     heads = ("runtime", "precision", "threads", "peak", "dram copy", "held-out MAPE", "measured / predicted", "took")
     machine = this_machine()
-    print_table(f"{machine.cpu} ({machine.id})", heads, rows)
+    print_table(text_table(heads, rows, title=f"{machine.cpu} ({machine.id})"))

@@ -9,6 +9,7 @@ import click
 
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.runtimes.registry import DEFAULT
+from netlathe.tables.table import text_table
 from netlathe.units import mac_count, show_count
 
 
@@ -55,7 +56,7 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
         for m in found
     ]
     columns = ("runtime", "threads", "precision", "batch", "networks", "error, left out", "90 % interval")
-    print_table(f"{output}: models of {made.name}", columns, rows)
+    print_table(text_table(columns, rows, title=f"{output}: models of {made.name}"))
 
 
 @click.command("probe-set")
@@ -77,8 +78,10 @@ def probe_set(count: int, pattern: str, max_macs: str, runtime: str, as_json: bo
         emit("device", {"networks": [{"network": net.name, "macs": net.macs} for net in chosen]})
         return
     print_table(
-        f"measure these {count} of {len(nets)}",
-        ("network", "MACs"),
-        [(net.name, show_count(net.macs)) for net in chosen],
+        text_table(
+            ("network", "MACs"),
+            [(net.name, show_count(net.macs)) for net in chosen],
+            title=f"measure these {count} of {len(nets)}",
+        )
     )
     click.echo("  then: netlathe device fit --measurements FILE.csv -o CARD.toml")

@@ -10,6 +10,7 @@ from netlathe.cli.common import print_table
 from netlathe.device.card import DeviceCard, Model, load
 from netlathe.device.why import Ceiling
 from netlathe.errors import NetlatheError
+from netlathe.tables.table import text_table
 
 THIS = "this"  # the card of this machine, by this name
 
@@ -52,7 +53,7 @@ def show_operators(card: DeviceCard, model: Model) -> None:
         share = f"{100 * least / one.cold_ms:.0f} %" if least else "-"
         rows.append((one.of, one.shape, f"{one.cold_ms:.3f}", f"{one.warm_ms:.3f}", cold, warm, share))
     heads = ("class", "operator alone", "ms cold", "ms warm", "cold", "warm", "of the roof, cold")
-    print_table(f"{model.runtime} {model.precision}, {model.threads} threads", heads, rows)
+    print_table(text_table(heads, rows, title=f"{model.runtime} {model.precision}, {model.threads} threads"))
 
 
 def show_ceilings(found: Iterable[Ceiling]) -> None:
@@ -61,4 +62,4 @@ def show_ceilings(found: Iterable[Ceiling]) -> None:
         (c.kind, f"{c.here:.3g} {c.unit}", f"{c.warm:.3g} {c.unit}", f"{c.cold:.3g} {c.unit}", f"{c.here / c.warm:.0%}")
         for c in found
     ]
-    print_table("", ("kind", "here", "best alone, warm", "best alone, cold", "of warm"), rows)
+    print_table(text_table(("kind", "here", "best alone, warm", "best alone, cold", "of warm"), rows))

@@ -29,6 +29,7 @@ from netlathe.cli.training import (
 )
 from netlathe.errors import NetlatheError
 from netlathe.load import load
+from netlathe.tables.table import text_table
 
 if TYPE_CHECKING:
     from netlathe.train.experiment.findings import ExperimentFindings
@@ -192,7 +193,7 @@ def printed(found: ExperimentFindings, folder: Path) -> None:
     from netlathe.train.experiment.table import build_tables
 
     for table in build_tables(found):
-        print_table(table.title, table.columns, table.rows)
+        print_table(text_table(table.columns, table.rows, title=table.title))
     for note in found.notes:
         click.echo(f"- {note}")
     click.echo(f"written: {folder / PAGE}, {folder / DATA}")

@@ -15,6 +15,7 @@ from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_o
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
+from netlathe.tables.table import text_table
 
 if TYPE_CHECKING:
     from netlathe.choose.place import Place
@@ -184,9 +185,11 @@ def dry(config: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool
         return
     heads = ("candidate", "MACs", "size", "memory", "latency", "starts from")
     print_table(
-        f"{found['considered']} networks keep the budget; these would be raced",
-        heads,
-        candidate_table(found["candidates"]),
+        text_table(
+            heads,
+            candidate_table(found["candidates"]),
+            title=f"{found['considered']} networks keep the budget; these would be raced",
+        )
     )
     click.echo(f"plan: {plan}")
 

@@ -12,6 +12,7 @@ from netlathe.arch.network import Network
 from netlathe.cli.common import batch_option, emit, json_option, one_network, print_table
 from netlathe.cost.count import count
 from netlathe.reshape.modernise import Rung, ladder, resnet200
+from netlathe.tables.table import text_table
 from netlathe.units import show_count, show_ms
 
 
@@ -117,7 +118,7 @@ def show(name: str, rows: list[dict[str, Any]]) -> None:
             line += [f"{entry['published_macs_G']:.2f}{mark}", f"{entry['published_top1']:.2f}{spread}"]
         line += [show_ms(entry[key]) if entry[key] is not None else "failed" for key in TIMES if key in entry]
         cells.append(line)
-    print_table(f"{name}: the ConvNeXt roadmap", heads, cells)
+    print_table(text_table(heads, cells, title=f"{name}: the ConvNeXt roadmap"))
     for i, note in enumerate(notes, 1):
         click.echo(f"[{i}] {note}")
 

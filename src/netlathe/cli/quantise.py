@@ -10,6 +10,7 @@ import click
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.runtimes.registry import quantising_runtimes
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def command(
         emit("quantise", {"package": str(made.folder), "precision": made.precision, "runtime": made.runtime,
                           "model": made.model, "tried": found})  # fmt: skip
         return
-    print_table(f"{made.network.name} on the validation images", HEADS, map(row, tried))
+    print_table(text_table(HEADS, map(row, tried), title=f"{made.network.name} on the validation images"))
     click.echo(f"{made.folder}: {made.model}, {made.precision} under {made.runtime}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from netlathe.cli.common import emit, json_option, one_network, print_table, warn
+from netlathe.tables.table import text_table
 from netlathe.train import recipefile
 from netlathe.train.recipe import Recipe, peak_lr
 from netlathe.train.recipe_warnings import IMAGENET, find_warnings
@@ -77,7 +78,9 @@ def list_(as_json: bool) -> None:
                 *(f"x {pixels:.2g}", f"{best.top1:.1f} {best.network}" if best else "-"),
             )
         )
-    print_table("", ("recipe", "epochs", "batch", "px", "optimiser", "lr", "decay", "cost", "best top-1 %"), rows)
+    print_table(
+        text_table(("recipe", "epochs", "batch", "px", "optimiser", "lr", "decay", "cost", "best top-1 %"), rows)
+    )
 
 
 @command.command()

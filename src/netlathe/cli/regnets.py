@@ -13,6 +13,7 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.regnet_space import RegNetSpace, sample
 from netlathe.stats.quantiles import step_quantile
+from netlathe.tables.table import text_table
 from netlathe.units import mac_count, show_count, show_ms
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -58,7 +59,7 @@ def command(macs: str, count: int, seed: int, device: str | None, svg: Path | No
         if cost in rows[0]
     ]
     heads = ("share of networks below", *(f"{100 * q:g} %" for q in QUANTILES))
-    print_table(f"{count} samples each of {macs} MACs, seed {seed}", heads, table)
+    print_table(text_table(heads, table, title=f"{count} samples each of {macs} MACs, seed {seed}"))
 
 
 def costs(network: Network, device: str | None) -> dict[str, Any]:

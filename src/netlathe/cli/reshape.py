@@ -18,6 +18,7 @@ from netlathe.reshape.factor import FORMS, dense, factor, where
 from netlathe.reshape.knobs import KNOBS, KnobRules, exponents, turn_knobs
 from netlathe.reshape.solve import MEASURES, Solved, solve
 from netlathe.reshape.width import ROUNDING
+from netlathe.tables.table import text_table
 from netlathe.units import COUNTS, quantity, show_count
 
 SHOWN = 24  # lines of a diff on one screen
@@ -140,7 +141,9 @@ def tell(start: Network, end: Network, solved: Solved | None, everything: bool, 
         low, high = map(show_count, solved.reachable)
         click.echo(f"{solved.knob} = {solved.value:g} (reachable: {low} to {high})")
     rows = [[end.name, *(show_count(after[name]) for name in before)], ["ratio", *ratios(before, after)]]
-    print_table("", ["network", "params", "MACs", "acts"], [[start.name, *map(show_count, before.values())], *rows])
+    print_table(
+        text_table(["network", "params", "MACs", "acts"], [[start.name, *map(show_count, before.values())], *rows])
+    )
     click.echo("\n".join(lines(changed, everything)))
 
 
@@ -187,7 +190,11 @@ def tell_exponents(network: Network, as_json: bool) -> None:
         return
     known = {knob: values for knob, values in found.items() if isinstance(values, dict)}
     rows = [[knob, *(f"{value:.2f}" for value in values.values())] for knob, values in known.items()]
-    print_table(f"{network.name}: log2 of the cost when the knob is doubled", ["knob", "params", "MACs", "acts"], rows)
+    print_table(
+        text_table(
+            ["knob", "params", "MACs", "acts"], rows, title=f"{network.name}: log2 of the cost when the knob is doubled"
+        )
+    )
     for knob, why in found.items():
         if isinstance(why, str):
             click.echo(f"{knob}: {why}")
@@ -223,7 +230,7 @@ def tell_doubling(network: Network, device: str | None, svg: Path | None, as_jso
         cells.append([bought.policy, *(f"{x:.2f}" for x in figures)])
         if bought.latency is not None:
             cells[-1].append(f"{bought.latency:.2f}")
-    print_table(f"{network.name}: ratios after a doubling of the MACs", heads, cells)
+    print_table(text_table(heads, cells, title=f"{network.name}: ratios after a doubling of the MACs"))
 
 
 def predicted(device: str) -> Callable[[Network], float]:

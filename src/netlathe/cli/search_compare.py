@@ -10,6 +10,7 @@ import click
 
 from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
 from netlathe.errors import NetlatheError
+from netlathe.tables.table import text_table
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -85,7 +86,7 @@ def command(
         emit("search.compare", show.comparison_to_json(found))
         return
     for table in show.comparison_tables(found):
-        print_table(table.title, table.columns, table.rows)
+        print_table(text_table(table.columns, table.rows, title=table.title))
     for note in show.reading_notes(found):
         click.echo(f"- {note}")
     if plot:

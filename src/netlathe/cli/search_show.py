@@ -12,6 +12,7 @@ import click
 
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.errors import NetlatheError
+from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_count, show_ms, show_span
 
 if TYPE_CHECKING:
@@ -102,13 +103,15 @@ def show(folder: Path, whole: bool = False) -> None:
     if found:
         names = [name for name in SHOW if all(name in trial.costs for trial in found)]
         print_table(
-            f"front of {wish.space}",
-            ["trial", "score", *names, "network"],
-            [
-                (str(t.number), f"{number(t.score)}", *(SHOW[name](t.costs[name]) for name in names), text(t))
-                for t in (found if whole else found[:SHOWN])
-            ],
-            caption="" if whole or len(found) <= SHOWN else f"{len(found) - SHOWN} more: --all",
+            text_table(
+                ["trial", "score", *names, "network"],
+                [
+                    (str(t.number), f"{number(t.score)}", *(SHOW[name](t.costs[name]) for name in names), text(t))
+                    for t in (found if whole else found[:SHOWN])
+                ],
+                title=f"front of {wish.space}",
+                caption="" if whole or len(found) <= SHOWN else f"{len(found) - SHOWN} more: --all",
+            )
         )
     limits = " ".join(f"--{name} {value}" for name, value in wish.limits.items())
     click.echo(f"{wish.strategy} in {wish.space}, seed {wish.seed}{', ' * bool(limits)}{limits}")

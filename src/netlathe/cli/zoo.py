@@ -8,6 +8,7 @@ from netlathe import zoo
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.cost.totals import totals
 from netlathe.errors import unknown
+from netlathe.tables.table import text_table
 from netlathe.units import show_count
 from netlathe.zoo.published import best
 
@@ -49,4 +50,4 @@ def command(pattern: str, as_json: bool) -> None:
         )
         for network, count, figure in entries
     ]
-    print_table("", ("network", "input", "params", "MACs", "top-1 %", "recipe"), table)
+    print_table(text_table(("network", "input", "params", "MACs", "top-1 %", "recipe"), table))
