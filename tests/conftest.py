@@ -15,9 +15,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Tests run in several processes beside each other: with as many threads in each, they would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A machine in use is slow: no example fails by the clock.
+settings.register_profile("netlathe", deadline=None)
+settings.load_profile("netlathe")
 
 
 def declare_torchvision_operators() -> None:

@@ -1,11 +1,10 @@
 """netlathe audit and netlathe advise, as a user calls them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
+from command import netlathe
 
 from netlathe.audit import claims, records
 from netlathe.audit.advise import advise, image_count
@@ -185,9 +184,7 @@ def test_images_are_counted_with_or_without_a_unit():
 
 
 def test_the_table_of_claims_fits_a_narrow_terminal_and_a_pipe():
-    done = subprocess.run(
-        [sys.executable, "-m", "netlathe", "audit", "--slide", "3"], capture_output=True, text=True, check=True
-    )
+    done = netlathe("audit", "--slide", "3")
     assert all(f"s3-{i}" in done.stdout for i in range(1, 10))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 from benched import record, tiny
+from command import netlathe
 from onnx import TensorProto, helper
 
 from netlathe import zoo
@@ -131,15 +130,6 @@ def test_an_operator_that_the_runtime_has_not_is_a_result(tmp_path: Path) -> Non
 
 
 # At the command line
-
-
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
-
-
-def netlathe(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([NETLATHE, *map(str, words)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def test_one_network_is_a_headline_of_six_processes_and_several_say_that_they_are_of_one(book: Path) -> None:

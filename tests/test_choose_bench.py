@@ -1,15 +1,13 @@
 """What a choice measures and forecasts, on this machine and on others; an impossible budget gets a possible one."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from math import log2
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from chosen import A, measured
+from command import netlathe
 
 from netlathe.bench import ledger
 from netlathe.bench.measure import HEADLINE
@@ -320,9 +318,9 @@ def test_a_candidate_without_any_latency_fits_only_where_no_latency_is_asked():
 
 
 def test_the_command_line_chooses_for_a_batch(calibrated):
-    words = [str(Path(sys.executable).with_name("netlathe")), "choose", "--networks", "mobilenetv1_025", "--latency"]
+    words = ["choose", "--networks", "mobilenetv1_025", "--latency"]
     more = ["2s", "--macs", "20M", "--seconds", "0.05", "--batch", "4"]
-    done = subprocess.run([*words, *more], capture_output=True, text=True, check=True)
+    done = netlathe(*words, *more)
     assert "batch 4: the front" in done.stdout
     assert "an image" in done.stdout
     assert "measured 1, 1 of them in 6 fresh processes each" in done.stdout
@@ -330,6 +328,6 @@ def test_the_command_line_chooses_for_a_batch(calibrated):
     assert "at batch 4 it is extrapolated" in done.stderr
     (first, second) = ledger.read()
     assert [(m.batch, m.processes) for m in (first, second)] == [(4, 1), (4, HEADLINE)]
-    asjson = json.loads(subprocess.run([*words, *more, "--json"], capture_output=True, text=True, check=True).stdout)
+    asjson = json.loads(netlathe(*words, *more, "--json").stdout)
     assert asjson["data"]["batch"] == 4
     assert asjson["data"]["pick"]["latency"]["id"] == second.id, "the ledger knows it"

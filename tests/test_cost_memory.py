@@ -150,7 +150,7 @@ def wirings(draw: st.DrawFn, most: int = 6) -> Graph:
 
 
 @given(wirings())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_best_order_is_that_of_brute_force(net: Graph) -> None:
     steps = plan(net)
     count = len(steps.steps)
@@ -166,7 +166,7 @@ def test_the_best_order_is_that_of_brute_force(net: Graph) -> None:
 
 
 @given(wirings(most=14))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_laws_of_memory_on_random_wirings(net: Graph) -> None:
     found = memory(net, 1)
     assert found.largest <= found.folded <= found.eager <= found.total
@@ -175,7 +175,7 @@ def test_laws_of_memory_on_random_wirings(net: Graph) -> None:
 
 
 @given(wirings(most=14))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_eager_liveness_is_what_a_set_of_values_says(net: Graph) -> None:
     sizes = [shape[0] * shape[1] * shape[2] for shape in net.shapes]
     kept, expected = {0} if any(0 in op.inputs for op in net.ops) else set(), []
@@ -188,7 +188,7 @@ def test_eager_liveness_is_what_a_set_of_values_says(net: Graph) -> None:
 
 
 @given(wirings(most=14))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_places_that_live_together_do_not_overlap(net: Graph) -> None:
     places = arena(plan(net))
     for i, a in enumerate(places):
@@ -202,7 +202,6 @@ def test_places_that_live_together_do_not_overlap(net: Graph) -> None:
         st.tuples(st.sampled_from([2, 4, 8]), st.sampled_from([1, 3, 5]), st.integers(1, 2)), min_size=1, max_size=8
     )
 )
-@settings(deadline=None)
 def test_laws_of_memory_on_random_chains(layers: list[tuple[int, int, int]]) -> None:
     net = graph(seq(**{f"c{i}": conv(*layer) for i, layer in enumerate(layers)}), (3, 32, 32))
     found = memory(net)

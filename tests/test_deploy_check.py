@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from command import netlathe
 from deployed import COLOURS, colours, odds, plain
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
@@ -26,14 +26,7 @@ from netlathe.deploy.predict import pixels_of, predict, snippet
 from netlathe.deploy.score import ConfusionScore, held_out_split, images_for, score
 from netlathe.errors import NetlatheError
 
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 IMAGES = {"red": 12, "green": 10, "blue": 8}
-
-
-def netlathe(*words, code=0, cwd=None):
-    done = subprocess.run([NETLATHE, *map(str, words)], capture_output=True, text=True, timeout=120, cwd=cwd)
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
 
 
 @pytest.fixture
@@ -362,7 +355,6 @@ def test_openvino_answers_the_same(out, tmp_path):
     assert [g.probability for g in ours.guesses] == pytest.approx([g.probability for g in theirs.guesses], abs=1e-5)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 40), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_recall_and_precision_are_those_of_scikit_learn(table):
     pairs = [(i, j) for i, row in enumerate(table) for j, n in enumerate(row) for _ in range(n)]

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import netlathe
 
 from netlathe.device.card import FOLDER, CardFigure, DeviceCard, ErrorBar, Model, load, names, parse, save, to_toml
 from netlathe.errors import NetlatheError
 
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 DEVICES = Path(__file__).parent.parent.parent / "shared" / "reference" / "devices.csv"
 COLUMNS = {  # of devices.csv: what the figure is called here
     "fp32_gflops": [("peak", "fp32")],
@@ -208,12 +208,6 @@ def test_a_card_that_could_not_be_read_is_not_written(tmp_path):
     with pytest.raises(NetlatheError, match="cannot be"):
         save(bad, tmp_path / "mine.toml")
     assert not list(tmp_path.iterdir())
-
-
-def netlathe(*words, code=0):
-    done = subprocess.run([NETLATHE, *words], capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def test_the_command_line_lists_shows_and_checks_cards(tmp_path):

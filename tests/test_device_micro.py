@@ -1,12 +1,10 @@
 """What fits a microcontroller: the anchors of MCUNet, patches computed by hand, and the alpha/rho tables."""
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from command import netlathe
 
 from netlathe import zoo
 from netlathe.arch.build import residual, seq
@@ -20,7 +18,6 @@ from netlathe.device.patches import patches
 from netlathe.errors import NetlatheError
 from netlathe.zoo.published import figures
 
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 F746, H743 = "stm32f746", "stm32h743"
 
 
@@ -178,9 +175,9 @@ def test_errors_name_what_would_do():
 
 
 def test_the_command_line_picks_the_most_accurate_that_fits():
-    words = [NETLATHE, "device", "micro", "mobilenetv1_0*", "--device", F746, "--published"]
-    text = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
+    words = ["device", "micro", "mobilenetv1_0*", "--device", F746, "--published"]
+    text = netlathe(*words).stdout
     assert text.rstrip().endswith("the most accurate that fits: mobilenetv1_025@224")
-    done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True, timeout=120)
+    done = netlathe(*words, "--json")
     rows = json.loads(done.stdout)["data"]["fits"]
     assert max((row["top1"], row["network"]) for row in rows if row["verdict"] == "fits")[1] == "mobilenetv1_025@224"

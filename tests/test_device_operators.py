@@ -1,13 +1,12 @@
 """Operators alone, warm and cold: measured by a real worker, kept in the card, shown, and set beside a network."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import PATIENCE_S, netlathe
 
 from netlathe import zoo
 from netlathe.bench import worker
@@ -21,7 +20,6 @@ from netlathe.device.why import ceilings, explain, model_clock
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.base import SessionOptions
 
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 ROWS = (
     Operator("dense3", "3x3, 64 to 64, 64x56x56", 115_605_504, 1_753_088, 1.0, 2.0),
     Operator("pointwise", "1x1, 64 to 256, 64x56x56", 51_380_224, 4_079_616, 0.5, 0.8),
@@ -38,12 +36,6 @@ def card():
         CardFigure("bandwidth", "dram", 20.0, "GB/s", "measured", "x"),
     )
     return DeviceCard("mine", "Mine", "server cpu", "2026-11-01", figures, (model,))
-
-
-def netlathe(*words, code=0):
-    done = subprocess.run([NETLATHE, *words], capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def test_every_row_is_one_operator_and_they_hold_the_classes_of_the_zoo():
@@ -78,7 +70,7 @@ def test_a_worker_measures_with_empty_caches():
             inputs=inputs,
             warmups=1,
             warm_seconds=0.0,
-            timeout=60.0,
+            timeout=PATIENCE_S,
         )
         assert len(client.ask({"do": "cold", "runs": 3}, 60.0)["samples"]) == 3
         assert time_cold(client, 1) > 0

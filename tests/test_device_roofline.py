@@ -1,11 +1,9 @@
 """The roofline against the figures of the lecture's algebra, why a network is slow, and measurements that cannot be."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from command import netlathe
 
 from netlathe import zoo
 from netlathe.arch.build import seq
@@ -17,8 +15,6 @@ from netlathe.device.rankings import Ranking, by_card, by_macs, measurements
 from netlathe.device.roofline import check_measurement, roofline
 from netlathe.device.why import explain, roof_clock
 from netlathe.errors import NetlatheError
-
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 
 
 def roof(name, card, precision, batch=128, **options):
@@ -241,8 +237,7 @@ def test_a_caption_is_judged_by_the_steps_between_its_networks(what, costs, word
 )
 def test_the_command_line_answers_in_text_and_in_json(words):
     for more in ((), ("--json",)):
-        done = subprocess.run([NETLATHE, "device", *words, *more], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        done = netlathe("device", *words, *more)
     document = json.loads(done.stdout)
     assert document["ok"] is True
     assert document["schema"] == "netlathe.device/1"

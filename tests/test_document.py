@@ -45,7 +45,7 @@ expressions = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expressions)
 def test_every_expression_survives_its_document(expression):
     network = Network("mine", expression)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 from typing import Any
 
+import command
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -22,14 +21,11 @@ from netlathe.cli.main import run
 from netlathe.lower.weights import random_weights
 from netlathe.testing import randomise
 
-NETLATHE = str(Path(sys.executable).with_name("netlathe"))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def netlathe(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([NETLATHE, "export", *words], capture_output=True, text=True, env=os.environ, timeout=300)
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
+def netlathe(*words: str, code: int = 0) -> CompletedProcess[str]:
+    return command.netlathe("export", *words, code=code)
 
 
 def outputs(file: Path, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -140,10 +136,7 @@ def test_a_file_that_computes_something_else_is_never_written(
 )
 def test_mistakes_are_told_on_one_screen_and_leave_no_file(words: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"\x08")
-    done = subprocess.run(
-        [NETLATHE, "export", "lenet5_modern", *words], capture_output=True, text=True, cwd=tmp_path, timeout=300
-    )
-    assert done.returncode == 2
+    done = command.netlathe("export", "lenet5_modern", *words, code=2, cwd=tmp_path)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["broken.safetensors"]

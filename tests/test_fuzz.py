@@ -5,7 +5,7 @@ from fuzzed import READERS, WORD, WORDS, seeds, survives
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-QUICK = settings(deadline=5000, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+QUICK = settings(suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
 
 @st.composite

@@ -5,11 +5,12 @@ import json
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
+from command import PATIENCE_S
 
 pytest.importorskip("starlette")
 
@@ -207,12 +208,10 @@ def test_no_file_outside_the_page_is_served(lab, path):
 
 def test_answers_from_memory_take_milliseconds(lab):
     lab.ask("view?charts=roofline,stages,memory,profile", "net=resnet152&width=0.9")
-    times = []
+    before = sum(psutil.Process(lab.process.pid).cpu_times()[:2])
     for _ in range(20):
-        start = time.perf_counter()
         lab.ask("view", "net=resnet152&width=0.9")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.010
+    assert sum(psutil.Process(lab.process.pid).cpu_times()[:2]) - before < 20 * 0.05  # of the processor, at any load
 
 
 def test_a_dropped_arch_json_is_a_network_with_knobs(lab):
@@ -356,14 +355,14 @@ def test_the_advice_is_a_value_that_keeps_the_limits_and_none_larger_does(lab):
 def test_a_port_that_is_taken_and_a_weak_token_are_said(lab):
     words = [sys.executable, "-m", "netlathe", "lab", "--no-open"]
     for more, said in ((["--port", str(lab.port)], "cannot be taken"), (["--token", "short"], "token")):
-        done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 2
         assert said in done.stderr
 
 
 def test_without_its_packages_it_names_the_extra():
     program = "import sys; sys.modules['uvicorn'] = None; from netlathe.cli.main import run; sys.exit(run(['lab']))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 5
     assert "netlathe[lab]" in done.stderr
 

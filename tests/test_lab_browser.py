@@ -11,6 +11,7 @@ pytest.importorskip("starlette")
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from command import PATIENCE_S
 from lab_server import TOKEN, running
 from playwright.sync_api import expect
 
@@ -25,7 +26,7 @@ from netlathe.units import show_count
 SLOW = 1000.0  # ms a move: a guard for machines busy with other work; benchmarks/bench_lab.py has the figure
 
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def browser(chromium):
 @pytest.fixture
 def context(browser):
     found = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    found.set_default_timeout(30_000)
+    found.set_default_timeout(1000 * PATIENCE_S)
     yield found
     found.close()
 
@@ -51,7 +52,7 @@ def context(browser):
 def shared(browser):
     """One page for the tests that need no fresh one: another address is another state."""
     found = browser.new_page(viewport={"width": 1280, "height": 900})
-    found.set_default_timeout(30_000)
+    found.set_default_timeout(1000 * PATIENCE_S)
     yield found
     found.close()
 
@@ -356,7 +357,7 @@ def test_nothing_serious_is_wrong_for_people_with_impairments(browser, lab):
     from axe_core_python.sync_playwright import Axe
 
     page = browser.new_page(viewport={"width": 1280, "height": 2600})
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     show(page, lab, "net=resnet50&device=rpi-5&latency=100ms&size=200MB&b.net=mobilenetv2")
     page.wait_for_selector("#chart-front-front .main-svg")
     page.wait_for_selector("#chart-b-profile .main-svg", state="attached")

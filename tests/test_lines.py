@@ -1,17 +1,14 @@
 """Plots of scaling and of design spaces: curves to scale, as SVG, from the command line."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from command import netlathe
 
 from netlathe.report.lines import FOOT, HIGH, LEFT, RIGHT, TOP, WIDE, lines
 
 SVG = "{http://www.w3.org/2000/svg}"
-NETLATHE = Path(sys.executable).with_name("netlathe")
 
 
 def curves(text):
@@ -32,12 +29,6 @@ def test_a_curve_is_drawn_to_scale_in_its_frame():
         pytest.approx((LEFT + wide, TOP)),
     ]
     assert drawn["b & c"] == [pytest.approx((LEFT + wide / 2, TOP + high / 2))]
-
-
-def netlathe(*words, code=0):
-    done = subprocess.run([NETLATHE, *words], capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def test_doubling_draws_a_curve_for_every_policy(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from command import PATIENCE_S
 from onnx_runs import MAP, relative_error, session
 from test_lower_onnx import CASES, Oracle, pools
 from torch import nn
@@ -299,7 +300,9 @@ for layout in [torch.contiguous_format] + 8 * [torch.channels_last]:
     found.append(next(module.parameters()).grad.clone())
 torch.testing.assert_close(found[0], found[-1], rtol=1e-3, atol=1e-2)
 """
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "MALLOC_CHECK_": "3"}, timeout=300, check=True)
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "MALLOC_CHECK_": "3"}, timeout=PATIENCE_S, check=True
+    )
 
 
 @pytest.mark.parametrize("stride", [2, (2, 1), (1, 3)])

@@ -1,11 +1,9 @@
 """The picture of a network is valid SVG in which widths are to scale: hourglass and barrel are visible."""
 
-import subprocess
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from command import netlathe
 
 from netlathe import zoo
 from netlathe.report.picture import COLOURS, groups, picture
@@ -57,12 +55,10 @@ def test_every_network_can_be_drawn(name):
 
 
 def test_arch_writes_the_picture(tmp_path):
-    netlathe = Path(sys.executable).with_name("netlathe")
     file = tmp_path / "net.svg"
-    subprocess.run([netlathe, "arch", "vgg11", "--svg", file], check=True, capture_output=True)
+    netlathe("arch", "vgg11", "--svg", file)
     assert "vgg11, 3x224x224" in file.read_text()
     assert list(tmp_path.iterdir()) == [file]
     nowhere = tmp_path / "missing" / "net.svg"
-    done = subprocess.run([netlathe, "arch", "vgg11", "--svg", nowhere], capture_output=True, text=True)
-    assert done.returncode == 2
+    done = netlathe("arch", "vgg11", "--svg", nowhere, code=2)
     assert "cannot write" in done.stderr

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import PATIENCE_S
 from safetensors.torch import save_file
 from torch import nn
 from twins import resnet, timm_resnet
@@ -272,7 +273,7 @@ def test_the_hubs_own_cache_works_without_a_network(tmp_path: Path, timm: Module
     )
     paths = {"HF_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
     env = os.environ | paths | {"HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, timeout=300)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, timeout=PATIENCE_S)
     assert done.stdout.split() == ["True"], done.stderr
     assert "timm does not give the weights 'resnet18.a2_in1k'" in done.stderr
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from axe_core_python.sync_playwright import Axe
+from command import PATIENCE_S
 from reported import charts, page
 from test_deploy_card import card
 
@@ -42,7 +43,7 @@ class Opened:
 
     def wait(self, expression):
         """Until an expression is true; Playwright's own waiting needs an eval, which the policy forbids."""
-        for _ in range(200):
+        for _ in range(20 * PATIENCE_S):
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(50)

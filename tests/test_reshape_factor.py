@@ -66,7 +66,7 @@ def forms():
     }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.sampled_from(sorted(forms())),
     st.sampled_from((3, 5, 7)),

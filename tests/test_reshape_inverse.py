@@ -23,7 +23,7 @@ def counted(inner, c, m, k, side=1):
     return {op.path: op.macs for op in graph(block(inner, c, m, k), (c, side, side)).ops}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(INNER)), *SIZES.values())
 def test_the_cost_of_a_position_is_the_formula(inner, c, m, k, side):
     formula = cost(inner).subs({C: c, M: m, K: k})
@@ -31,7 +31,7 @@ def test_the_cost_of_a_position_is_the_formula(inner, c, m, k, side):
     assert counted(inner, c, m, k, side).get("process", 0) == operator(inner).subs({C: c, M: m, K: k}) * side**2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 8), st.sampled_from((3, 5)))
 def test_at_the_balance_the_dense_operator_costs_as_much_as_the_pointwise_parts(m, k):
     c = k * k * m  # so that 2 c / k^2 is a whole number
@@ -40,7 +40,7 @@ def test_at_the_balance_the_dense_operator_costs_as_much_as_the_pointwise_parts(
     assert parts["process"] == parts["widen"] + parts["narrow"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SIZES["c"], SIZES["m"], SIZES["k"])
 def test_the_share_of_a_depthwise_operator_does_not_depend_on_the_width(c, m, k):
     parts = counted("depthwise", c, m, k)
@@ -49,7 +49,7 @@ def test_the_share_of_a_depthwise_operator_does_not_depend_on_the_width(c, m, k)
     assert balance("depthwise") is None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(sorted(INNER)), st.integers(2, 64), st.sampled_from((3, 5)), st.integers(100, 100_000))
 def test_the_affordable_width_is_the_widest_within_the_budget(inner, c, k, budget):
     most = int(affordable(inner, budget).subs({C: c, K: k}) + 1e-9)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from command import netlathe
 from searchable import FILE
 
 CLI = [sys.executable, "-m", "netlathe"]
 TABLE = Path(__file__).parent.parent / "../shared/data/nas_bench_macro/nas_bench_macro.npz"
 
 
-def run(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*CLI, *map(str, words)], capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == code, done.stderr
-    return done
+def run(*words: str | Path, code: int = 0) -> CompletedProcess[str]:
+    return netlathe(*words, code=code)
 
 
 @pytest.fixture(scope="module")

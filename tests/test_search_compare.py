@@ -1,13 +1,12 @@
 """Strategies compared: the statistics against oracles, the verdicts on made-up arms, the protocol on small tables."""
 
 import json
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import command
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -241,8 +240,7 @@ def test_what_cannot_be_compared_is_said():
 
 
 def run(*words):
-    command = [sys.executable, "-m", "netlathe", "search", "compare", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return command("search", "compare", *words)
 
 
 @pytest.fixture(scope="module")

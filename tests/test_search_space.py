@@ -62,7 +62,7 @@ bodies = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(bodies)
 def test_the_size_is_the_number_of_normal_genotypes_and_decode_and_encode_are_inverse(body):
     space = of(body)

@@ -49,7 +49,7 @@ def test_equal_scores_of_all_seeds_are_no_proof():
     json.dumps(document(found), allow_nan=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=24), st.randoms(use_true_random=False))
 def test_whatever_has_finished_gives_tables_that_say_what_is_missing(scores, random):
     study = study_of(fractions=(0.5, 1.0), seeds=3)

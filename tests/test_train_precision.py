@@ -68,7 +68,7 @@ def convolutions(draw: st.DrawFn) -> tuple[int, int, int, tuple[int, int], tuple
     return channels, draw(st.integers(1, 5)), 1, kernel, stride, padding, draw(st.booleans())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(case=convolutions(), size=st.tuples(st.integers(3, 9), st.integers(3, 9)))
 def test_a_rearranged_convolution_and_all_its_gradients_are_those_of_torch(case, size):
     c_in, c_out, groups, kernel, stride, padding, has_bias = case

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command import netlathe as netlathe_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from studied import reached, study_of
@@ -184,7 +185,7 @@ def test_a_plan_that_makes_no_sense_is_refused(change, said):
 # Parts of the training images
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 9))
 def test_a_smaller_part_lies_in_a_larger_one_and_holds_every_class(labels, one, other, seed):
     from netlathe.train.experiment.subset import choose_rows
@@ -339,18 +340,9 @@ def test_the_precision_of_the_first_run_of_a_network_is_that_of_all(setup, tmp_p
 
 def test_a_small_study_of_the_digits_from_the_command_line(tmp_path):
     def experiment(*words):
-        program = [
-            str(Path(sys.executable).with_name("netlathe")),
-            "experiment",
-            "--threads",
-            "1",
-            "--precision",
-            "fp32",
-        ]
+        program = ["experiment", "--threads", "1", "--precision", "fp32"]
         program += ["--nets", "resnet20:depth=8,width=4,resnet20:depth=8,width=8", "--recipes", "digits", *words]
-        program += ["--epochs", "1", "--seeds", "2", "-o", "study", "--json"]
-        done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=300)
-        assert done.returncode == 0, done.stderr
+        done = netlathe_command(*program, "--epochs", "1", "--seeds", "2", "-o", "study", "--json", cwd=tmp_path)
         return json.loads(done.stdout)["data"], done.stderr
 
     first, _ = experiment()
