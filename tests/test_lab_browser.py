@@ -23,9 +23,6 @@ from netlathe.lab.state import read_state
 from netlathe.lab.view import view
 from netlathe.units import show_count
 
-SLOW = 1000.0  # ms a move: a guard for machines busy with other work; benchmarks/bench_lab.py has the figure
-
-
 expect.set_options(timeout=1000 * PATIENCE_S)
 
 
@@ -392,7 +389,7 @@ def test_the_answer_of_the_next_stop_of_a_moving_knob_is_made_ready(page, lab):
     assert page.wrong == []
 
 
-def test_a_move_of_a_knob_is_painted_soon(shared, lab):
+def test_every_move_of_a_knob_is_painted(shared, lab):
     show(shared, lab, "net=resnet152&device=rpi-5")
     shared.wait_for_selector("#chart-front-front .main-svg")
     durations = shared.evaluate(
@@ -408,8 +405,7 @@ def test_a_move_of_a_knob_is_painted_soon(shared, lab):
         }""",
         [0.5, 0.6, 0.7, 0.8, 0.9, 1.1],
     )
-    assert len(durations) == 6
-    assert min(durations) < SLOW
+    assert len(durations) == 6  # how long they take: benchmarks/bench_lab.py
     expect(total(shared)).to_have_text(engine("net=resnet152&width=1.1")["macs"])
 
 

@@ -53,8 +53,8 @@ SHARED = MeasurePlan(
 )  # of each of several processes
 HEADLINE = ENOUGH  # processes behind a latency that a claim rests on: their range is a 95 % interval
 
-LOAD_TIMEOUT = 180.0  # seconds, warming up included
-BLOCK_TIMEOUT = 120.0
+LOAD_TIMEOUT = 900.0  # seconds, warming up included: a guard against hanging, also where compiling is slow
+BLOCK_TIMEOUT = 600.0
 
 
 class MeasureConfig(NamedTuple):
