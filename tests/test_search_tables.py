@@ -70,12 +70,12 @@ def test_macros_networks_that_are_one_have_one_row_of_accuracies(macro):
 def test_cells_of_nb201_cost_what_is_published_but_for_the_bias_of_the_classifier(nb201):
     # Ours counts no MACs for a bias; the authors count one a class: 10.
     rows = [0, *np.random.default_rng(1).choice(15625, 500, replace=False)]
-    rows += [int(np.argmax(nb201.known["macs"])), int(np.argmin(nb201.known["macs"]))]
+    rows += [int(np.argmax(nb201.columns["macs"])), int(np.argmin(nb201.columns["macs"]))]
     for row in rows:
         params, macs = counted(nb201.space.decode(nb201.genotypes[row]))
-        assert (params, macs + 10) == (nb201.known["params"][row], nb201.known["macs"][row])
+        assert (params, macs + 10) == (nb201.columns["params"][row], nb201.columns["macs"][row])
     assert nb201.costs(nb201.genotypes[0]) == {"params": 129_306, "macs": 15_647_370}
-    assert (max(nb201.known["params"]), max(nb201.known["macs"])) == (1_531_546, 220_119_690)
+    assert (max(nb201.columns["params"]), max(nb201.columns["macs"])) == (1_531_546, 220_119_690)
 
 
 def test_the_key_of_nb201_gives_the_published_isomorphism_groups(nb201):
@@ -104,7 +104,7 @@ def test_latencies_of_devices_are_costs(nb201):
     found = table.costs(table.genotypes[0])
     assert found["raspi4"] == pytest.approx(10.4819765)
     assert found["fpga"] == pytest.approx(2.57296)
-    assert len(tables.with_latency(nb201, HELP).known) == 2 + 27
+    assert len(tables.with_latency(nb201, HELP).columns) == 2 + 27
     with pytest.raises(NetlatheError, match="did you mean raspi4"):
         tables.with_latency(nb201, HELP, "raspi")
 

@@ -52,15 +52,15 @@ class CostCache:
     """Costs of members, each counted once; a member that cannot be built costs infinitely much."""
 
     def __init__(self, objective: Objective) -> None:
-        self.objective, self.known, self.error = objective, dict[Genotype, Costs | None](), ""
+        self.objective, self.counted, self.error = objective, dict[Genotype, Costs | None](), ""
 
     def of(self, member: Genotype) -> Costs | None:
-        if member not in self.known:
+        if member not in self.counted:
             try:
-                self.known[member] = self.objective.costs(member)
+                self.counted[member] = self.objective.costs(member)
             except NetlatheError as error:
-                self.known[member], self.error = None, error.message
-        return self.known[member]
+                self.counted[member], self.error = None, error.message
+        return self.counted[member]
 
     def excess(self, member: Genotype, budget: Budget) -> float:
         costs = self.of(member)

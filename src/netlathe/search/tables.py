@@ -28,13 +28,13 @@ DATASETS = ("c10", "c100", "in16")  # CIFAR-10, CIFAR-100, ImageNet with 16x16 p
 class TabularBenchmark:
     """A space with what is known of every genotype; row i of all arrays is `genotypes[i]`.
 
-    `scores` are accuracies in %, a column a seed; `known` are costs by name (macs, params; ms by device).
+    `scores` are accuracies in %, a column a seed; `columns` are costs by name (macs, params; ms by device).
     """
 
     space: SearchSpace
     genotypes: tuple[Genotype, ...]
     scores: NDArray[np.float64]
-    known: Mapping[str, Numbers]
+    columns: Mapping[str, Numbers]
 
     @cached_property
     def rows(self) -> dict[Genotype, int]:
@@ -78,15 +78,15 @@ class TabularBenchmark:
     def costs(self, genotype: Sequence[int]) -> dict[str, float]:
         """What the table knows of a genotype's cost, by name."""
         row = self.row(genotype)
-        return {name: values[row].item() for name, values in self.known.items()}
+        return {name: values[row].item() for name, values in self.columns.items()}
 
     def feasible(self, limits: Mapping[str, float]) -> NDArray[np.bool_]:
         """Which rows keep all limits, as (macs=50e6, raspi4=15.7). Raises NetlatheError for an unknown cost."""
         kept = np.ones(len(self.genotypes), bool)
         for name, most in limits.items():
-            if name not in self.known:
-                raise unknown("cost", name, self.known, code="search.cost")
-            kept &= self.known[name] <= most
+            if name not in self.columns:
+                raise unknown("cost", name, self.columns, code="search.cost")
+            kept &= self.columns[name] <= most
         return kept
 
 
@@ -166,4 +166,4 @@ def with_latency(table: TabularBenchmark, path: str | Path, *devices: str) -> Ta
     rows = {genotype: i for i, genotype in enumerate(read_genotypes(file["ops"], table.space, path))}
     order = [rows[genotype] for genotype in table.genotypes]
     columns = {name: file["latency_ms"][order, i] for i, name in enumerate(measured) if name in devices or not devices}
-    return replace(table, known=dict(table.known) | columns)
+    return replace(table, columns=dict(table.columns) | columns)

@@ -106,9 +106,9 @@ def measure_critique(
             benchmark, strategy_makers(benchmark), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy
         )
     timed = tables.with_latency(tables.nb201(files["nb201"], "c100", "test"), files[LATENCIES])
-    devices = [name for name in timed.known if name not in ("macs", "params")]
-    latency = np.stack([timed.known[name].astype(np.float64) for name in devices], 1)
-    macs, accuracy = timed.known["macs"].astype(np.float64), timed.mean
+    devices = [name for name in timed.columns if name not in ("macs", "params")]
+    latency = np.stack([timed.columns[name].astype(np.float64) for name in devices], 1)
+    macs, accuracy = timed.columns["macs"].astype(np.float64), timed.mean
     rng = np.random.default_rng((seed, 4))
     return Critique(
         evaluations,

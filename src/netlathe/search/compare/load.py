@@ -44,8 +44,8 @@ def load_table(name: str, path: Path | None, score: str = "c10") -> BenchmarkTab
     source = TABLES[name]
     hint = f"needed: {source.file}, from {source.origin}\nthen --table {source.file}"
     if path is None:
-        said = f"no --table is given: Netlathe brings no table of trained networks of {name}"
-        raise NetlatheError(said, code="search.table", hint=hint)
+        message = f"no --table is given: Netlathe brings no table of trained networks of {name}"
+        raise NetlatheError(message, code="search.table", hint=hint)
     file = path / source.file if path.is_dir() else path
     if not file.exists():
         raise NetlatheError("this table is absent", code="search.table", path=str(file), hint=hint)

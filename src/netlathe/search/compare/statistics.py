@@ -141,16 +141,16 @@ def device_transfer(accuracy: Array, latency: Array, share: float, *, rng: np.ra
         return float(broken.mean()), over, kept, float(np.mean(best[a] == best[b]))
 
     everyone = np.arange(latency.shape[1], dtype=np.float64)
-    found = of(everyone)
+    values = of(everyone)
     drawn: list[tuple[float, float, float, float]] = []
     while len(drawn) < 200:
         devices = rng.choice(everyone, len(everyone))
         if len(set(devices)) > 1:
             drawn.append(of(devices))
     low, high = percentile_interval(drawn)
-    breaks, kept = (ValueInterval(found[i], float(low[i]), float(high[i])) for i in (0, 2))
+    breaks, kept = (ValueInterval(values[i], float(low[i]), float(high[i])) for i in (0, 2))
     n = latency.shape[1]
-    return DeviceTransfer(share, n * (n - 1), breaks, found[1], kept, found[3])
+    return DeviceTransfer(share, n * (n - 1), breaks, values[1], kept, values[3])
 
 
 def macs_caps(
@@ -160,11 +160,11 @@ def macs_caps(
     most = np.quantile(macs, share)
     light = macs <= most
     choice = np.flatnonzero(light)[accuracy[light].argmax()]
-    found = []
+    rows = []
     for i, device in enumerate(devices):
         limit = np.quantile(latency[:, i], share)
         fits = latency[:, i] <= limit
-        found.append(
+        rows.append(
             MacsCap(
                 device,
                 kendall_tau(macs, latency[:, i]),
@@ -174,11 +174,11 @@ def macs_caps(
                 float(accuracy[fits].max()),
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def device_agreement(latency: Array, devices: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
     """Tau between every two devices, the least alike first."""
     pairs = combinations(range(len(devices)), 2)
-    found = [(devices[a], devices[b], kendall_tau(latency[:, a], latency[:, b])) for a, b in pairs]
-    return tuple(sorted(found, key=lambda row: row[2]))
+    rows = [(devices[a], devices[b], kendall_tau(latency[:, a], latency[:, b])) for a, b in pairs]
+    return tuple(sorted(rows, key=lambda row: row[2]))

@@ -78,9 +78,9 @@ def mix_choices(expression: Node) -> Node:
 
 def mixed_decisions(expression: Node) -> dict[str, tuple[str, ...]]:
     """The options by decision, in order of appearance. Raises NetlatheError where two choices of one id differ."""
-    found: dict[str, tuple[str, ...]] = {}
+    options_by_decision: dict[str, tuple[str, ...]] = {}
     for _, mixture in mixed_choices(expression):
-        names = found.setdefault(mixture.decision, mixture.names)
+        names = options_by_decision.setdefault(mixture.decision, mixture.names)
         if names != mixture.names:
             raise NetlatheError(
                 f"two choices are called {mixture.decision!r}, with the options {', '.join(names)} "
@@ -88,15 +88,15 @@ def mixed_decisions(expression: Node) -> dict[str, tuple[str, ...]]:
                 code="search.decision",
                 hint="choices of one id are one decision: give the other another id",
             )
-    return found
+    return options_by_decision
 
 
 def mixed_choices(expression: Node, path: str = "") -> list[tuple[str, MixedChoice]]:
     """Every mixture with its path, outer ones before those inside."""
-    found = [(path, expression)] if isinstance(expression, MixedChoice) else []
+    pairs = [(path, expression)] if isinstance(expression, MixedChoice) else []
     for name, child in expression.children():
-        found += mixed_choices(child, join(path, name))
-    return found
+        pairs += mixed_choices(child, join(path, name))
+    return pairs
 
 
 def inherited_tensors(expression: Node, picks: dict[str, str], names: list[str]) -> dict[str, str]:

@@ -53,21 +53,21 @@ def derive_result(
         state_name, word = diagnosis.state, collapse_verdict(diagnosis)
         alarms, remedies = tuple(alarm.text for alarm in diagnosis.alarms), tuple(diagnosis.remedies)
         skips = MAX_SKIPS if options.remedy == "skips" else None
-        genotype, said = family.derive(state.shares(), skips), "the strongest operations of the last epoch"
+        genotype, reason = family.derive(state.shares(), skips), "the strongest operations of the last epoch"
         if skips is not None:
-            said += f", at most {skips} skips in the normal cell"
+            reason += f", at most {skips} skips in the normal cell"
         back = diagnosis.roll_back
         if options.remedy == "early-stop" and ended == EARLY and back is not None:
             genotype = family.of_data(next(line["genotype"] for line in state.log if line["epoch"] == back))
-            said = f"rolled back to epoch {back}, before the eigenvalue rose"
+            reason = f"rolled back to epoch {back}, before the eigenvalue rose"
     else:
         picked = select_network(state, task.split, options, family, deadline=deadline, stop=stop, clock=task.clock)
         if picked is not None:
-            genotype, said = picked.genotype, picked.describe()
+            genotype, reason = picked.genotype, picked.describe()
             last = (last or {}) | {"selected": picked.accuracy, "candidates": picked.candidates}
         else:
             last = last or epoch_record(task)
-            genotype, said = (
+            genotype, reason = (
                 family.of_data(last["genotype"]),
                 "the best of a few at random: there was no time to select",
             )
@@ -81,7 +81,7 @@ def derive_result(
         state=state_name,
         alarms=alarms,
         remedies=remedies,
-        said=said,
+        said=reason,
         epochs=task.epoch(),
         steps=state.step,
         seconds=task.spent(),
