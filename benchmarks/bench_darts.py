@@ -28,7 +28,7 @@ from netlathe.search.oneshot.cells import Cells
 from netlathe.search.oneshot.family import DartsFamily
 from netlathe.search.oneshot.genotypes import cell_operators, genotype_to_text
 from netlathe.search.oneshot.options import OneShotOptions
-from netlathe.search.oneshot.run import search
+from netlathe.search.oneshot.run import search_one_shot
 from netlathe.search.oneshot.split import take_subset
 from netlathe.train.classification import train
 from netlathe.train.images import Splits, load
@@ -49,7 +49,7 @@ RANDOM = 3
 def found(method: str, seed: int, splits: Splits, recipe: Recipe, seconds: float, out: Path) -> dict[str, Any]:
     """What a search gives in that many seconds of the processor."""
     options = replace(OPTIONS, seed=seed, **METHODS[method])
-    ended = search(
+    ended = search_one_shot(
         take_subset(splits.train, SEARCHED), recipe, options, FAMILY, out, time_s=seconds, clock=time.process_time,
         started=time.process_time(),
         progress=lambda tick: say(f"{method} {seed}: {tick.progress:.0%} {tick.line}") if tick.line else None,

@@ -21,7 +21,7 @@ FILE = Path(__file__).parents[2] / "shared" / "data" / "nas_bench_201" / "nas_be
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 150
-    sets = {name: tables.nb201(FILE, name, "test") for name in tables.DATASETS}
+    sets = {name: tables.load_nb201(FILE, name, "test") for name in tables.DATASETS}
     table = sets["c10"]
     rows = np.random.default_rng(0).choice(len(table.genotypes), count, replace=False)
     networks = [table.space.decode(table.genotypes[row]) for row in rows]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netlathe.search.compare import Comparison, compare
+from netlathe.search.compare import Comparison, compare_strategies
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import load_table
 from netlathe.search.compare.simulate import BILLED, FREE
@@ -38,7 +38,7 @@ def pool(on: BenchmarkTable, repeats: str, runs: int) -> Comparison:
         name: lambda rng, budget, name=name, more=more: get_strategy(name)(on.space, rng, evaluations=budget, **more)
         for name, more in options.items()
     }
-    return compare(on, makers, evaluations=EVALUATIONS, runs=runs, noisy=True, repeats=repeats, seed=8)
+    return compare_strategies(on, makers, evaluations=EVALUATIONS, runs=runs, noisy=True, repeats=repeats, seed=8)
 
 
 def verdicts(finals: dict[str, np.ndarray], runs: int, rng: np.random.Generator) -> Counter[str]:

@@ -126,7 +126,7 @@ def main():
     parser.add_argument("--keep", type=Path)
     said = parser.parse_args()
     few = min(said.runs, said.optuna_runs)
-    full = tables.macro(DATA / "nas_bench_macro" / "nas_bench_macro.npz")
+    full = tables.load_macro(DATA / "nas_bench_macro" / "nas_bench_macro.npz")
     macro = BenchmarkTable("NAS-Bench-Macro", full.space, full.genotypes, full.scores)
     optuna = [Arm(f"optuna-{name}", few) for name in ("random", "nsga2", "tpe")]
     arms = [
@@ -160,7 +160,7 @@ def main():
         constrained(full, name, 50e6, min(said.runs, 50))
 
     for dataset in tables.DATASETS:
-        one = tables.nb201(DATA / "nas_bench_201" / "nas_bench_201.npz", dataset, "val")
+        one = tables.load_nb201(DATA / "nas_bench_201" / "nas_bench_201.npz", dataset, "val")
         ground = BenchmarkTable(f"NAS-Bench-201 {dataset}", one.space, one.genotypes, one.scores)
         names = (OURS, "local", "evolution", "random")
         rows = [Arm(name, min(said.runs, 50)) for name in names] + [Arm("optuna-tpe", min(few, 10))]

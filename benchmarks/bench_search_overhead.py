@@ -84,7 +84,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=1000)
     trials = parser.parse_args().trials
-    table = tables.macro(FILE)
+    table = tables.load_macro(FILE)
     ground = BenchmarkTable("macro", table.space, table.genotypes, table.scores)
 
     print(f"strategies alone, {trials} trials: ms a trial (CPU)")

@@ -13,7 +13,7 @@ import pytest
 
 from netlathe.errors import NetlatheError
 from netlathe.process.call import CallFailed, Limits, call, call_json
-from netlathe.process.child import Child, ChildDied, ChildTimeout, describe_death, environment
+from netlathe.process.child import Child, ChildDied, ChildTimeout, child_environment, describe_death
 
 ECHO = """
 from netlathe.process.channel import open_channel
@@ -25,7 +25,7 @@ for message in messages:
 
 
 def echo(log=None):
-    return Child((sys.executable, "-c", ECHO), environment(1), log)
+    return Child((sys.executable, "-c", ECHO), child_environment(1), log)
 
 
 def test_a_worker_answers_and_what_it_prints_does_not_mix_with_its_answers(tmp_path):
@@ -63,8 +63,8 @@ def test_a_worker_that_gives_no_answer_in_time_is_killed():
 def test_a_worker_ends_with_its_parent_whatever_it_is_at():
     parent = f"""
 import subprocess, sys
-from netlathe.process.child import Child, environment
-child = Child((sys.executable, "-c", {ECHO!r}), environment(1))
+from netlathe.process.child import Child, child_environment
+child = Child((sys.executable, "-c", {ECHO!r}), child_environment(1))
 print(child.ask("__import__('os').getpid()", 60), flush=True)
 child.send("__import__('time').sleep(600)")
 sys.stdin.read()
@@ -82,15 +82,15 @@ def test_the_signal_is_named():
 
 
 def test_a_call_gives_what_the_function_returns_or_raises(tmp_path):
-    assert call(shlex.join, environment(1), 60, "room", ["a", "b c"]) == "a 'b c'"
+    assert call(shlex.join, child_environment(1), 60, "room", ["a", "b c"]) == "a 'b c'"
     with pytest.raises(CallFailed, match=r"FileNotFoundError: .*no_such") as caught:
-        call(os.listdir, environment(1), 60, "room", str(tmp_path / "no_such"))
+        call(os.listdir, child_environment(1), 60, "room", str(tmp_path / "no_such"))
     assert caught.value.code == "room.failed"
     with pytest.raises(CallFailed, match="the worker was killed by SIGABRT") as caught:
-        call(os.abort, environment(1), 60, "room")
+        call(os.abort, child_environment(1), 60, "room")
     assert caught.value.code == "room.crash"
     with pytest.raises(CallFailed, match=r"longer than 0\.5 s") as caught:
-        call(time.sleep, environment(1), 0.5, "room", 600)
+        call(time.sleep, child_environment(1), 0.5, "room", 600)
     assert caught.value.code == "room.timeout"
 
 
@@ -100,13 +100,13 @@ def test_an_error_for_the_user_arrives_whole():
     with pytest.raises(NetlatheError) as here:
         byte_count("4 parsecs")
     with pytest.raises(NetlatheError) as there:
-        call(byte_count, environment(1), 60, "room", "4 parsecs")
+        call(byte_count, child_environment(1), 60, "room", "4 parsecs")
     assert vars(here.value) == vars(there.value)
 
 
 def test_a_call_in_json_has_limits():
     def run(limits, function, *args):
-        return asyncio.run(call_json(function, environment(1), 60, "room", limits, *args))
+        return asyncio.run(call_json(function, child_environment(1), 60, "room", limits, *args))
 
     assert run(Limits(), shlex.join, ["a", "b c"]) == "a 'b c'"
     with pytest.raises(CallFailed, match="MemoryError"):

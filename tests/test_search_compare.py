@@ -16,7 +16,7 @@ from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
 from netlathe.cli import main
 from netlathe.errors import NetlatheError
-from netlathe.search.compare import compare, show
+from netlathe.search.compare import compare_strategies, show
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import load_table
 from netlathe.search.compare.verdict import compare_pairs
@@ -175,7 +175,7 @@ def two(on):
 def test_the_same_seed_gives_the_same_comparison_and_another_does_not():
     on = ground()
     one, again, other = (
-        show.comparison_to_json(compare(on, two(on), evaluations=12, runs=6, noisy=True, seed=seed))
+        show.comparison_to_json(compare_strategies(on, two(on), evaluations=12, runs=6, noisy=True, seed=seed))
         for seed in (4, 4, 5)
     )
     assert one == again
@@ -184,24 +184,24 @@ def test_the_same_seed_gives_the_same_comparison_and_another_does_not():
 
 def test_what_one_strategy_gets_does_not_depend_on_which_others_are_compared():
     on = ground()
-    alone = compare(on, two(on), evaluations=12, runs=6, noisy=True)
-    among = compare(on, {"evolution": maker(on, "evolution"), **two(on)}, evaluations=12, runs=6, noisy=True)
+    alone = compare_strategies(on, two(on), evaluations=12, runs=6, noisy=True)
+    among = compare_strategies(on, {"evolution": maker(on, "evolution"), **two(on)}, evaluations=12, runs=6, noisy=True)
     assert (alone.arms["local"].final == among.arms["local"].final).all()
 
 
 def test_regret_is_counted_from_the_best_there_is_and_reaches_zero_when_all_is_seen():
     on = ground()
-    found = compare(on, two(on), evaluations=81, runs=3)
+    found = compare_strategies(on, two(on), evaluations=81, runs=3)
     assert all(arm.final == pytest.approx(0) for arm in found.arms.values())
     assert all((np.diff(trace.regret) <= 0).all() for arm in found.arms.values() for trace in arm.traces)
 
 
 def test_a_noisy_search_reports_more_than_unseen_seeds_say():
     on = ground(noise=2.0)
-    found = compare(on, two(on), evaluations=40, runs=30, noisy=True)
+    found = compare_strategies(on, two(on), evaluations=40, runs=30, noisy=True)
     for arm in found.arms.values():
         assert arm.curse.low > 0
-    assert all(arm.curse is None for arm in compare(on, two(on), evaluations=5, runs=2).arms.values())
+    assert all(arm.curse is None for arm in compare_strategies(on, two(on), evaluations=5, runs=2).arms.values())
 
 
 class Stubborn:
@@ -217,10 +217,10 @@ class Stubborn:
 def test_a_strategy_that_repeats_itself_is_evaluated_once_and_ends():
     on = ground()
     makers = {"stubborn": lambda generator, budget: Stubborn(), "random": maker(on, "random")}
-    free = compare(on, makers, evaluations=20, runs=2)
+    free = compare_strategies(on, makers, evaluations=20, runs=2)
     assert [trace.distinct for trace in free.arms["stubborn"].traces] == [1, 1]
     assert [trace.distinct for trace in free.arms["random"].traces] == [20, 20]
-    billed = compare(
+    billed = compare_strategies(
         on, {"r": maker(on, "random", replacement=True), **makers}, evaluations=60, runs=2, repeats="billed"
     )
     assert all(trace.distinct < 60 for trace in billed.arms["r"].traces)
@@ -229,11 +229,11 @@ def test_a_strategy_that_repeats_itself_is_evaluated_once_and_ends():
 def test_what_cannot_be_compared_is_said():
     on = ground(seeds=1)
     with pytest.raises(NetlatheError, match="one training of each"):
-        compare(on, two(on), evaluations=5, runs=2, noisy=True)
+        compare_strategies(on, two(on), evaluations=5, runs=2, noisy=True)
     with pytest.raises(NetlatheError, match="whole trainings only"):
-        compare(on, {**two(on), "asha": maker(on, "asha")}, evaluations=5, runs=2)
+        compare_strategies(on, {**two(on), "asha": maker(on, "asha")}, evaluations=5, runs=2)
     with pytest.raises(NetlatheError, match="at least two"):
-        compare(on, {"random": maker(on, "random")}, evaluations=5, runs=2)
+        compare_strategies(on, {"random": maker(on, "random")}, evaluations=5, runs=2)
 
 
 # The command
@@ -291,7 +291,7 @@ def test_macro_regrets_are_those_of_the_reference():
     on = load_table("macro", MACRO)
     assert on.best == pytest.approx(93.127, abs=5e-4)
     makers = {"random": maker(on, "random", replacement=True), "evolution": maker(on, "evolution")}
-    found = compare(on, makers, evaluations=100, runs=150, noisy=True, repeats="billed")
+    found = compare_strategies(on, makers, evaluations=100, runs=150, noisy=True, repeats="billed")
     # nas.md section 5.2, 300 runs: .399 [.374, .424] and .257 [.238, .277]; three standard errors of ours
     for name, known in (("random", 0.399), ("evolution", 0.257)):
         final = found.arms[name].final

@@ -8,7 +8,7 @@ import pytest
 from test_search_compare import ground, maker
 
 from netlathe.cli import main
-from netlathe.search.compare import compare, report
+from netlathe.search.compare import compare_strategies, report
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.critique import (
     STRATEGIES,
@@ -102,7 +102,9 @@ def critique():
         for i, name in enumerate(("c10", "c100"))
     }
     searches = {
-        on.name: compare(on, {s: maker(on, s) for s in STRATEGIES}, evaluations=30, runs=6, noisy=on is macro)
+        on.name: compare_strategies(
+            on, {s: maker(on, s) for s in STRATEGIES}, evaluations=30, runs=6, noisy=on is macro
+        )
         for on in (macro, *judged.values())
     }
     searches = {"macro" if name == "little" else name: one for name, one in searches.items()}
@@ -176,6 +178,6 @@ def test_the_real_report_has_the_figures_of_the_reference():
 def test_strategies_that_did_the_same_are_equal_in_the_report(critique):
     on = ground()
     same = {name: maker(on, name) for name in ("random", "evolution")}  # 10 draws are evolution's first population
-    searches = {"macro": compare(on, same, evaluations=10, runs=4, noisy=True)}
+    searches = {"macro": compare_strategies(on, same, evaluations=10, runs=4, noisy=True)}
     part = report.report_against_random(critique._replace(searches=searches))
     assert part.tables[0].rows[1][-1] == "equal"

@@ -23,7 +23,7 @@ from netlathe.search.oneshot.diagnostics import collapse_verdict, darts_record, 
 from netlathe.search.oneshot.family import DartsFamily, SpaceFamily
 from netlathe.search.oneshot.options import OneShotOptions
 from netlathe.search.oneshot.result import derive_result
-from netlathe.search.oneshot.run import search
+from netlathe.search.oneshot.run import search_one_shot
 from netlathe.search.oneshot.split import DataSplit, take_subset
 from netlathe.search.oneshot.state import initial_state
 from netlathe.search.oneshot.supernet import Supernet
@@ -148,7 +148,7 @@ def test_a_search_finds_the_operation_that_sees(method, order, tmp_path):
     options = OneShotOptions(
         method=method, order=order, epochs=12, batch=16, lr=0.05, alpha_lr=0.05, eigenvalue_every=6, candidates=8
     )
-    found = search(stripes(), STRIPES, options, toy(), tmp_path, space="toy")
+    found = search_one_shot(stripes(), STRIPES, options, toy(), tmp_path, space="toy")
     assert "three" in found.text, found.text
     best = json.loads((tmp_path / "best.json").read_text())
     assert best["input"] == [1, 8, 8]
@@ -179,9 +179,9 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_
             raise Killed
 
     with pytest.raises(Killed):
-        search(digits, RECIPE, options, FAMILY, tmp_path / "killed", progress=kill)
-    again = search(digits, RECIPE, options, FAMILY, tmp_path / "killed")
-    whole = search(digits, RECIPE, options, FAMILY, tmp_path / "whole")
+        search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "killed", progress=kill)
+    again = search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "killed")
+    whole = search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "whole")
     assert again.genotype == whole.genotype
     logs = [
         [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
@@ -189,9 +189,9 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_
     ]
     assert logs[0] == logs[1]
     assert len(logs[0]) == 2
-    assert search(digits, RECIPE, options, FAMILY, tmp_path / "whole") == whole  # done: nothing is run again
+    assert search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "whole") == whole  # done: nothing is run again
     with pytest.raises(NetlatheError, match="another training"):
-        search(digits, RECIPE, OneShotOptions(method=method, epochs=4, batch=32), FAMILY, tmp_path / "whole")
+        search_one_shot(digits, RECIPE, OneShotOptions(method=method, epochs=4, batch=32), FAMILY, tmp_path / "whole")
 
 
 def test_an_interrupt_keeps_the_best_genotype_so_far_and_the_search_goes_on(digits, tmp_path):
@@ -202,10 +202,10 @@ def test_an_interrupt_keeps_the_best_genotype_so_far_and_the_search_goes_on(digi
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        search(digits, RECIPE, options, FAMILY, tmp_path, progress=interrupt)
+        search_one_shot(digits, RECIPE, options, FAMILY, tmp_path, progress=interrupt)
     assert json.loads((tmp_path / "result.json").read_text())["ended"] == "interrupted"
     assert (tmp_path / "best.json").exists()
-    found = search(digits, RECIPE, options, FAMILY, tmp_path)
+    found = search_one_shot(digits, RECIPE, options, FAMILY, tmp_path)
     assert found.ended == "whole schedule"
     assert found.steps == 8
     assert found.last["epoch"] == 1
@@ -216,7 +216,7 @@ def test_a_search_ends_within_its_time(method, digits, tmp_path):
     """By a clock that every look moves on by a tenth of a second: nothing hangs on how fast this machine is."""
     ticks = itertools.count()
     options = OneShotOptions(method=method, epochs=None, batch=32, eigenvalue_every=0, watch_images=32)
-    found = search(digits, RECIPE, options, FAMILY, tmp_path, time_s=10.0, clock=lambda: next(ticks) / 10)
+    found = search_one_shot(digits, RECIPE, options, FAMILY, tmp_path, time_s=10.0, clock=lambda: next(ticks) / 10)
     assert found.ended == "out of time"
     assert 5 < found.seconds < 11
     assert 0.001 < found.last["lr"] < 0.005  # the schedule came to its end with the time
@@ -243,7 +243,7 @@ def test_options_that_cannot_be_are_refused(change, said):
 
 def test_a_search_needs_enough_images_and_operations(digits, tmp_path):
     with pytest.raises(NetlatheError, match="two halves of 128"):
-        search(digits, RECIPE, OneShotOptions(batch=200), FAMILY, tmp_path)
+        search_one_shot(digits, RECIPE, OneShotOptions(batch=200), FAMILY, tmp_path)
     with pytest.raises(NetlatheError, match="two or more"):
         Cells(operations=("skip",))
     with pytest.raises(NetlatheError, match="unknown operation 'sep4'"):

@@ -28,12 +28,12 @@ def counted(network):
 
 @pytest.fixture(scope="module")
 def macro():
-    return tables.macro(MACRO)
+    return tables.load_macro(MACRO)
 
 
 @pytest.fixture(scope="module")
 def nb201():
-    return tables.nb201(NB201)
+    return tables.load_nb201(NB201)
 
 
 def test_every_network_of_macro_costs_what_is_published(macro):
@@ -117,13 +117,13 @@ def test_what_a_table_does_not_have_is_said(macro, tmp_path):
     with pytest.raises(NetlatheError, match="unknown cost 'mac'"):
         macro.feasible({"mac": 1e6})
     with pytest.raises(NetlatheError, match="there is no table at"):
-        tables.macro(tmp_path / "none.npz")
+        tables.load_macro(tmp_path / "none.npz")
     with pytest.raises(NetlatheError, match="is a folder"):
-        tables.macro(tmp_path)
+        tables.load_macro(tmp_path)
     with pytest.raises(NetlatheError, match="has no arch, test_acc"):
-        tables.macro(NB201)
+        tables.load_macro(NB201)
     with pytest.raises(NetlatheError, match="unknown dataset"):
-        tables.nb201(NB201, "cifar")
+        tables.load_nb201(NB201, "cifar")
     (tmp_path / "bad.npz").write_text("hello")
     with pytest.raises(NetlatheError, match=r"is no \.npz file"):
-        tables.nb201(tmp_path / "bad.npz")
+        tables.load_nb201(tmp_path / "bad.npz")

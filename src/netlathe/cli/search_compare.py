@@ -60,7 +60,7 @@ def command(
       netlathe search compare --table nas_bench_macro.npz --strategies random,evolution --noisy
       netlathe search compare --space nb201 --table nas_bench_201.npz --score c100 --runs 100
     """
-    from netlathe.search.compare import compare, show
+    from netlathe.search.compare import compare_strategies, show
     from netlathe.search.compare.load import load_table
     from netlathe.search.compare.simulate import BILLED, FREE
 
@@ -69,7 +69,7 @@ def command(
     ground = load_table(name, path, score)
     makers = makers_of(strategies, ground)
     with progress_bar("searching") as progress:
-        found = compare(
+        found = compare_strategies(
             ground,
             makers,
             evaluations=evaluations,
@@ -87,7 +87,7 @@ def command(
         return
     for table in show.comparison_tables(found):
         print_table(text_table(table.columns, table.rows, title=table.title))
-    for note in show.reading_notes(found):
+    for note in show.comparison_notes(found):
         click.echo(f"- {note}")
     if plot:
         click.echo(f"curves: {plot}", err=True)

@@ -125,7 +125,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     asked.recipe_name = asked.recipe_name or (DIGITS if asked.data == DIGITS else "fashion")
     recipe = recipe_of(asked.recipe_name, asked.changes, None)
     from netlathe.search.oneshot.options import OneShotOptions
-    from netlathe.search.oneshot.run import search
+    from netlathe.search.oneshot.run import search_one_shot
     from netlathe.search.oneshot.split import take_subset
     from netlathe.train.checkpoint import newest
     from netlathe.train.distributed import ranks
@@ -151,7 +151,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     images = splits.train if asked.images is None else take_subset(splits.train, asked.images)
     use_threads(asked.threads, newest(folder) if folder.exists() else None, ranks())
     with resumable():
-        found = search(
+        found = search_one_shot(
             images,
             recipe,
             options,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from netlathe.process.call import call
-from netlathe.process.child import environment
+from netlathe.process.child import child_environment
 from netlathe.runtimes import registry
 
 P = ParamSpec("P")
@@ -21,4 +21,4 @@ def run_isolated(function: Callable[P, T], threads: int, timeout: float, /, *arg
 
     Raises CallFailed where the process dies, raises anything but a NetlatheError, or takes longer than `timeout` s.
     """
-    return call(function, environment(threads) | registry.environment(), timeout, "deploy", *args, **kwargs)
+    return call(function, child_environment(threads) | registry.environment(), timeout, "deploy", *args, **kwargs)

@@ -46,7 +46,9 @@ def call(
     """
     request = pickle.dumps((function.__module__, function.__qualname__, args, kwargs))
     try:
-        done = subprocess.run(command("pickle", Limits()), input=request, env=env, capture_output=True, timeout=timeout)
+        done = subprocess.run(
+            call_command("pickle", Limits()), input=request, env=env, capture_output=True, timeout=timeout
+        )
     except subprocess.TimeoutExpired:
         raise too_late(timeout, room) from None
     try:
@@ -63,7 +65,7 @@ async def call_json(
     """As `call`, with JSON values in and out, under limits, and without stopping the event loop."""
     request = json.dumps((function.__module__, function.__qualname__, args, {})).encode()
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = await asyncio.create_subprocess_exec(*command("json", limits), env=env, **pipes)
+    process = await asyncio.create_subprocess_exec(*call_command("json", limits), env=env, **pipes)
     try:
         answer, errors = await asyncio.wait_for(process.communicate(request), timeout)
     except TimeoutError:
@@ -80,7 +82,7 @@ async def call_json(
         raise crashed(process.returncode or 0, errors, room) from None
 
 
-def command(form: str, limits: Limits) -> tuple[str, ...]:
+def call_command(form: str, limits: Limits) -> tuple[str, ...]:
     return python("netlathe.process.call", form, json.dumps(limits))
 
 

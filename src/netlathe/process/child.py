@@ -34,7 +34,7 @@ def python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module, *arguments)
 
 
-def environment(threads: int) -> dict[str, str]:
+def child_environment(threads: int) -> dict[str, str]:
     """This process's environment with numeric libraries on so many threads, which they read when they are imported."""
     return os.environ | dict.fromkeys(POOLS, str(threads))
 

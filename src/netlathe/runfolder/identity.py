@@ -29,7 +29,7 @@ def refuse_other(
 ) -> None:
     """Raise NetlatheError where a folder belongs to another run, saying what differs but for what may change."""
     differing = [
-        f"{name} ({difference(old.get(name), new.get(name))})"
+        f"{name} ({describe_difference(old.get(name), new.get(name))})"
         for name in differing_names(new, old)
         if name not in changeable
     ]
@@ -42,10 +42,12 @@ def refuse_other(
         )
 
 
-def difference(old: Any, new: Any) -> str:
+def describe_difference(old: Any, new: Any) -> str:
     """Where two settings differ; of tables only the fields that do."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return "; ".join(f"{name}: {difference(old.get(name), new.get(name))}" for name in differing_names(old, new))
+        return "; ".join(
+            f"{name}: {describe_difference(old.get(name), new.get(name))}" for name in differing_names(old, new)
+        )
     return f"{old} there, {new} now"
 
 

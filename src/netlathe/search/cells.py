@@ -12,10 +12,10 @@ def cell_signature(cell: Cell, *, reduces: bool) -> str:
     """
     states = ["a", "b"]
     for pair in cell.steps:
-        states.append("+".join(sorted(apply_operation(op, states[i], reduces and i < 2) for op, i in pair)))
+        states.append("+".join(sorted(operation_result(op, states[i], reduces and i < 2) for op, i in pair)))
     return "|".join(sorted(states[i] for i in cell.concat)) + ";" + "|".join(sorted(states[2:]))
 
 
-def apply_operation(operation: str, state: str, strided: bool) -> str:
+def operation_result(operation: str, state: str, strided: bool) -> str:
     """What an operation makes of a state."""
     return f"({state})" if operation == "skip" and not strided else f"{operation}({state})"

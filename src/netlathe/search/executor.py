@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from netlathe.process.child import Child, ChildDied, environment, python
+from netlathe.process.child import Child, ChildDied, child_environment, python
 from netlathe.search.objective import Objective
 from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator, result_from_json
@@ -96,7 +96,7 @@ class ProcessExecutor:
     def started(self, place: int) -> Child:
         """A new worker, told what the search is."""
         log = Path(self.spec["folder"]) / f"worker-{place}.log"
-        child = Child(python("netlathe.search.worker"), environment(self.threads), log)
+        child = Child(python("netlathe.search.worker"), child_environment(self.threads), log)
         child.send(self.spec)
         return child
 

@@ -14,7 +14,7 @@ import numpy as np
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.search.costing import LIMITED, budget_excess, limit_use, limited_costs
 from netlathe.search.costs import Cheapest, find_cheapest
-from netlathe.search.genotype import to_text
+from netlathe.search.genotype import genotype_text
 from netlathe.search.trial import Costs, Genotype
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def infeasible_error(space: SearchSpace, costs: CostCache, budget: Budget, neare
     options = " ".join(f"--{limit.name} {limit.ask(needs[limit.name])}" for limit in binding)
     return Infeasible(
         f"{space.name} {'has no' if nearest.proved else 'seems to have no'} network that keeps this budget: {needed}; "
-        f"the nearest is {to_text(nearest.genotype)} with {uses}",
+        f"the nearest is {genotype_text(nearest.genotype)} with {uses}",
         code="search.infeasible",
         hint=f"nearest that works: {options}" if binding else "raise one of the limits",
     )

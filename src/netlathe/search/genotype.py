@@ -153,14 +153,14 @@ def random_below(number: int, rng: np.random.Generator) -> int:
             return drawn
 
 
-def to_text(genotype: Sequence[int]) -> str:
+def genotype_text(genotype: Sequence[int]) -> str:
     """A genotype as people and file names carry it: a digit or letter each, or numbers joined by underscores."""
     if all(pick < len(DIGITS) for pick in genotype):
         return "".join(DIGITS[pick] for pick in genotype)
     return "_".join(map(str, genotype))
 
 
-def from_text(text: str) -> Genotype:
+def parse_genotype(text: str) -> Genotype:
     """The genotype that a text says. Raises NetlatheError for another sign."""
     try:
         return tuple(map(int, text.split("_"))) if "_" in text else tuple(DIGITS.index(sign) for sign in text)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from netlathe.errors import NetlatheError, unknown
 from netlathe.search.costing import Costing
-from netlathe.search.genotype import to_text
+from netlathe.search.genotype import genotype_text
 from netlathe.search.trial import Costs, Evaluation, Genotype, TrialTask
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class TableSpec:
 
         if space.name not in ("macro", "nb201"):
             raise unknown("space with a table", space.name, ("macro", "nb201"), code="search.table")
-        table = tables.macro(self.path) if space.name == "macro" else tables.nb201(self.path, self.dataset)
+        table = tables.load_macro(self.path) if space.name == "macro" else tables.load_nb201(self.path, self.dataset)
         if self.device:
             table = tables.with_latency(table, self.latencies, self.device)
         return TableObjective(self, table)
@@ -175,7 +175,9 @@ class TableObjective:
 
     def __init__(self, spec: TableSpec, table: TabularBenchmark) -> None:
         self.spec, self.table = spec, table
-        self.space = replace(table.space, merge=to_text)  # equal networks were trained apart, and have their own rows
+        self.space = replace(
+            table.space, merge=genotype_text
+        )  # equal networks were trained apart, and have their own rows
         self.fresh = table.seeds - 1 if spec.noisy else 0
 
     def costs(self, genotype: Genotype) -> Costs:

@@ -25,12 +25,12 @@ from netlathe.errors import NetlatheError
 SMALL = 1e-5  # keeps the logarithm of an eigenvalue finite, as in the authors' code
 
 
-def params(network: Network, seed: int = 0) -> float:
+def params_proxy(network: Network, seed: int = 0) -> float:
     """Trainable parameters."""
     return float(totals(network.body, *network.inputs).params)
 
 
-def macs(network: Network, seed: int = 0) -> float:
+def macs_proxy(network: Network, seed: int = 0) -> float:
     """Multiply-accumulates of one image."""
     return float(totals(network.body, *network.inputs).macs)
 
@@ -77,8 +77,8 @@ def synflow(network: Network, seed: int = 0) -> float:
 
 
 PROXIES: dict[str, Callable[..., float]] = {
-    "params": params,
-    "macs": macs,
+    "params": params_proxy,
+    "macs": macs_proxy,
     "jacob_cov": jacob_cov,
     "synflow": synflow,
 }

@@ -21,7 +21,7 @@ from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.errors import NetlatheError
 from netlathe.search import genotype as tree
 from netlathe.search.canonical import canonical_form
-from netlathe.search.genotype import DecisionNode, DecisionPoint, Genotype, Open, to_text
+from netlathe.search.genotype import DecisionNode, DecisionPoint, Genotype, Open, genotype_text
 
 __all__ = ["DecisionPoint", "Genotype", "SearchSpace"]
 
@@ -161,7 +161,7 @@ class SearchSpace:
     def decode(self, genotype: Sequence[int]) -> Network:
         """The network of a genotype, named after it. Raises NetlatheError for an illegal genotype."""
         picks = self.active(self.check(genotype))
-        return replace(self.build(picks), name=f"{self.name}-{to_text(self.gathered(picks))}".rstrip("-"))
+        return replace(self.build(picks), name=f"{self.name}-{genotype_text(self.gathered(picks))}".rstrip("-"))
 
     def build(self, picks: dict[str, int]) -> Network:
         """The network under the active decisions."""

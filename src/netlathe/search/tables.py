@@ -120,7 +120,7 @@ def read_genotypes(array: NDArray[Any], space: SearchSpace, path: str | Path) ->
     return genotypes
 
 
-def macro(path: str | Path) -> TabularBenchmark:
+def load_macro(path: str | Path) -> TabularBenchmark:
     """NAS-Bench-Macro, 6,561 networks on CIFAR-10: test accuracy of three seeds (nas_bench_macro.npz).
 
     Only test accuracies exist: let a search see one seed, and report the others.
@@ -133,7 +133,7 @@ def macro(path: str | Path) -> TabularBenchmark:
     )
 
 
-def nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> TabularBenchmark:
+def load_nb201(path: str | Path, dataset: str = "c10", split: str = "val") -> TabularBenchmark:
     """NAS-Bench-201, 15,625 cells: accuracy after 12 epochs on c10, c100 or in16 (nas_bench_201.npz).
 
     A search may see the split `val`; `test` is for the report. MACs and params are of CIFAR-10, as published: they

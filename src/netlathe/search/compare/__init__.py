@@ -59,7 +59,7 @@ class Comparison:
     pairs: tuple[StrategyPair, ...]
 
 
-def compare(
+def compare_strategies(
     benchmark: BenchmarkTable,
     makers: Mapping[str, Make],
     *,

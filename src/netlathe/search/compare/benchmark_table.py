@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netlathe.errors import NetlatheError
-from netlathe.search.genotype import Genotype, to_text
+from netlathe.search.genotype import Genotype, genotype_text
 from netlathe.search.space import SearchSpace
 from netlathe.train.experiment.scores import Array
 
@@ -39,7 +39,7 @@ class BenchmarkTable:
     judged: Array | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "space", replace(self.space, merge=to_text))
+        object.__setattr__(self, "space", replace(self.space, merge=genotype_text))
 
     @cached_property
     def rows(self) -> dict[Genotype, int]:

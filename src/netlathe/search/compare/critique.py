@@ -14,7 +14,7 @@ import numpy as np
 
 from netlathe.errors import NetlatheError
 from netlathe.search import tables
-from netlathe.search.compare import Comparison, compare
+from netlathe.search.compare import Comparison, compare_strategies
 from netlathe.search.compare.benchmark_table import BenchmarkTable
 from netlathe.search.compare.load import TABLES, load_table
 from netlathe.search.compare.simulate import Make
@@ -102,10 +102,10 @@ def measure_critique(
         if progress:
             progress(i, len(benchmarks), name)
         noisy = name == "macro"  # the one with several trainings
-        searches[name] = compare(
+        searches[name] = compare_strategies(
             benchmark, strategy_makers(benchmark), evaluations=evaluations, runs=runs, seed=seed, noisy=noisy
         )
-    timed = tables.with_latency(tables.nb201(files["nb201"], "c100", "test"), files[LATENCIES])
+    timed = tables.with_latency(tables.load_nb201(files["nb201"], "c100", "test"), files[LATENCIES])
     devices = [name for name in timed.columns if name not in ("macs", "params")]
     latency = np.stack([timed.columns[name].astype(np.float64) for name in devices], 1)
     macs, accuracy = timed.columns["macs"].astype(np.float64), timed.mean

@@ -50,9 +50,9 @@ def load_table(name: str, path: Path | None, score: str = "c10") -> BenchmarkTab
     if not file.exists():
         raise NetlatheError("this table is absent", code="search.table", path=str(file), hint=hint)
     if name == "macro":
-        table = tables.macro(file)
+        table = tables.load_macro(file)
         return BenchmarkTable(name, table.space, table.genotypes, table.scores)
-    table = tables.nb201(file, score, "val")
+    table = tables.load_nb201(file, score, "val")
     test = f"{score}_test_12ep"
     return BenchmarkTable(
         f"{name} {score}",

@@ -81,7 +81,7 @@ def winner_table(comparison: Comparison) -> ResultTable:
     return ResultTable("The winner, trained again: accuracy in %", heads, tuple(rows))
 
 
-def reading_notes(comparison: Comparison) -> list[str]:
+def comparison_notes(comparison: Comparison) -> list[str]:
     """How to read it, and what it cannot say."""
     benchmark, runs, margin = comparison.benchmark, comparison.runs, comparison.margin
     free = "costs nothing, as in a search that remembers" if comparison.repeats == FREE else "costs an evaluation"
@@ -153,5 +153,5 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
             pair._asdict() | {"gain": pair.gain._asdict(), "said": pair.describe(comparison.runs, comparison.margin)}
             for pair in comparison.pairs
         ],
-        "notes": reading_notes(comparison),
+        "notes": comparison_notes(comparison),
     }

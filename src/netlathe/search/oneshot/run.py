@@ -56,7 +56,7 @@ class OneShotProgress(NamedTuple):
 
 
 @keep_freed_memory()
-def search(
+def search_one_shot(
     images: ImageSet,
     recipe: Recipe,
     options: OneShotOptions,

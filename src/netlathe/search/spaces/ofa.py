@@ -46,7 +46,7 @@ STAGES = (
 )
 
 
-def option(name: str, options: dict[str, Node]) -> Choice:
+def named_choice(name: str, options: dict[str, Node]) -> Choice:
     """A choice from named options."""
     return Choice(tuple(options), tuple(options.values()), name)
 
@@ -59,17 +59,17 @@ def inverted(name: str, narrow: Size, out: Size, stride: int, row: OfaStage) -> 
     """
     wide = {f"x{ratio}": narrow * ratio for ratio in EXPANSIONS}
     parts: dict[str, Node] = {
-        "expand": option(f"{name}.expansion", {ratio: conv(size, act=row.act) for ratio, size in wide.items()}),
-        "process": option(f"{name}.kernel", {f"{k}x{k}": depthwise(k, stride, act=row.act) for k in KERNELS}),
+        "expand": named_choice(f"{name}.expansion", {ratio: conv(size, act=row.act) for ratio, size in wide.items()}),
+        "process": named_choice(f"{name}.kernel", {f"{k}x{k}": depthwise(k, stride, act=row.act) for k in KERNELS}),
     }
     if row.se:
         excited = {r: squeeze_excite(ten_percent(size // 4), size, relu, hardsigmoid) for r, size in wide.items()}
-        parts["se"] = option(f"{name}.expansion", excited)
+        parts["se"] = named_choice(f"{name}.expansion", excited)
     return residual(seq(**parts, squeeze=conv(out, act=None)), optional=True)
 
 
 @block
-def stage(name: str, narrow: Size, out: Size, row: OfaStage) -> Node:
+def ofa_stage(name: str, narrow: Size, out: Size, row: OfaStage) -> Node:
     """Two blocks, and up to two more by the depth that is chosen."""
     inner = [
         inverted(f"{name}.block{i}", narrow if i == 1 else out, out, row.stride if i == 1 else 1, row)
@@ -77,11 +77,11 @@ def stage(name: str, narrow: Size, out: Size, row: OfaStage) -> Node:
     ]
     blocks = {f"block{i}": body for i, body in enumerate(inner, 1)}
     more = {str(d): seq(**{f"block{i}": blocks[f"block{i}"] for i in range(3, d + 1)}) for d in DEPTHS[1:]}
-    return seq(block1=inner[0], block2=inner[1], more=option(f"{name}.depth", {"2": Identity(), **more}))
+    return seq(block1=inner[0], block2=inner[1], more=named_choice(f"{name}.depth", {"2": Identity(), **more}))
 
 
 @block
-def network(factor: float, classes: Size) -> Node:
+def ofa_network(factor: float, classes: Size) -> Node:
     """The open network of one width."""
 
     def scaled(width: int) -> int:
@@ -91,7 +91,7 @@ def network(factor: float, classes: Size) -> Node:
     stages: dict[str, Node] = {}
     narrow = scaled(16)
     for i, row in enumerate(STAGES, 1):
-        stages[f"stage{i}"] = stage(f"stage{i}", narrow, scaled(row.out), row)
+        stages[f"stage{i}"] = ofa_stage(f"stage{i}", narrow, scaled(row.out), row)
         narrow = scaled(row.out)
     return seq(
         stem=conv(scaled(16), 3, 2, act=hardswish),
@@ -110,7 +110,7 @@ def network(factor: float, classes: Size) -> Node:
 
 def ofa(classes: int = 1000, widths: Iterable[float] = WIDTHS, resolutions: Iterable[int] = RESOLUTIONS) -> SearchSpace:
     """The space; one width is no decision, several are decided first."""
-    bodies = {f"{factor:.0%}": network(factor, classes) for factor in widths}
-    body = option("width", bodies) if len(bodies) > 1 else next(iter(bodies.values()))
+    bodies = {f"{factor:.0%}": ofa_network(factor, classes) for factor in widths}
+    body = named_choice("width", bodies) if len(bodies) > 1 else next(iter(bodies.values()))
     sizes = tuple(resolutions)
     return SearchSpace("ofa", Network("ofa", body, (3, sizes[-1], sizes[-1])), sizes)

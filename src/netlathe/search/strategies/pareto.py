@@ -47,7 +47,7 @@ class ParetoEvolution:
         limits: str,
     ) -> None:
         self.space, self.rng, self.size, self.crossover = space, rng, population, crossover
-        self.limits = read_limits(limits)
+        self.limits = parse_limits(limits)
         self.fresh = FreshSampler(space, rng)
         self.asked = 0
         self.parents: list[Individual] = []
@@ -101,7 +101,7 @@ def select_survivors(members: list[Individual], size: int) -> list[Individual]:
     return sorted(placed, key=lambda member: member.place)[:size]
 
 
-def read_limits(text: str) -> tuple[float, ...]:
+def parse_limits(text: str) -> tuple[float, ...]:
     """`15,inf,4e6`: a limit for each cost, in the run's order. Raises NetlatheError for anything else."""
     try:
         limits = tuple(float(part) for part in text.split(",")) if text else ()
