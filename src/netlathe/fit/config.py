@@ -51,13 +51,13 @@ class FitConfig:
     @property
     def limits(self) -> Budget:
         """The budget in base units. Raises NetlatheError for a quantity without a unit."""
-        read = {name: READ[name](said) for name, said in self.budget.items()}
-        return Budget(**read)  # type: ignore[arg-type]
+        limits = {name: READ[name](text) for name, text in self.budget.items()}
+        return Budget(**limits)  # type: ignore[arg-type]
 
     def document(self) -> dict[str, Any]:
         """Plain values; what is not set is left out, the recipe is a file of its own."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "budget")}
-        plain = {name: list(x) if isinstance(x, tuple) else x for name, x in said.items() if x not in (None, ())}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "budget")}
+        plain = {name: list(x) if isinstance(x, tuple) else x for name, x in values.items() if x not in (None, ())}
         return {"schema": SCHEMA, **plain, "recipe": RECIPE, "budget": dict(self.budget)}
 
     def write(self, folder: Path) -> None:
@@ -67,8 +67,8 @@ class FitConfig:
 
     def identity(self, images: str) -> dict[str, Any]:
         """What must be the same for a folder to go on; `images` is the key of the images, wherever they are."""
-        said = {name: value for name, value in self.document().items() if name != "data"}
-        return said | {"images": images, "recipe": f"{self.recipe.name} ({key(self.recipe)})"}
+        values = {name: value for name, value in self.document().items() if name != "data"}
+        return values | {"images": images, "recipe": f"{self.recipe.name} ({key(self.recipe)})"}
 
 
 def read_config(path: Path) -> FitConfig:

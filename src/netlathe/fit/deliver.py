@@ -44,13 +44,13 @@ def export_float(
 ) -> Package:
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
     run = load_trained(out / "final")
-    here = registry.DEFAULT if not place.here else winner["runtime"]
+    runtime = registry.DEFAULT if not place.here else winner["runtime"]
     package = write_package(
         Package(
             arch=arch_document(run.network),
             classes=run.classes,
             preprocessing=run.preprocessing,
-            runtime=here,
+            runtime=runtime,
             precision="fp32",
             threads=place.threads,
             device=place.card.id.removeprefix("this-") if place.here else place.card.id,
@@ -61,10 +61,12 @@ def export_float(
         ),
         {FLOAT: run.model().SerializeToString()},
     )
-    some = model_pixels(splits.validation.pixels[:64], run.preprocessing)
-    same = parity(run.network, run.weights, run.preprocessing, out / FLOAT, some, runtime=here, precision="fp32")
-    require_exact(same, out / FLOAT)
-    say(f"{FLOAT} agrees with the torch network within {same.relative_error:.1e} on {len(some)} images")
+    sample = model_pixels(splits.validation.pixels[:64], run.preprocessing)
+    agreement = parity(
+        run.network, run.weights, run.preprocessing, out / FLOAT, sample, runtime=runtime, precision="fp32"
+    )
+    require_exact(agreement, out / FLOAT)
+    say(f"{FLOAT} agrees with the torch network within {agreement.relative_error:.1e} on {len(sample)} images")
     return package
 
 

@@ -74,12 +74,12 @@ def shortlist(
 
 def measure_shortlist(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
     """The first `count` that keep the limits when they are measured; what does not is replaced by the next in order."""
-    bench, kept, at = MeasurementCache(place, 0.5, False, None), list[Candidate](), 0
-    while len(kept) < count and at < min(len(order), PATIENCE * count):
-        some = order[at : at + count - len(kept)]
-        say(f"measuring {', '.join(c.name for c in some)}")
-        kept += [c for c in bench.measure(some) if not limits.broken(c)]
-        at += len(some)
+    bench, kept, start = MeasurementCache(place, 0.5, False, None), list[Candidate](), 0
+    while len(kept) < count and start < min(len(order), PATIENCE * count):
+        batch = order[start : start + count - len(kept)]
+        say(f"measuring {', '.join(c.name for c in batch)}")
+        kept += [c for c in bench.measure(batch) if not limits.broken(c)]
+        start += len(batch)
     return kept
 
 

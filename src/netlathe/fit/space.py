@@ -68,7 +68,7 @@ def find_fitting(place: Place, budget: Budget, images: ImageSpec, most_macs: flo
     `most_macs` is what training can afford an image. In the order of FAMILIES, finest resolution first. A latency is
     kept if the lower end of its forecast keeps it; measuring decides later. Empty where nothing fits.
     """
-    found: dict[str, Candidate] = {}
+    widest_members: dict[str, Candidate] = {}
     for family in FAMILIES:
         for resolution in reversed(images.resolutions):
             for runtime, precision in place.settings:
@@ -76,8 +76,8 @@ def find_fitting(place: Place, budget: Budget, images: ImageSpec, most_macs: flo
                     iterate_members(place, budget, images, family, resolution, runtime, precision, most_macs), None
                 )
                 if widest is not None:
-                    found.setdefault(f"{widest.network.key} {runtime} {precision}", widest)
-    return list(found.values())
+                    widest_members.setdefault(f"{widest.network.key} {runtime} {precision}", widest)
+    return list(widest_members.values())
 
 
 def iterate_members(
@@ -92,17 +92,17 @@ def iterate_members(
 ) -> Iterator[Candidate]:
     """Those of a family that may keep the budget, the widest first."""
     for settings in reversed(family.settings):
-        made = build_member(place, images, family.name, settings, resolution, runtime, precision)
-        if made is not None and made.macs <= most_macs and budget.possible(made):
-            yield made
+        candidate = build_member(place, images, family.name, settings, resolution, runtime, precision)
+        if candidate is not None and candidate.macs <= most_macs and budget.possible(candidate):
+            yield candidate
 
 
 def build_member(
     place: Place, images: ImageSpec, name: str, settings: dict[str, Any], resolution: int, runtime: str, precision: str
 ) -> Candidate | None:
     """One network of a family with its costs; None where the image is too small for it."""
-    said = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
-    network = replace(zoo.get(name, **settings), name=f"{name}:{said}" if said else name)
+    words = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
+    network = replace(zoo.get(name, **settings), name=f"{name}:{words}" if words else name)
     return build_candidate(place, images, network, resolution, runtime, precision)
 
 
@@ -111,10 +111,10 @@ def build_candidate(
 ) -> Candidate | None:
     """A network for the images at a resolution, with its costs; None where the image is too small for it."""
     try:
-        made = for_images(network, classes=images.classes, channels=images.channels, resolution=resolution)
-        made = replace(made, name=network.name)
+        fitted = for_images(network, classes=images.classes, channels=images.channels, resolution=resolution)
+        fitted = replace(fitted, name=network.name)
         make = micro_candidate if place.card.class_ == MCU else candidate
-        return make(place, made, unknown_accuracy(made), runtime, precision)
+        return make(place, fitted, unknown_accuracy(fitted), runtime, precision)
     except NetlatheError:  # a map that vanishes on the way: another resolution of the family serves
         return None
 
@@ -126,32 +126,32 @@ def unknown_accuracy(network: Network) -> Figure:
 
 def smallest_members(place: Place, images: ImageSpec) -> list[Candidate]:
     """The cheapest member of each family at the coarsest resolution it takes: what an impossible budget is told."""
-    found = []
+    candidates = []
     for family in FAMILIES:
         for runtime, precision in place.settings:
             tries = (
                 build_member(place, images, family.name, family.settings[0], resolution, runtime, precision)
                 for resolution in images.resolutions
             )
-            found += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
-    return found
+            candidates += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
+    return candidates
 
 
-def interleave_families(found: list[Candidate], count: int) -> list[Candidate]:
+def interleave_families(candidates: list[Candidate], count: int) -> list[Candidate]:
     """A shortlist: turns through the families, each giving its next resolution, until there are `count`."""
     by_family: dict[str, list[Candidate]] = {}
-    for c in found:
+    for c in candidates:
         by_family.setdefault(c.network.name.partition(":")[0], []).append(c)
-    for some in by_family.values():  # the one that uses most of the budget first: it has the most to learn with
-        some.sort(key=lambda c: -c.macs)
+    for members in by_family.values():  # the one that uses most of the budget first: it has the most to learn with
+        members.sort(key=lambda c: -c.macs)
     turns = max(map(len, by_family.values()), default=0)
-    return [some[i] for i in range(turns) for some in by_family.values() if i < len(some)][:count]
+    return [members[i] for i in range(turns) for members in by_family.values() if i < len(members)][:count]
 
 
-def nearest_budgets(budget: Budget, found: list[Candidate]) -> dict[str, str]:
+def nearest_budgets(budget: Budget, candidates: list[Candidate]) -> dict[str, str]:
     """For each limit that all break: the least that one of them needs, as the option takes it."""
     return {
-        limit.name: limit.ask(min(limit.used(c) for c in found))
+        limit.name: limit.ask(min(limit.used(c) for c in candidates))
         for limit in LIMITS
-        if all(limit in budget.broken(c) for c in found)
+        if all(limit in budget.broken(c) for c in candidates)
     }

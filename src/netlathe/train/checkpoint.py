@@ -30,14 +30,14 @@ def save(folder: Path, state: dict[str, Any], generation: int) -> None:
 
 def newest(folder: Path) -> dict[str, Any] | None:
     """The newest whole generation; None where there is none. Raises NetlatheError where all are broken."""
-    found = [path for name in SLOTS if (path := folder / name).exists()]
-    states = [state for path in found if (state := read(path)) is not None]
-    if found and not states:
+    files = [path for name in SLOTS if (path := folder / name).exists()]
+    states = [state for path in files if (state := read(path)) is not None]
+    if files and not states:
         raise NetlatheError(
             "no checkpoint here is whole",
             code="train.checkpoint",
             path=str(folder),
-            hint=f"remove {' and '.join(path.name for path in found)} to start again",
+            hint=f"remove {' and '.join(path.name for path in files)} to start again",
         )
     return max(states, key=lambda state: int(state["generation"]), default=None)
 

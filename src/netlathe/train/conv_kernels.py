@@ -67,16 +67,16 @@ def is_depthwise(x: tuple[int, ...], weight: tuple[int, ...]) -> bool:
 class RearrangedConvFunction(torch.autograd.Function):
     """conv2d, dense or depthwise with as many output as input channels; all tensors in one dtype.
 
-    The parts that `found` names are rearranged, the others are torch's own.
+    The parts that `parts` names are rearranged, the others are torch's own.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, found: Rearrangement
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, parts: Rearrangement
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding, ctx.found = stride, padding, found
-        if not found.output:
+        ctx.stride, ctx.padding, ctx.parts = stride, padding, parts
+        if not parts.output:
             return F.conv2d(x, weight, bias, stride, padding, groups=x.shape[1] // weight.shape[1])
         rows = extract_patches(x, weight, stride, padding)
         n, high, wide, _ = rows.shape
@@ -93,18 +93,18 @@ class RearrangedConvFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        stride, padding, found = ctx.stride, ctx.padding, ctx.found
+        stride, padding, parts = ctx.stride, ctx.padding, ctx.parts
         depthwise = is_depthwise(x.shape, weight.shape)
         grad = grad.contiguous(memory_format=torch.channels_last)
-        plain = [ctx.needs_input_grad[0] and not found.input, ctx.needs_input_grad[1] and not found.weight]
+        plain = [ctx.needs_input_grad[0] and not parts.input, ctx.needs_input_grad[1] and not parts.weight]
         of_x, of_weight = torch_gradients(grad, x, weight, stride, padding, plain) if any(plain) else (None, None)
-        if ctx.needs_input_grad[0] and found.input:
+        if ctx.needs_input_grad[0] and parts.input:
             of_x = (
                 input_gradient_stretched(grad, x, weight, stride, padding)
                 if depthwise
                 else input_gradient_of_tiles(grad, x, weight)
             )
-        if ctx.needs_input_grad[1] and found.weight:
+        if ctx.needs_input_grad[1] and parts.weight:
             by_part = weight_gradient_in_strips if depthwise else weight_gradient_as_product
             of_weight = by_part(grad, x, weight, stride, padding)
         return of_x, of_weight, grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None, None
@@ -115,10 +115,10 @@ def torch_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """torch's own gradients of the input and of the weights, those that `mask` asks for."""
     groups = x.shape[1] // weight.shape[1]
-    found = torch.ops.aten.convolution_backward(
+    gradients = torch.ops.aten.convolution_backward(
         grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), groups, [*mask, False]
     )
-    return found[0], found[1]
+    return gradients[0], gradients[1]
 
 
 def weight_matrix(weight: Tensor) -> Tensor:
@@ -136,15 +136,15 @@ def extract_patches(x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> T
 def weight_gradient_as_product(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     """The gradient of the weights as one product of matrices."""
     rows = grad.permute(0, 2, 3, 1).flatten(0, 2)
-    found = rows.T @ extract_patches(x, weight, stride, padding).flatten(0, 2)
-    return found.view(len(weight), *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+    gradient = rows.T @ extract_patches(x, weight, stride, padding).flatten(0, 2)
+    return gradient.view(len(weight), *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
 
 
 def input_gradient_of_tiles(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """The gradient of an input that is cut into patches: each depends on one output position."""
-    found = grad.permute(0, 2, 3, 1) @ weight_matrix(weight)
+    gradient = grad.permute(0, 2, 3, 1) @ weight_matrix(weight)
     n, c, h, w = x.shape
-    grid = found.view(*found.shape[:3], *weight.shape[2:], c).transpose(2, 3)
+    grid = gradient.view(*gradient.shape[:3], *weight.shape[2:], c).transpose(2, 3)
     return grid.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
@@ -161,13 +161,13 @@ def weight_gradient_in_strips(grad: Tensor, x: Tensor, weight: Tensor, stride: P
     """The gradient of depthwise weights, for a few columns of the kernel at a time."""
     (kh, kw), (high, wide), (top, left) = weight.shape[2:], grad.shape[2:], padding
     x = F.pad(x, (left, left, top, top))
-    found = []
+    gradients = []
     for first in range(0, kw, STRIP):
         strip = weight[..., first : first + STRIP]
         rows, columns = (high - 1) * stride[0] + kh, (wide - 1) * stride[1] + strip.shape[3]
         seen = x[:, :, :rows, first : first + columns].contiguous(memory_format=torch.channels_last)
-        found.append(torch_gradients(grad, seen, strip, stride, (0, 0), [False, True])[1])
-    return torch.cat([part for part in found if part is not None], 3)
+        gradients.append(torch_gradients(grad, seen, strip, stride, (0, 0), [False, True])[1])
+    return torch.cat([part for part in gradients if part is not None], 3)
 
 
 class RearrangedConv2d(nn.Conv2d):
@@ -178,12 +178,12 @@ class RearrangedConv2d(nn.Conv2d):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         stride, padding = as_pair(self.stride), as_pair(self.padding)
-        found = choose_rearrangement(tuple(x.shape), tuple(self.weight.shape), stride, padding, dtype == torch.bfloat16)
-        if not any(found):
+        parts = choose_rearrangement(tuple(x.shape), tuple(self.weight.shape), stride, padding, dtype == torch.bfloat16)
+        if not any(parts):
             return super().forward(x)
         bias = None if self.bias is None else self.bias.to(dtype)
         with torch.autocast("cpu", enabled=False):
-            y: Tensor = RearrangedConvFunction.apply(x.to(dtype), self.weight.to(dtype), bias, stride, padding, found)  # type: ignore[no-untyped-call]
+            y: Tensor = RearrangedConvFunction.apply(x.to(dtype), self.weight.to(dtype), bias, stride, padding, parts)  # type: ignore[no-untyped-call]
         return y
 
     def fits(self) -> bool:

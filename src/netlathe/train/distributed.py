@@ -113,28 +113,28 @@ def ranks() -> Ranks:
 
     Raises NetlatheError for an environment that is not whole, or more processes on a machine than it has GPUs.
     """
-    found = read_ranks(os.environ, torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    if found.device.type == "cuda":
-        torch.cuda.set_device(found.device)
-    if found.world > 1:
-        dist.init_process_group("nccl" if found.device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    here = read_ranks(os.environ, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if here.device.type == "cuda":
+        torch.cuda.set_device(here.device)
+    if here.world > 1:
+        dist.init_process_group("nccl" if here.device.type == "cuda" else "gloo", timeout=TIMEOUT)
         atexit.register(leave)
-    return found
+    return here
 
 
 def read_ranks(environment: Mapping[str, str], gpus: int) -> Ranks:
     """What the environment says, with the GPU of the local rank where there are GPUs."""
-    given = {name: environment[name] for name in NEEDED if environment.get(name)}
-    if "RANK" not in given and "LOCAL_RANK" not in given:
+    values = {name: environment[name] for name in NEEDED if environment.get(name)}
+    if "RANK" not in values and "LOCAL_RANK" not in values:
         return Ranks(device=torch.device("cuda", 0) if gpus else torch.device("cpu"))
     try:
-        rank, world, local = (int(given[name]) for name in NEEDED[:3])
+        rank, world, local = (int(values[name]) for name in NEEDED[:3])
     except (KeyError, ValueError):
         rank = world = local = -1
-    if len(given) < len(NEEDED) or not 0 <= rank < world or local < 0:
-        said = ", ".join(f"{name}={environment.get(name, '')}" for name in NEEDED)
+    if len(values) < len(NEEDED) or not 0 <= rank < world or local < 0:
+        text = ", ".join(f"{name}={environment.get(name, '')}" for name in NEEDED)
         raise NetlatheError(
-            f"these variables do not describe one process among several: {said}",
+            f"these variables do not describe one process among several: {text}",
             code="train.ranks",
             hint="start it with torchrun, or unset them for a single process",
         )

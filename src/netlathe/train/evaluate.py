@@ -59,11 +59,11 @@ def compute_outputs(
 ) -> NDArray[np.float32]:
     """What `run` gives for the images of `rows`, batch by batch: (N, classes)."""
     pixels = images.pixels[rows]
-    found = []
+    batches = []
     for start in range(0, len(pixels), BATCH):
         x = prepare(torch.from_numpy(np.array(pixels[start : start + BATCH])).to(device))
-        found.append(run(x).float().cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, len(images.classes)), np.float32)
+        batches.append(run(x).float().cpu().numpy())
+    return np.concatenate(batches) if batches else np.zeros((0, len(images.classes)), np.float32)
 
 
 def count_correct(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> int:

@@ -35,8 +35,8 @@ def write_weights(folder: Path, module: nn.Module) -> None:
 
 def read_weights(folder: Path) -> dict[str, Array]:
     """The weights that a training kept."""
-    found: dict[str, Array] = load((folder / WEIGHTS).read_bytes())
-    return found
+    weights: dict[str, Array] = load((folder / WEIGHTS).read_bytes())
+    return weights
 
 
 def export(

@@ -48,13 +48,13 @@ def number_layers(paths: Iterable[str]) -> dict[str, int]:
     """
     named = {path: BLOCK.match(path) for path in paths}
     blocks = any(named.values())
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     last, count = None, -1
     for path, block in named.items():
         layer = block[0] if block else "" if blocks else path.partition(".")[0]
         count += layer != last
-        found[path], last = count, layer
-    return found
+        numbers[path], last = count, layer
+    return numbers
 
 
 def parameter_groups(module: nn.Module, optimiser: Optimiser, batch: int) -> list[dict[str, Any]]:
@@ -66,17 +66,17 @@ def parameter_groups(module: nn.Module, optimiser: Optimiser, batch: int) -> lis
     named = [(path, weight) for path, weight in module.named_parameters() if weight.requires_grad]
     layers = number_layers(path for path, _ in named)
     peak, top = peak_lr(optimiser, batch), max(layers.values(), default=0)
-    found: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
     for path, weight in named:
         where, _, name = path.rpartition(".")
         kinds = weight_kinds(module.get_submodule(where), name)
         decay = 0.0 if kinds & set(optimiser.no_decay) else optimiser.weight_decay
         lr = peak * optimiser.layer_decay ** (top - layers[path]) * (optimiser.bias_lr if "bias" in kinds else 1.0)
         new: dict[str, Any] = {"params": [], "names": [], "lr": lr, "peak_lr": lr, "weight_decay": decay}
-        group = found.setdefault((decay, lr), new)
+        group = groups.setdefault((decay, lr), new)
         group["params"].append(weight)
         group["names"].append(path)
-    return list(found.values())
+    return list(groups.values())
 
 
 def build_optimiser(module: nn.Module, optimiser: Optimiser, batch: int) -> torch.optim.Optimizer:
@@ -84,5 +84,5 @@ def build_optimiser(module: nn.Module, optimiser: Optimiser, batch: int) -> torc
 
     The loop sets each group's `lr` to `peak_lr` times `lr_factor`, and clips (`Optimiser.clip`) before the step.
     """
-    given = {name: getattr(optimiser, name) for name in ("momentum", "nesterov", "betas", "alpha", "eps")}
-    return OPTIMISERS[optimiser.name](parameter_groups(module, optimiser, batch), given | {"steps": 0})
+    options = {name: getattr(optimiser, name) for name in ("momentum", "nesterov", "betas", "alpha", "eps")}
+    return OPTIMISERS[optimiser.name](parameter_groups(module, optimiser, batch), options | {"steps": 0})

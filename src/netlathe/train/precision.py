@@ -174,8 +174,8 @@ def measure_policies(
             enough = turn >= TURNS and clock_s(where) - start > seconds
             if len(names) == 1 or enough or time.perf_counter() >= late:
                 break
-    found = {name: len(x) / took for name, took in sorted(best.items(), key=lambda item: item[1])}
-    return PrecisionProbe(next(iter(found)), found, len(x), free)
+    speeds = {name: len(x) / took for name, took in sorted(best.items(), key=lambda item: item[1])}
+    return PrecisionProbe(next(iter(speeds)), speeds, len(x), free)
 
 
 @contextmanager

@@ -22,14 +22,14 @@ def format_progress(tick: TrainingProgress) -> str:
     return ", ".join(words)
 
 
-def throttle(interval_s: float, say: Callable[[TrainingProgress], None]) -> Callable[[TrainingProgress], None]:
+def throttle(interval_s: float, write: Callable[[TrainingProgress], None]) -> Callable[[TrainingProgress], None]:
     """Says at most once in an interval, and always at the end."""
     last = time.monotonic()
 
-    def tell(tick: TrainingProgress) -> None:
+    def report(tick: TrainingProgress) -> None:
         nonlocal last
         if time.monotonic() - last >= interval_s or tick.seen >= tick.total:
             last = time.monotonic()
-            say(tick)
+            write(tick)
 
-    return tell
+    return report

@@ -89,16 +89,16 @@ class CounterRNG:
         of mixup the power itself would underflow.
         """
         d = a + 1 - 1 / 3
-        found, waiting, attempt = np.zeros(len(self)), np.arange(len(self)), 0
+        values, waiting, attempt = np.zeros(len(self)), np.arange(len(self)), 0
         while waiting.size:
             numbers = self.at(waiting)
             z = numbers.normal(f"{what}: normal {attempt}").numpy().astype(np.float64)
             u = numbers._open(f"{what}: uniform {attempt}")
             v = np.maximum(1 + z / np.sqrt(9 * d), TINY) ** 3
             taken = np.log(u) < z * z / 2 + d - d * v + d * np.log(v)
-            found[waiting[taken]] = np.log(d * v[taken])
+            values[waiting[taken]] = np.log(d * v[taken])
             waiting, attempt = waiting[~taken], attempt + 1
-        return found + np.log(self._open(f"{what}: power")) / a
+        return values + np.log(self._open(f"{what}: power")) / a
 
     def _open(self, what: str) -> NDArray[np.float64]:
         """float64 in (0, 1)."""

@@ -69,9 +69,9 @@ def sharpness(x: Tensor, factor: Tensor) -> Tensor:
     smooth = (rows[..., 1:-1] + rows[..., :-2]).add_(rows[..., 2:])
     inside = x[:, :, 1:-1, 1:-1]
     smooth = smooth.add_(inside * 4).mul_(1 / 13).round_()
-    made = x.clone()
-    made[:, :, 1:-1, 1:-1] = _blend(smooth, inside, factor)
-    return made
+    y = x.clone()
+    y[:, :, 1:-1, 1:-1] = _blend(smooth, inside, factor)
+    return y
 
 
 def hue(x: Tensor, shift: Tensor) -> Tensor:

@@ -40,13 +40,13 @@ def random_boxes(
     heights, widths = np.rint(np.sqrt(area / aspect)), np.rint(np.sqrt(area * aspect))
     fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
     first = np.arange(len(draws)), fits.argmax(1)
-    some = fits[first]
+    has_fit = fits[first]
     whole = np.clip(width / height, *ratio)
-    h = np.where(some, heights[first], min(height, round(width / whole)))
-    w = np.where(some, widths[first], min(width, round(height * whole)))
+    h = np.where(has_fit, heights[first], min(height, round(width / whole)))
+    w = np.where(has_fit, widths[first], min(width, round(height * whole)))
     places = draws.uniform("crop place", 2).double().numpy()
-    top = np.where(some, np.floor(places[:, 0] * (height - h + 1)), (height - h) // 2)
-    left = np.where(some, np.floor(places[:, 1] * (width - w + 1)), (width - w) // 2)
+    top = np.where(has_fit, np.floor(places[:, 0] * (height - h + 1)), (height - h) // 2)
+    left = np.where(has_fit, np.floor(places[:, 1] * (width - w + 1)), (width - w) // 2)
     return [(int(a), int(b), int(c), int(d)) for a, b, c, d in zip(top, left, h, w, strict=True)]
 
 
@@ -57,11 +57,11 @@ def _between(bounds: tuple[float, float], share: Tensor) -> np.ndarray[tuple[int
 def resample(pixels: Tensor, boxes: Sequence[Box], size: tuple[int, int], modes: Sequence[str]) -> Tensor:
     """Each image's box resized to `size`: (N, H, W, C) uint8 -> (N, *size, C) uint8. A mode an image."""
     images = pixels.permute(0, 3, 1, 2).chunk(len(pixels))
-    made = [
+    parts = [
         resize(image[:, :, top : top + height, left : left + width], size, mode)
         for image, (top, left, height, width), mode in zip(images, boxes, modes, strict=True)
     ]
-    return torch.cat(made).permute(0, 2, 3, 1)
+    return torch.cat(parts).permute(0, 2, 3, 1)
 
 
 def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
@@ -119,9 +119,9 @@ def round_to_bytes(x: Tensor) -> Tensor:
 # (ax + by + c, dx + ey + f), in px from the top left corner of the image.
 
 
-def _matrices(magnitude: Tensor, **given: Tensor) -> Tensor:
+def _matrices(magnitude: Tensor, **terms: Tensor) -> Tensor:
     zero, one = torch.zeros_like(magnitude), torch.ones_like(magnitude)
-    return torch.stack([given.get(name, one if name in "ae" else zero) for name in "abcdef"], 1)
+    return torch.stack([terms.get(name, one if name in "ae" else zero) for name in "abcdef"], 1)
 
 
 def shear_x(magnitude: Tensor, height: int, width: int) -> Tensor:

@@ -30,5 +30,5 @@ def apply_grouped(x: Tensor, kinds: Iterable[Kind], operation: Callable[[Tensor,
     pieces = [
         (kind, piece) for kind, all_of_it in positions.items() for piece in torch.split(torch.tensor(all_of_it), few)
     ]
-    made = [operation(x.index_select(0, at.to(x.device)), kind, at) for kind, at in pieces]
-    return torch.cat(made).index_select(0, torch.cat([at for _, at in pieces]).argsort().to(x.device))
+    results = [operation(x.index_select(0, at.to(x.device)), kind, at) for kind, at in pieces]
+    return torch.cat(results).index_select(0, torch.cat([at for _, at in pieces]).argsort().to(x.device))

@@ -36,12 +36,12 @@ def mix_images(x: Tensor, targets: Tensor, mix: Mix, draws: CounterRNG) -> tuple
 
 def _paired(x: Tensor, kept: Tensor) -> Tensor:
     """Each of a pair times `kept`, plus its neighbour times the rest. Weights 0 and 1 copy exactly."""
-    made = x.clone(memory_format=torch.preserve_format)
+    pairs = x.clone(memory_format=torch.preserve_format)
     end = 2 * len(kept)
     left, right, rest = x[0:end:2], x[1:end:2], 1 - kept
-    made[0:end:2] = (left * kept).add_(right * rest)
-    made[1:end:2] = (right * kept).add_(left * rest)
-    return made
+    pairs[0:end:2] = (left * kept).add_(right * rest)
+    pairs[1:end:2] = (right * kept).add_(left * rest)
+    return pairs
 
 
 def mixing_weights(height: int, width: int, mix: Mix, draws: CounterRNG) -> tuple[Tensor, Tensor]:

@@ -45,24 +45,24 @@ def augment_images(pixels: Tensor, augment: Augment, resolution: int, draws: Cou
     _check(pixels)
     if len(draws) != len(pixels):
         raise NetlatheError(f"{len(pixels)} images and numbers for {len(draws)}", code="augment.draws")
-    made = torch.empty((len(pixels), resolution, resolution, pixels.shape[3]), device=pixels.device)
+    out = torch.empty((len(pixels), resolution, resolution, pixels.shape[3]), device=pixels.device)
     few = max(1, CHUNK // resolution**2)
     for start in range(0, len(pixels), few):
-        some = slice(start, start + few)
-        _augment(made[some], pixels[some], augment, draws.at(some))
-    return made.permute(0, 3, 1, 2)
+        rows = slice(start, start + few)
+        _augment(out[rows], pixels[rows], augment, draws.at(rows))
+    return out.permute(0, 3, 1, 2)
 
 
-def _augment(made: Tensor, pixels: Tensor, augment: Augment, draws: CounterRNG) -> None:
+def _augment(out: Tensor, pixels: Tensor, augment: Augment, draws: CounterRNG) -> None:
     """Some of the images, into their place: (n, r, r, C) float32."""
-    pixels = crop(pixels, augment, made.shape[1], draws)
+    pixels = crop(pixels, augment, out.shape[1], draws)
     if augment.flip:
         pixels = apply_grouped(pixels, _happens(draws, "flip", augment.flip), lambda x, on, _: x.flip(2) if on else x)
     if augment.policy == "none" and not (any(augment.jitter) or augment.lighting or augment.grey or augment.blur):
-        torch.div(pixels, 255, out=made)
+        torch.div(pixels, 255, out=out)
     else:
         planes = recolour(pixels.permute(0, 3, 1, 2).contiguous(), augment, draws)
-        torch.div(torch.stack(planes.unbind(1), 3), 255, out=made)
+        torch.div(torch.stack(planes.unbind(1), 3), 255, out=out)
 
 
 def crop(pixels: Tensor, augment: Augment, resolution: int, draws: CounterRNG) -> Tensor:

@@ -71,22 +71,24 @@ def compare(scores: ScoreTable, factor: str) -> tuple[ConditionComparison, ...]:
     levels = scores.levels[axis]
     conditions = [other for other in scores.factors if other != axis]
     pairs = list(combinations(range(len(levels)), 2))
-    found: list[ConditionComparison] = []
+    comparisons: list[ConditionComparison] = []
     for averaged in (True, False) if conditions else (True,):
-        asked: list[tuple[int, int, tuple[Level, ...], Estimate]] = []
+        questions: list[tuple[int, int, tuple[Level, ...], Estimate]] = []
         for a, b in pairs:
             difference: Array = np.take(scores.values, [a], axis) - np.take(scores.values, [b], axis)
             if averaged:
                 mean = estimate(difference.mean(axis=(0, 1, 2)))
-                asked += [(a, b, (), mean)] if mean else []
+                questions += [(a, b, (), mean)] if mean else []
                 continue
             for at in np.ndindex(*difference.shape[:-1]):
                 one = estimate(difference[at])
-                asked += [(a, b, tuple(scores.levels[c][at[c]] for c in conditions), one)] if one else []
-        for (a, b, named, one), p in zip(asked, holm([e.p for *_, e in asked]), strict=True):
-            said = verdict(levels[a], levels[b], one, p)
-            found.append(ConditionComparison(factor, levels[a], levels[b], named, one, p, len(asked), said))
-    return tuple(found)
+                questions += [(a, b, tuple(scores.levels[c][at[c]] for c in conditions), one)] if one else []
+        for (a, b, where, one), p in zip(questions, holm([e.p for *_, e in questions]), strict=True):
+            conclusion = verdict(levels[a], levels[b], one, p)
+            comparisons.append(
+                ConditionComparison(factor, levels[a], levels[b], where, one, p, len(questions), conclusion)
+            )
+    return tuple(comparisons)
 
 
 def verdict(a: Level, b: Level, difference: Estimate, p: float | None) -> str:
@@ -111,15 +113,15 @@ def find_flips(comparisons: Sequence[ConditionComparison]) -> tuple[RankFlip, ..
     both = [two for ones in pairs.values() for two in combinations(ones, 2)]
     flipped = [x.difference.mean * y.difference.mean < 0 for x, y in both]
     ps = [larger(x.difference.p, y.difference.p) if flip else 1.0 for (x, y), flip in zip(both, flipped, strict=True)]
-    found = []
+    flips = []
     for (x, y), flip, p in zip(both, flipped, holm(ps), strict=True):
         if flip:
             first, second = (x, y) if x.difference.mean > 0 else (y, x)
             shown = p is not None and p < ALPHA
-            found.append(
+            flips.append(
                 RankFlip(x.factor, x.a, x.b, first.where, second.where, first.difference, second.difference, p, shown)
             )
-    return tuple(found)
+    return tuple(flips)
 
 
 def larger(p: float | None, q: float | None) -> float | None:

@@ -51,19 +51,19 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
         hint = "the command that made the study trains them"
         raise NetlatheError("no run of this study has finished", code="study.empty", hint=hint)
     on_test = all(reached.test is not None for reached in outcomes.values())
-    found = array(study, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100)
-    factors = [FACTORS[axis] for axis in found.factors]
-    comparisons = {factor: compare(found, factor) for factor in factors}
+    scores = array(study, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100)
+    factors = [FACTORS[axis] for axis in scores.factors]
+    comparisons = {factor: compare(scores, factor) for factor in factors}
     everything = tuple(c for ones in comparisons.values() for c in ones)
-    seeds = [len(found.seeds), *(n for n in MORE_SEEDS if n > len(found.seeds))]
+    seeds = [len(scores.seeds), *(n for n in MORE_SEEDS if n > len(scores.seeds))]
     could = tuple(d for n in seeds if everything and (d := detectable_difference(everything, n)) is not None)
     scored_on = "test" if on_test else "validation"
     return ExperimentFindings(
         study,
         outcomes,
         scored_on,
-        found,
-        sources_of(found),
+        scores,
+        sources_of(scores),
         comparisons,
         tuple(
             flip
@@ -72,16 +72,16 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
             for flip in find_flips(comparisons[factor])
         ),
         could,
-        tuple(notes(study, outcomes, scored_on, found, could)),
+        tuple(notes(study, outcomes, scored_on, scores, could)),
     )
 
 
-def sources_of(found: ScoreTable) -> dict[float | None, tuple[VarianceSource, ...]]:
+def sources_of(scores: ScoreTable) -> dict[float | None, tuple[VarianceSource, ...]]:
     """The decomposition of all runs, and where the fraction varies with other factors, of those with each fraction."""
-    parts: dict[float | None, ScoreTable] = {None: found}
-    if len(found.fractions) > 1 and len(found.factors) > 1:
-        for i, fraction in enumerate(found.fractions):
-            parts[fraction] = replace(found, fractions=(fraction,), values=found.values[:, :, i : i + 1])
+    parts: dict[float | None, ScoreTable] = {None: scores}
+    if len(scores.fractions) > 1 and len(scores.factors) > 1:
+        for i, fraction in enumerate(scores.fractions):
+            parts[fraction] = replace(scores, fractions=(fraction,), values=scores.values[:, :, i : i + 1])
     return {fraction: sources for fraction, part in parts.items() if (sources := decompose(part))}
 
 
@@ -95,71 +95,73 @@ def notes(
     study: Experiment,
     outcomes: Mapping[ExperimentRun, RunResult],
     scored_on: str,
-    found: ScoreTable,
+    scores: ScoreTable,
     could: tuple[DetectableDifference, ...],
 ) -> list[str]:
     """What a reader has to know to read the tables rightly."""
-    said = []
-    if found.missing:
-        said.append(f"Unfinished: {found.missing} of {len(study.runs)} runs are missing; comparisons use common seeds.")
+    lines = []
+    if scores.missing:
+        lines.append(
+            f"Unfinished: {scores.missing} of {len(study.runs)} runs are missing; comparisons use common seeds."
+        )
     n = len(study.seeds)
     if n == 1:
-        said.append(
+        lines.append(
             "One seed: nothing is known of the noise between trainings, so there are no intervals, no tests and no "
             "verdicts, and any difference may be chance. Add seeds: --seeds 5."
         )
     else:
         drawn = "initial weights, data order, augmentation"
         drawn += " and its own part of the training images" if min(study.fractions) < 1 else ""
-        said.append(
+        lines.append(
             f"Intervals are 95 % t intervals over {n} seeds; a seed draws {drawn}. Comparisons are paired by seed, and "
             f"p is corrected by Holm's method for the comparisons of its question; better means p < {ALPHA:g}."
         )
     if could:
         sizes = "; ".join(f"{d.seeds} seeds {d.single:.2f} ({d.strict:.2f})" for d in could)
-        said.append(
+        lines.append(
             f"The true difference in points that is found with a chance of {100 * POWER:.0f} % by a single comparison, "
             f"and by the first one that the correction judges: {sizes}."
         )
     images = int(study.facts.get(f"{scored_on}_images", 0))
     if images:
-        share = float(np.nanmean(found.values)) / 100
+        share = float(np.nanmean(scores.values)) / 100
         half = 196 * sqrt(share * (1 - share) / images)
-        said.append(
+        lines.append(
             f"All runs are scored on the same {images:,} {scored_on} images; other images of the same kind would move "
             f"an accuracy of {100 * share:.1f} % by about {half:.2f} points (95 %), which the intervals do not hold."
         )
     if scored_on == "validation":
-        said.append("There are no test images; the validation images also chose the weights, which flatters a little.")
-    return said + unequal_noise(found) + fairness(study, outcomes, found)
+        lines.append("There are no test images; the validation images also chose the weights, which flatters a little.")
+    return lines + unequal_noise(scores) + fairness(study, outcomes, scores)
 
 
-def unequal_noise(found: ScoreTable) -> list[str]:
+def unequal_noise(scores: ScoreTable) -> list[str]:
     """A warning where one cell is much noisier than the others: the F tests pool the noise of all."""
-    named = {at: e.sd for at in np.ndindex(*found.values.shape[:-1]) if (e := found.cell(*at)) and e.sd is not None}
+    named = {at: e.sd for at in np.ndindex(*scores.values.shape[:-1]) if (e := scores.cell(*at)) and e.sd is not None}
     loudest = max(named, key=lambda at: named[at], default=None)
     if len(named) < 2 or loudest is None or named[loudest] <= UNEQUAL_NOISE * float(np.median(list(named.values()))):
         return []
-    levels = [str(found.levels[axis][loudest[axis]]) for axis in found.factors]
-    said = (
+    levels = [str(scores.levels[axis][loudest[axis]]) for axis in scores.factors]
+    line = (
         f"The noise of {', '.join(levels)} ({named[loudest]:.2f} points a run) is far above that of the other cells: "
         "the F tests pool it and are approximate, the paired comparisons do not."
     )
-    return [said]
+    return [line]
 
 
-def fairness(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult], found: ScoreTable) -> list[str]:
+def fairness(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult], scores: ScoreTable) -> list[str]:
     """What the levels of each factor were given alike: images seen, and MACs."""
-    said = []
-    for axis in found.factors:
+    lines = []
+    for axis in scores.factors:
         words = []
         for what in ("images", "macs"):
-            given = array(study, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
-            ratio = widest(given.values, axis)
+            spent = array(study, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
+            ratio = widest(spent.values, axis)
             name = "images seen" if what == "images" else "training MACs"
             words.append(f"equal {name}" if ratio < EQUAL else f"{name} that differ by up to x{ratio:.3g}")
-        said.append(f"Between levels of {FACTORS[axis]}: {' and '.join(words)}.")
-    return said
+        lines.append(f"Between levels of {FACTORS[axis]}: {' and '.join(words)}.")
+    return lines
 
 
 def widest(values: Array, axis: int) -> float:
@@ -173,13 +175,15 @@ def widest(values: Array, axis: int) -> float:
     return float(ratios[np.isfinite(ratios)].max(initial=1.0))
 
 
-def document(found: ExperimentFindings) -> dict[str, Any]:
+def document(findings: ExperimentFindings) -> dict[str, Any]:
     """The findings as JSON values, with every run."""
-    study = found.study
+    study = findings.study
     cells = []
-    for at in np.ndindex(*found.scores.values.shape[:-1]):
-        mean = found.scores.cell(*at)
-        names = dict(zip(FACTORS, (levels[i] for levels, i in zip(found.scores.levels, at, strict=True)), strict=True))
+    for at in np.ndindex(*findings.scores.values.shape[:-1]):
+        mean = findings.scores.cell(*at)
+        names = dict(
+            zip(FACTORS, (levels[i] for levels, i in zip(findings.scores.levels, at, strict=True)), strict=True)
+        )
         cells.append(names | {"top1": mean._asdict() | {"p": None} if mean else None})
     return {
         "settings": dict(study.settings),
@@ -189,26 +193,26 @@ def document(found: ExperimentFindings) -> dict[str, Any]:
         "fractions": list(study.fractions),
         "seeds": list(study.seeds),
         "planned": len(study.runs),
-        "finished": len(found.outcomes),
-        "scored_on": found.scored_on,
+        "finished": len(findings.outcomes),
+        "scored_on": findings.scored_on,
         "cells": cells,
         "decomposition": [
             {"fraction": fraction} | source._asdict()
-            for fraction, sources in found.sources.items()
+            for fraction, sources in findings.sources.items()
             for source in sources
         ],
         "comparisons": [
             c._asdict() | {"where": list(c.where), "difference": c.difference._asdict()}
-            for ones in found.comparisons.values()
+            for ones in findings.comparisons.values()
             for c in ones
         ],
         "flips": [
             f._asdict()
             | {"first": list(f.first), "second": list(f.second)}
             | {"ahead": f.ahead._asdict(), "behind": f.behind._asdict()}
-            for f in found.flips
+            for f in findings.flips
         ],
-        "detectable": [d._asdict() for d in found.detectable],
-        "notes": list(found.notes),
-        "runs": [run._asdict() | reached._asdict() for run, reached in found.outcomes.items()],
+        "detectable": [d._asdict() for d in findings.detectable],
+        "notes": list(findings.notes),
+        "runs": [run._asdict() | reached._asdict() for run, reached in findings.outcomes.items()],
     }

@@ -146,7 +146,7 @@ def load_experiment(folder: Path) -> Experiment:
 
 def read_results(study: Experiment, folder: Path) -> dict[ExperimentRun, RunResult]:
     """What the finished runs reached."""
-    return {run: found for run in study.runs if (found := read_result(folder / run.folder)) is not None}
+    return {run: result for run in study.runs if (result := read_result(folder / run.folder)) is not None}
 
 
 def read_result(folder: Path) -> RunResult | None:
@@ -193,6 +193,6 @@ def run_pending(
             spent.append(reached.seconds)
             ahead = (len(left) - i - 1) * sum(spent) / len(spent)
             scores = {"test": reached.test, "validation": reached.validation}
-            said = ", ".join(f"{name} {100 * share:.2f} %" for name, share in scores.items() if share is not None)
-            say(f"{at}: {said}, {show_span(reached.seconds)}" + f"; about {show_span(ahead)} left" * bool(ahead))
+            words = ", ".join(f"{name} {100 * share:.2f} %" for name, share in scores.items() if share is not None)
+            say(f"{at}: {words}, {show_span(reached.seconds)}" + f"; about {show_span(ahead)} left" * bool(ahead))
     return failed

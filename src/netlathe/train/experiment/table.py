@@ -24,26 +24,26 @@ class ResultTable(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def build_tables(found: ExperimentFindings) -> list[ResultTable]:
+def build_tables(findings: ExperimentFindings) -> list[ResultTable]:
     """All tables that the findings fill, in the order in which they are read."""
-    made = [accuracies(found)]
-    made += [decomposition(fraction, sources) for fraction, sources in found.sources.items()]
-    made += [comparisons(factor, ones) for factor, ones in found.comparisons.items() if ones]
-    if found.flips:
-        made.append(flipped(found))
-    return [*made, spent(found)]
+    tables = [accuracies(findings)]
+    tables += [decomposition(fraction, sources) for fraction, sources in findings.sources.items()]
+    tables += [comparisons(factor, ones) for factor, ones in findings.comparisons.items() if ones]
+    if findings.flips:
+        tables.append(flipped(findings))
+    return [*tables, spent(findings)]
 
 
-def accuracies(found: ExperimentFindings) -> ResultTable:
+def accuracies(findings: ExperimentFindings) -> ResultTable:
     """A row a network, a column a condition: the mean, and half of its interval."""
-    scores = found.scores
+    scores = findings.scores
     conditions = list(product(range(len(scores.recipes)), range(len(scores.fractions))))
     rows = [
         (network, *(mean_of(scores.cell(i, r, f)) for r, f in conditions)) for i, network in enumerate(scores.networks)
     ]
     wide = len(scores.fractions) > 1
     heads = [scores.recipes[r] + (f", {format_condition(scores.fractions[f])}" if wide else "") for r, f in conditions]
-    return ResultTable(f"Top-1 on the {found.scored_on} images, %", ("network", *heads), tuple(rows))
+    return ResultTable(f"Top-1 on the {findings.scored_on} images, %", ("network", *heads), tuple(rows))
 
 
 def decomposition(fraction: float | None, sources: tuple[VarianceSource, ...]) -> ResultTable:
@@ -83,7 +83,7 @@ def comparisons(factor: str, ones: tuple[ConditionComparison, ...]) -> ResultTab
     return ResultTable(f"The {PLURALS[factor]} compared", heads, rows)
 
 
-def flipped(found: ExperimentFindings) -> ResultTable:
+def flipped(findings: ExperimentFindings) -> ResultTable:
     """A row a pair of networks, or of recipes, whose order changes."""
     rows = tuple(
         (
@@ -93,17 +93,17 @@ def flipped(found: ExperimentFindings) -> ResultTable:
             "" if flip.p is None else p_of(flip.p),
             "shown" if flip.shown else "not shown: may be chance",
         )
-        for flip in found.flips
+        for flip in findings.flips
     )
     return ResultTable("Ranks that flip", ("difference", "ahead", "behind", "p (Holm)", "verdict"), rows)
 
 
-def spent(found: ExperimentFindings) -> ResultTable:
+def spent(findings: ExperimentFindings) -> ResultTable:
     """A row a network: its costs, and what its runs saw and took."""
     rows = []
-    for name in found.study.networks:
-        mine = [reached for run, reached in found.outcomes.items() if run.network == name]
-        cost = found.study.facts.get("networks", {}).get(name, {})
+    for name in findings.study.networks:
+        mine = [reached for run, reached in findings.outcomes.items() if run.network == name]
+        cost = findings.study.facts.get("networks", {}).get(name, {})
         rows.append(
             (
                 name,
@@ -118,22 +118,22 @@ def spent(found: ExperimentFindings) -> ResultTable:
     return ResultTable("What a run was given", heads, tuple(rows))
 
 
-def render_markdown(found: ExperimentFindings) -> str:
+def render_markdown(findings: ExperimentFindings) -> str:
     """The page of a study: tables, notes, the command."""
-    return "\n".join(render_text(found)) + "\n"
+    return "\n".join(render_text(findings)) + "\n"
 
 
-def render_text(found: ExperimentFindings) -> Iterator[str]:
+def render_text(findings: ExperimentFindings) -> Iterator[str]:
     """The lines of that page."""
-    study = found.study
+    study = findings.study
     yield f"# {len(study.networks)} networks x {len(study.recipes)} recipes, {study.settings.get('data', '')}"
-    for table in build_tables(found):
+    for table in build_tables(findings):
         yield from ("", f"## {table.title}", "")
         yield f"| {' | '.join(table.columns)} |"
         yield f"|---|{'--:|' * (len(table.columns) - 1)}"
         yield from (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in table.rows)
     yield from ("", "## How to read this", "")
-    yield from (f"- {note}" for note in found.notes)
+    yield from (f"- {note}" for note in findings.notes)
     yield from ("", "## Again", "")
     settings = {name: value for name, value in study.settings.items() if value is not None}
     yield from (f"- {name}: {value}" for name, value in settings.items())

@@ -69,8 +69,8 @@ class ExperimentSetup(NamedTuple):
     def costs(self, network: str) -> dict[str, int]:
         """Params and MACs at the resolution of the first recipe."""
         fitted = self.fitted(network, next(iter(self.recipes)))
-        found = totals(fitted.body, *fitted.inputs)
-        return {"params": int(found.params), "macs": int(found.macs)}
+        cost = totals(fitted.body, *fitted.inputs)
+        return {"params": int(cost.params), "macs": int(cost.macs)}
 
 
 def make_trainer(

@@ -41,20 +41,20 @@ def digits_source() -> ImageSource:
     def read() -> ImageStack:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        grey = (found.images * (255 / 16)).round().astype(np.uint8)
-        return stack([("digits", FREE, grey, found.target)], "digits")
+        digits = load_digits()
+        grey = (digits.images * (255 / 16)).round().astype(np.uint8)
+        return stack([("digits", FREE, grey, digits.target)], "digits")
 
     return ImageSource("digits", layout, (), read, None)
 
 
 def idx_files(root: Path) -> dict[tuple[str, str], Path]:
     """The idx files of a folder by part (train, t10k, or nothing) and by images or labels; gz and plain are alike."""
-    found: dict[tuple[str, str], Path] = {}
+    files: dict[tuple[str, str], Path] = {}
     for path in list_folder(root):
         if match := IDX.fullmatch(path.name):
-            found.setdefault((match["part"].lower(), match["what"].lower()), path)
-    return found
+            files.setdefault((match["part"].lower(), match["what"].lower()), path)
+    return files
 
 
 def idx_source(root: Path) -> ImageSource:
@@ -66,32 +66,32 @@ def idx_source(root: Path) -> ImageSource:
         lost = [what for what in ("images", "labels") if (part, what) not in files]
         if lost:
             other = files[part, "labels" if lost[0] == "images" else "images"].name
-            said = f"has {other} but no {lost[0]} to go with it"
-            raise NetlatheError(said, code="images.idx", path=str(root), hint=f"put the file of {lost[0]} beside it")
+            message = f"has {other} but no {lost[0]} to go with it"
+            raise NetlatheError(message, code="images.idx", path=str(root), hint=f"put the file of {lost[0]} beside it")
         code = next((code for word, code in PARTS.items() if word in part), FREE)
         if code in codes:
-            said = f"{part or '(no name)'} and {codes[code] or '(no name)'} are the same split"
-            raise NetlatheError(said, code="images.idx", path=str(root), hint="keep one data set in a folder")
+            message = f"{part or '(no name)'} and {codes[code] or '(no name)'} are the same split"
+            raise NetlatheError(message, code="images.idx", path=str(root), hint="keep one data set in a folder")
         codes[code] = part
     if (FREE in codes and len(codes) > 1) or not {FREE, TRAIN} & set(codes):
-        said = f"has the sets {', '.join(part or '(no name)' for part in parts)}: which is for training?"
+        message = f"has the sets {', '.join(part or '(no name)' for part in parts)}: which is for training?"
         hint = "names are train-images-idx3-ubyte, t10k-images-idx3-ubyte and so on"
-        raise NetlatheError(said, code="images.idx", path=str(root), hint=hint)
+        raise NetlatheError(message, code="images.idx", path=str(root), hint=hint)
 
     def read() -> ImageStack:
-        found = []
+        sets = []
         for code, part in codes.items():
             images = idx(files[part, "images"])
             labels = idx(files[part, "labels"])
             both = f"{files[part, 'images'].name} and {files[part, 'labels'].name}"
             if images.ndim not in (3, 4) or labels.ndim != 1:
-                said = f"{both} have {images.ndim} and {labels.ndim} axes, not 3 and 1"
-                raise NetlatheError(said, code="images.idx", path=str(root))
+                message = f"{both} have {images.ndim} and {labels.ndim} axes, not 3 and 1"
+                raise NetlatheError(message, code="images.idx", path=str(root))
             if len(images) != len(labels):
-                said = f"{both} disagree: {len(images):,} images and {len(labels):,} labels"
-                raise NetlatheError(said, code="images.idx", path=str(root), hint="fetch both files again")
-            found.append((part or "image", code, images, labels))
-        return stack(found, str(root))
+                message = f"{both} disagree: {len(images):,} images and {len(labels):,} labels"
+                raise NetlatheError(message, code="images.idx", path=str(root), hint="fetch both files again")
+            sets.append((part or "image", code, images, labels))
+        return stack(sets, str(root))
 
     return ImageSource(str(root), "idx files", tuple(files.values()), read, root)
 
@@ -107,17 +107,17 @@ def idx(path: Path) -> NDArray[np.uint8]:
             if len(head) < 4 or head[:2] != b"\0\0" or head[3] == 0:
                 raise NetlatheError("is not an idx file", code="images.idx", path=str(path))
             if head[2] != 8:
-                said = f"holds values of type 0x{head[2]:02x}; only bytes (0x08) are read"
-                raise NetlatheError(said, code="images.idx", path=str(path))
+                message = f"holds values of type 0x{head[2]:02x}; only bytes (0x08) are read"
+                raise NetlatheError(message, code="images.idx", path=str(path))
             sizes = file.read(4 * head[3])
             shape = tuple(int(n) for n in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4"))
             data = at_most(file, prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise NetlatheError(f"cannot be read: {error}", code="images.idx", path=str(path)) from error
     if len(shape) != head[3] or len(data) != prod(shape):
-        said = f"should hold {' x '.join(map(str, shape))} = {prod(shape):,} bytes, and "
-        said += f"holds {len(data):,}" if len(data) < prod(shape) else "holds more"
-        raise NetlatheError(said, code="images.idx", path=str(path), hint="the file is damaged: fetch it again")
+        message = f"should hold {' x '.join(map(str, shape))} = {prod(shape):,} bytes, and "
+        message += f"holds {len(data):,}" if len(data) < prod(shape) else "holds more"
+        raise NetlatheError(message, code="images.idx", path=str(path), hint="the file is damaged: fetch it again")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -141,8 +141,10 @@ def npz_source(path: Path) -> ImageSource:
                 }
                 if not pairs or (len(pairs) > 1 and FREE in pairs) or not {FREE, TRAIN} & set(pairs):
                     legal = ", ".join(" and ".join(pair) for pairs in NPZ.values() for pair in pairs)
-                    said = f"has the arrays {', '.join(file) or '(none)'}"
-                    raise NetlatheError(said, code="images.npz", path=str(path), hint=f"images and labels are {legal}")
+                    message = f"has the arrays {', '.join(file) or '(none)'}"
+                    raise NetlatheError(
+                        message, code="images.npz", path=str(path), hint=f"images and labels are {legal}"
+                    )
                 parts = [(x, code, file[x], file[y]) for code, (x, y) in pairs.items()]
         except NetlatheError:
             raise
@@ -161,22 +163,22 @@ def stack(parts: list[Part], place: str) -> ImageStack:
     for name, _, x, y in parts:
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if y.ndim != 1 or (y.dtype.kind not in "iub" and not (y.dtype.kind == "f" and np.array_equal(y, y.round()))):
-            said = f"the labels of {name} are {y.dtype} of shape {y.shape}; a whole number for each image is needed"
+            message = f"the labels of {name} are {y.dtype} of shape {y.shape}; a whole number for each image is needed"
             hint = "a label for each image: y.argmax(1) where they are one-hot"
-            raise NetlatheError(said, code="images.labels", path=place, hint=hint)
+            raise NetlatheError(message, code="images.labels", path=place, hint=hint)
         if len(x) != len(y):
-            said = f"{name}: {len(x):,} images and {len(y):,} labels"
-            raise NetlatheError(said, code="images.labels", path=place)
+            message = f"{name}: {len(x):,} images and {len(y):,} labels"
+            raise NetlatheError(message, code="images.labels", path=place)
         labels.append(y.astype(np.int64))
     pixels, notes = zip(*(as_images(x, f"{place}: {name}") for name, _, x, _ in parts), strict=True)
     if len({x.shape[1:] for x in pixels}) > 1:
-        said = " and ".join(" x ".join(map(str, x.shape[1:])) for x in pixels)
-        raise NetlatheError(f"images of different shapes: {said}", code="images.shape", path=place)
-    found, places = np.unique(np.concatenate(labels), return_inverse=True)
-    classes = tuple(map(str, found))
+        message = " and ".join(" x ".join(map(str, x.shape[1:])) for x in pixels)
+        raise NetlatheError(f"images of different shapes: {message}", code="images.shape", path=place)
+    values, places = np.unique(np.concatenate(labels), return_inverse=True)
+    classes = tuple(map(str, values))
     if len(classes) < 2:
-        said = f"has one class, {classes[0]}" if classes else "has no images"
-        raise NetlatheError(said, code="images.one_class" if classes else "images.empty", path=place)
+        message = f"has one class, {classes[0]}" if classes else "has no images"
+        raise NetlatheError(message, code="images.one_class" if classes else "images.empty", path=place)
     return ImageStack(
         np.concatenate(pixels),
         tuple(f"{name}[{i}]" for name, _, x, _ in parts for i in range(len(x))),
@@ -194,9 +196,9 @@ def as_images(x: NDArray[Any], place: str) -> tuple[NDArray[np.uint8], str]:
     elif x.ndim == 4 and x.shape[3] not in (1, 3, 4) and x.shape[1] in (1, 3, 4):
         x = x.transpose(0, 2, 3, 1)
     if x.ndim != 4 or x.shape[3] not in (1, 3, 4) or 0 in x.shape[1:]:
-        said = f"an array of shape {x.shape} is no stack of images"
+        message = f"an array of shape {x.shape} is no stack of images"
         hint = "shapes are (N, H, W), (N, H, W, C) or (N, C, H, W), with 1, 3 or 4 channels"
-        raise NetlatheError(said, code="images.shape", path=place, hint=hint)
+        raise NetlatheError(message, code="images.shape", path=place, hint=hint)
     if x.dtype == np.uint8 or not x.size:
         return x.astype(np.uint8, copy=False), ""
     low, high = float(x.min()), float(x.max())
@@ -206,6 +208,6 @@ def as_images(x: NDArray[Any], place: str) -> tuple[NDArray[np.uint8], str]:
         return x.round().astype(np.uint8), ""
     if x.dtype == np.uint16:
         return eight_bits(x), "16 bits were read as 8, by their full range"
-    said = f"values from {low:g} to {high:g} of type {x.dtype} are no pixels"
+    message = f"values from {low:g} to {high:g} of type {x.dtype} are no pixels"
     hint = "pixels are 0 to 255, or 0 to 1 in floating point, or 0 to 65535 in uint16"
-    raise NetlatheError(said, code="images.values", path=place, hint=hint)
+    raise NetlatheError(message, code="images.values", path=place, hint=hint)

@@ -147,8 +147,8 @@ def content_key(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
     """A hash of all that an entry holds."""
     names = "\0".join(images.names[i] for i in plan.rows)
     rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows]])
-    said = json.dumps([plan.canvas, images.classes, plan.facts, DECODER])
-    return store.hash_parts(names, plan.digests.tobytes(), rows.tobytes(), said)
+    facts = json.dumps([plan.canvas, images.classes, plan.facts, DECODER])
+    return store.hash_parts(names, plan.digests.tobytes(), rows.tobytes(), facts)
 
 
 def write(
@@ -224,18 +224,18 @@ def write_all(number: int, data: bytes, at: int) -> None:
 def run_parallel(task: Callable[[int, int], T], count: int, what: str, progress: Progress | None) -> list[T]:
     """The task on [low, high) chunks of 0..count on every core that is ours, results in order."""
     chunks = [(low, min(low + CHUNK, count)) for low in range(0, count, CHUNK)]
-    found: list[T] = []
+    results: list[T] = []
     with ThreadPoolExecutor(cores()) as pool:
         waiting = [pool.submit(task, *chunk) for chunk in chunks]
         try:
             for (_, high), future in zip(chunks, waiting, strict=True):
-                found.append(future.result())
+                results.append(future.result())
                 if progress is not None:
                     progress(what, high, count)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return found
+    return results
 
 
 def cores() -> int:
@@ -246,5 +246,5 @@ def cores() -> int:
 def nothing_left(source: ImageSource, skipped: Sequence[SkippedFile]) -> NetlatheError:
     """An error for a source of which every image was skipped."""
     reasons = Counter(reason for _, reason in skipped).most_common(5)
-    said = "".join(f"\n  {count:,}: {reason}" for reason, count in reasons)
-    return NetlatheError(f"no image can be read{said}", code="images.unreadable", path=source.place)
+    lines = "".join(f"\n  {count:,}: {reason}" for reason, count in reasons)
+    return NetlatheError(f"no image can be read{lines}", code="images.unreadable", path=source.place)

@@ -65,11 +65,11 @@ def size_limit(limit: int | None) -> int:
 
 def hash_parts(*parts: str | bytes) -> str:
     """One hash of several texts, which are kept apart."""
-    found = blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     for part in parts:
         data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
-        found.update(len(data).to_bytes(8, "big") + data)
-    return found.hexdigest()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
 
 
 def fingerprint(files: Iterable[Path], *more: str) -> tuple[str, bool]:
@@ -130,16 +130,16 @@ def building(cache: Path, key: str, need: int, limit: int) -> Iterator[Path]:
     """
     hint = f"a smaller size makes it smaller; {LIMIT_VARIABLE}={show_bytes(2 * need).replace(' ', '')} allows more"
     if need > limit:
-        said = f"the decoded images take {show_bytes(need)}, and the cache may have {show_bytes(limit)}"
-        raise NetlatheError(said, code="images.limit", path=str(cache), hint=hint)
+        message = f"the decoded images take {show_bytes(need)}, and the cache may have {show_bytes(limit)}"
+        raise NetlatheError(message, code="images.limit", path=str(cache), hint=hint)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         make_room(cache, limit - need)
         free = shutil.disk_usage(cache).free
         if need > free:
-            said = f"the decoded images take {show_bytes(need)}, and the disk has {show_bytes(free)} left"
+            message = f"the decoded images take {show_bytes(need)}, and the disk has {show_bytes(free)} left"
             where = "free some space, set XDG_CACHE_HOME to another disk, or take a smaller size"
-            raise NetlatheError(said, code="images.disk", path=str(cache), hint=where)
+            raise NetlatheError(message, code="images.disk", path=str(cache), hint=where)
         part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=cache))
         try:
             yield part
@@ -148,8 +148,8 @@ def building(cache: Path, key: str, need: int, limit: int) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         where = "set XDG_CACHE_HOME to a folder on a disk with room, or give cache="
-        said = f"the cache cannot be written: {error.strerror or error}"
-        raise NetlatheError(said, code="images.cache", path=str(cache), hint=where) from error
+        message = f"the cache cannot be written: {error.strerror or error}"
+        raise NetlatheError(message, code="images.cache", path=str(cache), hint=where) from error
 
 
 def install(part: Path, folder: Path) -> None:

@@ -34,12 +34,12 @@ def folder_source(root: Path) -> ImageSource:
     elif TRAIN in splits.values():
         parts = {name: (code, folders(root / name)) for name, code in splits.items()}
     else:
-        said = " and ".join(f"{name}/" for name in splits)
-        raise NetlatheError(f"has {said} but no train/", code="images.layout", path=str(root), hint=LAYOUTS)
+        words = " and ".join(f"{name}/" for name in splits)
+        raise NetlatheError(f"has {words} but no train/", code="images.layout", path=str(root), hint=LAYOUTS)
     repeated = [name for name in splits if list(splits.values()).count(splits[name]) > 1]
     if repeated:
-        said = " and ".join(sorted(repeated))
-        raise NetlatheError(f"{said} mean the same split: keep one", code="images.layout", path=str(root))
+        words = " and ".join(sorted(repeated))
+        raise NetlatheError(f"{words} mean the same split: keep one", code="images.layout", path=str(root))
     classes = sorted_classes(printable(name) for _, names in parts.values() for name in names)
     names: list[str] = []
     labels: list[int] = []
@@ -47,10 +47,10 @@ def folder_source(root: Path) -> ImageSource:
     others: Counter[str] = Counter()
     for part, (code, inside) in sorted(parts.items()):
         for name in inside:
-            found = images_below(root / part / name, others)
-            names += [(Path(part) / name / image).as_posix() for image in found]
-            labels += [classes.index(printable(name))] * len(found)
-            codes += [code] * len(found)
+            files = images_below(root / part / name, others)
+            names += [(Path(part) / name / file).as_posix() for file in files]
+            labels += [classes.index(printable(name))] * len(files)
+            codes += [code] * len(files)
     check_classes(classes, labels, root)
     images = ImageFiles(
         tuple(root / name for name in names),
@@ -62,8 +62,8 @@ def folder_source(root: Path) -> ImageSource:
     notes = [f"{count} files are no images: {suffix}" for suffix, count in others.most_common()]
     left = [name for name in below if splits and name not in splits]
     notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
-    said = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
-    layout = f"class folders in {said}" if splits else "class folders"
+    words = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
+    layout = f"class folders in {words}" if splits else "class folders"
     return ImageSource(str(root), layout, images.paths, lambda: images, root, notes=tuple(notes))
 
 
@@ -74,7 +74,7 @@ def folders(root: Path) -> list[str]:
 
 def images_below(root: Path, others: Counter[str]) -> list[str]:
     """Paths of the image files in a folder and its folders, sorted; the suffixes of other files are counted."""
-    found: list[str] = []
+    images: list[str] = []
     seen: set[tuple[int, int]] = set()  # a link may lead back up
 
     def stop(error: OSError) -> None:
@@ -92,10 +92,10 @@ def images_below(root: Path, others: Counter[str]) -> list[str]:
             if name.startswith("."):
                 continue
             if suffix[1:] in SUFFIXES:
-                found.append((Path(folder) / name).relative_to(root).as_posix())
+                images.append((Path(folder) / name).relative_to(root).as_posix())
             else:
                 others[suffix or name] += 1
-    return sorted(found)
+    return sorted(images)
 
 
 def check_classes(classes: Sequence[str], labels: Sequence[int], root: Path) -> None:
@@ -105,14 +105,14 @@ def check_classes(classes: Sequence[str], labels: Sequence[int], root: Path) -> 
     tables = [x.name for x in list_folder(root) if x.suffix.lower() in (".csv", ".npz")]
     if not labels:
         hint = f"there is {tables[0]}: give that file" if tables else LAYOUTS
-        said = f"has {len(loose)} images, but no folder for a class" if loose else "has no images"
-        raise NetlatheError(said, code="images.empty", path=path, hint=hint)
+        message = f"has {len(loose)} images, but no folder for a class" if loose else "has no images"
+        raise NetlatheError(message, code="images.empty", path=path, hint=hint)
     empty = sorted(set(range(len(classes))) - set(labels))
     if len(classes) == 1:
         inside = folders(root / classes[0]) if (root / classes[0]).is_dir() else []
         hint = f"did you mean {root / classes[0]}?" if len(inside) > 1 else LAYOUTS
         raise NetlatheError(f"has one class, {classes[0]}", code="images.one_class", path=path, hint=hint)
     if empty:
-        said = ", ".join(classes[i] for i in empty)
+        message = ", ".join(classes[i] for i in empty)
         hint = "put images there, or remove the folder"
-        raise NetlatheError(f"class folders without images: {said}", code="images.empty_class", path=path, hint=hint)
+        raise NetlatheError(f"class folders without images: {message}", code="images.empty_class", path=path, hint=hint)

@@ -78,33 +78,35 @@ class DatasetReport:
 
     def warnings(self) -> tuple[str, ...]:
         """What may spoil a training or its figures."""
-        found = []
+        warnings = []
         if self.skipped:
             reasons: dict[str, list[str]] = {}
             for name, reason in self.skipped:
                 reasons.setdefault(reason, []).append(name)
-            found.append(f"{self.skipped_count} skipped")
-            found += [f"  {len(names):,}: {reason}: {shorten_list(names)}" for reason, names in reasons.items()]
+            warnings.append(f"{self.skipped_count} skipped")
+            warnings += [f"  {len(names):,}: {reason}: {shorten_list(names)}" for reason, names in reasons.items()]
         if self.contradictions:
             names = [" = ".join(group.names) for group in self.contradictions]
-            found.append(f"{len(names):,} contents are of more than one class: {shorten_list(names)}")
+            warnings.append(f"{len(names):,} contents are of more than one class: {shorten_list(names)}")
         if self.leaks:
             names = [" = ".join(group.names) for group in self.leaks]
-            found.append(
+            warnings.append(
                 f"{len(names):,} contents are in more than one split, so figures flatter: {shorten_list(names)}"
             )
         if self.imbalance > IMBALANCED:
             small, large = (f(range(len(self.classes)), key=self.counts["train"].__getitem__) for f in (min, max))
-            said = f"{self.classes[large]} has {self.counts['train'][large]:,} training images, {self.classes[small]}"
-            found.append(f"imbalance {self.imbalance:.1f}: {said} {self.counts['train'][small]:,}")
+            larger = f"{self.classes[large]} has {self.counts['train'][large]:,} training images, {self.classes[small]}"
+            warnings.append(f"imbalance {self.imbalance:.1f}: {larger} {self.counts['train'][small]:,}")
         if self.tiny:
-            found.append(f"fewer than {TINY} training images: {shorten_list(self.tiny)}")
+            warnings.append(f"fewer than {TINY} training images: {shorten_list(self.tiny)}")
         for split, classes in self.absent.items():
             if classes:
-                found.append(f"classes without a {split} image, so nothing is known of them: {shorten_list(classes)}")
+                warnings.append(
+                    f"classes without a {split} image, so nothing is known of them: {shorten_list(classes)}"
+                )
         if self.cut_off > CUT_OFF:
-            found.append(f"{self.cut_off:.1%} of the area is outside of the square that images of many shapes share")
-        return tuple(found)
+            warnings.append(f"{self.cut_off:.1%} of the area is outside of the square that images of many shapes share")
+        return tuple(warnings)
 
     @property
     def skipped_count(self) -> str:
@@ -116,7 +118,7 @@ class DatasetReport:
         height, width, channels = self.shape
         total = sum(map(sum, self.counts.values()))
         colour = "grey" if channels == 1 else "in colour"
-        said = f"{total:,} images of {len(self.classes):,} classes, {width} x {height} px, {colour}"
+        summary = f"{total:,} images of {len(self.classes):,} classes, {width} x {height} px, {colour}"
         copied = sum(len(group.names) - 1 for group in self.copies)
         facts = {
             "split": self.split,
@@ -132,7 +134,7 @@ class DatasetReport:
         }
         return [
             f"{self.place}: {self.layout}",
-            said,
+            summary,
             *self.table(),
             *(f"{name:<9}{fact}" for name, fact in facts.items() if fact),
             *(f"{'note':<9}{note}" for note in self.notes),
@@ -161,11 +163,11 @@ class DatasetReport:
         ]
 
 
-def inspect_images(source: ImageSource, entry: CacheEntry, cut: SplitRows, built: bool) -> DatasetReport:
+def inspect_images(source: ImageSource, entry: CacheEntry, split: SplitRows, built: bool) -> DatasetReport:
     """The report of an entry and its splits."""
-    slices = {name: rows for name in SPLITS if len(entry.labels[rows := getattr(cut, name)])}
+    slices = {name: rows for name in SPLITS if len(entry.labels[rows := getattr(split, name)])}
     counts = {name: np.bincount(entry.labels[rows], minlength=len(entry.classes)) for name, rows in slices.items()}
-    absent = {name: tuple(entry.classes[i] for i in np.flatnonzero(found == 0)) for name, found in counts.items()}
+    absent = {name: tuple(entry.classes[i] for i in np.flatnonzero(by_class == 0)) for name, by_class in counts.items()}
     train = counts["train"]
     _, height, width, channels = entry.pixels.shape
     lost = cropped_shares(entry.sizes, width, height)
@@ -174,8 +176,8 @@ def inspect_images(source: ImageSource, entry: CacheEntry, cut: SplitRows, built
         layout=source.layout,
         shape=(height, width, channels),
         classes=entry.classes,
-        counts={name: tuple(found.tolist()) for name, found in counts.items()},
-        split=cut.how,
+        counts={name: tuple(by_class.tolist()) for name, by_class in counts.items()},
+        split=split.how,
         imbalance=float(train.max() / max(train.min(), 1)),
         tiny=tuple(entry.classes[i] for i in np.flatnonzero(train < TINY)),
         absent=absent,
@@ -201,8 +203,8 @@ def cropped_shares(sizes: NDArray[np.int32], width: int, height: int) -> NDArray
     """The share of each image's area outside of the largest part of the canvas's shape."""
     w, h = sizes[:, 0].astype(float), sizes[:, 1].astype(float)
     kept = np.minimum(w, h * width / height) * np.minimum(h, w * height / width)
-    found: NDArray[np.float64] = 1 - kept / (w * h)
-    return found
+    cropped: NDArray[np.float64] = 1 - kept / (w * h)
+    return cropped
 
 
 def find_duplicates(entry: CacheEntry, slices: dict[str, slice]) -> Iterable[DuplicateImages]:
@@ -224,14 +226,14 @@ def find_duplicates(entry: CacheEntry, slices: dict[str, slice]) -> Iterable[Dup
 
 def size_counts(sizes: NDArray[np.int32]) -> dict[str, int]:
     """How many images have each size, the most frequent first."""
-    found, count = np.unique(sizes, axis=0, return_counts=True)
-    return {f"{found[i][0]} x {found[i][1]}": int(count[i]) for i in np.argsort(-count, kind="stable")}
+    unique, counts = np.unique(sizes, axis=0, return_counts=True)
+    return {f"{unique[i][0]} x {unique[i][1]}": int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
 
 def format_sizes(sizes: dict[str, int]) -> str:
     """The most frequent sizes."""
-    said = ", ".join(f"{size} px ({count:,})" for size, count in list(sizes.items())[:SHOWN])
-    return said + (f" and {len(sizes) - SHOWN:,} more" if len(sizes) > SHOWN else "")
+    words = ", ".join(f"{size} px ({count:,})" for size, count in list(sizes.items())[:SHOWN])
+    return words + (f" and {len(sizes) - SHOWN:,} more" if len(sizes) > SHOWN else "")
 
 
 def find_licences(source: ImageSource) -> tuple[str, ...]:

@@ -86,17 +86,17 @@ def check_rows(entry: CacheEntry, rows: SplitRows, source: ImageSource) -> None:
     count = np.bincount(entry.labels, minlength=len(entry.classes))
     learned = np.bincount(entry.labels[rows.train], minlength=len(entry.classes))
     if not count.all():
-        said = f"no image can be read of {class_names(entry, count)}"
+        message = f"no image can be read of {class_names(entry, count)}"
         why = shorten_list([f"{skipped[0]}: {skipped[1]}" for skipped in entry.facts["skipped"]])
-        raise NetlatheError(said, code="images.empty_class", path=source.place, hint=why)
+        raise NetlatheError(message, code="images.empty_class", path=source.place, hint=why)
     if not learned.all():
         hint = "more images of a class, smaller shares held out, or folders train/, val/ and test/ help"
-        said = f"no training image is left of {class_names(entry, learned)} (the split: {rows.how})"
-        raise NetlatheError(said, code="images.empty_class", path=source.place, hint=hint)
+        message = f"no training image is left of {class_names(entry, learned)} (the split: {rows.how})"
+        raise NetlatheError(message, code="images.empty_class", path=source.place, hint=hint)
     if rows.validation.start >= rows.validation.stop:
         hint = "more images, a larger share, or folders train/ and val/ help"
-        said = f"none of the {len(entry.labels):,} images falls into the validation split ({rows.how})"
-        raise NetlatheError(said, code="images.split", path=source.place, hint=hint)
+        message = f"none of the {len(entry.labels):,} images falls into the validation split ({rows.how})"
+        raise NetlatheError(message, code="images.split", path=source.place, hint=hint)
 
 
 def class_names(entry: CacheEntry, count: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:

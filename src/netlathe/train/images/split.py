@@ -28,9 +28,9 @@ class SplitRows(NamedTuple):
 def check_shares(validation: float, test: float) -> None:
     """Raises NetlatheError for shares that leave nothing."""
     if not (0 < validation < 1 and 0 <= test < 1 and validation + test < 1):
-        said = f"a validation share of {validation:g} and a test share of {test:g} leave no useful split"
+        message = f"a validation share of {validation:g} and a test share of {test:g} leave no useful split"
         hint = "0 < validation, 0 <= test, and together less than 1: for example 0.15 and 0.15"
-        raise NetlatheError(said, code="images.split", hint=hint)
+        raise NetlatheError(message, code="images.split", hint=hint)
 
 
 def split_rows(splits: NDArray[np.int8], digests: NDArray[np.uint64], validation: float, test: float) -> SplitRows:
@@ -41,20 +41,20 @@ def split_rows(splits: NDArray[np.int8], digests: NDArray[np.uint64], validation
     """
     places = digests[:, 0] / 2.0**64
     start = {code: int(np.searchsorted(splits, code)) for code in (FREE, TRAIN, VALIDATION, TEST, TEST + 1)}
-    given = [code for code in (VALIDATION, TEST) if start[code] < start[code + 1]]
+    named = [code for code in (VALIDATION, TEST) if start[code] < start[code + 1]]
     learned = places[: start[VALIDATION]]
 
     def below(share: float) -> int:
         return int(np.searchsorted(learned, share))
 
     shares = f"{validation:.3g} for validation"
-    if not given:
+    if not named:
         a, b = below(test), below(test + validation)
         return SplitRows(slice(b, len(places)), slice(a, b), slice(0, a), f"by content: {shares}, {test:.3g} for test")
     held, tested = slice(start[VALIDATION], start[TEST]), slice(start[TEST], len(places))
-    if VALIDATION in given:
-        said = "as the source says" + ("" if TEST in given else ", without a test split")
-        return SplitRows(slice(0, start[VALIDATION]), held, tested, said)
+    if VALIDATION in named:
+        how = "as the source says" + ("" if TEST in named else ", without a test split")
+        return SplitRows(slice(0, start[VALIDATION]), held, tested, how)
     a = below(validation)
     return SplitRows(
         slice(a, start[TEST]), slice(0, a), tested, f"test as the source says, of the rest by content {shares}"

@@ -56,9 +56,9 @@ def csv_source(path: Path) -> ImageSource:
     missing = {row for row in by_path.values() if not there[row.path].is_file()}
     kept = [row for row in by_path.values() if row not in missing]
     if not kept:
-        said = f"none of its {len(rows)} images exists" if rows else "has no rows"
+        message = f"none of its {len(rows)} images exists" if rows else "has no rows"
         hint = f"the first would be {there[rows[0].path].absolute()}" if rows else "path,label and a row for each image"
-        raise NetlatheError(said, code="images.csv", path=str(path), hint=hint)
+        raise NetlatheError(message, code="images.csv", path=str(path), hint=hint)
     classes = sorted_classes(row.label for row in by_path.values())
     if len(classes) == 1:
         raise NetlatheError(f"has one class, {classes[0]}", code="images.one_class", path=str(path))
@@ -90,9 +90,9 @@ def read_rows(path: Path) -> list[LabelRow]:
         table = csv.DictReader(StringIO(text, newline=""), delimiter=between, strict=True)
         columns = {name.strip().lower(): name for name in table.fieldnames or ()}
         if not {"path", "label"} <= set(columns):
-            said = ", ".join(columns) or "nothing"
+            names = ", ".join(columns) or "nothing"
             raise NetlatheError(
-                f"needs the columns path and label, and has {said}",
+                f"needs the columns path and label, and has {names}",
                 code="images.csv",
                 path=str(path),
                 hint="the first line is path,label or path,label,split",

@@ -48,10 +48,10 @@ def compute_features(run: Callable[[Tensor], Tensor], images: ImageSet, prepare:
     mine = compute_outputs(run, images, prepare, device=here.device, rows=rows)
     if here.world == 1:
         return mine
-    whole = torch.zeros(len(images), mine.shape[1], dtype=torch.float64)
-    whole[rows] = torch.from_numpy(mine).double()
-    found: Array = sum_over_ranks(whole).float().numpy()
-    return found
+    shared = torch.zeros(len(images), mine.shape[1], dtype=torch.float64)
+    shared[rows] = torch.from_numpy(mine).double()
+    features: Array = sum_over_ranks(shared).float().numpy()
+    return features
 
 
 def score_features(
@@ -59,19 +59,19 @@ def score_features(
 ) -> dict[str, FeatureScore]:
     """Both judges on features and labels of each test set, knowing a bank of features (M, d) and labels (M,)."""
     probe = fit_probe(bank, labels, classes)
-    found = {}
+    scores = {}
     for name, (features, truth) in tests.items():
         near = int((knn(bank, labels, features, classes) == truth).sum())
         linear = int((probe(features) == truth).sum())
         count = len(truth)
-        found[name] = FeatureScore(
+        scores[name] = FeatureScore(
             images=count,
             knn=near / count,
             knn_interval=wilson_interval(near, count),
             probe=linear / count,
             probe_interval=wilson_interval(linear, count),
         )
-    return found
+    return scores
 
 
 def judge_encoder(
@@ -86,7 +86,7 @@ def judge_encoder(
 
     Empty sets are left out. All ranks call this, and share the images.
     """
-    was = module.training
+    training = module.training
     module.eval()
 
     def run(x: Tensor) -> Tensor:
@@ -95,12 +95,12 @@ def judge_encoder(
         return y
 
     bank = select_bank(train)
-    known = compute_features(run, bank, prepare, here)
-    asked = {
+    bank_features = compute_features(run, bank, prepare, here)
+    test_features = {
         name: (compute_features(run, images, prepare, here), images.labels) for name, images in tests.items() if images
     }
-    module.train(was)
-    return score_features(known, bank.labels, len(train.classes), asked)
+    module.train(training)
+    return score_features(bank_features, bank.labels, len(train.classes), test_features)
 
 
 def read_scores(document: Mapping[str, Mapping[str, Any]]) -> dict[str, FeatureScore]:

@@ -31,12 +31,14 @@ def knn(
 
     Each neighbour votes with exp(cosine / temperature): Wu et al. 2018, https://arxiv.org/abs/1805.01978, section 3.4.
     """
-    known = F.normalize(torch.from_numpy(bank), dim=1)
+    bank_features = F.normalize(torch.from_numpy(bank), dim=1)
     votes_of = F.one_hot(torch.from_numpy(labels), classes).float()
-    found = []
+    predicted = []
     for start in range(0, len(features), AT_A_TIME):
-        some = torch.from_numpy(features[start : start + AT_A_TIME])
-        cosines, nearest = (F.normalize(some, dim=1) @ known.T).topk(min(neighbours, len(known)), dim=1)
+        queries = torch.from_numpy(features[start : start + AT_A_TIME])
+        cosines, nearest = (F.normalize(queries, dim=1) @ bank_features.T).topk(
+            min(neighbours, len(bank_features)), dim=1
+        )
         weights = ((cosines - cosines[:, :1]) / temperature).exp()
-        found.append((weights[:, :, None] * votes_of[nearest]).sum(1).argmax(1))
-    return torch.cat(found).numpy() if found else np.zeros(0, np.int64)
+        predicted.append((weights[:, :, None] * votes_of[nearest]).sum(1).argmax(1))
+    return torch.cat(predicted).numpy() if predicted else np.zeros(0, np.int64)
