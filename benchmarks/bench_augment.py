@@ -70,11 +70,11 @@ def theirs(v2: Any, name: str, resolution: int) -> list[Any]:
 
 def ours(name: str, pixels: Tensor, resolution: int) -> Callable[[], object]:
     """A batch from pixels to what a network sees."""
-    draws = CounterRNG(0, 0, np.arange(len(pixels)))
+    rng = CounterRNG(0, 0, np.arange(len(pixels)))
     if name == "test images":
         evaluate = Evaluate(resolution=resolution, crop=0.875)
         return lambda: normalise(prepare_images(pixels, evaluate, resolution), MEAN, STD)
-    return lambda: normalise(augment_images(pixels, RECIPES[name], resolution, draws), MEAN, STD)
+    return lambda: normalise(augment_images(pixels, RECIPES[name], resolution, rng), MEAN, STD)
 
 
 def one_by_one(steps: Callable[[Any], Tensor], images: list[Any]) -> Callable[[], object]:

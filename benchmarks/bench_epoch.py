@@ -20,7 +20,7 @@ from peers import load_timm
 
 from netlathe import zoo
 from netlathe.train.classification import Classification
-from netlathe.train.distributed import ranks
+from netlathe.train.distributed import join_ranks
 from netlathe.train.evaluate import measure_normalisation
 from netlathe.train.host import keep_freed_memory
 from netlathe.train.images import load
@@ -44,11 +44,11 @@ def ours() -> tuple[Callable[[], int], str]:
     plan = make_plan(recipe, len(images))
     job = TrainingJob(
         task=Classification(), network=network, splits=splits, recipe=recipe, seed=0,
-        normal=measure_normalisation(images), ranks=ranks(), folder=Path(),
+        normal=measure_normalisation(images), ranks=join_ranks(), folder=Path(),
     )  # fmt: skip
     module = job.task.build(job, plan)
-    chosen = choose_precision(module, (plan.batch, *network.input), "auto", None, ranks())
-    state, job = start_state(module, recipe, plan, chosen, ranks()), replace(job, precision=chosen)
+    chosen = choose_precision(module, (plan.batch, *network.input), "auto", None, join_ranks())
+    state, job = start_state(module, recipe, plan, chosen, join_ranks()), replace(job, precision=chosen)
     state.module.train()
 
     def epoch() -> int:

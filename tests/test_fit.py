@@ -22,10 +22,10 @@ from netlathe.deploy.package import load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
 from netlathe.fit.config import FitConfig, read_config
+from netlathe.fit.folder import claim_folder
 from netlathe.fit.pace import select_affordable
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, standard_error
 from netlathe.fit.space import ImageSpec, find_fitting, interleave_families, nearest_budgets, smallest_members
-from netlathe.fit.steps import claim_folder
 from netlathe.lower.initial import initial_weights
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.recipefile import load as load_recipe

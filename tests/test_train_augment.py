@@ -245,8 +245,8 @@ def test_autoaugment_has_the_papers_pairs(torchvision):
 
 
 def test_operations_are_drawn_evenly_and_left_out_as_often_as_said():
-    draws = CounterRNG(0, 0, np.arange(20_000))
-    steps = list(policy.POLICIES["randaugment"](replace(RAND, policy_prob=0.5), draws))
+    rng = CounterRNG(0, 0, np.arange(20_000))
+    steps = list(policy.POLICIES["randaugment"](replace(RAND, policy_prob=0.5), rng))
     assert len(steps) == 2
     for step in steps:
         done = step.kind[step.kind >= 0]
@@ -315,8 +315,8 @@ def test_a_crop_is_resized_as_pillow_does(mode, within, channels):
 
 @pytest.mark.parametrize("mode", ["zero", "reflect"])
 def test_pad_and_crop_gives_every_place_of_the_padded_image(mode):
-    x, draws = photos(1, 9, 12).expand(1500, 9, 12, 3), CounterRNG(0, 0, range(1500))
-    made = geometry.pad_and_crop(x, 9, 3, mode, draws)
+    x, rng = photos(1, 9, 12).expand(1500, 9, 12, 3), CounterRNG(0, 0, range(1500))
+    made = geometry.pad_and_crop(x, 9, 3, mode, rng)
     padded = np.pad(x[0].numpy(), ((3, 3), (3, 3), (0, 0)), mode={"zero": "constant", "reflect": "reflect"}[mode])
     places = {padded[y : y + 9, x : x + 9].tobytes() for y in range(7) for x in range(10)}
     assert {image.numpy().tobytes() for image in made} == places

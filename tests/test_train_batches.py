@@ -41,9 +41,9 @@ def test_an_image_is_the_same_in_every_batch_bit_for_bit(name, channels, monkeyp
     augment, x, indices = RECIPES[name], photos(41, channels=channels), np.arange(100, 141)
 
     def made(at: np.ndarray) -> torch.Tensor:
-        draws = CounterRNG(3, 5, indices[at], np.arange(41)[at] % 2)
+        rng = CounterRNG(3, 5, indices[at], np.arange(41)[at] % 2)
         mean, std = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.2)) if channels == 3 else ((0.4,), (0.2,))
-        return erase(normalise(augment_images(x[at], augment, 32, draws), mean, std), augment, draws)
+        return erase(normalise(augment_images(x[at], augment, 32, rng), mean, std), augment, rng)
 
     everything = made(np.arange(41))
     shuffled = np.random.default_rng(0).permutation(41)
@@ -56,10 +56,10 @@ def test_an_image_is_the_same_in_every_batch_bit_for_bit(name, channels, monkeyp
 
 @pytest.mark.parametrize("name", ["simclr", "growing", "rrc", "pad"])
 def test_an_image_is_the_same_on_any_number_of_threads(name, one_thread):
-    x, draws = photos(24, 64, 64), CounterRNG(0, 0, range(24))
-    alone = augment_images(x, RECIPES[name], 64, draws)
+    x, rng = photos(24, 64, 64), CounterRNG(0, 0, range(24))
+    alone = augment_images(x, RECIPES[name], 64, rng)
     torch.set_num_threads(3)
-    assert torch.equal(augment_images(x, RECIPES[name], 64, draws), alone)
+    assert torch.equal(augment_images(x, RECIPES[name], 64, rng), alone)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -97,8 +97,8 @@ def test_images_of_any_shape_become_squares(crop, height, width):
 
 
 def test_nothing_to_do_changes_nothing():
-    x, draws = photos(8), CounterRNG(0, 0, range(8))
-    plain = augment_images(x, PLAIN, 32, draws)
+    x, rng = photos(8), CounterRNG(0, 0, range(8))
+    plain = augment_images(x, PLAIN, 32, rng)
     assert torch.equal(plain, x.permute(0, 3, 1, 2) / 255)
     still = {
         "all of the image": Augment(crop="rrc", scale=(1, 1), ratio=(1, 1), flip=0),
@@ -107,7 +107,7 @@ def test_nothing_to_do_changes_nothing():
         "no jitter": replace(PLAIN, jitter=(1, 1, 1, 0.5), jitter_prob=0),
     }
     for name, augment in still.items():
-        assert torch.equal(augment_images(x, augment, 32, draws), plain), name
+        assert torch.equal(augment_images(x, augment, 32, rng), plain), name
 
 
 def test_jitter_draws_its_four_factors_in_every_order(monkeypatch):
@@ -191,20 +191,20 @@ def test_a_cut_is_a_rectangle_in_proportion_to_the_image():
 
 
 def test_lambda_follows_beta_and_the_switch_and_the_probability():
-    draws = CounterRNG(0, 0, range(5000))
-    _, share = mixing_weights(64, 64, Mix(mixup=0.8, prob=0.6), draws)
+    rng = CounterRNG(0, 0, range(5000))
+    _, share = mixing_weights(64, 64, Mix(mixup=0.8, prob=0.6), rng)
     assert (share == 1).float().mean() == pytest.approx(0.4, abs=0.03)
     assert stats.kstest(share[share < 1].double(), stats.beta(0.8, 0.8).cdf).pvalue > 1e-3
-    kept, _ = mixing_weights(8, 8, Mix(mixup=1.0, cutmix=1.0, switch=0.25), draws)
+    kept, _ = mixing_weights(8, 8, Mix(mixup=1.0, cutmix=1.0, switch=0.25), rng)
     assert ((kept == 0) | (kept == 1)).all(2).all(1).float().mean() == pytest.approx(0.25, abs=0.03)
 
 
 def test_even_slices_of_a_batch_mix_as_the_whole_does():
     x, targets = BATCH
-    mix, draws = Mix(mixup=0.2, cutmix=1.0), CounterRNG(0, 0, range(50, 62))
-    whole = mix_images(x, targets, mix, draws)
+    mix, rng = Mix(mixup=0.2, cutmix=1.0), CounterRNG(0, 0, range(50, 62))
+    whole = mix_images(x, targets, mix, rng)
     parts = [
-        mix_images(x[some], targets[some], mix, draws.at(some)) for some in (slice(0, 4), slice(4, 10), slice(10, 12))
+        mix_images(x[some], targets[some], mix, rng.at(some)) for some in (slice(0, 4), slice(4, 10), slice(10, 12))
     ]
     assert torch.equal(torch.cat([part[0] for part in parts]), whole[0])
     assert torch.equal(torch.cat([part[1] for part in parts]), whole[1])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from netlathe.errors import NetlatheError
-from netlathe.train.distributed import Ranks, ranks, read_ranks, sum_over_ranks
+from netlathe.train.distributed import Ranks, join_ranks, read_ranks, sum_over_ranks
 from netlathe.train.precision import set_precision
 
 IMAGES = 12
@@ -24,11 +24,11 @@ import sys
 sys.path.insert(0, {tests!r})
 import torch
 from test_train_distributed import IMAGES, batch, network, step
-from netlathe.train.distributed import leave, ranks, sum_over_ranks
+from netlathe.train.distributed import join_ranks, leave, sum_over_ranks
 
 torch.set_num_threads(1)
-here = ranks()
-assert here is ranks() and here.world == 2
+here = join_ranks()
+assert here is join_ranks() and here.world == 2
 x, labels = batch()
 mine = here.slice(IMAGES)
 saved = {{}}
@@ -159,7 +159,7 @@ def test_a_norm_of_the_whole_batch_reads_bfloat16_and_gives_the_gradient_of_floa
     program = """
 import torch, torch.distributed as dist
 from torch import nn
-from netlathe.train.norms import synchronised
+from netlathe.train.norms import synchronise_norms
 dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
 torch.manual_seed(0)
 x = torch.randn(6, 4, 5, 5, dtype=torch.float64) + 3
@@ -167,7 +167,7 @@ norm = nn.BatchNorm2d(4).double()
 norm.weight.data.uniform_(0.5, 2)
 plain = nn.BatchNorm2d(4).double()
 plain.load_state_dict(norm.state_dict())
-synchronised(norm)
+synchronise_norms(norm)
 grad, got = torch.randn_like(x), []
 for part in (plain, norm):
     z = x.clone().requires_grad_()
@@ -238,4 +238,4 @@ def test_alone_nothing_changes():
     assert here.agreed("it") == "it"
     assert sum_over_ranks(torch.tensor(3)) == 3
     here.wait()
-    assert ranks().world == 1
+    assert join_ranks().world == 1

@@ -3,11 +3,11 @@
 import json
 
 import numpy as np
+from experiments import reached, study_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from studied import reached, study_of
 
-from netlathe.train.experiment.findings import analyse, document
+from netlathe.train.experiment.findings import analyse, to_document
 from netlathe.train.experiment.table import build_tables, render_markdown
 
 RNG = np.random.default_rng(20261123)
@@ -34,7 +34,7 @@ def test_the_tables_tell_recipe_architecture_interaction_and_noise_apart():
 
 def test_one_seed_gives_no_intervals_no_verdicts_and_says_why():
     found = a_found_study(lambda run: 90 + (run.network == "A"), seeds=1)
-    data = document(found)
+    data = to_document(found)
     assert not data["decomposition"]
     assert not data["detectable"]
     assert {c["verdict"] for c in data["comparisons"]} == {"no noise estimate"}
@@ -46,7 +46,7 @@ def test_one_seed_gives_no_intervals_no_verdicts_and_says_why():
 def test_equal_scores_of_all_seeds_are_no_proof():
     found = a_found_study(lambda run: 90 + (run.network == "A"))
     assert {c.verdict for c in found.comparisons["network"]} == {"no noise estimate"}
-    json.dumps(document(found), allow_nan=False)
+    json.dumps(to_document(found), allow_nan=False)
 
 
 @settings(max_examples=40)
@@ -55,7 +55,7 @@ def test_whatever_has_finished_gives_tables_that_say_what_is_missing(scores, ran
     study = study_of(fractions=(0.5, 1.0), seeds=3)
     chosen = random.sample(study.runs, len(scores))
     found = analyse(study, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
-    assert json.loads(json.dumps(document(found), allow_nan=False))["finished"] == len(scores)
+    assert json.loads(json.dumps(to_document(found), allow_nan=False))["finished"] == len(scores)
     assert ("Unfinished" in render_markdown(found)) == (len(scores) < 24)
 
 

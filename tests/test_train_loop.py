@@ -26,7 +26,7 @@ from netlathe.errors import NetlatheError
 from netlathe.reshape.knobs import reshape
 from netlathe.train import checkpoint, recipefile
 from netlathe.train.classification import Classification, train
-from netlathe.train.distributed import ranks
+from netlathe.train.distributed import join_ranks
 from netlathe.train.evaluate import measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
 from netlathe.train.job import TrainingJob
@@ -248,9 +248,9 @@ def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path)
         plan = make_plan(short, 8, epochs=3)
         job = TrainingJob(
             task=Classification(), network=fitted, splits=Splits(images, images, None, None), recipe=short, seed=0,
-            normal=measure_normalisation(images), ranks=ranks(), folder=tmp_path,
+            normal=measure_normalisation(images), ranks=join_ranks(), folder=tmp_path,
         )  # fmt: skip
-        state = start_state(job.task.build(job, plan), short, plan, job.precision, ranks())
+        state = start_state(job.task.build(job, plan), short, plan, job.precision, join_ranks())
         before = [p.detach().clone() for p in state.module.parameters()]
         state.seen = plan.batch  # past the first step, whose learning rate may be zero
         state.module.train()

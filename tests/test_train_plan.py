@@ -56,11 +56,11 @@ def test_what_a_time_affords_counts_the_evaluations() -> None:
 
 
 def test_the_newest_whole_generation_is_read(tmp_path: Path) -> None:
-    assert checkpoint.newest(tmp_path) is None
+    assert checkpoint.read_newest(tmp_path) is None
     for generation in (1, 2, 3):
         checkpoint.save(tmp_path, {"x": torch.tensor(generation)}, generation)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(checkpoint.SLOTS)
-    newest = checkpoint.newest(tmp_path)
+    newest = checkpoint.read_newest(tmp_path)
     assert newest is not None
     assert (newest["generation"], int(newest["x"])) == (3, 3)
 
@@ -72,12 +72,12 @@ def test_a_damaged_generation_leaves_the_one_before(tmp_path: Path) -> None:
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
-    older = checkpoint.newest(tmp_path)
+    older = checkpoint.read_newest(tmp_path)
     assert older is not None
     assert older["generation"] == 1
     (tmp_path / checkpoint.SLOTS[1]).write_bytes(b"")
     with pytest.raises(NetlatheError, match="no checkpoint here is whole"):
-        checkpoint.newest(tmp_path)
+        checkpoint.read_newest(tmp_path)
 
 
 def test_the_average_is_the_closed_form() -> None:

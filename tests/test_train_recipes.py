@@ -14,16 +14,16 @@ from netlathe import zoo
 from netlathe.errors import NetlatheError
 from netlathe.train.recipe import READS, Recipe, peak_lr, scale
 from netlathe.train.recipe_warnings import find_warnings
-from netlathe.train.recipecheck import flat, from_dict, paths
+from netlathe.train.recipecheck import field_paths, flatten, from_dict
 from netlathe.train.recipefile import (
     ABOUT,
     diff,
     from_toml,
-    key,
     load,
-    merged,
+    merge,
     names,
-    resolved,
+    recipe_key,
+    resolve,
     set_fields,
     to_toml,
 )
@@ -62,11 +62,11 @@ def test_the_papers_of_the_field_and_recipes_for_small_data_are_there():
 def test_a_recipe_survives_being_written_as_data_and_as_a_file(name):
     recipe = load(name)
     alone = replace(recipe, base=None)
-    assert from_dict(json.loads(json.dumps(resolved(recipe)))) == alone
+    assert from_dict(json.loads(json.dumps(resolve(recipe)))) == alone
     assert from_toml(to_toml(recipe), "other", "other.toml") == alone
     assert recipe.name == name
     assert recipe.source
-    assert set(recipe.unconfirmed) | set(recipe.notes) <= set(paths())
+    assert set(recipe.unconfirmed) | set(recipe.notes) <= set(field_paths())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,9 +80,9 @@ def test_published_results_are_those_of_the_zoo(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_states_nothing_that_training_would_not_read(name):
-    stated = {path for path, _ in flat(resolved(load(name)))}
+    stated = {path for path, _ in flatten(resolve(load(name)))}
     for table, chooser, reads in READS:
-        choice = dict(flat(resolved(load(name))))[f"{table}.{chooser}"]
+        choice = dict(flatten(resolve(load(name))))[f"{table}.{chooser}"]
         others = {field for fields in reads.values() for field in fields} - set(reads[choice])
         assert not stated & {f"{table}.{field}" for field in others}
 
@@ -204,22 +204,22 @@ def test_the_difference_leads_from_one_recipe_to_another(apart):
         steps = {step.field: step.b for step in diff(a, b)}
         stated = {path: "none" if path in optional and value is None else value for path, value in steps.items()}
         overlay = nested({path: value for path, value in stated.items() if value is not None})
-        assert key(from_dict(merged(a, overlay))) == key(b), (a.name, b.name)
+        assert recipe_key(from_dict(merge(a, overlay))) == recipe_key(b), (a.name, b.name)
         assert steps
 
 
 @given(st.sampled_from(NAMES), st.data())
 def test_the_key_changes_with_every_field_of_a_training_and_with_no_other(name, data):
     recipe = load(name)
-    document = resolved(recipe)
-    path = data.draw(st.sampled_from([path for path, _ in flat(document)]))
+    document = resolve(recipe)
+    path = data.draw(st.sampled_from([path for path, _ in flatten(document)]))
     table, _, leaf = path.rpartition(".")
     where = document[table] if table else document
     value = where[leaf]
     if path.partition(".")[0] in ABOUT:
-        assert key(replace(recipe, name="x", title="x", source="x", published=(), notes={}, unconfirmed=())) == key(
-            recipe
-        )
+        assert recipe_key(
+            replace(recipe, name="x", title="x", source="x", published=(), notes={}, unconfirmed=())
+        ) == recipe_key(recipe)
         return
     match value:
         case bool():
@@ -234,7 +234,7 @@ def test_the_key_changes_with_every_field_of_a_training_and_with_no_other(name, 
             return
     if path == "epochs":
         document["schedule"]["warmup"] = 0.0
-    assert key(from_dict(document)) != key(recipe)
+    assert recipe_key(from_dict(document)) != recipe_key(recipe)
 
 
 def test_a_recipe_is_complete_without_its_base():
@@ -254,7 +254,7 @@ def test_a_scaled_recipe_has_the_same_curve_over_other_epochs(name, epochs):
         assert lr_factor(other.schedule, share * epochs, epochs) == pytest.approx(ours, rel=1e-6, abs=1e-9)
     assert other.published == ()
     assert other.name == f"{name}+"
-    assert key(from_dict(resolved(other))) == key(other)
+    assert recipe_key(from_dict(resolve(other))) == recipe_key(other)
 
 
 def test_scaling_the_batch_and_the_resolution():
@@ -267,7 +267,7 @@ def test_scaling_the_batch_and_the_resolution():
     assert (small.resolution, small.evaluate.resolution) == (88, 112)
     # torchvision's own rule: 1 - decay grows with the batch and shrinks with the epochs.
     assert scale(v2, epochs=300).regularise.ema == pytest.approx(1 - 2e-5 * 1024 * 32 / 300, rel=1e-5)
-    assert key(scale(v2)) == key(v2)
+    assert recipe_key(scale(v2)) == recipe_key(v2)
     for wrong in ({"epochs": 0}, {"batch": -1}, {"resolution": 0}):
         with pytest.raises(NetlatheError, match="must be positive"):
             scale(v2, **wrong)

@@ -29,7 +29,7 @@ from netlathe.lower.torch import to_torch
 from netlathe.reshape.classes import for_images
 from netlathe.train import checkpoint, recipefile
 from netlathe.train.classification import train
-from netlathe.train.distributed import ranks
+from netlathe.train.distributed import join_ranks
 from netlathe.train.evaluate import make_preprocessor, measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
 from netlathe.train.job import TrainingProgress
@@ -254,7 +254,7 @@ def test_a_pretraining_that_was_interrupted_goes_on_as_if_nothing_had_happened(
         with pytest.raises(KeyboardInterrupt):
             pretrain(resnet(), images, chosen, broken, precision="fp32", progress=interrupted_after(steps))
     pretrain(resnet(), images, chosen, broken, precision="fp32")
-    left, right = checkpoint.newest(whole), checkpoint.newest(broken)
+    left, right = checkpoint.read_newest(whole), checkpoint.read_newest(broken)
     assert left is not None
     assert right is not None
     assert left["module"].keys() == right["module"].keys()
@@ -277,7 +277,7 @@ def test_labels_do_not_change_what_is_learned(digits: Splits, tmp_path: Path) ->
     other = replace(images, train=replace(images.train, labels=images.train.labels[::-1].copy()))
     for name, splits in {"a": images, "b": other}.items():
         pretrain(resnet(), splits, method("moco-v2", "epochs=1"), tmp_path / name, precision="fp32")
-    states = [checkpoint.newest(tmp_path / name) for name in "ab"]
+    states = [checkpoint.read_newest(tmp_path / name) for name in "ab"]
     assert states[0] is not None
     assert states[1] is not None
     assert all(torch.equal(tensor, states[1]["module"][name]) for name, tensor in states[0]["module"].items())
@@ -288,7 +288,7 @@ def test_judging_a_network_leaves_it_as_it_was(digits: Splits) -> None:
     trunk = encoders.build_encoder(for_images(resnet(), classes=10, channels=1, resolution=16)).train()
     before = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
     prepare = make_preprocessor(method("simclr").recipe, measure_normalisation(images.train))
-    found = judge_encoder(trunk, images.train, {"validation": images.validation, "test": None}, prepare, ranks())
+    found = judge_encoder(trunk, images.train, {"validation": images.validation, "test": None}, prepare, join_ranks())
     assert found.keys() == {"validation"}
     assert found["validation"].probe > 0.5  # it did learn
     assert all(torch.equal(tensor, trunk.state_dict()[name]) for name, tensor in before.items())
@@ -352,7 +352,7 @@ def test_two_processes_learn_what_one_learns(digits: Splits, tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     for by in ("simclr-dcl", "moco-v2"):
-        left, right = checkpoint.newest(one / by), checkpoint.newest(two / by)
+        left, right = checkpoint.read_newest(one / by), checkpoint.read_newest(two / by)
         assert left is not None
         assert right is not None
         for name, tensor in left["module"].items():

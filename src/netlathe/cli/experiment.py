@@ -175,11 +175,11 @@ def report(study: Experiment, folder: Path, as_json: bool) -> None:
     """Write the tables of the runs that have finished, and print them. Raises NetlatheError where none has."""
     from netlathe.files import write_text
     from netlathe.train.experiment import grid
-    from netlathe.train.experiment.findings import analyse, document
+    from netlathe.train.experiment.findings import analyse, to_document
     from netlathe.train.experiment.table import render_markdown
 
     found = analyse(study, grid.read_results(study, folder))
-    data = document(found)
+    data = to_document(found)
     write_text(folder / PAGE, render_markdown(found))
     write_text(folder / DATA, json.dumps(data, indent=1, allow_nan=False) + "\n")
     if as_json:

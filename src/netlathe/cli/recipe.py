@@ -13,7 +13,7 @@ from netlathe.tables.table import text_table
 from netlathe.train import recipefile
 from netlathe.train.recipe import Recipe, peak_lr
 from netlathe.train.recipe_warnings import IMAGENET, find_warnings
-from netlathe.train.recipecheck import flat
+from netlathe.train.recipecheck import flatten
 
 PLAIN_EPOCHS, PLAIN_PX = 90, 224  # of torchvision's first weights, the measure of cost
 set_option = click.option(
@@ -55,8 +55,8 @@ def cost(recipe: Recipe, images: int) -> dict[str, float]:
 
 def as_data(recipe: Recipe) -> dict[str, Any]:
     """A recipe for programs: resolved, with what is derived."""
-    derived = {"key": recipefile.key(recipe), "peak_lr": peak_lr(recipe.optimiser, recipe.batch)}
-    return recipefile.resolved(recipe) | {"base": recipe.base} | derived
+    derived = {"key": recipefile.recipe_key(recipe), "peak_lr": peak_lr(recipe.optimiser, recipe.batch)}
+    return recipefile.resolve(recipe) | {"base": recipe.base} | derived
 
 
 @command.command("list")
@@ -102,7 +102,7 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
         warn(warnings)
         return
     rows: list[tuple[str, ...]] = []
-    for path, said in flat(recipefile.resolved(recipe)):
+    for path, said in flatten(recipefile.resolve(recipe)):
         if path.partition(".")[0] not in recipefile.ABOUT:
             doubted = path in recipe.unconfirmed or path.partition(".")[0] in recipe.unconfirmed
             table = path.partition(".")[0]
@@ -119,7 +119,7 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
         f"x {seen['images_over_90_epochs']:.2g} the images and x {seen['pixels_over_90_epochs']:.2g} the pixels of "
         f"{PLAIN_EPOCHS} epochs at {PLAIN_PX} px\n"
         f"  peak lr  {peak_lr(recipe.optimiser, recipe.batch):.4g} at {recipe.batch} images a step\n"
-        f"  key      {recipefile.key(recipe)}"
+        f"  key      {recipefile.recipe_key(recipe)}"
     )
     if "published" in recipe.notes:
         click.echo(f"  result   {recipe.notes['published']}")

@@ -127,8 +127,8 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     from netlathe.search.oneshot.options import OneShotOptions
     from netlathe.search.oneshot.run import search_one_shot
     from netlathe.search.oneshot.split import take_subset
-    from netlathe.train.checkpoint import newest
-    from netlathe.train.distributed import ranks
+    from netlathe.train.checkpoint import read_newest
+    from netlathe.train.distributed import join_ranks
     from netlathe.train.run import use_threads
 
     options = OneShotOptions(
@@ -149,7 +149,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
     )
     splits = images_of(asked.data, recipe)
     images = splits.train if asked.images is None else take_subset(splits.train, asked.images)
-    use_threads(asked.threads, newest(folder) if folder.exists() else None, ranks())
+    use_threads(asked.threads, read_newest(folder) if folder.exists() else None, join_ranks())
     with resumable():
         found = search_one_shot(
             images,

@@ -20,8 +20,8 @@ from netlathe.documents.toml import read_toml
 from netlathe.errors import NetlatheError
 from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
-from netlathe.train.recipefile import key, to_toml
 from netlathe.train.recipefile import load as load_recipe
+from netlathe.train.recipefile import recipe_key, to_toml
 from netlathe.units import byte_count, mac_count, milliseconds
 
 FILE, RECIPE, SCHEMA = "run.toml", "recipe.toml", "netlathe.fit/1"
@@ -68,7 +68,7 @@ class FitConfig:
     def identity(self, images: str) -> dict[str, Any]:
         """What must be the same for a folder to go on; `images` is the key of the images, wherever they are."""
         values = {name: value for name, value in self.document().items() if name != "data"}
-        return values | {"images": images, "recipe": f"{self.recipe.name} ({key(self.recipe)})"}
+        return values | {"images": images, "recipe": f"{self.recipe.name} ({recipe_key(self.recipe)})"}
 
 
 def read_config(path: Path) -> FitConfig:

@@ -11,7 +11,7 @@ from netlathe.lower.torch import to_torch
 from netlathe.train import precision
 from netlathe.train.recipe import Recipe
 
-MOST_S, SHARE = 2.0, 0.005  # of a measurement: seconds, and of the whole time
+PROBE_SECONDS, PROBE_SHARE = 2.0, 0.005  # of a measurement: seconds, and of the whole time
 
 
 def measure_pace(pool: Mapping[str, Row], recipe: Recipe, asked: str, seconds: float) -> dict[str, dict[str, Any]]:
@@ -24,7 +24,7 @@ def measure_pace(pool: Mapping[str, Row], recipe: Recipe, asked: str, seconds: f
     for name, row in pool.items():
         network = network_in(row)
         images = recipe_for(recipe, row).batch, *network.input
-        probe = precision.measure_policies(to_torch(network), images, seconds=min(MOST_S, SHARE * seconds))
+        probe = precision.measure_policies(to_torch(network), images, seconds=min(PROBE_SECONDS, PROBE_SHARE * seconds))
         policy = probe.policy if asked == "auto" else asked
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
         pace[name] = {"policy": policy, "images_per_s": speed}

@@ -26,16 +26,16 @@ from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
 from netlathe.fit.config import FitConfig, command_line
 from netlathe.fit.deliver import Evidence, describe_choice, export_float, select_variant, verify
+from netlathe.fit.folder import claim_folder
 from netlathe.fit.pace import measure_pace, select_affordable
 from netlathe.fit.race import CandidateTrainer, Progress, Row, Say, load_start, recipe_for, run_rungs
-from netlathe.fit.rungs import SEARCH
+from netlathe.fit.rungs import RACE_SHARE
 from netlathe.fit.shortlist import shortlist
 from netlathe.fit.space_search import search_space
-from netlathe.fit.steps import claim_folder
 from netlathe.runfolder.steps import StepResult, cached_step
 from netlathe.train.images import Splits
 from netlathe.train.precision import find_policy
-from netlathe.train.recipefile import resolved
+from netlathe.train.recipefile import resolve
 
 RESERVE_S, RESERVE = 60.0, 0.03  # for deploying and verifying: seconds (a quarter where that is less), and a share
 VERIFYING_S = 20.0  # of them for the last measurement, the test images and the card
@@ -120,7 +120,7 @@ def fit(
     variants = cached_step(out, "form", deploy)["tried"]
     package = load_package(out)
     figures = {**describe_choice(len(candidates), last), **final}
-    training = TrainingRecord(resolved(recipe_for(recipe, winner)), (seed, seed + 1, seed + FINAL_SEED), figures)
+    training = TrainingRecord(resolve(recipe_for(recipe, winner)), (seed, seed + 1, seed + FINAL_SEED), figures)
     forecast = Forecast(**winner["forecast"]) if winner["forecast"] else None
     evidence = Evidence(splits.report, variants, command_line(config))
     return package, verify(package, place, config.data, forecast, training, evidence)
@@ -159,7 +159,7 @@ def divide_time(seconds: float | None, epochs: float | None, spent: float) -> di
             code="fit.time",
             hint=f"give at least --time {spent + reserved + 60:.0f}s, and another folder with -o",
         )
-    return {"search_s": SEARCH * left, "rung_epochs": None}
+    return {"search_s": RACE_SHARE * left, "rung_epochs": None}
 
 
 def final_seconds(seconds: float | None, spent: float) -> float | None:

@@ -28,7 +28,7 @@ from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.recipefile import set_fields
 from netlathe.train.start import StartingWeights, load_starting_weights
 
-LONGEST = 4  # times the recipe's epochs: what a training may become where the time allows it
+LONGEST_SCHEDULE = 4  # times the recipe's epochs: what a training may become where the time allows it
 
 Say = Callable[[str], None]
 Progress = Callable[[str], Callable[[TrainingProgress], None] | None]
@@ -102,7 +102,7 @@ class CandidateTrainer:
             recipe,
             folder,
             seed=self.seed + seed,
-            epochs=epochs if seconds is None else LONGEST * recipe.epochs,
+            epochs=epochs if seconds is None else LONGEST_SCHEDULE * recipe.epochs,
             time=seconds,
             weights=read_weights(before) if before else start.tensors,
             normal=start.normal,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Right = NDArray[np.bool_]
 RUNGS = 2
-SEARCH = 0.4  # of the training time
+RACE_SHARE = 0.4  # of the training time
 
 
 class RungEntry(NamedTuple):

@@ -15,7 +15,7 @@ from netlathe.choose.place import Place
 from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
-from netlathe.fit.rungs import SEARCH
+from netlathe.fit.rungs import RACE_SHARE
 from netlathe.fit.space import (
     ImageSpec,
     build_candidate,
@@ -31,7 +31,7 @@ from netlathe.train import precision
 from netlathe.train.images import Splits
 
 FEWEST_EPOCHS = 15  # that the final training must be able to afford
-PATIENCE = 4  # times as many are measured, at most, as are raced
+MOST_MEASURED = 4  # times as many are measured, at most, as are raced
 FINETUNE = "finetune"  # the recipe of candidates that start from given weights
 Say = Callable[[str], None]
 
@@ -75,7 +75,7 @@ def shortlist(
 def measure_shortlist(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
     """The first `count` that keep the limits when they are measured; what does not is replaced by the next in order."""
     bench, kept, start = MeasurementCache(place, 0.5, False, None), list[Candidate](), 0
-    while len(kept) < count and start < min(len(order), PATIENCE * count):
+    while len(kept) < count and start < min(len(order), MOST_MEASURED * count):
         batch = order[start : start + count - len(kept)]
         say(f"measuring {', '.join(c.name for c in batch)}")
         kept += [c for c in bench.measure(batch) if not limits.broken(c)]
@@ -97,7 +97,7 @@ def most_macs(seconds: float | None, count: int, channels: int) -> float:
     network = replace(zoo.get("resnet18", width=24), input=(channels, 64, 64))
     speed = max(precision.measure_policies(to_torch(network), (32, *network.input)).images_per_s.values())
     rate = speed * totals(network.body, *network.inputs).macs
-    return rate * (1 - SEARCH) * seconds / (FEWEST_EPOCHS * count)
+    return rate * (1 - RACE_SHARE) * seconds / (FEWEST_EPOCHS * count)
 
 
 def find_pretrained(

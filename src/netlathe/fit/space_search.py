@@ -15,7 +15,7 @@ from typing import Any
 from netlathe.arch.document import to_json
 from netlathe.choose.place import Place
 from netlathe.errors import Infeasible
-from netlathe.fit.rungs import SEARCH
+from netlathe.fit.rungs import RACE_SHARE
 from netlathe.search.config import SearchConfig, load_space
 from netlathe.search.costing import TargetSpec
 from netlathe.search.objective import spec_to_json
@@ -24,10 +24,10 @@ from netlathe.search.training import training_spec
 from netlathe.search.trial import TrialState
 from netlathe.train.recipe import Recipe
 
-SHARE = 0.4  # of the racing time
+SEARCH_SHARE = 0.4  # of the racing time
 STRATEGY = "evolution"
-EPOCHS = 0.1  # of the recipe's: a trial is a whole schedule, but a short one
-MANY, FEW = 1000, 8  # evaluations, with a wall for the time and without one
+EPOCHS_SHARE = 0.1  # of the recipe's: a trial is a whole schedule, but a short one
+MOST_EVALUATIONS, FEW_EVALUATIONS = 1000, 8  # evaluations, with a wall for the time and without one
 
 Say = Callable[[str], None]
 
@@ -54,7 +54,7 @@ def search_space(
         data,
         recipe,
         load_space(space),
-        epochs=max(1.0, EPOCHS * recipe.epochs),
+        epochs=max(1.0, EPOCHS_SHARE * recipe.epochs),
         threads=threads or 1,
     )
     runtime, _ = place.settings[0]
@@ -62,14 +62,16 @@ def search_space(
         space=space,
         strategy=STRATEGY,
         objective=spec_to_json(objective),
-        evaluations=MANY if seconds is not None else FEW,
+        evaluations=MOST_EVALUATIONS if seconds is not None else FEW_EVALUATIONS,
         limits=dict(budget),
         where=asdict(TargetSpec(device, runtime, None, place.threads)),
         seed=seed,
         final_seeds=0,  # the race has fresh seeds, and the test images are not for the search
     )
     try:
-        result = search(config, out / "search", seconds=None if seconds is None else SHARE * SEARCH * seconds, log=say)
+        result = search(
+            config, out / "search", seconds=None if seconds is None else SEARCH_SHARE * RACE_SHARE * seconds, log=say
+        )
     except Infeasible as error:  # the zoo may hold what the space does not
         say(f"no search: {error.message}")
         return {"arch": None, "trained": 0}

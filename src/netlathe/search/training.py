@@ -63,9 +63,9 @@ def training_spec(
     threads: int = 1,
 ) -> TrainingSpec:
     """The description for a source of images, decoded and counted now. `epochs` None is the recipe's."""
-    from netlathe.train.recipefile import resolved
+    from netlathe.train.recipefile import resolve
 
-    document = resolved(recipe)
+    document = resolve(recipe)
     splits = load_images(data, image_side(document, space))
     channels = splits.train.pixels.shape[-1]
     return TrainingSpec(

@@ -28,7 +28,7 @@ def save(folder: Path, state: dict[str, Any], generation: int) -> None:
     write_bytes(folder / SLOTS[generation % 2], digest, b"\n", content)
 
 
-def newest(folder: Path) -> dict[str, Any] | None:
+def read_newest(folder: Path) -> dict[str, Any] | None:
     """The newest whole generation; None where there is none. Raises NetlatheError where all are broken."""
     files = [path for name in SLOTS if (path := folder / name).exists()]
     states = [state for path in files if (state := read(path)) is not None]

@@ -25,7 +25,7 @@ try:
     from torch import Tensor, nn
     from torch.nn.parallel import DistributedDataParallel
 
-    from netlathe.train.norms import synchronised
+    from netlathe.train.norms import synchronise_norms
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
@@ -77,7 +77,7 @@ class Ranks:
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
             ids: list[torch.device] | None = [self.device]
         else:
-            module, ids = synchronised(module), None
+            module, ids = synchronise_norms(module), None
         # Running statistics are equal everywhere as the norms are synchronised: nothing to broadcast.
         return DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
 
@@ -108,7 +108,7 @@ class Ranks:
 
 
 @cache
-def ranks() -> Ranks:
+def join_ranks() -> Ranks:
     """This process as torchrun started it; the first call joins the others. Alone without torchrun.
 
     Raises NetlatheError for an environment that is not whole, or more processes on a machine than it has GPUs.
@@ -148,8 +148,8 @@ def read_ranks(environment: Mapping[str, str], gpus: int) -> Ranks:
 
 
 def leave() -> None:
-    """Leave the others; a later `ranks()` joins again."""
-    ranks.cache_clear()
+    """Leave the others; a later `join_ranks()` joins again."""
+    join_ranks.cache_clear()
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -158,6 +158,6 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     """The sum over all processes, exact for integers; a new tensor on the same device."""
     if not (dist.is_available() and dist.is_initialized()):
         return tensor.clone()
-    total = tensor.to(ranks().device, copy=True)
+    total = tensor.to(join_ranks().device, copy=True)
     dist.all_reduce(total)
     return total.to(tensor.device)

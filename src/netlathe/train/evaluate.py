@@ -78,7 +78,7 @@ def confusion(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: i
     return table
 
 
-def accuracy(
+def measure_accuracy(
     module: nn.Module, images: ImageSet, prepare: Preprocessor, *, device: str | torch.device = "cpu"
 ) -> float:
     """Share of the images that the module in evaluation mode gets right."""

@@ -13,13 +13,13 @@ from netlathe.lower.weights import Array
 from netlathe.runfolder.identity import RunKind
 from netlathe.train.images import ImageSet
 from netlathe.train.recipe import Recipe
-from netlathe.train.recipefile import key, resolved
+from netlathe.train.recipefile import recipe_key, resolve
 
 TRAINING = RunKind("training", "train.other_run")
 WEIGHTS, MODEL = "weights.safetensors", "model.onnx"
 
 
-def identity(
+def training_identity(
     network: Network,
     images: ImageSet,
     recipe: Recipe,
@@ -32,7 +32,7 @@ def identity(
     return {
         "network": network.key,
         "images": images.key,
-        "recipe": key(recipe),
+        "recipe": recipe_key(recipe),
         "seed": seed,
         "epochs": epochs,
         "start": "given weights" if weights is not None else recipe.regularise.init,
@@ -44,4 +44,4 @@ def prepare_folder(folder: Path, network: Network, recipe: Recipe) -> None:
     """Make the folder and write what the run is. Raises NetlatheError where that cannot be done."""
     make_folder(folder)
     write_text(folder / "arch.json", to_json(network))
-    write_json(folder / "recipe.json", resolved(recipe))
+    write_json(folder / "recipe.json", resolve(recipe))

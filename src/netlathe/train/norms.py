@@ -75,7 +75,7 @@ class Synchronised(nn.modules.batchnorm._BatchNorm):
         return y  # type: ignore[no-any-return]
 
 
-def synchronised(module: nn.Module) -> nn.Module:
+def synchronise_norms(module: nn.Module) -> nn.Module:
     """The module itself, its batch norms synchronised; weights, statistics and keys stay."""
     for norm in module.modules():
         if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) and norm.affine:

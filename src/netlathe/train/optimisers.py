@@ -27,12 +27,12 @@ except ImportError as error:
 LIST = 1 << 16
 
 
-def in_order_of(weight: Tensor, other: Tensor) -> Tensor:
+def match_layout(weight: Tensor, other: Tensor) -> Tensor:
     """A tensor of the weight's shape in the weight's memory format: itself where it has that."""
     return other if other.stride() == weight.stride() else torch.empty_like(weight).copy_(other)
 
 
-def in_memory(tensor: Tensor) -> Tensor:
+def flatten_in_memory(tensor: Tensor) -> Tensor:
     """All elements side by side, in the order of memory. It shares the memory."""
     return tensor if tensor.is_contiguous() else tensor.as_strided((tensor.numel(),), (1,))
 
@@ -74,17 +74,18 @@ class ListOptimiser(torch.optim.Optimizer):
             assert reach == weight.numel() - 1, "the elements of a weight lie side by side"
             state.update({name: torch.full_like(weight, start) for name, start in self.starts.items()})
         for name in self.starts:  # a file may have given them back in another memory format
-            state[name] = in_order_of(weight, state[name])
+            state[name] = match_layout(weight, state[name])
         assert weight.grad is not None
         return [
-            in_memory(x) for x in (weight, in_order_of(weight, weight.grad), *(state[name] for name in self.starts))
+            flatten_in_memory(x)
+            for x in (weight, match_layout(weight, weight.grad), *(state[name] for name in self.starts))
         ]
 
     def move(self, group: dict[str, Any], w: list[Tensor], g: list[Tensor], *buffers: list[Tensor]) -> None:
         raise NotImplementedError
 
 
-def fused(w: list[Tensor]) -> bool | None:
+def has_fused_kernel(w: list[Tensor]) -> bool | None:
     """Whether torch has fused kernels for these; None leaves the choice to it."""
     return w[0].device.type in ("cpu", "cuda") or None
 
@@ -97,7 +98,7 @@ class SGD(ListOptimiser):
 
     def move(self, group: dict[str, Any], w: list[Tensor], g: list[Tensor], *buffers: list[Tensor]) -> None:
         options = {name: group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")}
-        sgd(w, g, [*buffers[0]], fused=fused(w), dampening=0.0, maximize=False, **options)
+        sgd(w, g, [*buffers[0]], fused=has_fused_kernel(w), dampening=0.0, maximize=False, **options)
 
 
 class AdamW(ListOptimiser):
@@ -113,7 +114,7 @@ class AdamW(ListOptimiser):
         counters = list(torch.full((len(w),), group["steps"] - 1.0, device=w[0].device).unbind())
         adamw(
             *(w, g, means, squares, [], counters),
-            fused=fused(w),
+            fused=has_fused_kernel(w),
             amsgrad=False,
             beta1=beta1,
             beta2=beta2,

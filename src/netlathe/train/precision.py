@@ -57,9 +57,9 @@ POLICIES = {
 }
 
 
-KEEP = 1.3  # a policy so many times slower than the best drops out of the measurement
+KEEP_RATIO = 1.3  # a policy so many times slower than the best drops out of the measurement
 TURNS = 3  # of the measurement, at least
-LONGEST = 5.0  # times the seconds of processor time that the measurement was given, by the wall clock
+WALL_RATIO = 5.0  # times the seconds of processor time that the measurement was given, by the wall clock
 
 
 def find_policy(name: str) -> PrecisionPolicy:
@@ -156,7 +156,7 @@ def measure_policies(
     names, where = candidate_policies(module, device, compiled=compiled), torch.device(device)
     threads = torch.get_num_threads()
     free = min(threads, idle_cores()) if threads > 1 and where.type == "cpu" else threads
-    late = inf if compiled else time.perf_counter() + LONGEST * seconds
+    late = inf if compiled else time.perf_counter() + WALL_RATIO * seconds
     times: dict[str, list[float]] = {}
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), use_torch_threads(free):
         copy = deepcopy(module).to(device).train()
@@ -170,7 +170,7 @@ def measure_policies(
                     step_s(copy, name, x)  # makes the kernels, of which oneDNN keeps only some for the next turn
                     times.setdefault(name, []).append(step_s(copy, name, x))
             best = {name: min(took) for name, took in times.items()}
-            names = [name for name in names if name in best and best[name] < KEEP * min(best.values())]
+            names = [name for name in names if name in best and best[name] < KEEP_RATIO * min(best.values())]
             enough = turn >= TURNS and clock_s(where) - start > seconds
             if len(names) == 1 or enough or time.perf_counter() >= late:
                 break

@@ -14,7 +14,7 @@ from netlathe.cost.totals import totals
 from netlathe.train.recipe import Recipe
 
 IMAGENET = 1_281_167  # training images of ImageNet-1k
-MANY = 500_000  # images from which a small network is short of capacity, not of data
+MANY_IMAGES = 500_000  # images from which a small network is short of capacity, not of data
 TABLE = "torchvision 0.28 weight metadata; timm results-imagenet.csv @aa4b5850"
 
 
@@ -50,7 +50,7 @@ def is_strong(recipe: Recipe) -> bool:
 
 RULES: tuple[tuple[Callable[[Recipe, NetworkFacts], bool], RecipeWarning], ...] = (
     (
-        lambda r, n: is_strong(r) and r.epochs <= 150 and n.params < 15e6 and n.images >= MANY,
+        lambda r, n: is_strong(r) and r.epochs <= 150 and n.params < 15e6 and n.images >= MANY_IMAGES,
         RecipeWarning(
             "strong regularisation in a short schedule costs a small network accuracy",
             "ResNet-18 69.76 by 90 plain epochs, 68.25 by RSB A3; ResNet-50 76.13 and 78.05",
@@ -58,7 +58,9 @@ RULES: tuple[tuple[Callable[[Recipe, NetworkFacts], bool], RecipeWarning], ...] 
         ),
     ),
     (
-        lambda r, n: is_strong(r) and r.epochs >= 300 and n.params < 6e6 and not n.attention and n.images >= MANY,
+        lambda r, n: (
+            is_strong(r) and r.epochs >= 300 and n.params < 6e6 and not n.attention and n.images >= MANY_IMAGES
+        ),
         RecipeWarning(
             "a long, strong recipe gains little on a small network",
             "torchvision's 600 epochs: MobileNetV2 71.88 to 72.15, ResNet-50 76.13 to 80.86",
@@ -66,7 +68,7 @@ RULES: tuple[tuple[Callable[[Recipe, NetworkFacts], bool], RecipeWarning], ...] 
         ),
     ),
     (
-        lambda r, n: not is_strong(r) and r.epochs <= 100 and n.depthwise and n.images >= MANY,
+        lambda r, n: not is_strong(r) and r.epochs <= 100 and n.depthwise and n.images >= MANY_IMAGES,
         RecipeWarning(
             "a short plain recipe under-trains depthwise networks, so it ranks them too low",
             "EfficientNet-B0 75.1 by 100 plain epochs, 77.7 by timm's 450; ResNet-50 76.8 by the same 100",
@@ -102,11 +104,11 @@ RULES: tuple[tuple[Callable[[Recipe, NetworkFacts], bool], RecipeWarning], ...] 
 
 def find_warnings(recipe: Recipe, network: Network, images: int = IMAGENET) -> tuple[RecipeWarning, ...]:
     """What the literature says against training `network` by `recipe` on so many images; empty where nothing."""
-    facts = facts_of(network, images)
+    facts = network_facts(network, images)
     return tuple(caution for holds, caution in RULES if holds(recipe, facts))
 
 
-def facts_of(network: Network, images: int) -> NetworkFacts:
+def network_facts(network: Network, images: int) -> NetworkFacts:
     """The facts about a network."""
     ops = network.graph().ops
     return NetworkFacts(

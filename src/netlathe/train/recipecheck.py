@@ -18,13 +18,13 @@ def from_dict(document: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """The recipe of a complete document. Raises one NetlatheError that lists every fault with its place."""
     document = read_none(Recipe, document)
     recipe, faults = check_document(Recipe, document)
-    faults += [*unread_fields(document), *contradictions(document)]
+    faults += [*check_unread(document), *check_contradictions(document)]
     if faults:
-        raise invalid(faults, source)
+        raise recipe_error(faults, source)
     return cast(Recipe, recipe)
 
 
-def invalid(faults: Sequence[Fault], source: str) -> NetlatheError:
+def recipe_error(faults: Sequence[Fault], source: str) -> NetlatheError:
     """All faults of a file in one error."""
     hint = "`netlathe recipe show torchvision-v1 --toml` prints a recipe that is right"
     return faults_error(faults, code="recipe.invalid", path=source, hint=hint)
@@ -42,7 +42,7 @@ def read_none(cls: Any, table: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def unread_fields(document: Mapping[str, Any]) -> Iterator[Fault]:
+def check_unread(document: Mapping[str, Any]) -> Iterator[Fault]:
     """Fields that the choice which stands beside them does not read."""
     for table, chooser, reads in READS:
         values = document.get(table)
@@ -50,12 +50,12 @@ def unread_fields(document: Mapping[str, Any]) -> Iterator[Fault]:
             continue
         defaults = {f.name: f.default for f in fields((field_types(Recipe) or {})[table])}
         choice = values.get(chooser, defaults[chooser])
-        for name, readers in unread(reads, choice if isinstance(choice, str) else "").items():
+        for name, readers in find_unread(reads, choice if isinstance(choice, str) else "").items():
             if name in values:
                 yield Fault(f"{table}.{name}", f"{choice} does not read it, {' and '.join(readers)} would")
 
 
-def unread(reads: Mapping[str, Sequence[str]], choice: str) -> dict[str, list[str]]:
+def find_unread(reads: Mapping[str, Sequence[str]], choice: str) -> dict[str, list[str]]:
     """The fields that a legal choice does not read, each with the choices that do."""
     if choice not in reads:
         return {}
@@ -63,10 +63,10 @@ def unread(reads: Mapping[str, Sequence[str]], choice: str) -> dict[str, list[st
     return {field: [other for other, read in reads.items() if field in read] for field in others}
 
 
-def contradictions(document: Mapping[str, Any]) -> list[Fault]:
+def check_contradictions(document: Mapping[str, Any]) -> list[Fault]:
     """Fields that contradict one another, and what is said of fields that do not exist; of what has the right type."""
     faults: list[Fault] = []
-    found = dict(flat(document))
+    found = dict(flatten(document))
     for path in ("augment.scale", "augment.ratio"):
         match found.get(path):
             case [int() | float() as low, int() | float() as high] if low > high:
@@ -79,24 +79,24 @@ def contradictions(document: Mapping[str, Any]) -> list[Fault]:
     for name in ("notes", "unconfirmed"):
         about = found.get(name, ())
         for path in about if isinstance(about, Mapping | list) else ():
-            if path not in paths():
-                close = nearest(str(path), paths())
+            if path not in field_paths():
+                close = nearest(str(path), field_paths())
                 hint = f" (did you mean {' or '.join(close)}?)" if close else ""
                 faults.append(Fault(name, f"no field {path!r}{hint}"))
     return faults
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a document of tables by its path."""
     for name, value in document.items():
         if isinstance(value, Mapping) and name != "notes":
-            yield from flat(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
 
 @cache
-def paths() -> tuple[str, ...]:
+def field_paths() -> tuple[str, ...]:
     """Every field by its path, tables too."""
 
     def of(cls: Any, prefix: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from netlathe.documents.faults import Fault
 from netlathe.documents.toml import parse_toml
 from netlathe.errors import NetlatheError, unknown
 from netlathe.train.recipe import READS, Recipe
-from netlathe.train.recipecheck import flat, from_dict, invalid, paths, unread
+from netlathe.train.recipecheck import field_paths, find_unread, flatten, from_dict, recipe_error
 
 FOLDER = Path(__file__).parent / "recipes"
 ABOUT = ("name", "title", "source", "base", "published", "notes", "unconfirmed")  # changes nothing in a training
@@ -68,7 +68,7 @@ def from_toml(content: str, name: str, source: str) -> Recipe:
     if "base" not in document:
         return from_dict(document, source)
     if not isinstance(document["base"], str):
-        raise invalid([Fault("base", f"must be the name of a recipe, not {document['base']!r}")], source)
+        raise recipe_error([Fault("base", f"must be the name of a recipe, not {document['base']!r}")], source)
     try:
         base = load(document["base"])
     except NetlatheError as error:
@@ -78,7 +78,7 @@ def from_toml(content: str, name: str, source: str) -> Recipe:
         hint = f'write base = "{base.base}" and what differs from that'
         message = f"{base.name} is not complete itself: it starts from {base.base}"
         raise NetlatheError(message, code="recipe.base", path=f"{source}: base", hint=hint)
-    whole = merged(base, document)
+    whole = merge(base, document)
     if "title" not in document:
         del whole["title"]
     return from_dict(whole, source)
@@ -102,19 +102,19 @@ def set_fields(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         else:
             document[leaf] = value
     name = recipe.name.rstrip("+") + "+"
-    return from_dict(merged(recipe, {"name": name, "base": recipe.base or recipe.name} | document), "settings")
+    return from_dict(merge(recipe, {"name": name, "base": recipe.base or recipe.name} | document), "settings")
 
 
-def merged(base: Recipe, overlay: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Recipe, overlay: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a recipe that starts from another: what the overlay's choices do not read is left out."""
-    document, stated = resolved(base), {path for path, _ in flat(overlay)}
+    document, stated = resolve(base), {path for path, _ in flatten(overlay)}
     document["published"] = []
     document["notes"] = {path: note for path, note in base.notes.items() if path not in stated}
     document["unconfirmed"] = [path for path in base.unconfirmed if path not in stated]
     for table, chooser, reads in READS:
         over = overlay.get(table)
         if isinstance(over, Mapping) and isinstance(over.get(chooser), str):
-            for name in unread(reads, over[chooser]):
+            for name in find_unread(reads, over[chooser]):
                 document[table].pop(name, None)
     for name, value in overlay.items():
         old = document.get(name)
@@ -127,11 +127,11 @@ def merged(base: Recipe, overlay: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-def resolved(recipe: Recipe) -> dict[str, Any]:
+def resolve(recipe: Recipe) -> dict[str, Any]:
     """The complete recipe as plain data: every field that is read, with its default; it starts from no base."""
     document = {name: value for name, value in asdict(recipe).items() if name != "base"}
     for table, chooser, reads in READS:
-        for name in unread(reads, document[table][chooser]):
+        for name in find_unread(reads, document[table][chooser]):
             del document[table][name]
 
     def plain(value: Any) -> Any:
@@ -142,23 +142,25 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     return cast(dict[str, Any], plain(document))
 
 
-def key(recipe: Recipe) -> str:
+def recipe_key(recipe: Recipe) -> str:
     """Twelve hexadecimal digits that are equal for recipes that train alike."""
-    training = {name: value for name, value in resolved(recipe).items() if name not in ABOUT}
+    training = {name: value for name, value in resolve(recipe).items() if name not in ABOUT}
     return hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def diff(a: Recipe, b: Recipe) -> list[RecipeDifference]:
     """The way from one recipe to another: every field of a training that differs, in the order of the fields."""
-    ours, theirs = dict(flat(resolved(a))), dict(flat(resolved(b)))
-    order = [path for path in paths() if path in ours.keys() | theirs.keys() and path.partition(".")[0] not in ABOUT]
+    ours, theirs = dict(flatten(resolve(a))), dict(flatten(resolve(b)))
+    order = [
+        path for path in field_paths() if path in ours.keys() | theirs.keys() and path.partition(".")[0] not in ABOUT
+    ]
     pairs = [RecipeDifference(path, ours.get(path), theirs.get(path)) for path in order]
     return [pair for pair in pairs if pair.a != pair.b]
 
 
 def to_toml(recipe: Recipe) -> str:
     """The complete recipe as a file; empty tables are left out."""
-    document = resolved(recipe)
+    document = resolve(recipe)
     published = [{name: value for name, value in row.items() if value != ""} for row in document.pop("published", ())]
     tables = {name: value for name, value in document.items() if value != {}}
     return toml.to_toml(tables | ({"published": published} if published else {}))

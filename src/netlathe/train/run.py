@@ -27,9 +27,9 @@ from netlathe.reshape.classes import for_images
 from netlathe.runfolder.identity import refuse_other
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.train import checkpoint
-from netlathe.train.distributed import Ranks, ranks
+from netlathe.train.distributed import Ranks, join_ranks
 from netlathe.train.evaluate import Normalisation, measure_normalisation
-from netlathe.train.folder import TRAINING, identity, prepare_folder
+from netlathe.train.folder import TRAINING, prepare_folder, training_identity
 from netlathe.train.host import idle_cores, keep_freed_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.job import TrainingJob, TrainingProgress, TrainingTask
@@ -82,15 +82,15 @@ def run(
     fit into memory or cannot be shared, and a loss that is not a number.
     """
     begin = clock.monotonic() if options.started is None else options.started
-    here, folder = ranks(), Path(out)
+    here, folder = join_ranks(), Path(out)
     fitted = fitted_to(network, splits.train, recipe)
     refuse_stretch(fitted, fitted.at(recipe.evaluate.resolution), recipe)
     timed = options.time is not None
-    who = identity(fitted, splits.train, recipe, options.seed, options.epochs, options.weights, timed)
+    who = training_identity(fitted, splits.train, recipe, options.seed, options.epochs, options.weights, timed)
     who |= task.identity()
     if (fields := read_result(folder, TRAINING, who)) is not None:
         return task.read_result(fields)
-    old = checkpoint.newest(folder)
+    old = checkpoint.read_newest(folder)
     if old is not None:
         refuse_other(TRAINING, old["who"], who, folder)
     if here.first:

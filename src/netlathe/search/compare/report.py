@@ -10,7 +10,7 @@ import numpy as np
 from netlathe.search.compare.critique import BASELINE, CAP_SHARE, Critique
 from netlathe.search.compare.statistics import NEAR, TOP, ValueInterval
 from netlathe.search.compare.verdict import BETTER, EQUAL, INCONCLUSIVE, WORSE, StrategyPair
-from netlathe.train.experiment.table import ResultTable, p_of
+from netlathe.train.experiment.table import ResultTable, format_p
 
 TITLE = "Architecture search: what public tables say of the critique"
 
@@ -83,7 +83,7 @@ def report_against_random(critique: Critique) -> CritiquePart:
                     f"{arm.mean[-1]:.3f} [{arm.low[-1]:.3f}, {arm.high[-1]:.3f}]",
                     format_interval(gain, 3),
                     f"{100 * ahead:.0f} %",
-                    p_of(pair.p),
+                    format_p(pair.p),
                     f"{verdict}, {pair.needed:,} runs needed" if pair.needed else verdict,
                 )
             )

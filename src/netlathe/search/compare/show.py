@@ -11,7 +11,7 @@ from netlathe.search.compare.simulate import FREE
 from netlathe.search.compare.verdict import INCONCLUSIVE
 from netlathe.stats.permutation import fewest_pairs
 from netlathe.stats.power import ALPHA, POWER
-from netlathe.train.experiment.table import ResultTable, p_of
+from netlathe.train.experiment.table import ResultTable, format_p
 
 POINTS = (10, 20, 50, 100, 200, 500, 1000)  # evaluations at which a curve is printed, and its end
 
@@ -60,7 +60,7 @@ def pair_table(comparison: Comparison) -> ResultTable:
                 f"{abs(gain.mean):.3f}",
                 "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}",
                 f"{100 * ahead:.0f} %",
-                p_of(pair.p),
+                format_p(pair.p),
                 pair.describe(comparison.runs, comparison.margin),
             )
         )

@@ -81,7 +81,7 @@ def search_one_shot(
         raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
     split = DataSplit(images, recipe, options.seed, options.batch)
     who = search_identity(options, family, split, time_s is not None)
-    old = checkpoint.newest(folder) if folder.exists() else None
+    old = checkpoint.read_newest(folder) if folder.exists() else None
     if old is not None:
         refuse_other(TRAINING, old["who"], who, folder)
     if (done := read_one_shot(folder, who)) is not None:

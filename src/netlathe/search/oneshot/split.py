@@ -74,10 +74,10 @@ class DataSplit:
         if self.orders.get(half, (-1,))[0] != key:
             self.orders[half] = key, rows[shuffled_order(self.seed, key, len(rows))]
         chosen = self.orders[half][1][place * self.batch : (place + 1) * self.batch]
-        draws = CounterRNG(self.seed, key, chosen)
+        rng = CounterRNG(self.seed, key, chosen)
         pixels = torch.from_numpy(np.array(self.images.pixels[chosen]))
-        x = augment_images(pixels, self.recipe.augment, self.recipe.resolution, draws)
-        x = erase(normalise(x, self.normal.mean, self.normal.std), self.recipe.augment, draws)
+        x = augment_images(pixels, self.recipe.augment, self.recipe.resolution, rng)
+        x = erase(normalise(x, self.normal.mean, self.normal.std), self.recipe.augment, rng)
         return x, torch.from_numpy(self.images.labels[chosen])
 
     def test_batches(self, half: Half, count: int | None = None, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,7 +20,7 @@ from netlathe.search.oneshot.split import DataSplit
 from netlathe.search.oneshot.state import OneShotState, snapshot
 from netlathe.train import checkpoint
 from netlathe.train.metrics import Metrics
-from netlathe.train.recipefile import key
+from netlathe.train.recipefile import recipe_key
 
 WHOLE, DEADLINE, STOPPED, EARLY = "whole schedule", "out of time", "interrupted", "stopped early"
 
@@ -81,7 +81,7 @@ def search_identity(options: OneShotOptions, family: OneShotFamily, split: DataS
         "options": json.dumps(options.as_dict(), sort_keys=True),
         "space": family.key(),
         "images": split.images.key,
-        "recipe": key(split.recipe),
+        "recipe": recipe_key(split.recipe),
         "timed": timed,
     }
 

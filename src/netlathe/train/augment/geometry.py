@@ -28,23 +28,23 @@ TRIES = 10
 
 
 def random_boxes(
-    draws: CounterRNG, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+    rng: CounterRNG, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> list[Box]:
     """Boxes of a random share `scale` of the area and a random width / height `ratio` (Szegedy et al. 2014, section 6).
 
     As everyone has drawn them since: the ratio uniform in its logarithm, ten tries, and if none fits the largest
     centred box within the bounds of `ratio`.
     """
-    area = height * width * _between(scale, draws.uniform("crop area", TRIES))
-    aspect = np.exp(_between((np.log(ratio[0]), np.log(ratio[1])), draws.uniform("crop ratio", TRIES)))
+    area = height * width * _between(scale, rng.uniform("crop area", TRIES))
+    aspect = np.exp(_between((np.log(ratio[0]), np.log(ratio[1])), rng.uniform("crop ratio", TRIES)))
     heights, widths = np.rint(np.sqrt(area / aspect)), np.rint(np.sqrt(area * aspect))
     fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-    first = np.arange(len(draws)), fits.argmax(1)
+    first = np.arange(len(rng)), fits.argmax(1)
     has_fit = fits[first]
     whole = np.clip(width / height, *ratio)
     h = np.where(has_fit, heights[first], min(height, round(width / whole)))
     w = np.where(has_fit, widths[first], min(width, round(height * whole)))
-    places = draws.uniform("crop place", 2).double().numpy()
+    places = rng.uniform("crop place", 2).double().numpy()
     top = np.where(has_fit, np.floor(places[:, 0] * (height - h + 1)), (height - h) // 2)
     left = np.where(has_fit, np.floor(places[:, 1] * (width - w + 1)), (width - w) // 2)
     return [(int(a), int(b), int(c), int(d)) for a, b, c, d in zip(top, left, h, w, strict=True)]
@@ -88,7 +88,7 @@ def center_crop(pixels: Tensor, side: int) -> Tensor:
     return pixels[:, top : top + side, left : left + side]
 
 
-def pad_and_crop(pixels: Tensor, side: int, pad: int, mode: Literal["zero", "reflect"], draws: CounterRNG) -> Tensor:
+def pad_and_crop(pixels: Tensor, side: int, pad: int, mode: Literal["zero", "reflect"], rng: CounterRNG) -> Tensor:
     """A random square of the images with `pad` px more on each side: (N, H, W, C) uint8 -> (N, side, side, C).
 
     He et al. 2015, section 4.2, with zeros; `reflect` mirrors at the border pixels, which are not repeated. Raises
@@ -104,7 +104,7 @@ def pad_and_crop(pixels: Tensor, side: int, pad: int, mode: Literal["zero", "ref
             before, behind = pixels.narrow(axis, 1, pad), pixels.narrow(axis, length - 1 - pad, pad)
             pixels = torch.cat([before.flip(axis), pixels, behind.flip(axis)], axis)
     room = torch.tensor([height + 2 * pad - side + 1, width + 2 * pad - side + 1])
-    places = (draws.uniform("pad place", 2).double() * room).floor().int().tolist()
+    places = (rng.uniform("pad place", 2).double() * room).floor().int().tolist()
     # One copy an image: gathering all pixels by their numbers takes several times as long.
     cuts = zip(pixels.unbind(), places, strict=True)
     return torch.stack([image[top : top + side, left : left + side] for image, (top, left) in cuts])

@@ -17,7 +17,7 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 
-def mix_images(x: Tensor, targets: Tensor, mix: Mix, draws: CounterRNG) -> tuple[Tensor, Tensor]:
+def mix_images(x: Tensor, targets: Tensor, mix: Mix, rng: CounterRNG) -> tuple[Tensor, Tensor]:
     """Images (N, C, H, W) and soft targets (N, K), mixed by pairs; the last of an odd number stays as it is.
 
     With CutMix lambda becomes the exact share of pixels that an image keeps, since the image's edge cuts some boxes.
@@ -29,7 +29,7 @@ def mix_images(x: Tensor, targets: Tensor, mix: Mix, draws: CounterRNG) -> tuple
     if not (mix.mixup or mix.cutmix) or not pairs:
         return x, targets
     kept, share = (
-        weight.to(x.device) for weight in mixing_weights(x.shape[2], x.shape[3], mix, draws.at(slice(0, 2 * pairs, 2)))
+        weight.to(x.device) for weight in mixing_weights(x.shape[2], x.shape[3], mix, rng.at(slice(0, 2 * pairs, 2)))
     )
     return _paired(x, kept[:, None]), _paired(targets, share[:, None])
 
@@ -44,19 +44,19 @@ def _paired(x: Tensor, kept: Tensor) -> Tensor:
     return pairs
 
 
-def mixing_weights(height: int, width: int, mix: Mix, draws: CounterRNG) -> tuple[Tensor, Tensor]:
+def mixing_weights(height: int, width: int, mix: Mix, rng: CounterRNG) -> tuple[Tensor, Tensor]:
     """What each pair keeps of itself: by pixel, (P, H, W), and of its target, (P,). float32."""
     cut = (
-        draws.uniform("mix switch") < mix.switch
+        rng.uniform("mix switch") < mix.switch
         if mix.mixup and mix.cutmix
-        else torch.full((len(draws),), bool(mix.cutmix))
+        else torch.full((len(rng),), bool(mix.cutmix))
     )
-    lam = torch.where(cut, draws.beta("cutmix", mix.cutmix or 1), draws.beta("mixup", mix.mixup or 1))
-    lam = torch.where(draws.uniform("mix prob") < mix.prob, lam, 1.0)
+    lam = torch.where(cut, rng.beta("cutmix", mix.cutmix or 1), rng.beta("mixup", mix.mixup or 1))
+    lam = torch.where(rng.uniform("mix prob") < mix.prob, lam, 1.0)
     side = torch.sqrt(1 - lam)
     inside = [
         _span(length, side, place)
-        for length, place in zip((height, width), draws.uniform("cutmix place", 2).T, strict=True)
+        for length, place in zip((height, width), rng.uniform("cutmix place", 2).T, strict=True)
     ]
     box = inside[0][:, :, None] & inside[1][:, None, :]
     by_pixel = torch.where(cut[:, None, None], 1 - box.float(), lam[:, None, None])

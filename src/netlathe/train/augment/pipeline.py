@@ -36,41 +36,41 @@ CHUNK = 256 * 64 * 64  # pixels that go through at a time: many images of a kind
 BLUR = (0.1, 2.0)  # px of standard deviation, SimCLR's
 
 
-def augment_images(pixels: Tensor, augment: Augment, resolution: int, draws: CounterRNG) -> Tensor:
+def augment_images(pixels: Tensor, augment: Augment, resolution: int, rng: CounterRNG) -> Tensor:
     """Training images: (N, H, W, C) uint8 -> (N, C, r, r) float32, channels last, of values 0..1; C is 1 or 3.
 
     All of the recipe but erasing, which comes after `normalise`. Raises NetlatheError for pixels of another shape or
     type, or where the recipe does not resize and the size is another.
     """
     _check(pixels)
-    if len(draws) != len(pixels):
-        raise NetlatheError(f"{len(pixels)} images and numbers for {len(draws)}", code="augment.draws")
+    if len(rng) != len(pixels):
+        raise NetlatheError(f"{len(pixels)} images and numbers for {len(rng)}", code="augment.draws")
     out = torch.empty((len(pixels), resolution, resolution, pixels.shape[3]), device=pixels.device)
     few = max(1, CHUNK // resolution**2)
     for start in range(0, len(pixels), few):
         rows = slice(start, start + few)
-        _augment(out[rows], pixels[rows], augment, draws.at(rows))
+        _augment(out[rows], pixels[rows], augment, rng.at(rows))
     return out.permute(0, 3, 1, 2)
 
 
-def _augment(out: Tensor, pixels: Tensor, augment: Augment, draws: CounterRNG) -> None:
+def _augment(out: Tensor, pixels: Tensor, augment: Augment, rng: CounterRNG) -> None:
     """Some of the images, into their place: (n, r, r, C) float32."""
-    pixels = crop(pixels, augment, out.shape[1], draws)
+    pixels = crop(pixels, augment, out.shape[1], rng)
     if augment.flip:
-        pixels = apply_grouped(pixels, _happens(draws, "flip", augment.flip), lambda x, on, _: x.flip(2) if on else x)
+        pixels = apply_grouped(pixels, _happens(rng, "flip", augment.flip), lambda x, on, _: x.flip(2) if on else x)
     if augment.policy == "none" and not (any(augment.jitter) or augment.lighting or augment.grey or augment.blur):
         torch.div(pixels, 255, out=out)
     else:
-        planes = recolour(pixels.permute(0, 3, 1, 2).contiguous(), augment, draws)
+        planes = recolour(pixels.permute(0, 3, 1, 2).contiguous(), augment, rng)
         torch.div(torch.stack(planes.unbind(1), 3), 255, out=out)
 
 
-def crop(pixels: Tensor, augment: Augment, resolution: int, draws: CounterRNG) -> Tensor:
+def crop(pixels: Tensor, augment: Augment, resolution: int, rng: CounterRNG) -> Tensor:
     """The part of each image that is shown: (N, H, W, C) -> (N, r, r, C) uint8."""
     height, width = pixels.shape[1:3]
-    modes = modes_of(augment, draws, "crop mode")
+    modes = modes_of(augment, rng, "crop mode")
     if augment.crop == "rrc":
-        boxes = random_boxes(draws, height, width, augment.scale, augment.ratio)
+        boxes = random_boxes(rng, height, width, augment.scale, augment.ratio)
         return resample(pixels, boxes, (resolution, resolution), modes)
     if augment.crop == "none":
         if (height, width) != (resolution, resolution):
@@ -84,35 +84,35 @@ def crop(pixels: Tensor, augment: Augment, resolution: int, draws: CounterRNG) -
     if min(height, width) != resolution:
         pixels = apply_grouped(pixels, modes, lambda x, mode, _: resize_short_side(x, resolution, mode))
     if augment.crop == "pad":
-        return pad_and_crop(pixels, resolution, augment.pad, augment.pad_mode, draws)
+        return pad_and_crop(pixels, resolution, augment.pad, augment.pad_mode, rng)
     return center_crop(pixels, resolution)
 
 
-def recolour(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
+def recolour(x: Tensor, augment: Augment, rng: CounterRNG) -> Tensor:
     """Policy, jitter, lighting, grey and blur: (N, C, r, r) uint8, the same shape out. Each rounds, as in Pillow."""
     if augment.policy != "none":
-        x = augment_by_policy(x, augment, draws)
+        x = augment_by_policy(x, augment, rng)
     if any(augment.jitter):
-        x = jitter(x, augment, draws)
+        x = jitter(x, augment, rng)
     if augment.lighting:
-        x = round_to_bytes(colour.lighting(x.float(), draws.normal("lighting", 3) * augment.lighting))
+        x = round_to_bytes(colour.lighting(x.float(), rng.normal("lighting", 3) * augment.lighting))
     if augment.grey:
-        on = _happens(draws, "grey", augment.grey)
+        on = _happens(rng, "grey", augment.grey)
         x = apply_grouped(x, on, lambda y, on, _: round_to_bytes(colour.grey(y.float())).expand_as(y) if on else y)
     if augment.blur:
-        on = _happens(draws, "blur", augment.blur)
-        sigma = BLUR[0] + (BLUR[1] - BLUR[0]) * draws.uniform("blur sigma")
+        on = _happens(rng, "blur", augment.blur)
+        sigma = BLUR[0] + (BLUR[1] - BLUR[0]) * rng.uniform("blur sigma")
         x = apply_grouped(x, on, lambda y, on, at: round_to_bytes(colour.blur(y.float(), sigma[at])) if on else y)
     return x
 
 
-def jitter(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
+def jitter(x: Tensor, augment: Augment, rng: CounterRNG) -> Tensor:
     """Brightness, contrast, saturation and hue, in an order of the image's own, with `jitter_prob`: uint8."""
     operations = (colour.brightness, colour.contrast, colour.saturation, colour.hue)
     strength = torch.tensor(augment.jitter)
     low, high = (1 - strength).clamp(min=0), 1 + strength
     low[3], high[3] = -strength[3], strength[3]
-    factor = low + (high - low) * draws.uniform("jitter", 4)
+    factor = low + (high - low) * rng.uniform("jitter", 4)
 
     def one(y: Tensor, turns: tuple[int, ...], at: Tensor) -> Tensor:
         z = y.float()
@@ -120,8 +120,8 @@ def jitter(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
             z = operations[kind](z, factor[at, kind])
         return round_to_bytes(z) if turns else y
 
-    turns = draws.uniform("jitter order", 4).argsort(stable=True, dim=1).tolist()
-    on = _happens(draws, "jitter prob", augment.jitter_prob)
+    turns = rng.uniform("jitter order", 4).argsort(stable=True, dim=1).tolist()
+    on = _happens(rng, "jitter prob", augment.jitter_prob)
     mine = (tuple(kind for kind in row if augment.jitter[kind]) if o else () for row, o in zip(turns, on, strict=True))
     return apply_grouped(x, mine, one)
 
@@ -150,8 +150,8 @@ def _scaled(x: Tensor) -> Tensor:
     return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def _happens(draws: CounterRNG, what: str, share: float) -> list[bool]:
-    happens: list[bool] = (draws.uniform(what) < share).tolist()
+def _happens(rng: CounterRNG, what: str, share: float) -> list[bool]:
+    happens: list[bool] = (rng.uniform(what) < share).tolist()
     return happens
 
 

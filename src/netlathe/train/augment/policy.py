@@ -164,29 +164,29 @@ class PolicyStep(NamedTuple):
     share: Tensor
 
 
-def _randaugment(augment: Augment, draws: CounterRNG) -> Iterator[PolicyStep]:
+def _randaugment(augment: Augment, rng: CounterRNG) -> Iterator[PolicyStep]:
     """Cubuk et al. 2019, with timm's noise on the magnitude and its chance of leaving an operation out."""
     space = GROWING if augment.increasing else PLAIN
     for turn in range(augment.count):
-        kind = draws.integers(f"policy kind {turn}", len(space.ranges))
-        kind[draws.uniform(f"policy prob {turn}") >= augment.policy_prob] = -1
-        noise = draws.normal(f"policy noise {turn}") * augment.magnitude_std
+        kind = rng.integers(f"policy kind {turn}", len(space.ranges))
+        kind[rng.uniform(f"policy prob {turn}") >= augment.policy_prob] = -1
+        noise = rng.normal(f"policy noise {turn}") * augment.magnitude_std
         yield PolicyStep(space, kind, (noise + augment.magnitude).clamp_(0, 10) / 10)
 
 
-def _trivial(augment: Augment, draws: CounterRNG) -> Iterator[PolicyStep]:
+def _trivial(augment: Augment, rng: CounterRNG) -> Iterator[PolicyStep]:
     """Mueller and Hutter 2021: one operation, at one of 31 magnitudes."""
-    yield PolicyStep(WIDE, draws.integers("policy kind 0", len(WIDE.ranges)), draws.integers("policy share 0", 31) / 30)
+    yield PolicyStep(WIDE, rng.integers("policy kind 0", len(WIDE.ranges)), rng.integers("policy share 0", 31) / 30)
 
 
-def _autoaugment(augment: Augment, draws: CounterRNG) -> Iterator[PolicyStep]:
+def _autoaugment(augment: Augment, rng: CounterRNG) -> Iterator[PolicyStep]:
     """Cubuk et al. 2018: one of 25 pairs of operations."""
     names = list(AUTO.ranges)
-    chosen = draws.integers("policy pair", len(IMAGENET))
+    chosen = rng.integers("policy pair", len(IMAGENET))
     for turn in range(2):
         kinds, probs, magnitudes = zip(*(pair[turn] for pair in IMAGENET), strict=True)
         kind = torch.tensor([names.index(name) for name in kinds])[chosen]
-        kind[draws.uniform(f"policy prob {turn}") >= torch.tensor(probs)[chosen]] = -1
+        kind[rng.uniform(f"policy prob {turn}") >= torch.tensor(probs)[chosen]] = -1
         yield PolicyStep(AUTO, kind, torch.tensor(magnitudes)[chosen] / 9)
 
 
@@ -197,12 +197,12 @@ POLICIES: Mapping[str, Callable[[Augment, CounterRNG], Iterator[PolicyStep]]] = 
 }
 
 
-def augment_by_policy(x: Tensor, augment: Augment, draws: CounterRNG) -> Tensor:
+def augment_by_policy(x: Tensor, augment: Augment, rng: CounterRNG) -> Tensor:
     """The recipe's policy: (N, C, H, W) uint8, the same shape out."""
-    for turn, (space, kind, share) in enumerate(POLICIES[augment.policy](augment, draws)):
+    for turn, (space, kind, share) in enumerate(POLICIES[augment.policy](augment, rng)):
         names = [list(space.ranges)[k] if k >= 0 else "identity" for k in kind.tolist()]
-        modes = modes_of(augment, draws, f"policy mode {turn}")
-        sign = draws.uniform(f"policy sign {turn}") < 0.5
+        modes = modes_of(augment, rng, f"policy mode {turn}")
+        sign = rng.uniform(f"policy sign {turn}") < 0.5
         x = apply_grouped(x, zip(names, modes, strict=True), partial(_in_space, space, share, sign))
     return x
 
@@ -221,8 +221,8 @@ def apply_operation(x: Tensor, name: str, magnitude: Tensor, mode: str = "biline
     return LEVELS[name](x, magnitude)
 
 
-def modes_of(augment: Augment, draws: CounterRNG, what: str) -> list[str]:
+def modes_of(augment: Augment, rng: CounterRNG, what: str) -> list[str]:
     """The interpolation of each image; `random` takes bilinear or bicubic."""
     if augment.interpolation != "random":
-        return [augment.interpolation] * len(draws)
-    return ["bicubic" if cubic else "bilinear" for cubic in (draws.uniform(what) < 0.5).tolist()]
+        return [augment.interpolation] * len(rng)
+    return ["bicubic" if cubic else "bilinear" for cubic in (rng.uniform(what) < 0.5).tolist()]

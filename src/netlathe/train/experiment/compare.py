@@ -84,14 +84,14 @@ def compare(scores: ScoreTable, factor: str) -> tuple[ConditionComparison, ...]:
                 one = estimate(difference[at])
                 questions += [(a, b, tuple(scores.levels[c][at[c]] for c in conditions), one)] if one else []
         for (a, b, where, one), p in zip(questions, holm([e.p for *_, e in questions]), strict=True):
-            conclusion = verdict(levels[a], levels[b], one, p)
+            conclusion = judge_difference(levels[a], levels[b], one, p)
             comparisons.append(
                 ConditionComparison(factor, levels[a], levels[b], where, one, p, len(questions), conclusion)
             )
     return tuple(comparisons)
 
 
-def verdict(a: Level, b: Level, difference: Estimate, p: float | None) -> str:
+def judge_difference(a: Level, b: Level, difference: Estimate, p: float | None) -> str:
     """What may be said of a - b."""
     if p is None:
         return NO_NOISE
@@ -112,7 +112,7 @@ def find_flips(comparisons: Sequence[ConditionComparison]) -> tuple[RankFlip, ..
         pairs.setdefault((comparison.a, comparison.b), []).append(comparison)
     both = [two for ones in pairs.values() for two in combinations(ones, 2)]
     flipped = [x.difference.mean * y.difference.mean < 0 for x, y in both]
-    ps = [larger(x.difference.p, y.difference.p) if flip else 1.0 for (x, y), flip in zip(both, flipped, strict=True)]
+    ps = [larger_p(x.difference.p, y.difference.p) if flip else 1.0 for (x, y), flip in zip(both, flipped, strict=True)]
     flips = []
     for (x, y), flip, p in zip(both, flipped, holm(ps), strict=True):
         if flip:
@@ -124,7 +124,7 @@ def find_flips(comparisons: Sequence[ConditionComparison]) -> tuple[RankFlip, ..
     return tuple(flips)
 
 
-def larger(p: float | None, q: float | None) -> float | None:
+def larger_p(p: float | None, q: float | None) -> float | None:
     """The larger of two p values; unknown where one of them is."""
     return None if p is None or q is None else max(p, q)
 

@@ -51,7 +51,7 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
         hint = "the command that made the study trains them"
         raise NetlatheError("no run of this study has finished", code="study.empty", hint=hint)
     on_test = all(reached.test is not None for reached in outcomes.values())
-    scores = array(study, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100)
+    scores = tabulate(study, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100)
     factors = [FACTORS[axis] for axis in scores.factors]
     comparisons = {factor: compare(scores, factor) for factor in factors}
     everything = tuple(c for ones in comparisons.values() for c in ones)
@@ -63,7 +63,7 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
         outcomes,
         scored_on,
         scores,
-        sources_of(scores),
+        decompose_by_fraction(scores),
         comparisons,
         tuple(
             flip
@@ -72,11 +72,11 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
             for flip in find_flips(comparisons[factor])
         ),
         could,
-        tuple(notes(study, outcomes, scored_on, scores, could)),
+        tuple(write_notes(study, outcomes, scored_on, scores, could)),
     )
 
 
-def sources_of(scores: ScoreTable) -> dict[float | None, tuple[VarianceSource, ...]]:
+def decompose_by_fraction(scores: ScoreTable) -> dict[float | None, tuple[VarianceSource, ...]]:
     """The decomposition of all runs, and where the fraction varies with other factors, of those with each fraction."""
     parts: dict[float | None, ScoreTable] = {None: scores}
     if len(scores.fractions) > 1 and len(scores.factors) > 1:
@@ -85,13 +85,13 @@ def sources_of(scores: ScoreTable) -> dict[float | None, tuple[VarianceSource, .
     return {fraction: sources for fraction, part in parts.items() if (sources := decompose(part))}
 
 
-def array(study: Experiment, values: Mapping[ExperimentRun, float | None], scale: float = 1) -> ScoreTable:
+def tabulate(study: Experiment, values: Mapping[ExperimentRun, float | None], scale: float = 1) -> ScoreTable:
     """A value of every run, in the shape of the study."""
     rows = ((*run[:4], scale * value) for run, value in values.items() if value is not None)
     return collect_scores(study.networks, study.recipes, study.fractions, study.seeds, rows)
 
 
-def notes(
+def write_notes(
     study: Experiment,
     outcomes: Mapping[ExperimentRun, RunResult],
     scored_on: str,
@@ -133,10 +133,10 @@ def notes(
         )
     if scored_on == "validation":
         lines.append("There are no test images; the validation images also chose the weights, which flatters a little.")
-    return lines + unequal_noise(scores) + fairness(study, outcomes, scores)
+    return lines + note_unequal_noise(scores) + note_fairness(study, outcomes, scores)
 
 
-def unequal_noise(scores: ScoreTable) -> list[str]:
+def note_unequal_noise(scores: ScoreTable) -> list[str]:
     """A warning where one cell is much noisier than the others: the F tests pool the noise of all."""
     named = {at: e.sd for at in np.ndindex(*scores.values.shape[:-1]) if (e := scores.cell(*at)) and e.sd is not None}
     loudest = max(named, key=lambda at: named[at], default=None)
@@ -150,21 +150,21 @@ def unequal_noise(scores: ScoreTable) -> list[str]:
     return [line]
 
 
-def fairness(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult], scores: ScoreTable) -> list[str]:
+def note_fairness(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult], scores: ScoreTable) -> list[str]:
     """What the levels of each factor were given alike: images seen, and MACs."""
     lines = []
     for axis in scores.factors:
         words = []
         for what in ("images", "macs"):
-            spent = array(study, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
-            ratio = widest(spent.values, axis)
+            spent = tabulate(study, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
+            ratio = widest_ratio(spent.values, axis)
             name = "images seen" if what == "images" else "training MACs"
             words.append(f"equal {name}" if ratio < EQUAL else f"{name} that differ by up to x{ratio:.3g}")
         lines.append(f"Between levels of {FACTORS[axis]}: {' and '.join(words)}.")
     return lines
 
 
-def widest(values: Array, axis: int) -> float:
+def widest_ratio(values: Array, axis: int) -> float:
     """The largest ratio of the means of two levels of an axis, within one condition of the others."""
     present = np.isfinite(values).any(-1)
     means = np.where(present, np.nansum(values, -1) / np.maximum(np.isfinite(values).sum(-1), 1), np.nan)
@@ -175,7 +175,7 @@ def widest(values: Array, axis: int) -> float:
     return float(ratios[np.isfinite(ratios)].max(initial=1.0))
 
 
-def document(findings: ExperimentFindings) -> dict[str, Any]:
+def to_document(findings: ExperimentFindings) -> dict[str, Any]:
     """The findings as JSON values, with every run."""
     study = findings.study
     cells = []

@@ -26,27 +26,28 @@ class ResultTable(NamedTuple):
 
 def build_tables(findings: ExperimentFindings) -> list[ResultTable]:
     """All tables that the findings fill, in the order in which they are read."""
-    tables = [accuracies(findings)]
-    tables += [decomposition(fraction, sources) for fraction, sources in findings.sources.items()]
-    tables += [comparisons(factor, ones) for factor, ones in findings.comparisons.items() if ones]
+    tables = [accuracy_table(findings)]
+    tables += [decomposition_table(fraction, sources) for fraction, sources in findings.sources.items()]
+    tables += [comparison_table(factor, ones) for factor, ones in findings.comparisons.items() if ones]
     if findings.flips:
-        tables.append(flipped(findings))
-    return [*tables, spent(findings)]
+        tables.append(flip_table(findings))
+    return [*tables, cost_table(findings)]
 
 
-def accuracies(findings: ExperimentFindings) -> ResultTable:
+def accuracy_table(findings: ExperimentFindings) -> ResultTable:
     """A row a network, a column a condition: the mean, and half of its interval."""
     scores = findings.scores
     conditions = list(product(range(len(scores.recipes)), range(len(scores.fractions))))
     rows = [
-        (network, *(mean_of(scores.cell(i, r, f)) for r, f in conditions)) for i, network in enumerate(scores.networks)
+        (network, *(format_mean(scores.cell(i, r, f)) for r, f in conditions))
+        for i, network in enumerate(scores.networks)
     ]
     wide = len(scores.fractions) > 1
     heads = [scores.recipes[r] + (f", {format_condition(scores.fractions[f])}" if wide else "") for r, f in conditions]
     return ResultTable(f"Top-1 on the {findings.scored_on} images, %", ("network", *heads), tuple(rows))
 
 
-def decomposition(fraction: float | None, sources: tuple[VarianceSource, ...]) -> ResultTable:
+def decomposition_table(fraction: float | None, sources: tuple[VarianceSource, ...]) -> ResultTable:
     """A row a source of differences, over all runs or those with a fraction of the training images."""
     rows = tuple(
         (
@@ -56,7 +57,7 @@ def decomposition(fraction: float | None, sources: tuple[VarianceSource, ...]) -
             format_percent(source.share),
             format_percent(source.beyond_noise),
             "" if source.f is None else f"{source.f:.1f}",
-            "" if source.p is None else p_of(source.p),
+            "" if source.p is None else format_p(source.p),
         )
         for source in sources
     )
@@ -65,16 +66,16 @@ def decomposition(fraction: float | None, sources: tuple[VarianceSource, ...]) -
     return ResultTable(title, heads, rows)
 
 
-def comparisons(factor: str, ones: tuple[ConditionComparison, ...]) -> ResultTable:
+def comparison_table(factor: str, ones: tuple[ConditionComparison, ...]) -> ResultTable:
     """A row a pair, on average and under each condition."""
     average = "on average" if any(c.where for c in ones) else ""
     rows = tuple(
         (
             f"{format_condition(c.a)} - {format_condition(c.b)}",
-            condition(c.where) or average,
+            join_conditions(c.where) or average,
             f"{c.difference.mean:+.2f}",
-            interval(c.difference),
-            "" if c.p is None else p_of(c.p),
+            format_interval(c.difference),
+            "" if c.p is None else format_p(c.p),
             c.verdict,
         )
         for c in ones
@@ -83,14 +84,14 @@ def comparisons(factor: str, ones: tuple[ConditionComparison, ...]) -> ResultTab
     return ResultTable(f"The {PLURALS[factor]} compared", heads, rows)
 
 
-def flipped(findings: ExperimentFindings) -> ResultTable:
+def flip_table(findings: ExperimentFindings) -> ResultTable:
     """A row a pair of networks, or of recipes, whose order changes."""
     rows = tuple(
         (
             f"{format_condition(flip.a)} - {format_condition(flip.b)}",
-            f"{condition(flip.first)}: {flip.ahead.mean:+.2f}",
-            f"{condition(flip.second)}: {flip.behind.mean:+.2f}",
-            "" if flip.p is None else p_of(flip.p),
+            f"{join_conditions(flip.first)}: {flip.ahead.mean:+.2f}",
+            f"{join_conditions(flip.second)}: {flip.behind.mean:+.2f}",
+            "" if flip.p is None else format_p(flip.p),
             "shown" if flip.shown else "not shown: may be chance",
         )
         for flip in findings.flips
@@ -98,7 +99,7 @@ def flipped(findings: ExperimentFindings) -> ResultTable:
     return ResultTable("Ranks that flip", ("difference", "ahead", "behind", "p (Holm)", "verdict"), rows)
 
 
-def spent(findings: ExperimentFindings) -> ResultTable:
+def cost_table(findings: ExperimentFindings) -> ResultTable:
     """A row a network: its costs, and what its runs saw and took."""
     rows = []
     for name in findings.study.networks:
@@ -108,8 +109,8 @@ def spent(findings: ExperimentFindings) -> ResultTable:
             (
                 name,
                 *(show_count(cost[what]) if what in cost else "" for what in ("params", "macs")),
-                between([reached.images for reached in mine]),
-                between([reached.macs for reached in mine]),
+                format_range([reached.images for reached in mine]),
+                format_range([reached.macs for reached in mine]),
                 ", ".join(sorted({reached.precision for reached in mine})),
                 show_span(sum(reached.seconds for reached in mine) / len(mine)) if mine else "",
             )
@@ -141,19 +142,19 @@ def render_text(findings: ExperimentFindings) -> Iterator[str]:
         yield from ("", f"    {study.facts['command']}")
 
 
-def mean_of(estimate: Estimate | None) -> str:
+def format_mean(estimate: Estimate | None) -> str:
     """92.31 ± 0.42; without the noise the mean alone."""
     if estimate is None:
         return "-"
     return f"{estimate.mean:.2f}" + (f" ± {estimate.high - estimate.mean:.2f}" if estimate.high is not None else "")
 
 
-def interval(estimate: Estimate) -> str:
+def format_interval(estimate: Estimate) -> str:
     """+0.40 to +2.00"""
     return "" if estimate.low is None else f"{estimate.low:+.2f} to {estimate.high:+.2f}"
 
 
-def condition(where: tuple[Level, ...]) -> str:
+def join_conditions(where: tuple[Level, ...]) -> str:
     """The levels of the other factors."""
     return ", ".join(map(format_condition, where))
 
@@ -163,12 +164,12 @@ def format_percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def p_of(p: float) -> str:
+def format_p(p: float) -> str:
     """Three decimals; smaller ones are only bounded."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def between(values: list[int]) -> str:
+def format_range(values: list[int]) -> str:
     """The value, or the smallest and the largest."""
     if not values:
         return ""

@@ -16,7 +16,7 @@ from netlathe.train.experiment.grid import ExperimentRun, RunResult, Trainer
 from netlathe.train.experiment.subset import take_fraction
 from netlathe.train.images import Splits
 from netlathe.train.recipe import Recipe
-from netlathe.train.recipefile import key
+from netlathe.train.recipefile import recipe_key
 from netlathe.train.run import fitted_to
 
 EQUAL = ("epochs", "images", "macs")
@@ -35,7 +35,9 @@ class ExperimentSetup(NamedTuple):
         """A hash of all that makes a run of this cell. Raises NetlatheError where the network does not fit."""
         images = [s.key for s in (self.splits.train, self.splits.validation, self.splits.test) if s is not None]
         epochs = self.epochs_of(network, recipe, fraction)
-        return content_hash(self.fitted(network, recipe).key, key(self.recipes[recipe]), images, fraction, epochs)
+        return content_hash(
+            self.fitted(network, recipe).key, recipe_key(self.recipes[recipe]), images, fraction, epochs
+        )
 
     def epochs_of(self, network: str, recipe: str, fraction: float) -> float:
         """How often a run passes over its images.

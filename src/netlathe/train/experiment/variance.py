@@ -52,17 +52,18 @@ def decompose(scores: ScoreTable) -> tuple[VarianceSource, ...]:
     y, rows, cells = scores.values[present], np.argwhere(present), np.argwhere(counts)
     terms = [term for size in range(1, len(axes) + 1) for term in combinations(axes, size)]
     shape = scores.values.shape
-    columns = {term: coded(term, shape, rows) for term in terms}
-    weights, noise = fit(columns, y)
+    columns = {term: encode_term(term, shape, rows) for term in terms}
+    weights, noise = fit_terms(columns, y)
     squares = {
-        term: max(0.0, fit({other: columns[other] for other in terms if other != term}, y)[1] - noise) for term in terms
+        term: max(0.0, fit_terms({other: columns[other] for other in terms if other != term}, y)[1] - noise)
+        for term in terms
     }
     total = sum(squares.values()) + noise
     variance = noise / df_noise  # of one run around its cell
     sources = []
     for term in terms:
         df = columns[term].shape[1]
-        effects = coded(term, shape, cells) @ weights[term]
+        effects = encode_term(term, shape, cells) @ weights[term]
         size = float(np.sqrt((effects**2).mean()))
         f = squares[term] / df / variance if variance > SAME**2 else None
         sources.append(
@@ -84,7 +85,7 @@ def decompose(scores: ScoreTable) -> tuple[VarianceSource, ...]:
     )
 
 
-def coded(term: Term, shape: tuple[int, ...], rows: Places) -> Array:
+def encode_term(term: Term, shape: tuple[int, ...], rows: Places) -> Array:
     """Columns of a term for rows of places (one a factor): effects that sum to zero over every factor of the term."""
     parts = []
     for axis in term:
@@ -93,7 +94,7 @@ def coded(term: Term, shape: tuple[int, ...], rows: Places) -> Array:
     return reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), parts)
 
 
-def fit(columns: Mapping[Term, Array], y: Array) -> tuple[dict[Term, Array], float]:
+def fit_terms(columns: Mapping[Term, Array], y: Array) -> tuple[dict[Term, Array], float]:
     """Least squares with a constant: the weights of each term, and the sum of squares that is left."""
     design = np.hstack([np.ones((len(y), 1)), *columns.values()])
     weights = np.asarray(np.linalg.lstsq(design, y, rcond=None)[0], np.float64)

@@ -43,7 +43,7 @@ def digits_source() -> ImageSource:
 
         digits = load_digits()
         grey = (digits.images * (255 / 16)).round().astype(np.uint8)
-        return stack([("digits", FREE, grey, digits.target)], "digits")
+        return stack_parts([("digits", FREE, grey, digits.target)], "digits")
 
     return ImageSource("digits", layout, (), read, None)
 
@@ -81,8 +81,8 @@ def idx_source(root: Path) -> ImageSource:
     def read() -> ImageStack:
         sets = []
         for code, part in codes.items():
-            images = idx(files[part, "images"])
-            labels = idx(files[part, "labels"])
+            images = read_idx(files[part, "images"])
+            labels = read_idx(files[part, "labels"])
             both = f"{files[part, 'images'].name} and {files[part, 'labels'].name}"
             if images.ndim not in (3, 4) or labels.ndim != 1:
                 message = f"{both} have {images.ndim} and {labels.ndim} axes, not 3 and 1"
@@ -91,12 +91,12 @@ def idx_source(root: Path) -> ImageSource:
                 message = f"{both} disagree: {len(images):,} images and {len(labels):,} labels"
                 raise NetlatheError(message, code="images.idx", path=str(root), hint="fetch both files again")
             sets.append((part or "image", code, images, labels))
-        return stack(sets, str(root))
+        return stack_parts(sets, str(root))
 
     return ImageSource(str(root), "idx files", tuple(files.values()), read, root)
 
 
-def idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array of an idx file of bytes: two zeros, the type, the number of axes, their sizes (big-endian), the data.
 
     http://yann.lecun.com/exdb/mnist, "THE IDX FILE FORMAT".
@@ -111,7 +111,7 @@ def idx(path: Path) -> NDArray[np.uint8]:
                 raise NetlatheError(message, code="images.idx", path=str(path))
             sizes = file.read(4 * head[3])
             shape = tuple(int(n) for n in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4"))
-            data = at_most(file, prod(shape) + 1)
+            data = read_at_most(file, prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise NetlatheError(f"cannot be read: {error}", code="images.idx", path=str(path)) from error
     if len(shape) != head[3] or len(data) != prod(shape):
@@ -121,7 +121,7 @@ def idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def at_most(file: GzipFile | BufferedReader, count: int) -> bytes:
+def read_at_most(file: GzipFile | BufferedReader, count: int) -> bytes:
     """The next bytes of a file, as many as there are: `read(count)` would first make room for what a header claims."""
     pieces = []
     while count > 0 and (piece := file.read(min(count, 1 << 24))):
@@ -152,12 +152,12 @@ def npz_source(path: Path) -> ImageSource:
             raise NetlatheError(
                 f"is no npz file of plain arrays: {error}", code="images.npz", path=str(path)
             ) from error
-        return stack(parts, str(path))
+        return stack_parts(parts, str(path))
 
     return ImageSource(str(path), "an npz file", (path,), read, path.parent)
 
 
-def stack(parts: list[Part], place: str) -> ImageStack:
+def stack_parts(parts: list[Part], place: str) -> ImageStack:
     """One array of all parts. Raises NetlatheError where images or labels cannot be that."""
     labels = []
     for name, _, x, y in parts:
@@ -170,7 +170,7 @@ def stack(parts: list[Part], place: str) -> ImageStack:
             message = f"{name}: {len(x):,} images and {len(y):,} labels"
             raise NetlatheError(message, code="images.labels", path=place)
         labels.append(y.astype(np.int64))
-    pixels, notes = zip(*(as_images(x, f"{place}: {name}") for name, _, x, _ in parts), strict=True)
+    pixels, notes = zip(*(to_images(x, f"{place}: {name}") for name, _, x, _ in parts), strict=True)
     if len({x.shape[1:] for x in pixels}) > 1:
         message = " and ".join(" x ".join(map(str, x.shape[1:])) for x in pixels)
         raise NetlatheError(f"images of different shapes: {message}", code="images.shape", path=place)
@@ -189,7 +189,7 @@ def stack(parts: list[Part], place: str) -> ImageStack:
     )
 
 
-def as_images(x: NDArray[Any], place: str) -> tuple[NDArray[np.uint8], str]:
+def to_images(x: NDArray[Any], place: str) -> tuple[NDArray[np.uint8], str]:
     """An array as (N, H, W, C) of bytes, and what was assumed. Raises NetlatheError where that is a guess."""
     if x.ndim == 3:
         x = x[..., None]

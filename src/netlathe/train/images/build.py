@@ -28,7 +28,7 @@ from netlathe.train.images.decode import (
     Header,
     UnreadableImage,
     decode,
-    digest,
+    hash_image,
     read_header,
     resize_pixels,
     silence_warnings,
@@ -64,13 +64,13 @@ def store_images(
     with silence_warnings():
         images = source.open()
         plan = plan_storage(images, size, channels, source, progress)
-        key = content_key(images, plan)
+        key = hash_content(images, plan)
         entry = store.look_up(cache, key)
         built = entry is None
         if entry is None:
             need = len(plan.rows) * plan.canvas.height * plan.canvas.width * plan.canvas.channels
-            with store.building(cache, key, need, limit) as folder:
-                write(images, plan, folder, source, progress)
+            with store.build_entry(cache, key, need, limit) as folder:
+                write_entry(images, plan, folder, source, progress)
             entry = store.look_up(cache, key)
     if entry is None:
         raise NetlatheError("an entry vanished while it was made", code="images.cache", path=str(cache / key))
@@ -89,7 +89,7 @@ def plan_storage(
     count = len(images.names)
     if isinstance(images, ImageFiles):
         paths = images.paths
-        chunks = run_parallel(lambda lo, hi: [header(path) for path in paths[lo:hi]], count, "reading", progress)
+        chunks = run_parallel(lambda lo, hi: [file_header(path) for path in paths[lo:hi]], count, "reading", progress)
     else:
         pixels = images.pixels
         chunks = run_parallel(lambda lo, hi: [array_header(x) for x in pixels[lo:hi]], count, "reading", progress)
@@ -97,7 +97,7 @@ def plan_storage(
     good = [i for i, header in enumerate(headers) if not header.fault]
     skipped = [*source.skipped, *(SkippedFile(images.names[i], h.fault) for i, h in enumerate(headers) if h.fault)]
     if not good:
-        raise nothing_left(source, skipped)
+        raise no_image_error(source, skipped)
     splits = images.splits.tolist()
     order = sorted(good, key=lambda i: (splits[i], headers[i].digest, images.names[i]))
     sizes = np.array([(headers[i].width, headers[i].height) for i in order], np.int32)
@@ -114,12 +114,12 @@ def plan_storage(
         np.array(order, np.int64),
         np.frombuffer(b"".join(headers[i].digest for i in order), ">u8").astype(np.uint64).reshape(-1, 2),
         sizes,
-        canvas_for(sizes, size, channels or (3 if colour else 1)),
+        choose_canvas(sizes, size, channels or (3 if colour else 1)),
         facts,
     )
 
 
-def header(path: Path) -> Header:
+def file_header(path: Path) -> Header:
     """The header of a file."""
     try:
         return read_header(path.read_bytes())
@@ -131,10 +131,10 @@ def array_header(x: NDArray[np.uint8]) -> Header:
     """The header of an image (H, W, C) in an array."""
     height, width, channels = x.shape
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-    return Header(digest(f"{x.shape}".encode() + x.tobytes()), width, height, mode, channels > 1)
+    return Header(hash_image(f"{x.shape}".encode() + x.tobytes()), width, height, mode, channels > 1)
 
 
-def canvas_for(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
+def choose_canvas(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
     """The shape that all images get: theirs if they share one, else a square; the short side is `size`, or that of
     the largest image if all are smaller."""
     side = min(size, int(sizes.min(axis=1).max()))
@@ -143,7 +143,7 @@ def canvas_for(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
     return Canvas(round(side * max(1 / ratio, 1)), round(side * max(ratio, 1)), channels)
 
 
-def content_key(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
+def hash_content(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
     """A hash of all that an entry holds."""
     names = "\0".join(images.names[i] for i in plan.rows)
     rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows]])
@@ -151,21 +151,21 @@ def content_key(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
     return store.hash_parts(names, plan.digests.tobytes(), rows.tobytes(), facts)
 
 
-def write(
+def write_entry(
     images: ImageFiles | ImageStack, plan: StoragePlan, folder: Path, source: ImageSource, progress: Progress | None
 ) -> None:
     """The second pass: the files of an entry, without the images that turn out to be unreadable."""
     shape = (len(plan.rows), *plan.canvas)
     row_bytes = int(np.prod(plan.canvas))
     with (folder / "pixels.npy").open("w+b") as file:
-        np.lib.format.write_array_header_1_0(file, array_form(shape))
+        np.lib.format.write_array_header_1_0(file, npy_header(shape))
         file.flush()
         start, number = file.tell(), file.fileno()
 
         # Writing through a memory map would end the process with a signal where the disk is full.
         def task(low: int, high: int) -> list[tuple[int, str]]:
             faults: list[tuple[int, str]] = []
-            blocks = [pixels_of(images, plan, k, faults) for k in range(low, high)]
+            blocks = [row_pixels(images, plan, k, faults) for k in range(low, high)]
             write_all(number, b"".join(blocks), start + low * row_bytes)
             return faults
 
@@ -176,13 +176,13 @@ def write(
                 write_all(number, os.pread(number, row_bytes, start + int(old) * row_bytes), start + new * row_bytes)
         os.ftruncate(number, start + len(kept) * row_bytes)
         file.seek(0)
-        np.lib.format.write_array_header_1_0(file, array_form((len(kept), *plan.canvas)))
+        np.lib.format.write_array_header_1_0(file, npy_header((len(kept), *plan.canvas)))
         file.flush()
         assert file.tell() == start, "numpy leaves room in its header for longer shapes"
         os.fsync(number)
     skipped = plan.facts["skipped"] + [SkippedFile(images.names[plan.rows[k]], why) for k, why in faults]
     if not len(kept):
-        raise nothing_left(source, skipped)
+        raise no_image_error(source, skipped)
     rows = plan.rows[kept]
     digests, sizes = plan.digests[kept], plan.sizes[kept]
     with (folder / "rows.npz").open("wb") as table:
@@ -191,12 +191,12 @@ def write(
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def array_form(shape: Sequence[int]) -> dict[str, Any]:
+def npy_header(shape: Sequence[int]) -> dict[str, Any]:
     """What the header of an npy file says."""
     return {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
 
 
-def pixels_of(images: ImageFiles | ImageStack, plan: StoragePlan, k: int, faults: list[tuple[int, str]]) -> bytes:
+def row_pixels(images: ImageFiles | ImageStack, plan: StoragePlan, k: int, faults: list[tuple[int, str]]) -> bytes:
     """The pixels of an image on the canvas; zeros, and a fault, where there are none."""
     i = int(plan.rows[k])
     try:
@@ -204,7 +204,7 @@ def pixels_of(images: ImageFiles | ImageStack, plan: StoragePlan, k: int, faults
             same = images.pixels.shape[1:] == plan.canvas
             return images.pixels[i].tobytes() if same else resize_pixels(images.pixels[i], plan.canvas)
         data = images.paths[i].read_bytes()
-        if digest(data) != plan.digests[k].astype(">u8").tobytes():
+        if hash_image(data) != plan.digests[k].astype(">u8").tobytes():
             raise UnreadableImage("the file changed while it was read")
         return decode(data, plan.canvas)
     except OSError as error:
@@ -225,7 +225,7 @@ def run_parallel(task: Callable[[int, int], T], count: int, what: str, progress:
     """The task on [low, high) chunks of 0..count on every core that is ours, results in order."""
     chunks = [(low, min(low + CHUNK, count)) for low in range(0, count, CHUNK)]
     results: list[T] = []
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         waiting = [pool.submit(task, *chunk) for chunk in chunks]
         try:
             for (_, high), future in zip(chunks, waiting, strict=True):
@@ -238,12 +238,12 @@ def run_parallel(task: Callable[[int, int], T], count: int, what: str, progress:
     return results
 
 
-def cores() -> int:
+def count_cores() -> int:
     """The cores that this process may use, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def nothing_left(source: ImageSource, skipped: Sequence[SkippedFile]) -> NetlatheError:
+def no_image_error(source: ImageSource, skipped: Sequence[SkippedFile]) -> NetlatheError:
     """An error for a source of which every image was skipped."""
     reasons = Counter(reason for _, reason in skipped).most_common(5)
     lines = "".join(f"\n  {count:,}: {reason}" for reason, count in reasons)

@@ -122,7 +122,7 @@ def look_up(cache: Path, key: str) -> CacheEntry | None:
 
 
 @contextmanager
-def building(cache: Path, key: str, need: int, limit: int) -> Iterator[Path]:
+def build_entry(cache: Path, key: str, need: int, limit: int) -> Iterator[Path]:
     """A folder to be filled, which becomes the entry at the end, unless another process was first.
 
     Makes room for `need` bytes before: by deleting the entries that were not used for the longest time, while all are

@@ -79,7 +79,7 @@ class UnreadableImage(Exception):
     """A file gives no pixels; the text is the reason, in words that files share."""
 
 
-def digest(data: bytes | memoryview) -> bytes:
+def hash_image(data: bytes | memoryview) -> bytes:
     """What tells contents apart: 16 bytes."""
     return blake2b(data, digest_size=16).digest()
 
@@ -95,7 +95,7 @@ def silence_warnings() -> Iterator[None]:
 
 def read_header(data: bytes) -> Header:
     """The header of a file."""
-    content = digest(data)
+    content = hash_image(data)
     try:
         image = open_image(data)
         late = image.format == "PNG" and "exif" not in image.info  # asking for it would decode the image

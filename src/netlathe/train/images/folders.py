@@ -21,18 +21,18 @@ from netlathe.train.images.sources import (
     list_folder,
     printable,
     sorted_classes,
-    unreadable,
+    unreadable_error,
 )
 
 
 def folder_source(root: Path) -> ImageSource:
     """Class folders, or split folders of class folders."""
-    below = folders(root)
-    splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and folders(root / name)}
+    below = list_folders(root)
+    splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and list_folders(root / name)}
     if not splits:
         parts = {"": (FREE, below)}
     elif TRAIN in splits.values():
-        parts = {name: (code, folders(root / name)) for name, code in splits.items()}
+        parts = {name: (code, list_folders(root / name)) for name, code in splits.items()}
     else:
         words = " and ".join(f"{name}/" for name in splits)
         raise NetlatheError(f"has {words} but no train/", code="images.layout", path=str(root), hint=LAYOUTS)
@@ -47,7 +47,7 @@ def folder_source(root: Path) -> ImageSource:
     others: Counter[str] = Counter()
     for part, (code, inside) in sorted(parts.items()):
         for name in inside:
-            files = images_below(root / part / name, others)
+            files = find_images(root / part / name, others)
             names += [(Path(part) / name / file).as_posix() for file in files]
             labels += [classes.index(printable(name))] * len(files)
             codes += [code] * len(files)
@@ -67,18 +67,18 @@ def folder_source(root: Path) -> ImageSource:
     return ImageSource(str(root), layout, images.paths, lambda: images, root, notes=tuple(notes))
 
 
-def folders(root: Path) -> list[str]:
+def list_folders(root: Path) -> list[str]:
     """Names of the folders in a folder, sorted; not hidden ones, nor what archives of macOS leave behind."""
     return [x.name for x in list_folder(root) if x.is_dir() and x.name[0] != "." and x.name != "__MACOSX"]
 
 
-def images_below(root: Path, others: Counter[str]) -> list[str]:
+def find_images(root: Path, others: Counter[str]) -> list[str]:
     """Paths of the image files in a folder and its folders, sorted; the suffixes of other files are counted."""
     images: list[str] = []
     seen: set[tuple[int, int]] = set()  # a link may lead back up
 
     def stop(error: OSError) -> None:
-        raise unreadable(root, error)
+        raise unreadable_error(root, error)
 
     for folder, below, files in os.walk(root, followlinks=True, onerror=stop):
         status = Path(folder).stat()
@@ -109,7 +109,7 @@ def check_classes(classes: Sequence[str], labels: Sequence[int], root: Path) -> 
         raise NetlatheError(message, code="images.empty", path=path, hint=hint)
     empty = sorted(set(range(len(classes))) - set(labels))
     if len(classes) == 1:
-        inside = folders(root / classes[0]) if (root / classes[0]).is_dir() else []
+        inside = list_folders(root / classes[0]) if (root / classes[0]).is_dir() else []
         hint = f"did you mean {root / classes[0]}?" if len(inside) > 1 else LAYOUTS
         raise NetlatheError(f"has one class, {classes[0]}", code="images.one_class", path=path, hint=hint)
     if empty:

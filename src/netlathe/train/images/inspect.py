@@ -186,7 +186,7 @@ def inspect_images(source: ImageSource, entry: CacheEntry, split: SplitRows, bui
         cut_off=float(lost.mean()),
         cut_off_most=float(lost.max()),
         enlarged=int((entry.sizes < (width, height)).any(axis=1).sum()),
-        sizes=size_counts(entry.sizes),
+        sizes=count_sizes(entry.sizes),
         modes=entry.facts["modes"],
         grey=entry.facts["grey"],
         turned=entry.facts["turned"],
@@ -224,7 +224,7 @@ def find_duplicates(entry: CacheEntry, slices: dict[str, slice]) -> Iterable[Dup
         )
 
 
-def size_counts(sizes: NDArray[np.int32]) -> dict[str, int]:
+def count_sizes(sizes: NDArray[np.int32]) -> dict[str, int]:
     """How many images have each size, the most frequent first."""
     unique, counts = np.unique(sizes, axis=0, return_counts=True)
     return {f"{unique[i][0]} x {unique[i][1]}": int(counts[i]) for i in np.argsort(-counts, kind="stable")}

@@ -81,10 +81,10 @@ def list_folder(root: Path) -> list[Path]:
     try:
         return sorted(root.iterdir())
     except OSError as error:
-        raise unreadable(root, error) from error
+        raise unreadable_error(root, error) from error
 
 
-def unreadable(root: Path, error: OSError) -> NetlatheError:
+def unreadable_error(root: Path, error: OSError) -> NetlatheError:
     """An error for a folder that cannot be listed."""
     return NetlatheError(f"cannot be read: {error.strerror}", code="images.read", path=str(error.filename or root))
 

@@ -77,7 +77,7 @@ def csv_source(path: Path) -> ImageSource:
         lambda: images,
         path.parent,
         tuple(SkippedFile(f"{row.path} (line {row.line})", "there is no such file") for row in sorted(missing)),
-        (f"rows that say again what others say, on lines {shown(repeated)}",) if repeated else (),
+        (f"rows that say again what others say, on lines {shorten_lines(repeated)}",) if repeated else (),
     )
 
 
@@ -122,6 +122,6 @@ def table_error(path: Path, faults: Sequence[str]) -> NetlatheError:
     )
 
 
-def shown(lines: Sequence[str]) -> str:
+def shorten_lines(lines: Sequence[str]) -> str:
     """The first of many line numbers."""
     return ", ".join(lines[:SHOWN]) + (f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else "")

@@ -14,7 +14,7 @@ from annotated_types import Ge, Interval
 
 from netlathe.errors import unknown
 from netlathe.train.recipe import Augment, Evaluate, Optimiser, Positive, Recipe, Regularise, Schedule
-from netlathe.train.recipefile import resolved
+from netlathe.train.recipefile import resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Method:
 
     def document(self) -> dict[str, Any]:
         """Plain data, with the whole recipe."""
-        return asdict(self) | {"recipe": resolved(self.recipe)}
+        return asdict(self) | {"recipe": resolve(self.recipe)}
 
 
 RECIPE = Recipe(

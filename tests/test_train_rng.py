@@ -11,24 +11,24 @@ from netlathe.train.rng import CounterRNG, shuffled_order
 
 MANY = CounterRNG(7, 3, np.arange(20_000))
 KINDS = {
-    "uniform": lambda draws: draws.uniform("a"),
-    "uniform rows": lambda draws: draws.uniform("a", 3),
-    "normal": lambda draws: draws.normal("a"),
-    "normal rows": lambda draws: draws.normal("a", 5),
-    "integers": lambda draws: draws.integers("a", 1000),
-    "beta": lambda draws: draws.beta("a", 0.2),
+    "uniform": lambda rng: rng.uniform("a"),
+    "uniform rows": lambda rng: rng.uniform("a", 3),
+    "normal": lambda rng: rng.normal("a"),
+    "normal rows": lambda rng: rng.normal("a", 5),
+    "integers": lambda rng: rng.integers("a", 1000),
+    "beta": lambda rng: rng.beta("a", 0.2),
 }
 indices = st.lists(st.integers(0, 2**40), min_size=1, max_size=40)
 
 
 def test_the_numbers_of_this_version_are_those_of_every_version():
     """Changing these breaks the resume of every run that is under way."""
-    draws = CounterRNG(1, 2, [0, 1, 50_000], view=3)
+    rng = CounterRNG(1, 2, [0, 1, 50_000], view=3)
     assert shuffled_order(5, 6, 10).tolist() == ORDER
-    assert (draws.uniform("crop") * 2**24).tolist() == UNIFORM
-    assert draws.integers("kind", 15, 4).tolist() == INTEGERS
-    assert draws.normal("noise").tolist() == pytest.approx(NORMAL, abs=1e-6)
-    assert draws.beta("mix", 0.2).tolist() == pytest.approx(BETA, rel=1e-5)
+    assert (rng.uniform("crop") * 2**24).tolist() == UNIFORM
+    assert rng.integers("kind", 15, 4).tolist() == INTEGERS
+    assert rng.normal("noise").tolist() == pytest.approx(NORMAL, abs=1e-6)
+    assert rng.beta("mix", 0.2).tolist() == pytest.approx(BETA, rel=1e-5)
 
 
 ORDER = [1, 8, 0, 4, 5, 9, 2, 3, 6, 7]

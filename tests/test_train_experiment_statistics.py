@@ -95,8 +95,8 @@ def test_where_nothing_differs_a_question_rarely_finds_anything():
 def test_the_smallest_detectable_difference_is_found_with_the_promised_chance():
     for seeds in (3, 5, 10):
         difference = minimum_detectable_effect(2.0, seeds, ALPHA)
-        draws = RNG.normal(difference, 2.0, (20_000, seeds))
-        p = stats.ttest_1samp(draws, 0, axis=1).pvalue
+        rng = RNG.normal(difference, 2.0, (20_000, seeds))
+        p = stats.ttest_1samp(rng, 0, axis=1).pvalue
         assert (p < ALPHA).mean() == pytest.approx(POWER, abs=0.015)
     assert minimum_detectable_effect(2.0, 20, ALPHA) < minimum_detectable_effect(2.0, 5, ALPHA)
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from command import netlathe as netlathe_command
+from experiments import reached, study_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from studied import reached, study_of
 
 from netlathe.cli.experiment import parts
 from netlathe.cli.main import run as netlathe
