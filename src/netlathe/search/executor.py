@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from netlathe.process.child import Child, ChildDied, child_environment, python
+from netlathe.process.child import Child, ChildDied, child_environment, describe_death, python
 from netlathe.search.objective import Objective
 from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator, result_from_json
@@ -76,46 +76,50 @@ class ProcessExecutor:
 
     def __init__(self, size: int, spec: Mapping[str, Any], *, threads: int = 1) -> None:
         self.size, self.spec, self.threads = size, spec, threads
-        self.workers: dict[int, TrialWorker] = {}  # by place
+        self.workers: dict[int, TrialWorker] = {}  # by slot
 
     @property
     def busy(self) -> dict[int, TrialWorker]:
         """The workers that have a task."""
-        return {place: worker for place, worker in self.workers.items() if worker.task is not None}
+        return {slot: worker for slot, worker in self.workers.items() if worker.task is not None}
 
     @property
     def free(self) -> int:
         return self.size - len(self.busy)
 
     def submit(self, task: TrialTask) -> None:
-        place = next(place for place in range(self.size) if place not in self.busy)
-        child = self.workers[place].child if place in self.workers else self.started(place)
-        child.send(task)
-        self.workers[place] = TrialWorker(child, task.number)
+        slot = next(slot for slot in range(self.size) if slot not in self.busy)
+        if slot not in self.workers:
+            self.workers[slot] = TrialWorker(self.start_worker(slot))
+        worker = self.workers[slot]
+        worker.child.send(task)
+        self.workers[slot] = worker._replace(task=task.number)
 
-    def started(self, place: int) -> Child:
+    def start_worker(self, slot: int) -> Child:
         """A new worker, told what the search is."""
-        log = Path(self.spec["folder"]) / f"worker-{place}.log"
+        log = Path(self.spec["folder"]) / f"worker-{slot}.log"
         child = Child(python("netlathe.search.worker"), child_environment(self.threads), log)
         child.send(self.spec)
         return child
 
     def wait(self, seconds: float | None = None) -> list[TaskResult]:
         with selectors.DefaultSelector() as selector:
-            for place, worker in self.busy.items():
-                selector.register(worker.child, selectors.EVENT_READ, place)
-            return [self.received(key.data) for key, _ in selector.select(seconds)]
+            for slot, worker in self.busy.items():
+                selector.register(worker.child, selectors.EVENT_READ, slot)
+            return [self.receive_result(key.data) for key, _ in selector.select(seconds)]
 
-    def received(self, place: int) -> TaskResult:
-        """What a worker says next, or how it died; the place of a dead one is free for another."""
-        child, number = self.workers.pop(place)
+    def receive_result(self, slot: int) -> TaskResult:
+        """What a worker says next, or how it died; the slot of a dead one is free for another."""
+        child, number = self.workers[slot]
         assert number is not None
         try:
             result = result_from_json(child.receive())
         except ChildDied as death:
             child.close()
-            return TaskResult(number, died=f"{death}{' (out of memory?)' * (death.code == -signal.SIGKILL)}")
-        self.workers[place] = TrialWorker(child)
+            del self.workers[slot]
+            hint = " (out of memory?)" if death.code == -signal.SIGKILL else ""
+            return TaskResult(number, died=describe_death(death.code) + hint)  # its last words are in its log
+        self.workers[slot] = TrialWorker(child)
         return result
 
     def close(self) -> None:
