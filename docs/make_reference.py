@@ -19,6 +19,7 @@ import click
 SOURCE = Path(__file__).parent.parent / "src" / "netlathe"
 ROOMS = (
     ("arch", "layers, combinators, shapes, graph, rewriting, notation"),
+    ("runtimes", "one file a runtime, and the registry"),
     ("zoo", "one paper a file, and the registry"),
     ("cost", "counts, traffic, peak memory, formulas, other tools' conventions"),
     ("device", "cards, calibration, roofline, latency prediction, microcontrollers"),
@@ -28,7 +29,7 @@ ROOMS = (
     ("bench", "measured latency"),
     ("choose", "budget, front, decision and reasons"),
     ("train", "recipes, images, the loop, studies, learning without labels"),
-    ("deploy", "bake, quantise, check, predict, the card"),
+    ("deploy", "export, quantise, check, predict, the model card"),
     ("search", "spaces, strategies, trials, comparison"),
     ("fit", "from images and a budget to a verified file"),
     ("audit", "the claims of the lecture, each a check"),

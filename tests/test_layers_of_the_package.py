@@ -88,3 +88,50 @@ def test_these_commands_start_without_anything_heavy(words):
     )
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "set()"
+
+
+def module_of(file: Path) -> str:
+    """The name of a file's module; of a room for its `__init__`."""
+    return ".".join(("netlathe", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def imported(node: ast.AST, *, deep: bool) -> set[str]:
+    """The modules of the package that a syntax tree imports, those for type checkers left out; in functions if deep."""
+    found: set[str] = set()
+    if isinstance(node, ast.Import):
+        found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        parts = {f"{node.module}.{alias.name}" for alias in node.names}
+        found |= parts & MODULES.keys() or {node.module}
+    children = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        children = node.orelse
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not deep:
+        children = []
+    return (found & MODULES.keys()).union(*(imported(child, deep=deep) for child in children))
+
+
+def circles(*, deep: bool) -> set[frozenset[str]]:
+    """The sets of modules that import each other, directly or by way of others."""
+    graph = {name: imported(ast.parse(file.read_text()), deep=deep) - {name} for name, file in MODULES.items()}
+    reached: dict[str, set[str]] = {}
+    for name in graph:
+        seen, waiting = set(), [name]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        reached[name] = seen
+    return {
+        frozenset(other for other in reached[name] if name in reached[other]) for name in graph if name in reached[name]
+    }
+
+
+def test_no_files_import_each_other():
+    assert circles(deep=False) == set()
+    # The operators of a node (`a >> b`) build combinators, which are nodes.
+    arch = {f"netlathe.arch.{name}" for name in ("build", "combinators", "joins", "layers", "leaf", "node", "pools")}
+    assert circles(deep=True) == {frozenset(arch)}

@@ -22,6 +22,7 @@ from netlathe.bench.measure import measure
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.lower.checkpoint import needed
+from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import show_ms
 
 NETWORKS = ("vgg16", "resnet50", "mobilenetv1", "efficientnet_b0")
@@ -94,7 +95,7 @@ def rankings(how: How) -> list[Record]:
             f"cpu.{name}.ms",
             round(ms, 4),
             "ms",
-            f"{name} at batch 1, onnxruntime fp32, median: {said}",
+            f"{name} at batch 1, {DEFAULT} fp32, median: {said}",
             ("s17-5", "s17-8", "s28-3"),
             device(how.threads),
             today(),
@@ -113,7 +114,7 @@ def operators(how: How) -> list[Record]:
     for network in networks:
         ms, said = found[network.name]
         rate = 2 * totals(network.body, network.input).macs / ms / 1e6
-        what = f"a {network.name} convolution on {'x'.join(map(str, PLACE))}, onnxruntime fp32: {said}"
+        what = f"a {network.name} convolution on {'x'.join(map(str, PLACE))}, {DEFAULT} fp32: {said}"
         command = f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}"
         name = f"cpu.{network.name}.gflops"
         records.append(Record(name, round(rate, 2), "GFLOP/s", what, ("s17-3",), device(how.threads), today(), command))

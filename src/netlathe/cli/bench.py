@@ -38,7 +38,7 @@ seconds_option = click.option(
     show_default=True,
     help="Measuring time a network.",
 )
-precision_option = click.option("--precision", metavar="NAME", help="fp32, or bf16 where the runtime has it.")
+precision_option = click.option("--precision", metavar="NAME", help=registry.precision_help())
 processes_option = click.option(
     "--processes",
     type=click.IntRange(1),
@@ -49,7 +49,20 @@ runtime_option = click.option(
 )
 
 
-@click.command()
+READERS = " or ".join(found.name for found in registry.onnx_runners())
+HELP = f"""Measure latency: each network in processes of its own, median and 95 % interval. Weights are random.
+
+An ONNX file runs as it is, a torch module as torch exports it to ONNX: under {READERS}.
+
+\b
+  netlathe bench mobilenetv2 resnet18
+  netlathe bench resnet50 --threads 2 --batch 8
+  netlathe bench model.onnx --runtime openvino --precision bf16
+  netlathe bench --from 1f0c5a7e2b
+"""
+
+
+@click.command(help=HELP)
 @click.argument("nets", nargs=-1, metavar="NET...")
 @resolution_option
 @input_option
@@ -74,16 +87,7 @@ def command(
     source: str | None,
     as_json: bool,
 ) -> None:
-    """Measure latency: each network in processes of its own, median and 95 % interval. Weights are random.
-
-    An ONNX file runs as it is, a torch module as torch exports it to ONNX: under onnxruntime or openvino.
-
-    \b
-      netlathe bench mobilenetv2 resnet18
-      netlathe bench resnet50 --threads 2 --batch 8
-      netlathe bench model.onnx --runtime openvino --precision bf16
-      netlathe bench --from 1f0c5a7e2b
-    """
+    """Measure, show, and exit with 4 where nothing ran."""
     before = None
     if source is not None:
         before = ledger.find(source)

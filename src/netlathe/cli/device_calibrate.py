@@ -27,7 +27,7 @@ from netlathe.tables.table import text_table
     help=f"[default: {registry.DEFAULT}]",
 )
 @click.option("--all", "everything", is_flag=True, help="Every runtime that is installed, in every precision.")
-@click.option("--precision", metavar="NAME", help="fp32, or bf16 where the runtime has it.")
+@click.option("--precision", metavar="NAME", help=registry.precision_help())
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: where choose finds it]"

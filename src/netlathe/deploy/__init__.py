@@ -1,1 +1,1 @@
-"""From a trained network to a folder that runs elsewhere: baked, quantised, compared, measured, described."""
+"""From a trained network to a folder that runs elsewhere: exported, quantised, compared, measured, described."""

@@ -18,8 +18,8 @@ from netlathe.choose.budget import Forecast
 from netlathe.cost.count import count
 from netlathe.deploy.check import CheckReport, memory_bytes
 from netlathe.deploy.model_card_page import page
-from netlathe.deploy.package import Package
-from netlathe.deploy.predict import ONNX, snippet
+from netlathe.deploy.package import FLOAT_FILE, Package
+from netlathe.deploy.predict import snippet
 from netlathe.deploy.score import ConfusionScore
 from netlathe.errors import NetlatheError
 from netlathe.files import write_json, write_text
@@ -88,7 +88,7 @@ def model_card(
         "forms": [dict(form) for form in forms],
         "limits": [*limits_of(package, checked), *limits],
         "warnings": list(checked.warnings),
-        "use": snippet(package) if ONNX in package.files else None,
+        "use": snippet(package) if FLOAT_FILE in package.files else None,
         "reproduce": [*reproduce, f"netlathe check .{source}"],
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from netlathe.deploy.limits import KINDS, show_share
 from netlathe.html import POLICY, Html, bullets, document, join, notes, pairs, paragraph, section, table, tag, tiles
+from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import show_bytes, show_count, show_ms, show_span
 
 __all__ = ["POLICY", "figures", "page", "sections"]
@@ -267,6 +268,6 @@ def use(card: Mapping[str, Any]) -> Html:
     """How to run it and how to make it again."""
     found = [paragraph("With Netlathe:"), tag("pre", "netlathe predict . photo.jpg", tabindex="0")]
     if card["use"]:
-        found = [paragraph("With onnxruntime, numpy and Pillow alone:"), tag("pre", card["use"], tabindex="0"), *found]
+        found = [paragraph(f"With {DEFAULT}, numpy and Pillow alone:"), tag("pre", card["use"], tabindex="0"), *found]
     again = tag("pre", "\n".join(card["reproduce"]), tabindex="0")
     return join([section("Use", *found), section("Reproduce", paragraph("In the folder of the card:"), again)], "")

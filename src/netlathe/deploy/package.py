@@ -23,6 +23,7 @@ from netlathe.runtimes.registry import DEFAULT, model_files
 SCHEMA = "netlathe.package/1"
 FILE = "package.json"
 INPUT, OUTPUT = "image", "output"  # names in the file
+FLOAT_FILE = "model.onnx"  # in float32, of which every other file is made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Package:
     precision: str = "fp32"  # fp32, bf16, int8+fp32, int8+bf16
     threads: int = 1
     batch: int = 1  # of the latency claim; the file takes any
-    model: str = "model.onnx"
+    model: str = FLOAT_FILE
     device: str | None = None  # id of the machine that it was measured on
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
     licence: str | None = None  # of the weights

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.deploy.package import INPUT, Package, Preprocessing, load_package
+from netlathe.deploy.package import FLOAT_FILE, INPUT, Package, Preprocessing, load_package
 from netlathe.deploy.session import BATCH, Logits, open_session
 from netlathe.errors import NetlatheError
-
-ONNX = "model.onnx"
+from netlathe.runtimes import registry
 
 
 class ClassProbability(NamedTuple):
@@ -93,12 +92,14 @@ def rank_classes(logits: Logits, classes: tuple[str, ...], top: int) -> list[tup
 
 
 def snippet(package: Package) -> str:
-    """Five lines of Python that name the class of photo.jpg with onnxruntime, numpy and Pillow alone.
+    """Five lines of Python that name the class of photo.jpg with the default runtime, numpy and Pillow alone.
 
     They run in the folder of the package. Raises NetlatheError for a package without an ONNX file.
     """
-    if ONNX not in package.files:
-        message = f"onnxruntime needs {ONNX}, and this package has only {', '.join(package.files)}"
+    runtime = registry.runtime(registry.DEFAULT)
+    assert runtime.usage is not None, "the default runtime says how it is used"
+    if FLOAT_FILE not in package.files:
+        message = f"{runtime.name} needs {FLOAT_FILE}, and this package has only {', '.join(package.files)}"
         raise NetlatheError(message, code="predict.snippet", path=str(package.folder))
     p = package.preprocessing
     mode, axes = ("RGB", "None") if p.channels == 3 else ("L", "None, ..., None")
@@ -106,9 +107,9 @@ def snippet(package: Package) -> str:
     bleed = f", bleed={(1 - p.resolution / p.side) / 2:.6g}" if p.side > p.resolution else ""
     size = f"({p.resolution}, {p.resolution})"
     return (
-        "import json, numpy as np, onnxruntime, PIL.Image, PIL.ImageOps\n"
+        f"import json, numpy as np, {runtime.module}, PIL.Image, PIL.ImageOps\n"
         f'image = PIL.ImageOps.exif_transpose(PIL.Image.open("photo.jpg")).convert("{mode}")\n'
         f"pixels = np.asarray(PIL.ImageOps.fit(image, {size}, PIL.Image.Resampling.BICUBIC{bleed}))\n"
-        f'logits = onnxruntime.InferenceSession("{ONNX}").run(None, {{"{INPUT}": pixels[{axes}]}})[0]\n'
+        f"logits = {runtime.usage(FLOAT_FILE, INPUT, f'pixels[{axes}]')}\n"
         'print(json.load(open("package.json", encoding="utf-8"))["classes"][logits.argmax()])\n'
     )

@@ -23,7 +23,7 @@ from netlathe.bench.measure import HEADLINE, measure
 from netlathe.deploy.check import memory_bytes
 from netlathe.deploy.export import model_pixels
 from netlathe.deploy.limits import KINDS
-from netlathe.deploy.package import Package, load_package, write_package
+from netlathe.deploy.package import FLOAT_FILE, Package, load_package, write_package
 from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import (
     FEWEST,
@@ -35,7 +35,6 @@ from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
 from netlathe.runtimes.quantise import Labelled, count_hits, within_tolerance
 
-FLOAT = "model.onnx"
 KEPT = "deployed"
 # Processors with instructions for bf16; elsewhere a runtime emulates it or computes in float.
 BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16", "asimdbf16"})
@@ -139,7 +138,7 @@ def choose_variant(
 
 def float_variant(package: Package) -> DeployVariant:
     """The float file under the runtime of the package."""
-    return DeployVariant(runtime=package.runtime, precision="fp32", model=FLOAT)
+    return DeployVariant(runtime=package.runtime, precision="fp32", model=FLOAT_FILE)
 
 
 def variants_to_try(
@@ -148,10 +147,10 @@ def variants_to_try(
     """What is tried, the simplest first: float, bf16 where the processor has it, int8."""
     flags = BF16 & set(this_machine().flags)
     for name in names if wanted in ("auto", "fp32") else ():
-        yield DeployVariant(runtime=name, precision="fp32", model=FLOAT)
+        yield DeployVariant(runtime=name, precision="fp32", model=FLOAT_FILE)
     for name in names if wanted == "bf16" or (wanted == "auto" and flags) else ():
         if "bf16" in registry.runtime(name).precisions:
-            yield DeployVariant(runtime=name, precision="bf16", model=FLOAT)
+            yield DeployVariant(runtime=name, precision="bf16", model=FLOAT_FILE)
     if wanted == "auto" and calibration < FEWEST:
         say(f"int8 is not tried: {calibration} training images are too few to calibrate it, {FEWEST} are needed")
         return
@@ -180,11 +179,11 @@ def quantise_variant(
 ) -> DeployVariant:
     """Quantise for the runtime of the form and put the files into the package's folder."""
     done = quantise_model(
-        (package.folder / FLOAT).read_bytes(), calibration, validation, runtime=form.runtime, tolerance=tolerance,
+        (package.folder / FLOAT_FILE).read_bytes(), calibration, validation, runtime=form.runtime, tolerance=tolerance,
         seconds=seconds, threads=package.threads,
     )  # fmt: skip
     int8_file = registry.runtime(form.runtime).int8_file
-    files = {int8_file if name == FLOAT else name: content for name, content in done.files.items()}
+    files = {int8_file if name == FLOAT_FILE else name: content for name, content in done.files.items()}
     held = {name: (package.folder / name).read_bytes() for name in load_package(package.folder).files}
     write_package(package, held | files)
     left = f"{len(done.kept)} of {done.layers} layers in float" if done.kept else f"all {done.layers} layers"
@@ -234,7 +233,7 @@ def with_verdict(form: DeployVariant, pick: DeployVariant, limits: Mapping[str, 
 def keep_variant(package: Package, pick: DeployVariant) -> Package:
     """The package in that form: its files and model.onnx, nothing else of what was tried."""
     made = as_variant(package, pick)
-    names = {FLOAT, *registry.model_files(pick.model)}
+    names = {FLOAT_FILE, *registry.model_files(pick.model)}
     kept = {name: (package.folder / name).read_bytes() for name in sorted(names)}
     left = set(load_package(package.folder).files) - names
     done = write_package(made, kept)
@@ -255,10 +254,10 @@ def describe_variant(form: DeployVariant) -> str:
 
 def copy_as_float(package: Package, folder: Path) -> Package:
     """A copy of a package in another folder, in float: where its other forms are tried. Raises NetlatheError."""
-    if FLOAT not in package.files:
-        raise NetlatheError(f"this package has no {FLOAT}, the float file that other forms are made of",
+    if FLOAT_FILE not in package.files:
+        raise NetlatheError(f"this package has no {FLOAT_FILE}, the float file that other forms are made of",
                             code="deploy.form", path=str(package.folder))  # fmt: skip
     if folder.resolve() == package.folder.resolve():
         raise NetlatheError("give another folder than that of the package", code="deploy.form", path=str(folder))
-    float_ = replace(package, folder=folder, model=FLOAT, precision="fp32")
-    return write_package(float_, {FLOAT: (package.folder / FLOAT).read_bytes()})
+    float_ = replace(package, folder=folder, model=FLOAT_FILE, precision="fp32")
+    return write_package(float_, {FLOAT_FILE: (package.folder / FLOAT_FILE).read_bytes()})

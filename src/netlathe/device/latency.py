@@ -25,7 +25,7 @@ from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
 from netlathe.errors import NetlatheError
-from netlathe.runtimes import registry
+from netlathe.runtimes import registry, tflite
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}
 GUESS = 1.6  # how far a rate of one network carries to another, each way: the spread of MMAC/s within a runtime
@@ -173,7 +173,7 @@ def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> Latency
     scale = 1e3 * batch / figure.base
     rows = tuple(
         GroupTime(group.path, group.class_, group.macs * scale, "compute")
-        for group in graph_features(graph, "tflite").groups
+        for group in graph_features(graph, tflite.LITERT.name).groups
         if group.macs
     )
     ms = sum(row.ms for row in rows)

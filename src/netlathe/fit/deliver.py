@@ -13,12 +13,12 @@ from netlathe.deploy.check import CheckReport, check, check_figures
 from netlathe.deploy.export import arch_document, load_trained, model_pixels
 from netlathe.deploy.limits import limits_of
 from netlathe.deploy.model_card import TrainingRecord, model_card, write_card
-from netlathe.deploy.package import Package, write_package
+from netlathe.deploy.package import FLOAT_FILE, Package, write_package
 from netlathe.deploy.parity import parity, require_exact
 from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import ENOUGH
 from netlathe.deploy.score import held_out_split, images_for, score
-from netlathe.deploy.variants import FLOAT, choose_variant, labelled_pixels
+from netlathe.deploy.variants import choose_variant, labelled_pixels
 from netlathe.fit.race import Row
 from netlathe.runtimes import registry
 from netlathe.train.images import DatasetReport, Splits
@@ -59,14 +59,14 @@ def export_float(
             budget=dict(budget),
             folder=out,
         ),
-        {FLOAT: run.model().SerializeToString()},
+        {FLOAT_FILE: run.model().SerializeToString()},
     )
     sample = model_pixels(splits.validation.pixels[:64], run.preprocessing)
     agreement = parity(
-        run.network, run.weights, run.preprocessing, out / FLOAT, sample, runtime=runtime, precision="fp32"
+        run.network, run.weights, run.preprocessing, out / FLOAT_FILE, sample, runtime=runtime, precision="fp32"
     )
-    require_exact(agreement, out / FLOAT)
-    say(f"{FLOAT} agrees with the torch network within {agreement.relative_error:.1e} on {len(sample)} images")
+    require_exact(agreement, out / FLOAT_FILE)
+    say(f"{FLOAT_FILE} agrees with the torch network within {agreement.relative_error:.1e} on {len(sample)} images")
     return package
 
 

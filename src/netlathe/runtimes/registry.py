@@ -63,6 +63,18 @@ def opener(name: str) -> Open:
     return found
 
 
+def onnx_runners() -> list[Runtime]:
+    """The runtimes that run an ONNX file on the CPU."""
+    return [found for found in runnable().values() if found.takes == "onnx" and found.processor == "cpu"]
+
+
+def precision_help() -> str:
+    """The precisions on the CPU, as the help of an option says them: the default, and what some runtimes have."""
+    found = (precision for r in runnable().values() if r.processor == "cpu" for precision in r.precisions)
+    first, *others = dict.fromkeys(found)
+    return f"{first}, or {' or '.join(others)} where the runtime has it." if others else f"{first}."
+
+
 def on_gpu() -> set[str]:
     """The names of runtimes that need a CUDA device."""
     return {name for name, found in runnable().items() if found.processor == "cuda"}
@@ -87,7 +99,7 @@ def precisions_of_file(name: str, written: str, runtime_name: str, precision: st
     Raises NetlatheError for a runtime that takes no ONNX file, or a precision that it would not run.
     """
     chosen = runtime(runtime_name)
-    readers = [found for found in runnable().values() if found.takes == "onnx" and found.processor == "cpu"]
+    readers = onnx_runners()
     if chosen.takes != "onnx":
         hint = f"give one of --runtime {', '.join(found.name for found in readers)}"
         message = f"{runtime_name} runs expressions and cannot run an ONNX file"

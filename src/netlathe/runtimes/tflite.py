@@ -5,15 +5,14 @@ from __future__ import annotations
 from netlathe.runtimes.base import Runtime
 from netlathe.runtimes.fusion import fusion
 
-RUNTIMES = (
-    Runtime(
-        name="tflite",
-        title="LiteRT",
-        aliases=("litert",),
-        fusion=fusion(
-            "norm.batch scale act.relu act.relu6 act.hardtanh",
-            False,
-            "https://ai.google.dev/edge/litert/models/ops_compatibility",
-        ),
+LITERT = Runtime(
+    name="tflite",
+    title="LiteRT",
+    aliases=("litert",),
+    fusion=fusion(
+        "norm.batch scale act.relu act.relu6 act.hardtanh",
+        False,
+        "https://ai.google.dev/edge/litert/models/ops_compatibility",
     ),
 )
+RUNTIMES = (LITERT,)

@@ -1,0 +1,77 @@
+"""A runtime is added in one file: `bench`, `choose` and `fit` take it by its name, and forecasts by its rules."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netlathe import zoo
+from netlathe.bench import calibrate as calibrating
+from netlathe.bench.machine import this_machine
+from netlathe.bench.own_card import own_card_path
+from netlathe.device.card import save
+from netlathe.device.features import fused
+from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
+
+TOY = Path(__file__).parent / "toy_runtime.py"
+SMALL = ("mobilenetv1_025", "mobilenetv2_035", "mobilenetv3_small", "lenet5_modern")
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The toy runtime, in this process and in every one that it starts."""
+    monkeypatch.setattr(registry, "RUNTIMES", dict(registry.RUNTIMES))
+    monkeypatch.setenv(registry.FILES, str(TOY))
+    registry.load_file(TOY)
+
+
+@pytest.fixture
+def calibrated_toy(toy, tmp_path, monkeypatch):
+    """A card of this machine that was calibrated under the toy by a few small networks."""
+    monkeypatch.setenv("NETLATHE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibrating, "NETWORKS", SMALL)
+    monkeypatch.setattr(calibrating, "probe_networks", lambda probes=calibrating.probe_networks: probes()[:4])
+    monkeypatch.setattr(calibrating, "operator_networks", list)
+    card = calibrating.card_of(this_machine(), [calibrating.calibrate("toy", force=True)])
+    own_card_path().parent.mkdir(parents=True)
+    save(card, own_card_path())
+    return card
+
+
+def netlathe(*words):
+    """The data that a command prints, in a process of its own: it knows the toy by the environment alone."""
+    done = subprocess.run([sys.executable, "-m", "netlathe", *words, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["data"]
+
+
+def test_bench_runs_it(toy):
+    measured = netlathe("bench", "lenet5_modern", "--runtime", "toy", "--seconds", "0.1", "--processes", "1")
+    assert measured["failure"] is None
+    assert measured["runtime"] == "toy"
+    assert measured["runtime_version"] == registry.runtime_version("onnxruntime")
+
+
+def test_forecasts_follow_its_rules_by_any_of_its_names(toy):
+    graph = zoo.get("mobilenetv1_025").graph()
+    assert len(fused(graph, "toy")) == len(fused(graph, "torch")) > len(fused(graph, "onnxruntime"))
+    assert fused(graph, "plaything") == fused(graph, "toy")
+
+
+def test_choose_and_fit_take_it(calibrated_toy):
+    assert [model.runtime for model in calibrated_toy.models] == ["toy"]
+    budget = ("--latency", "1s", "--runtime", "toy")
+    pick = netlathe("choose", *budget, "--networks", "mobilenetv1_025", "--seconds", "0.05")["pick"]
+    assert pick["runtime"] == pick["latency"]["runtime"] == "toy"
+    assert pick["predicted"]["basis"].startswith("model of toy")
+    plan = netlathe("fit", "digits", *budget, "--time", "10m", "--dry-run")
+    assert plan["candidates"]
+    assert {candidate["runtime"] for candidate in plan["candidates"]} == {"toy"}
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(NetlatheError, match="register no runtime"):
+        registry.load_file("no/such/file.py")
