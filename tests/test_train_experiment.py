@@ -57,8 +57,8 @@ def test_an_interrupted_study_is_balanced_over_its_cells():
 
 
 def test_finished_runs_are_never_done_again(tmp_path):
-    study, log = study_of(), []
-    grid.save_experiment(study, tmp_path)
+    experiment, log = study_of(), []
+    grid.save_experiment(experiment, tmp_path)
 
     def stops(run, folder, before):
         if len(log) == 7:
@@ -66,10 +66,10 @@ def test_finished_runs_are_never_done_again(tmp_path):
         return a_trainer(log=log)(run, folder, before)
 
     with pytest.raises(KeyboardInterrupt):
-        grid.run_pending(study, tmp_path, stops, silent)
-    assert len(grid.read_results(study, tmp_path)) == 7
-    assert grid.run_pending(study, tmp_path, a_trainer(log=log), silent) == {}
-    assert sorted(log) == sorted(study.runs)
+        grid.run_pending(experiment, tmp_path, stops, silent)
+    assert len(grid.read_results(experiment, tmp_path)) == 7
+    assert grid.run_pending(experiment, tmp_path, a_trainer(log=log), silent) == {}
+    assert sorted(log) == sorted(experiment.runs)
     larger = study_of(seeds=6)
     grid.save_experiment(larger, tmp_path)
     grid.run_pending(larger, tmp_path, a_trainer(log=log), silent)
@@ -94,29 +94,29 @@ grid.run_pending(grid.load_experiment(folder), folder, trainer, print)
 
 
 def test_a_killed_study_goes_on_where_it_was(tmp_path):
-    study, log = study_of(), []
-    grid.save_experiment(study, tmp_path)
+    experiment, log = study_of(), []
+    grid.save_experiment(experiment, tmp_path)
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(done.stdout.splitlines()) <= 3
-    grid.run_pending(study, tmp_path, a_trainer(log=log), silent)
-    assert log == list(study.runs[3:])
-    assert (tmp_path / study.runs[3].folder / "begun").exists()  # in the folder that holds its checkpoint
+    grid.run_pending(experiment, tmp_path, a_trainer(log=log), silent)
+    assert log == list(experiment.runs[3:])
+    assert (tmp_path / experiment.runs[3].folder / "begun").exists()  # in the folder that holds its checkpoint
 
 
 def test_a_run_that_fails_is_reported_and_tried_again(tmp_path):
-    study, said, log = study_of(), [], []
-    grid.save_experiment(study, tmp_path)
+    experiment, said, log = study_of(), [], []
+    grid.save_experiment(experiment, tmp_path)
 
     def diverges(run, folder, before):
         if run.network == "B" and run.seed == 2:
             raise NetlatheError("the loss is nan", code="train.not_a_number")
         return reached(90)
 
-    failed = grid.run_pending(study, tmp_path, diverges, said.append)
+    failed = grid.run_pending(experiment, tmp_path, diverges, said.append)
     assert {(run.network, run.seed) for run in failed} == {("B", 2)}
     assert sum("failed: the loss is nan" in line for line in said) == 2
-    grid.run_pending(study, tmp_path, a_trainer(log=log), silent)
+    grid.run_pending(experiment, tmp_path, a_trainer(log=log), silent)
     assert set(log) == set(failed)
 
 
@@ -141,9 +141,9 @@ def test_two_processes_do_not_work_on_one_study(tmp_path):
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path):
-    study = study_of(fractions=(0.1, 1.0))
-    grid.save_experiment(study, tmp_path)
-    assert grid.load_experiment(tmp_path) == study
+    experiment = study_of(fractions=(0.1, 1.0))
+    grid.save_experiment(experiment, tmp_path)
+    assert grid.load_experiment(tmp_path) == experiment
 
 
 def test_a_folder_of_another_study_is_refused_and_says_what_differs(tmp_path):
@@ -155,13 +155,13 @@ def test_a_folder_of_another_study_is_refused_and_says_what_differs(tmp_path):
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"runs": []}'])
 def test_a_broken_plan_or_result_is_named(tmp_path, content):
-    study = study_of()
-    grid.save_experiment(study, tmp_path)
-    place = tmp_path / study.runs[0].folder
+    experiment = study_of()
+    grid.save_experiment(experiment, tmp_path)
+    place = tmp_path / experiment.runs[0].folder
     place.mkdir(parents=True)
     (place / grid.OUTCOME).write_text(content)
     with pytest.raises(NetlatheError, match="cannot be read") as caught:
-        grid.read_results(study, tmp_path)
+        grid.read_results(experiment, tmp_path)
     assert caught.value.path.endswith(grid.OUTCOME)
     (tmp_path / grid.PLAN).write_text(content)
     with pytest.raises(NetlatheError, match="plan cannot be read"):
@@ -243,8 +243,8 @@ def test_a_wrong_command_says_what_is_wrong(words, said, tmp_path, capsys):
 
 
 def test_show_prints_an_unfinished_study_and_writes_its_tables(tmp_path, capsys):
-    study = study_of()
-    grid.save_experiment(study, tmp_path)
+    experiment = study_of()
+    grid.save_experiment(experiment, tmp_path)
     assert netlathe(["experiment", "--show", "-o", str(tmp_path)]) == 2
     assert "no run of this study has finished" in capsys.readouterr().err
     enough = iter(range(8))
@@ -254,7 +254,7 @@ def test_show_prints_an_unfinished_study_and_writes_its_tables(tmp_path, capsys)
         return reached(90 + 2 * (run.network == "A") + 0.1 * run.seed)
 
     with pytest.raises(StopIteration):
-        grid.run_pending(study, tmp_path, stops, silent)
+        grid.run_pending(experiment, tmp_path, stops, silent)
     assert netlathe(["experiment", "--show", "-o", str(tmp_path)]) == 0
     assert "Unfinished: 12 of 20 runs are missing" in capsys.readouterr().out
     assert "Unfinished: 12 of 20" in (tmp_path / "table.md").read_text()
@@ -329,10 +329,10 @@ def test_the_precision_of_the_first_run_of_a_network_is_that_of_all(setup, tmp_p
         return SimpleNamespace(validation=0.9, test=None, images=1, macs_seen=1, seconds=1.0, precision=chosen)
 
     monkeypatch.setattr(module, "train", train)
-    study = study_of(networks=("resnet20", "resnet32"), recipes=("digits",), seeds=2)
-    grid.save_experiment(study, tmp_path)
+    experiment = study_of(networks=("resnet20", "resnet32"), recipes=("digits",), seeds=2)
+    grid.save_experiment(experiment, tmp_path)
     for _ in range(2):  # the second time nothing is left to do
-        assert grid.run_pending(study, tmp_path, module.make_trainer(setup), silent) == {}
+        assert grid.run_pending(experiment, tmp_path, module.make_trainer(setup), silent) == {}
     best = [(name, f"best for {name}") for name in ("resnet20", "resnet32")]
     assert asked == [("resnet20", "auto"), ("resnet32", "auto"), *best]
     assert not list(tmp_path.rglob("checkpoint-*.pt"))

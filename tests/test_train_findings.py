@@ -17,8 +17,8 @@ RNG = np.random.default_rng(20261123)
 
 
 def a_found_study(percent, **choices):
-    study = study_of(**choices)
-    return analyse(study, {run: reached(percent(run)) for run in study.runs})
+    experiment = study_of(**choices)
+    return analyse(experiment, {run: reached(percent(run)) for run in experiment.runs})
 
 
 def test_the_tables_tell_recipe_architecture_interaction_and_noise_apart():
@@ -52,27 +52,27 @@ def test_equal_scores_of_all_seeds_are_no_proof():
 @settings(max_examples=40)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=24), st.randoms(use_true_random=False))
 def test_whatever_has_finished_gives_tables_that_say_what_is_missing(scores, random):
-    study = study_of(fractions=(0.5, 1.0), seeds=3)
-    chosen = random.sample(study.runs, len(scores))
-    found = analyse(study, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
+    experiment = study_of(fractions=(0.5, 1.0), seeds=3)
+    chosen = random.sample(experiment.runs, len(scores))
+    found = analyse(experiment, {run: reached(score) for run, score in zip(chosen, scores, strict=True)})
     assert json.loads(json.dumps(to_document(found), allow_nan=False))["finished"] == len(scores)
     assert ("Unfinished" in render_markdown(found)) == (len(scores) < 24)
 
 
 def test_what_the_runs_were_given_is_compared():
-    study = study_of(networks=("small", "large"), recipes=("short", "long"))
+    experiment = study_of(networks=("small", "large"), recipes=("short", "long"))
     given = {
         run: reached(90 + run.seed, 1000 * (1 + (run.recipe == "long")), 10**6 * (1 + 2 * (run.network == "large")))
-        for run in study.runs
+        for run in experiment.runs
     }
-    notes = "\n".join(analyse(study, given).notes)
+    notes = "\n".join(analyse(experiment, given).notes)
     assert "levels of network: equal images seen and training MACs that differ by up to x3" in notes
     assert "levels of recipe: images seen that differ by up to x2 and equal training MACs" in notes
 
 
 def test_without_test_images_the_validation_images_score_and_that_is_said():
-    study = study_of()
-    found = analyse(study, {run: reached(90 + run.seed, test=False) for run in study.runs})
+    experiment = study_of()
+    found = analyse(experiment, {run: reached(90 + run.seed, test=False) for run in experiment.runs})
     assert found.scored_on == "validation"
     assert any("no test images" in note for note in found.notes)
 

@@ -103,7 +103,7 @@ def command(
     chosen = recipes_of(recipes, changes, resolution)
     shares = fractions_of(fractions)
     setup = prepared(networks, chosen, data, epochs, equal)
-    study = grid.plan_experiment(
+    experiment = grid.plan_experiment(
         list(networks),
         list(setup.recipes),
         shares,
@@ -120,17 +120,17 @@ def command(
         },
         facts=facts(setup),
     )
-    grid.save_experiment(study, folder)
-    failed = trained(study, folder, setup, limit, precision, threads)
+    grid.save_experiment(experiment, folder)
+    failed = trained(experiment, folder, setup, limit, precision, threads)
     if failed:
         run, error = next(iter(failed.items()))
         raise NetlatheError(
-            f"{len(failed)} of {len(study.runs)} runs failed; {run}: {error.message}",
+            f"{len(failed)} of {len(experiment.runs)} runs failed; {run}: {error.message}",
             code="study.failed",
             path=str(folder),
             hint=f"{error.hint}\nthe same command tries them again; --show prints the tables of the others".lstrip(),
         )
-    report(study, folder, as_json)
+    report(experiment, folder, as_json)
 
 
 def prepared(
@@ -155,30 +155,35 @@ def prepared(
 
 
 def trained(
-    study: Experiment, folder: Path, setup: ExperimentSetup, limit: float | None, precision: str, threads: int | None
+    experiment: Experiment,
+    folder: Path,
+    setup: ExperimentSetup,
+    limit: float | None,
+    precision: str,
+    threads: int | None,
 ) -> dict[ExperimentRun, NetlatheError]:
-    """Do what is left of a study; the runs that failed. What an interruption leaves is kept."""
+    """Do what is left of an experiment; the runs that failed. What an interruption leaves is kept."""
     from netlathe.train.experiment import grid
     from netlathe.train.experiment.trainer import make_trainer
 
-    finished = len(grid.read_results(study, folder))
-    click.echo(f"{len(study.runs)} runs, {finished} of them finished", err=True)
+    finished = len(grid.read_results(experiment, folder))
+    click.echo(f"{len(experiment.runs)} runs, {finished} of them finished", err=True)
     run = make_trainer(setup, time=limit, precision=precision, threads=threads)
     try:
-        return grid.run_pending(study, folder, run, lambda line: click.echo(line, err=True))
+        return grid.run_pending(experiment, folder, run, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
         click.echo("what was trained is kept: the same command goes on, --show prints what there is", err=True)
         raise
 
 
-def report(study: Experiment, folder: Path, as_json: bool) -> None:
+def report(experiment: Experiment, folder: Path, as_json: bool) -> None:
     """Write the tables of the runs that have finished, and print them. Raises NetlatheError where none has."""
     from netlathe.files import write_text
     from netlathe.train.experiment import grid
     from netlathe.train.experiment.findings import analyse, to_document
     from netlathe.train.experiment.table import render_markdown
 
-    found = analyse(study, grid.read_results(study, folder))
+    found = analyse(experiment, grid.read_results(experiment, folder))
     data = to_document(found)
     write_text(folder / PAGE, render_markdown(found))
     write_text(folder / DATA, json.dumps(data, indent=1, allow_nan=False) + "\n")
@@ -200,7 +205,7 @@ def printed(found: ExperimentFindings, folder: Path) -> None:
 
 
 def facts(setup: ExperimentSetup) -> dict[str, Any]:
-    """What the tables say about networks and images, and the command that makes the study again."""
+    """What the tables say about networks and images, and the command that makes the experiment again."""
     counted = {"train": setup.splits.train, "validation": setup.splits.validation, "test": setup.splits.test}
     return {
         "networks": {name: setup.costs(name) for name in setup.networks},

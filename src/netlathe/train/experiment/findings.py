@@ -1,4 +1,4 @@
-"""What a study found: scores, decomposition, comparisons, flips, and what has to be said beside them."""
+"""What an experiment found: scores, decomposition, comparisons, flips, and what has to be said beside them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ EQUAL = 1.01  # largest ratio of images or MACs that counts as equal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExperimentFindings:
-    """A study, what its finished runs reached, and what follows; `scored_on` is test or validation."""
+    """An experiment, what its finished runs reached, and what follows; `scored_on` is test or validation."""
 
-    study: Experiment
+    experiment: Experiment
     outcomes: Mapping[ExperimentRun, RunResult]
     scored_on: str
     scores: ScoreTable
@@ -41,17 +41,19 @@ class ExperimentFindings:
     ]  # of all runs (None), and with each fraction of the images
     comparisons: Mapping[str, tuple[ConditionComparison, ...]]  # by factor, for those that vary
     flips: tuple[RankFlip, ...]
-    detectable: tuple[DetectableDifference, ...]  # for the seeds of the study, then for more
+    detectable: tuple[DetectableDifference, ...]  # for the seeds of the experiment, then for more
     notes: tuple[str, ...]
 
 
-def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> ExperimentFindings:
+def analyse(experiment: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> ExperimentFindings:
     """The findings from the runs that have finished. Raises NetlatheError where none has."""
     if not outcomes:
         hint = "the command that made the study trains them"
         raise NetlatheError("no run of this study has finished", code="study.empty", hint=hint)
     on_test = all(reached.test is not None for reached in outcomes.values())
-    scores = tabulate(study, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100)
+    scores = tabulate(
+        experiment, {run: (o.test if on_test else o.validation) for run, o in outcomes.items()}, scale=100
+    )
     factors = [FACTORS[axis] for axis in scores.factors]
     comparisons = {factor: compare(scores, factor) for factor in factors}
     everything = tuple(c for ones in comparisons.values() for c in ones)
@@ -59,7 +61,7 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
     could = tuple(d for n in seeds if everything and (d := detectable_difference(everything, n)) is not None)
     scored_on = "test" if on_test else "validation"
     return ExperimentFindings(
-        study,
+        experiment,
         outcomes,
         scored_on,
         scores,
@@ -72,7 +74,7 @@ def analyse(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult]) -> E
             for flip in find_flips(comparisons[factor])
         ),
         could,
-        tuple(write_notes(study, outcomes, scored_on, scores, could)),
+        tuple(write_notes(experiment, outcomes, scored_on, scores, could)),
     )
 
 
@@ -85,14 +87,14 @@ def decompose_by_fraction(scores: ScoreTable) -> dict[float | None, tuple[Varian
     return {fraction: sources for fraction, part in parts.items() if (sources := decompose(part))}
 
 
-def tabulate(study: Experiment, values: Mapping[ExperimentRun, float | None], scale: float = 1) -> ScoreTable:
-    """A value of every run, in the shape of the study."""
+def tabulate(experiment: Experiment, values: Mapping[ExperimentRun, float | None], scale: float = 1) -> ScoreTable:
+    """A value of every run, in the shape of the experiment."""
     rows = ((*run[:4], scale * value) for run, value in values.items() if value is not None)
-    return collect_scores(study.networks, study.recipes, study.fractions, study.seeds, rows)
+    return collect_scores(experiment.networks, experiment.recipes, experiment.fractions, experiment.seeds, rows)
 
 
 def write_notes(
-    study: Experiment,
+    experiment: Experiment,
     outcomes: Mapping[ExperimentRun, RunResult],
     scored_on: str,
     scores: ScoreTable,
@@ -102,9 +104,9 @@ def write_notes(
     lines = []
     if scores.missing:
         lines.append(
-            f"Unfinished: {scores.missing} of {len(study.runs)} runs are missing; comparisons use common seeds."
+            f"Unfinished: {scores.missing} of {len(experiment.runs)} runs are missing; comparisons use common seeds."
         )
-    n = len(study.seeds)
+    n = len(experiment.seeds)
     if n == 1:
         lines.append(
             "One seed: nothing is known of the noise between trainings, so there are no intervals, no tests and no "
@@ -112,7 +114,7 @@ def write_notes(
         )
     else:
         drawn = "initial weights, data order, augmentation"
-        drawn += " and its own part of the training images" if min(study.fractions) < 1 else ""
+        drawn += " and its own part of the training images" if min(experiment.fractions) < 1 else ""
         lines.append(
             f"Intervals are 95 % t intervals over {n} seeds; a seed draws {drawn}. Comparisons are paired by seed, and "
             f"p is corrected by Holm's method for the comparisons of its question; better means p < {ALPHA:g}."
@@ -123,7 +125,7 @@ def write_notes(
             f"The true difference in points that is found with a chance of {100 * POWER:.0f} % by a single comparison, "
             f"and by the first one that the correction judges: {sizes}."
         )
-    images = int(study.facts.get(f"{scored_on}_images", 0))
+    images = int(experiment.facts.get(f"{scored_on}_images", 0))
     if images:
         share = float(np.nanmean(scores.values)) / 100
         half = 196 * sqrt(share * (1 - share) / images)
@@ -133,7 +135,7 @@ def write_notes(
         )
     if scored_on == "validation":
         lines.append("There are no test images; the validation images also chose the weights, which flatters a little.")
-    return lines + note_unequal_noise(scores) + note_fairness(study, outcomes, scores)
+    return lines + note_unequal_noise(scores) + note_fairness(experiment, outcomes, scores)
 
 
 def note_unequal_noise(scores: ScoreTable) -> list[str]:
@@ -150,13 +152,13 @@ def note_unequal_noise(scores: ScoreTable) -> list[str]:
     return [line]
 
 
-def note_fairness(study: Experiment, outcomes: Mapping[ExperimentRun, RunResult], scores: ScoreTable) -> list[str]:
+def note_fairness(experiment: Experiment, outcomes: Mapping[ExperimentRun, RunResult], scores: ScoreTable) -> list[str]:
     """What the levels of each factor were given alike: images seen, and MACs."""
     lines = []
     for axis in scores.factors:
         words = []
         for what in ("images", "macs"):
-            spent = tabulate(study, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
+            spent = tabulate(experiment, {run: float(getattr(reached, what)) for run, reached in outcomes.items()})
             ratio = widest_ratio(spent.values, axis)
             name = "images seen" if what == "images" else "training MACs"
             words.append(f"equal {name}" if ratio < EQUAL else f"{name} that differ by up to x{ratio:.3g}")
@@ -177,7 +179,7 @@ def widest_ratio(values: Array, axis: int) -> float:
 
 def to_document(findings: ExperimentFindings) -> dict[str, Any]:
     """The findings as JSON values, with every run."""
-    study = findings.study
+    experiment = findings.experiment
     cells = []
     for at in np.ndindex(*findings.scores.values.shape[:-1]):
         mean = findings.scores.cell(*at)
@@ -186,13 +188,13 @@ def to_document(findings: ExperimentFindings) -> dict[str, Any]:
         )
         cells.append(names | {"top1": mean._asdict() | {"p": None} if mean else None})
     return {
-        "settings": dict(study.settings),
-        "facts": dict(study.facts),
-        "networks": list(study.networks),
-        "recipes": list(study.recipes),
-        "fractions": list(study.fractions),
-        "seeds": list(study.seeds),
-        "planned": len(study.runs),
+        "settings": dict(experiment.settings),
+        "facts": dict(experiment.facts),
+        "networks": list(experiment.networks),
+        "recipes": list(experiment.recipes),
+        "fractions": list(experiment.fractions),
+        "seeds": list(experiment.seeds),
+        "planned": len(experiment.runs),
         "finished": len(findings.outcomes),
         "scored_on": findings.scored_on,
         "cells": cells,

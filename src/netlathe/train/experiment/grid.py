@@ -1,8 +1,8 @@
-"""The runs of a study: every network x recipe x fraction of the training set x seed, each in a folder of its own.
+"""The runs of an experiment: every network x recipe x fraction of the training set x seed, each in a folder of its own.
 
 A folder is named by the content of its run (expression, values of the recipe, images, fraction, seed, limits), so a run
-is never done twice, a killed one goes on from its checkpoint, and a study can grow: more seeds, networks or recipes add
-runs and keep the others. Seeds are the outer loop: after each round every cell has as many runs.
+is never done twice, a killed one goes on from its checkpoint, and an experiment can grow: more seeds, networks or
+recipes add runs and keep the others. Seeds are the outer loop: after each round every cell has as many runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from netlathe.units import show_span
 
 LEVELS = ("networks", "recipes", "fractions", "seeds")
 PLAN, OUTCOME = "plan.json", "outcome.json"
-STUDY = RunKind(
+EXPERIMENT = RunKind(
     "study",
     "study.other",
     other_hint="give another folder to -o, or the same settings",
@@ -34,7 +34,7 @@ STUDY = RunKind(
 
 
 class ExperimentRun(NamedTuple):
-    """One training. `folder` is relative to that of the study."""
+    """One training. `folder` is relative to that of the experiment."""
 
     network: str
     recipe: str
@@ -114,16 +114,18 @@ def folder_name(network: str, recipe: str, fraction: float, seed: int) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(word).name) for word in words)
 
 
-def save_experiment(study: Experiment, folder: Path) -> None:
-    """Write the plan of a study. Raises NetlatheError where the folder holds a study with other settings."""
+def save_experiment(experiment: Experiment, folder: Path) -> None:
+    """Write the plan of an experiment. Raises NetlatheError where the folder holds one with other settings."""
     make_folder(folder)
     if (folder / PLAN).exists():
-        before, now = load_experiment(folder).settings, study.settings
+        before, now = load_experiment(folder).settings, experiment.settings
         if names := differing_names(before, now):
             differing = "; ".join(f"{name} {before.get(name)!r}, not {now.get(name)!r}" for name in names)
-            hint = f"it has {differing}\n{STUDY.other_hint}"
-            raise NetlatheError("this folder holds another study", code=STUDY.other_code, path=str(folder), hint=hint)
-    document = asdict(replace(study, runs=())) | {"runs": [run._asdict() for run in study.runs]}
+            hint = f"it has {differing}\n{EXPERIMENT.other_hint}"
+            raise NetlatheError(
+                "this folder holds another study", code=EXPERIMENT.other_code, path=str(folder), hint=hint
+            )
+    document = asdict(replace(experiment, runs=())) | {"runs": [run._asdict() for run in experiment.runs]}
     write_text(folder / PLAN, json.dumps(document, indent=1) + "\n")
 
 
@@ -144,9 +146,9 @@ def load_experiment(folder: Path) -> Experiment:
         raise NetlatheError(message, code="study.plan", path=str(path), hint=hint) from None
 
 
-def read_results(study: Experiment, folder: Path) -> dict[ExperimentRun, RunResult]:
+def read_results(experiment: Experiment, folder: Path) -> dict[ExperimentRun, RunResult]:
     """What the finished runs reached."""
-    return {run: result for run in study.runs if (result := read_result(folder / run.folder)) is not None}
+    return {run: result for run in experiment.runs if (result := read_result(folder / run.folder)) is not None}
 
 
 def read_result(folder: Path) -> RunResult | None:
@@ -164,21 +166,21 @@ def read_result(folder: Path) -> RunResult | None:
 
 
 def run_pending(
-    study: Experiment, folder: Path, trainer: Trainer, say: Callable[[str], None]
+    experiment: Experiment, folder: Path, trainer: Trainer, say: Callable[[str], None]
 ) -> dict[ExperimentRun, NetlatheError]:
     """Do the runs that have not finished, in order; a run that fails is reported and left for the next time.
 
-    One process at a time works on a study. Gives the runs that failed, and why. Raises MissingExtra at once.
+    One process at a time works on an experiment. Gives the runs that failed, and why. Raises MissingExtra at once.
     """
     failed: dict[ExperimentRun, NetlatheError] = {}
-    with locked(folder, STUDY):
-        done = read_results(study, folder)
-        left = [run for run in study.runs if run not in done]
+    with locked(folder, EXPERIMENT):
+        done = read_results(experiment, folder)
+        left = [run for run in experiment.runs if run not in done]
         spent: list[float] = []
         for i, run in enumerate(left):
             place = folder / run.folder
             make_folder(place)
-            at = f"[{len(study.runs) - len(left) + i + 1}/{len(study.runs)}] {run}"
+            at = f"[{len(experiment.runs) - len(left) + i + 1}/{len(experiment.runs)}] {run}"
             try:
                 reached = trainer(run, place, done)
             except MissingExtra:

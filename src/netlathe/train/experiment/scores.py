@@ -1,4 +1,4 @@
-"""What the runs of a study reached, as an array over its factors and seeds; means with their intervals.
+"""What the runs of an experiment reached, as an array over its factors and seeds; means with their intervals.
 
 Everything that is estimated is a contrast of cells, computed once a seed and then averaged over seeds, with the t
 interval of the mean (Student 1908). Runs of one seed share their data order and their part of the training images, so

@@ -1,4 +1,4 @@
-"""The tables of a study: accuracies, where the differences come from, who is better, what was spent."""
+"""The tables of an experiment: accuracies, where the differences come from, who is better, what was spent."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ def flip_table(findings: ExperimentFindings) -> ResultTable:
 def cost_table(findings: ExperimentFindings) -> ResultTable:
     """A row a network: its costs, and what its runs saw and took."""
     rows = []
-    for name in findings.study.networks:
+    for name in findings.experiment.networks:
         mine = [reached for run, reached in findings.outcomes.items() if run.network == name]
-        cost = findings.study.facts.get("networks", {}).get(name, {})
+        cost = findings.experiment.facts.get("networks", {}).get(name, {})
         rows.append(
             (
                 name,
@@ -120,14 +120,15 @@ def cost_table(findings: ExperimentFindings) -> ResultTable:
 
 
 def render_markdown(findings: ExperimentFindings) -> str:
-    """The page of a study: tables, notes, the command."""
+    """The page of an experiment: tables, notes, the command."""
     return "\n".join(render_text(findings)) + "\n"
 
 
 def render_text(findings: ExperimentFindings) -> Iterator[str]:
     """The lines of that page."""
-    study = findings.study
-    yield f"# {len(study.networks)} networks x {len(study.recipes)} recipes, {study.settings.get('data', '')}"
+    experiment = findings.experiment
+    data = experiment.settings.get("data", "")
+    yield f"# {len(experiment.networks)} networks x {len(experiment.recipes)} recipes, {data}"
     for table in build_tables(findings):
         yield from ("", f"## {table.title}", "")
         yield f"| {' | '.join(table.columns)} |"
@@ -136,10 +137,10 @@ def render_text(findings: ExperimentFindings) -> Iterator[str]:
     yield from ("", "## How to read this", "")
     yield from (f"- {note}" for note in findings.notes)
     yield from ("", "## Again", "")
-    settings = {name: value for name, value in study.settings.items() if value is not None}
+    settings = {name: value for name, value in experiment.settings.items() if value is not None}
     yield from (f"- {name}: {value}" for name, value in settings.items())
-    if "command" in study.facts:
-        yield from ("", f"    {study.facts['command']}")
+    if "command" in experiment.facts:
+        yield from ("", f"    {experiment.facts['command']}")
 
 
 def format_mean(estimate: Estimate | None) -> str:

@@ -1,4 +1,4 @@
-"""How a study trains: each run by `train()`, with what its cell says and what all runs share."""
+"""How an experiment trains: each run by `train()`, with what its cell says and what all runs share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EQUAL = ("epochs", "images", "macs")
 
 
 class ExperimentSetup(NamedTuple):
-    """What the names of a study stand for. `epochs` of None are the recipes' own; `equal` is a word of EQUAL."""
+    """What the names of an experiment stand for. `epochs` of None are the recipes' own; `equal` is a word of EQUAL."""
 
     networks: Mapping[str, Network]
     recipes: Mapping[str, Recipe]
@@ -78,7 +78,7 @@ class ExperimentSetup(NamedTuple):
 def make_trainer(
     setup: ExperimentSetup, *, time: float | None = None, precision: str = "auto", threads: int | None = None
 ) -> Trainer:
-    """What does a run of the study. `time` is a wall in seconds for each of them.
+    """What does a run of the experiment. `time` is a wall in seconds for each of them.
 
     The precision that is found fastest in the first run of a network is that of all its runs, so that it is no source
     of differences between them. Checkpoints of finished runs go; weights, model and metrics stay.
