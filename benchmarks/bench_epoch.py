@@ -28,7 +28,7 @@ from netlathe.train.job import TrainingJob
 from netlathe.train.loop import step_once
 from netlathe.train.plan import make_plan
 from netlathe.train.recipefile import load as load_recipe
-from netlathe.train.run import choose_precision, fitted_to
+from netlathe.train.run import choose_precision, fit_to_images
 from netlathe.train.state import start_state
 
 PX, ROUNDS = 96, 4
@@ -40,7 +40,7 @@ def ours() -> tuple[Callable[[], int], str]:
     splits = load(TRASHNET, size=112)
     images = splits.train
     recipe = load_recipe("fast", PLAIN)
-    network = fitted_to(zoo.get("resnet18"), images, recipe)
+    network = fit_to_images(zoo.get("resnet18"), images, recipe)
     plan = make_plan(recipe, len(images))
     job = TrainingJob(
         task=Classification(), network=network, splits=splits, recipe=recipe, seed=0,

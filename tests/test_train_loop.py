@@ -33,7 +33,7 @@ from netlathe.train.job import TrainingJob
 from netlathe.train.loop import step_once
 from netlathe.train.plan import make_plan
 from netlathe.train.recipe import Recipe
-from netlathe.train.run import fitted_to
+from netlathe.train.run import fit_to_images
 from netlathe.train.state import start_state
 
 CLI = [sys.executable, "-m", "netlathe"]
@@ -242,9 +242,9 @@ def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path)
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 255, (8, 40, 40, 3), np.uint8), np.arange(8) % 4
     images = ImageSet(pixels, labels, tuple(map(str, labels)), ("a", "b", "c", "d"), "noise")
-    for name in recipefile.names():
+    for name in recipefile.recipe_names():
         short = recipefile.load(name, ["batch=8", "resolution=32", "evaluate.resolution=32"])
-        fitted = fitted_to(network, images, short)
+        fitted = fit_to_images(network, images, short)
         plan = make_plan(short, 8, epochs=3)
         job = TrainingJob(
             task=Classification(), network=fitted, splits=Splits(images, images, None, None), recipe=short, seed=0,

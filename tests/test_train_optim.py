@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from netlathe.train.loss import classification_loss
 from netlathe.train.recipe import Regularise, Schedule
-from netlathe.train.recipefile import load, names
+from netlathe.train.recipefile import load, recipe_names
 from netlathe.train.schedule import lr_factor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,7 +83,7 @@ def test_a_warm_up_times_the_decay_is_pycls_s():
         assert lr_factor(schedule, epoch, 100) == pytest.approx(cosine * warm)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_a_curve_stays_between_nothing_and_the_peak_and_falls_after_the_warm_up(name):
     recipe = load(name)
     schedule, epochs = recipe.schedule, recipe.epochs

@@ -15,7 +15,7 @@ from netlathe.lower.torch import to_torch
 from netlathe.train.loss import classification_loss
 from netlathe.train.optim import build_optimiser, parameter_groups, weight_kinds
 from netlathe.train.recipe import Optimiser
-from netlathe.train.recipefile import load, names
+from netlathe.train.recipefile import load, recipe_names
 from netlathe.train.schedule import lr_factor
 
 SGD = Optimiser(name="sgd", lr=0.1)
@@ -256,7 +256,7 @@ def families():
     return found
 
 
-DISTINCT = {replace(load(name).optimiser, lr=1.0, lr_per=None, weight_decay=0.0): name for name in names()}
+DISTINCT = {replace(load(name).optimiser, lr=1.0, lr_per=None, weight_decay=0.0): name for name in recipe_names()}
 
 
 @pytest.mark.parametrize("name", DISTINCT.values())

@@ -21,8 +21,8 @@ from netlathe.train.recipefile import (
     from_toml,
     load,
     merge,
-    names,
     recipe_key,
+    recipe_names,
     resolve,
     set_fields,
     to_toml,
@@ -30,7 +30,7 @@ from netlathe.train.recipefile import (
 from netlathe.train.schedule import lr_factor
 from netlathe.zoo.published import figures
 
-NAMES = names()
+NAMES = recipe_names()
 PAPERS = {
     *("resnet-2015", "torchvision-v1", "bag-of-tricks", "torchvision-v2", "rsb-a1", "rsb-a2", "rsb-a3", "convnext"),
     *("efficientnet-2019", "efficientnet-timm", "mobilenetv1-2017", "mobilenetv2-2018", "mobilenetv2-torchvision"),

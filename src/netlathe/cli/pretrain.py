@@ -83,7 +83,7 @@ def command(
     folder = folder_of(output)
     network = one_network(net)
     from netlathe.train.recipefile import set_fields
-    from netlathe.train.run import fitted_to
+    from netlathe.train.run import fit_to_images
     from netlathe.train.ssl.method import find_method
     from netlathe.train.ssl.pretraining import pretrain
     from netlathe.train.start import load_starting_weights
@@ -96,7 +96,7 @@ def command(
     recipe = method.recipe
     splits = images_of(data, recipe)
     start = load_starting_weights(
-        weights, network, fitted_to(network, splits.train, recipe), recipe.regularise.init, seed
+        weights, network, fit_to_images(network, splits.train, recipe), recipe.regularise.init, seed
     )
     with resumable(), training_bar(f"{network.name}, {method.name}") as progress:
         result = pretrain(

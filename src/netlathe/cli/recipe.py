@@ -63,7 +63,7 @@ def as_data(recipe: Recipe) -> dict[str, Any]:
 @json_option
 def list_(as_json: bool) -> None:
     """The recipes that come with Netlathe; cost is pixels seen over those of 90 epochs at 224 px."""
-    recipes = [recipefile.load(name) for name in recipefile.names()]
+    recipes = [recipefile.load(name) for name in recipefile.recipe_names()]
     if as_json:
         emit("recipe", {"recipes": [as_data(recipe) for recipe in recipes]})
         return

@@ -86,11 +86,11 @@ def command(
     network = one_network(net)
     from netlathe.train.classification import train
     from netlathe.train.recipe_warnings import find_warnings
-    from netlathe.train.run import fitted_to
+    from netlathe.train.run import fit_to_images
     from netlathe.train.start import load_starting_weights
 
     splits = images_of(data, recipe)
-    fitted = fitted_to(network, splits.train, recipe)
+    fitted = fit_to_images(network, splits.train, recipe)
     warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
     warn(warnings)
     start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)

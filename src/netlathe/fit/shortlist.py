@@ -61,13 +61,13 @@ def shortlist(
     own = [build_candidate(place, images, network, network.input[-1], *place.settings[0]) for network in first]
     order = [*(c for c in own if c), *(c for c, *_ in pretrained), *interleave_families(fitting, len(fitting))]
     if not order:
-        raise infeasible(limits, place, images)
+        raise infeasible_error(limits, place, images)
     sources = {c.setting: {"given": asked, "weights": source} for c, asked, source in pretrained}
     none = {"given": None, "weights": None}
     count = count_racers(seconds, epochs)
     chosen = measure_shortlist(order, limits, place, count, say) if place.here else order[:count]
     if not chosen:
-        raise infeasible(limits, place, images)
+        raise infeasible_error(limits, place, images)
     rows = [candidate_row(c) | sources.get(c.setting, none) for c in chosen]
     return {"candidates": rows, "considered": len(fitting) + len(pretrained), "most_macs": most}
 
@@ -144,7 +144,7 @@ def resolve_weights(asked: str) -> tuple[Network, str]:
     return load(net)[0], file
 
 
-def infeasible(limits: Budget, place: Place, images: ImageSpec) -> Infeasible:
+def infeasible_error(limits: Budget, place: Place, images: ImageSpec) -> Infeasible:
     """Which limit binds, what the smallest networks need, and budgets that would work."""
     least = smallest_members(place, images)
     budgets = nearest_budgets(limits, least)

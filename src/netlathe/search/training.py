@@ -114,7 +114,7 @@ class TrainingObjective:
     @cached_property
     def splits(self) -> Splits:
         """The images to learn from and to decide on; the test images are not among them."""
-        from netlathe.train.experiment.subset import choose_rows, subset, take_fraction
+        from netlathe.train.experiment.subset import choose_rows, select_rows, take_fraction
 
         spec = self.spec
         splits = load_images(spec.data, image_side(spec.recipe, self.space))
@@ -123,7 +123,7 @@ class TrainingObjective:
             raise NetlatheError("these are other images than before", code="search.data", path=spec.data, hint=hint)
         judges = splits.validation
         if 0 < spec.judges < len(judges):
-            judges = subset(judges, choose_rows(judges.labels, spec.judges / len(judges), SUBSET))
+            judges = select_rows(judges, choose_rows(judges.labels, spec.judges / len(judges), SUBSET))
         return take_fraction(replace(splits, validation=judges, test=None), spec.fraction, SUBSET)
 
     def network(self, genotype: Genotype) -> Network:

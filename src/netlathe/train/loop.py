@@ -62,7 +62,7 @@ def advance(job: TrainingJob, state: TrainingState) -> float:
     epoch, step = divmod(state.seen // plan.batch, plan.steps)
     loss = step_once(job, state, job.task.batch(job, plan, epoch, step))
     if not math.isfinite(loss):
-        raise not_a_number(job, state, epoch, step, loss)
+        raise not_a_number_error(job, state, epoch, step, loss)
     state.seen += plan.batch
     state.losses.append(loss)
     if state.average is not None and (state.seen // plan.batch) % job.recipe.regularise.ema_every == 0:
@@ -116,7 +116,7 @@ def save(job: TrainingJob, state: TrainingState, elapsed: float, identity: dict[
         checkpoint.save(job.folder, snapshot(state, elapsed, lines) | identity, state.generation)
 
 
-def not_a_number(job: TrainingJob, state: TrainingState, epoch: int, step: int, loss: float) -> NetlatheError:
+def not_a_number_error(job: TrainingJob, state: TrainingState, epoch: int, step: int, loss: float) -> NetlatheError:
     """Where the loss broke, and what can be done."""
     indices, _ = job.indices(state.plan, epoch, step)
     names = [job.splits.train.names[i] for i in indices[:3]]

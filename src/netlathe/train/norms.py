@@ -14,7 +14,7 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 
-class WholeBatch(torch.autograd.Function):
+class WholeBatchNormFunction(torch.autograd.Function):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased variance over the batches of all processes.
 
     Also gives mean, variance and number of values by channel. They are summed in float64, so that the difference of
@@ -56,7 +56,7 @@ class WholeBatch(torch.autograd.Function):
         return of_x, of_weight, of_bias, None
 
 
-class Synchronised(nn.modules.batchnorm._BatchNorm):
+class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """A batch norm whose statistics in training are those of the whole batch."""
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -65,7 +65,7 @@ class Synchronised(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not dist.is_initialized():
             return super().forward(x)
-        y, mean, var, count = WholeBatch.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        y, mean, var, count = WholeBatchNormFunction.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
@@ -79,5 +79,5 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
     """The module itself, its batch norms synchronised; weights, statistics and keys stay."""
     for norm in module.modules():
         if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) and norm.affine:
-            norm.__class__ = Synchronised
+            norm.__class__ = SynchronisedBatchNorm
     return module

@@ -35,7 +35,7 @@ class RecipeDifference(NamedTuple):
     b: Any
 
 
-def names() -> list[str]:
+def recipe_names() -> list[str]:
     """The recipes that come with Netlathe."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
@@ -46,17 +46,17 @@ def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
     Raises NetlatheError for an unknown name, and one that lists every fault of a file with its place.
     """
     text, path = str(recipe), Path(recipe)
-    if text in names():
+    if text in recipe_names():
         path = FOLDER / f"{text}.toml"
     elif path.suffix != ".toml" and "/" not in text:
-        error = unknown("recipe", text, names(), code="recipe.unknown_name")
+        error = unknown("recipe", text, recipe_names(), code="recipe.unknown_name")
         error.hint = error.hint or "`netlathe recipe list` names them"
         raise error
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        hint = f"recipes that come with Netlathe: {', '.join(names())}"
+        hint = f"recipes that come with Netlathe: {', '.join(recipe_names())}"
         raise NetlatheError(f"cannot read this recipe: {why}", code="recipe.read", path=text, hint=hint) from None
     found = from_toml(content, path.stem, text)
     return set_fields(found, settings) if settings else found

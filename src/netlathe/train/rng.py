@@ -34,7 +34,7 @@ TINY = 2.0**-53
 
 def shuffled_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     """The order of n images in an epoch: a permutation of 0..n-1, int64."""
-    numbers = _mixed(_counters(np.arange(n), GOLDEN) ^ _key(seed, epoch, "order"))
+    numbers = _mix_bits(_counters(np.arange(n), GOLDEN) ^ _key(seed, epoch, "order"))
     return np.argsort(numbers, kind="stable").astype(np.int64, copy=False)
 
 
@@ -107,12 +107,12 @@ class CounterRNG:
     def _bits(self, what: str, each: int | None) -> Bits:
         """64 random bits: (N,), or (N, each)."""
         mine = self._images ^ _key(self.seed, self.epoch, what)
-        return _mixed(mine) if each is None else _mixed(mine[:, None] + np.arange(each, dtype=np.uint64) * GOLDEN)
+        return _mix_bits(mine) if each is None else _mix_bits(mine[:, None] + np.arange(each, dtype=np.uint64) * GOLDEN)
 
     @cached_property
     def _images(self) -> Bits:
         """64 bits for every image and view, the part that all streams share."""
-        return _mixed(_mixed(_counters(self.indices, GOLDEN)) + _counters(self.view, VIEW))
+        return _mix_bits(_mix_bits(_counters(self.indices, GOLDEN)) + _counters(self.view, VIEW))
 
 
 def _counters(numbers: int | Integers, step: np.uint64) -> Bits:
@@ -125,7 +125,7 @@ def _key(seed: int, epoch: int, what: str) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little"))
 
 
-def _mixed(bits: Bits) -> Bits:
+def _mix_bits(bits: Bits) -> Bits:
     """A bijection of 64 bits in which every input bit reaches every output bit: SplitMix64's finaliser."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

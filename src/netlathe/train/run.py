@@ -83,7 +83,7 @@ def run(
     """
     begin = clock.monotonic() if options.started is None else options.started
     here, folder = join_ranks(), Path(out)
-    fitted = fitted_to(network, splits.train, recipe)
+    fitted = fit_to_images(network, splits.train, recipe)
     refuse_stretch(fitted, fitted.at(recipe.evaluate.resolution), recipe)
     timed = options.time is not None
     who = training_identity(fitted, splits.train, recipe, options.seed, options.epochs, options.weights, timed)
@@ -160,7 +160,7 @@ def choose_precision(
     return asked
 
 
-def fitted_to(network: Network, images: ImageSet, recipe: Recipe) -> Network:
+def fit_to_images(network: Network, images: ImageSet, recipe: Recipe) -> Network:
     """The network for the classes and channels of the images, at the recipe's training resolution."""
     channels = images.pixels.shape[-1]
     return for_images(network, classes=len(images.classes), channels=channels, resolution=recipe.resolution)

@@ -31,10 +31,10 @@ def mix_images(x: Tensor, targets: Tensor, mix: Mix, rng: CounterRNG) -> tuple[T
     kept, share = (
         weight.to(x.device) for weight in mixing_weights(x.shape[2], x.shape[3], mix, rng.at(slice(0, 2 * pairs, 2)))
     )
-    return _paired(x, kept[:, None]), _paired(targets, share[:, None])
+    return _mix_pairs(x, kept[:, None]), _mix_pairs(targets, share[:, None])
 
 
-def _paired(x: Tensor, kept: Tensor) -> Tensor:
+def _mix_pairs(x: Tensor, kept: Tensor) -> Tensor:
     """Each of a pair times `kept`, plus its neighbour times the rest. Weights 0 and 1 copy exactly."""
     pairs = x.clone(memory_format=torch.preserve_format)
     end = 2 * len(kept)

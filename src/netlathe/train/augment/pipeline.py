@@ -142,10 +142,10 @@ def prepare_images(pixels: Tensor, evaluate: Evaluate, resolution: int) -> Tenso
     """
     _check(pixels)
     side = int(resolution / evaluate.crop + 1e-6)  # timm rounds down; 224 / (224 / 232) is to be 232
-    return _scaled(center_crop(resize_short_side(pixels, side, evaluate.interpolation), resolution).permute(0, 3, 1, 2))
+    return _scale(center_crop(resize_short_side(pixels, side, evaluate.interpolation), resolution).permute(0, 3, 1, 2))
 
 
-def _scaled(x: Tensor) -> Tensor:
+def _scale(x: Tensor) -> Tensor:
     """uint8 -> float32 0..1, channels last: (N, C, H, W)."""
     return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
 

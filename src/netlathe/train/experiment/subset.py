@@ -24,7 +24,7 @@ def take_fraction(splits: Splits, fraction: float, seed: int) -> Splits:
     if fraction == 1:
         return splits
     kept = choose_rows(splits.train.labels, fraction, seed)
-    return replace(splits, train=subset(splits.train, kept))
+    return replace(splits, train=select_rows(splits.train, kept))
 
 
 def choose_rows(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
@@ -37,7 +37,7 @@ def choose_rows(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArra
     return np.sort(np.concatenate(kept))
 
 
-def subset(images: ImageSet, kept: NDArray[np.int64]) -> ImageSet:
+def select_rows(images: ImageSet, kept: NDArray[np.int64]) -> ImageSet:
     """The images at some places, copied to memory, with a key of their own."""
     key = hashlib.sha256(images.key.encode() + kept.tobytes()).hexdigest()[: len(images.key)]
     names = tuple(images.names[i] for i in kept.tolist())

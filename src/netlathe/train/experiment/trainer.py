@@ -17,7 +17,7 @@ from netlathe.train.experiment.subset import take_fraction
 from netlathe.train.images import Splits
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import recipe_key
-from netlathe.train.run import fitted_to
+from netlathe.train.run import fit_to_images
 
 EQUAL = ("epochs", "images", "macs")
 
@@ -63,7 +63,7 @@ class ExperimentSetup(NamedTuple):
     def fitted(self, network: str, recipe: str) -> Network:
         """A network for the images and the recipe's resolution. Raises NetlatheError, with the name of the network."""
         try:
-            return fitted_to(self.networks[network], self.splits.train, self.recipes[recipe])
+            return fit_to_images(self.networks[network], self.splits.train, self.recipes[recipe])
         except NetlatheError as error:
             error.path = ".".join(filter(None, (network, error.path)))
             raise

@@ -19,7 +19,7 @@ from netlathe.train.images.sources import (
     ImageFiles,
     ImageSource,
     list_folder,
-    printable,
+    make_printable,
     sorted_classes,
     unreadable_error,
 )
@@ -40,7 +40,7 @@ def folder_source(root: Path) -> ImageSource:
     if repeated:
         words = " and ".join(sorted(repeated))
         raise NetlatheError(f"{words} mean the same split: keep one", code="images.layout", path=str(root))
-    classes = sorted_classes(printable(name) for _, names in parts.values() for name in names)
+    classes = sorted_classes(make_printable(name) for _, names in parts.values() for name in names)
     names: list[str] = []
     labels: list[int] = []
     codes: list[int] = []
@@ -49,12 +49,12 @@ def folder_source(root: Path) -> ImageSource:
         for name in inside:
             files = find_images(root / part / name, others)
             names += [(Path(part) / name / file).as_posix() for file in files]
-            labels += [classes.index(printable(name))] * len(files)
+            labels += [classes.index(make_printable(name))] * len(files)
             codes += [code] * len(files)
     check_classes(classes, labels, root)
     images = ImageFiles(
         tuple(root / name for name in names),
-        tuple(map(printable, names)),
+        tuple(map(make_printable, names)),
         np.array(labels, np.int64),
         np.array(codes, np.int8),
         classes,

@@ -71,7 +71,7 @@ class ImageSource:
     notes: tuple[str, ...] = ()
 
 
-def printable(name: str) -> str:
+def make_printable(name: str) -> str:
     """A name as it can be written anywhere: bytes that are no UTF-8 become \\xff."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
