@@ -63,11 +63,11 @@ def test_json_has_everything(capsys):
 
 
 def test_a_check_that_no_longer_confirms_is_exit_code_4(capsys, monkeypatch):
-    drifted = dict(claims.table())
+    drifted = dict(claims.claims_by_id())
     from dataclasses import replace
 
     drifted["s10-1"] = replace(drifted["s10-1"], verdict="caveat")
-    monkeypatch.setattr(claims, "table", lambda: drifted)
+    monkeypatch.setattr(claims, "claims_by_id", lambda: drifted)
     code, _, err = called("audit", "--slide", "10", capsys=capsys)
     assert code == Exit.CHECK_FAILED
     assert "s10-1: the check says holds, recorded is caveat" in err
@@ -108,14 +108,14 @@ def test_an_experiment_is_run_kept_and_shown_with_its_date(capsys, tmp_path, mon
     assert "2 records kept" in err
     assert "s9-3" in out
     assert records.today() in out
-    assert set(records.own()) == {"gradient.dense", "gradient.plain"}
+    assert set(records.own_records()) == {"gradient.dense", "gradient.plain"}
     assert json.loads((tmp_path / "audit.json").read_text())["schema"] == "netlathe.audit.records/1"
 
 
 def test_a_measurement_is_run_in_its_own_process_and_kept(capsys):
     code, out, err = called("audit", "--run", "measurement", "--id", "s17-3", "--seconds", "0.05", capsys=capsys)
     assert code == Exit.DONE, err
-    assert records.own()["cpu.depthwise.gflops"].unit == "GFLOP/s"
+    assert records.own_records()["cpu.depthwise.gflops"].unit == "GFLOP/s"
     assert "record" in out
 
 

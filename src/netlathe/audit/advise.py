@@ -14,7 +14,7 @@ from typing import Any
 
 from netlathe import zoo
 from netlathe.audit import records
-from netlathe.audit.tables import Row, lines, row
+from netlathe.audit.tables import CheckedRow, check_row, lecture_rows
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate
 from netlathe.choose.decide import noise
 from netlathe.choose.place import Place, candidates, card_place, within_card
@@ -46,7 +46,7 @@ class Advice:
     task: str
     answer: str
     reasons: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[CheckedRow, ...]
     fitting: tuple[Candidate, ...]  # most accurate first, at most SEVERAL
     fit_count: int
     tried: int
@@ -69,12 +69,12 @@ class Advice:
             "device": self.device,
             "tried": self.tried,
             "fit": self.fit_count,
-            "networks": [network(candidate) for candidate in self.fitting],
+            "networks": [network_facts(candidate) for candidate in self.fitting],
             "next": self.command,
         }
 
 
-def network(candidate: Candidate) -> dict[str, Any]:
+def network_facts(candidate: Candidate) -> dict[str, Any]:
     """A candidate as JSON values."""
     forecast = candidate.forecast
     return {
@@ -101,12 +101,12 @@ def image_count(text: str) -> int:
     return number
 
 
-def rows_of(task: str, images: int | None) -> tuple[Row, ...]:
+def rows_of(task: str, images: int | None) -> tuple[CheckedRow, ...]:
     """The rows of the decision table that a task, and for classification a number of images, leads to."""
     names: tuple[str, ...] = TASKS[task]
     if task == "classification" and images is not None and not SMALL < images < LARGE:
         names = names[:1] if images <= SMALL else names[1:]
-    return tuple(row(line) for line in lines("decision") if line.name in names)
+    return tuple(check_row(line) for line in lecture_rows("decision") if line.name in names)
 
 
 def advise(
@@ -132,13 +132,13 @@ def advise(
         )
         raise NetlatheError("a latency needs a device", code="advise.device", hint=hint)
     found = rows_of(task, images)
-    reasons = [said(row) for row in found] + data_reasons(task, images)
+    reasons = [describe_row(row) for row in found] + data_reasons(task, images)
     place = card_place(device, (), precision, threads) if device else None
     limits = within_card(limits, place.card) if place else limits
     fitting: list[Candidate] = []
     tried: list[Candidate] = []
     if task in RANKED and (place is not None or limits != Budget()):
-        tried = candidates(place or anywhere())
+        tried = candidates(place or any_target())
         fitting = sorted((c for c in tried if not limits.broken(c)), key=lambda c: (-c.top1, c.latency_ms, c.macs))
         reasons += fit_reasons(task, found, fitting, tried, limits, device)
     elif task not in RANKED:
@@ -158,18 +158,18 @@ def advise(
     )
 
 
-def anywhere() -> Place:
+def any_target() -> Place:
     """A place for limits that no device decides: MACs, file and memory in fp32."""
     return card_place("i9-10940x", (), "fp32", 1)
 
 
-def middling(limits: Budget, candidate: Candidate) -> bool:
+def is_middling(limits: Budget, candidate: Candidate) -> bool:
     """Whether a candidate breaks a limit at the middle of its forecast."""
     slow = limits.latency is not None and candidate.latency_ms > limits.latency
     return slow or bool(limits.broken(candidate, CHEAP))
 
 
-def said(row: Row) -> str:
+def describe_row(row: CheckedRow) -> str:
     """What the lecture's row says, and what the audit finds."""
     first = row.findings[0]
     when, tool, why = row.line.cells
@@ -182,7 +182,7 @@ def data_reasons(task: str, images: int | None) -> list[str]:
     """What the number of images changes."""
     if task != "classification":
         return []
-    study = records.latest("study.cnn_over_vit.points")
+    study = records.latest_record("study.cnn_over_vit.points")
     if images is None:
         bounds = f"up to {show_count(SMALL)}, from {show_count(LARGE)}"
         return [f"How many images there are decides between the rows: {bounds}."]
@@ -196,7 +196,7 @@ def data_reasons(task: str, images: int | None) -> list[str]:
 
 def fit_reasons(
     task: str,
-    rows: tuple[Row, ...],
+    rows: tuple[CheckedRow, ...],
     fitting: list[Candidate],
     tried: list[Candidate],
     limits: Budget,
@@ -206,7 +206,7 @@ def fit_reasons(
     where = f"on {device}, at the upper end of the forecast" if device else "by count"
     named = [f"{limit.name} {limit.show(bound)}" for limit in LIMITS if (bound := limits.limit(limit)) is not None]
     found = [f"{len(fitting)} of {len(tried)} networks fit {where} ({', '.join(named) or 'no limit was given'})."]
-    middle = [c for c in tried if not middling(limits, c)]
+    middle = [c for c in tried if not is_middling(limits, c)]
     if limits.latency is not None and len(middle) > len(fitting):
         found.append(
             f"At the middle of it {len(middle)} would: the forecast for {device} is rough, measure before a "
@@ -235,7 +235,7 @@ def fit_reasons(
     return found
 
 
-def zoo_reason(row: Row) -> str:
+def zoo_reason(row: CheckedRow) -> str:
     """What the zoo has for a task that ImageNet accuracies say nothing about."""
     names = [name for pattern in row.line.networks for name in zoo.names(pattern)]
     costs = [f"{name} {show_count(count(zoo.get(name).graph()).macs)} MACs" for name in names]
@@ -248,7 +248,7 @@ def next_command(
     device: str | None,
     limits: Budget,
     fitting: list[Candidate],
-    rows: tuple[Row, ...],
+    rows: tuple[CheckedRow, ...],
 ) -> str:
     """What to run next."""
     asked: Mapping[str, float | None] = {limit.name: limits.limit(limit) for limit in LIMITS}

@@ -17,7 +17,7 @@ OUTPUTS = frozenset({"relu", "sigmoid"})  # activations whose gradient reads the
 INDEX = 8  # bytes of the place of a maximum
 
 
-def kept(graph: Graph, bytes_per_element: int = 4) -> int:
+def backward_bytes(graph: Graph, bytes_per_element: int = 4) -> int:
     """Bytes of one image's activations that the backward pass needs; views are the values that they show."""
     root = list(range(len(graph.shapes)))
     for op in graph.ops:

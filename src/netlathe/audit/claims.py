@@ -49,7 +49,7 @@ class Claim:
         return str(self.says[name])
 
 
-def value(text: str) -> float | str:
+def parse_value(text: str) -> float | str:
     """A number where it is one."""
     try:
         return float(text)
@@ -57,30 +57,32 @@ def value(text: str) -> float | str:
         return text
 
 
-def sayings(text: str) -> dict[str, float | str]:
+def parse_sayings(text: str) -> dict[str, float | str]:
     """gpus=2; place=basement -> {"gpus": 2.0, "place": "basement"}"""
     pairs = (part.partition("=") for part in text.split(";") if part.strip())
-    return {name.strip(): value(said.strip()) for name, _, said in pairs}
+    return {name.strip(): parse_value(said.strip()) for name, _, said in pairs}
 
 
 @cache
-def table() -> dict[str, Claim]:
+def claims_by_id() -> dict[str, Claim]:
     """All claims by id, in the order of the lecture."""
     with (FOLDER / "claims.csv").open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    return {row["id"]: Claim(**row | {"slide": int(row["slide"]), "says": sayings(row["says"])}) for row in rows}
+    return {row["id"]: Claim(**row | {"slide": int(row["slide"]), "says": parse_sayings(row["says"])}) for row in rows}
 
 
-def claim(id: str) -> Claim:
+def find_claim(id: str) -> Claim:
     """The claim of that id. Raises NetlatheError with the nearest ids."""
-    if id not in table():
-        raise unknown("claim", id, table(), code="audit.claim")
-    return table()[id]
+    if id not in claims_by_id():
+        raise unknown("claim", id, claims_by_id(), code="audit.claim")
+    return claims_by_id()[id]
 
 
-def select(ids: tuple[str, ...] = (), *, slides: tuple[int, ...] = (), kinds: tuple[str, ...] = ()) -> list[Claim]:
+def select_claims(
+    ids: tuple[str, ...] = (), *, slides: tuple[int, ...] = (), kinds: tuple[str, ...] = ()
+) -> list[Claim]:
     """Claims by id, slide and kind; all where nothing is asked. Raises NetlatheError for what does not exist."""
-    legal = sorted({c.slide for c in table().values()})
+    legal = sorted({c.slide for c in claims_by_id().values()})
     for slide in slides:
         if slide not in legal:
             known = ", ".join(map(str, legal))
@@ -90,5 +92,5 @@ def select(ids: tuple[str, ...] = (), *, slides: tuple[int, ...] = (), kinds: tu
     for kind in kinds:
         if kind not in KINDS:
             raise unknown("kind of claim", kind, KINDS, code="audit.kind")
-    chosen = [claim(id) for id in ids] or list(table().values())
+    chosen = [find_claim(id) for id in ids] or list(claims_by_id().values())
     return [c for c in chosen if (not slides or c.slide in slides) and (not kinds or c.kind in kinds)]

@@ -7,8 +7,8 @@ from netlathe.arch.network import Network
 from netlathe.audit import simulate
 from netlathe.audit.claims import Claim
 from netlathe.audit.factoring import SINGLE
-from netlathe.audit.facts import macs, months, number, ops, percent, top1, word
-from netlathe.audit.rules import Found, check, compared, grade
+from netlathe.audit.facts import format_percent, macs, months, number, ops, top1, word
+from netlathe.audit.rules import CheckResult, check, grade, grade_number
 from netlathe.choose.decide import noise
 from netlathe.cost.totals import totals
 from netlathe.reshape.modernise import ladder
@@ -19,12 +19,12 @@ VIT = "vit_base_patch16"
 
 
 @check("s25-1")
-def tokens(claim: Claim) -> Found:
+def tokens(claim: Claim) -> CheckResult:
     read = ops(VIT)
     embed = next(op for op in read.ops if op.kind == "conv")
     positions = embed.out_shape[1] * embed.out_shape[2]
     patch = embed.weights["weight"][2]
-    return Found(
+    return CheckResult(
         f"{positions} + 1 tokens",
         grade(patch == claim.number("patch") and positions == claim.number("tokens")),
         f"224 px in patches of {patch} make {embed.out_shape[1]}x{embed.out_shape[2]} = {positions} tokens and one for "
@@ -33,23 +33,23 @@ def tokens(claim: Claim) -> Found:
 
 
 @check("s25-2")
-def no_convolution(claim: Claim) -> Found:
+def no_convolution(claim: Claim) -> CheckResult:
     read = ops(VIT)
     found = [op for op in read.ops if op.kind == "conv"]
     share = sum(op.macs for op in found) / sum(op.macs for op in read.ops)
     difference = simulate.patches_as_convolution()
-    return Found(
-        f"{len(found)} convolution, {percent(share)} of the MACs",
+    return CheckResult(
+        f"{len(found)} convolution, {format_percent(share)} of the MACs",
         grade(share < 0.01 and difference < SINGLE, len(found) <= claim.number("convolutions")),
         f"The linear layer on patches is a convolution of as large a stride (relative difference {difference:.0e}); it "
-        f"is the only one, {percent(share)} of the MACs.",
+        f"is the only one, {format_percent(share)} of the MACs.",
     )
 
 
 @check("s25-3")
-def no_bias(claim: Claim) -> Found:
-    difference, exceptions = simulate.permuted(), number("vit.exceptions")
-    return Found(
+def no_bias(claim: Claim) -> CheckResult:
+    difference, exceptions = simulate.permutation_error(), number("vit.exceptions")
+    return CheckResult(
         f"{exceptions:g} exceptions",
         grade(difference < SINGLE, exceptions <= claim.number("exceptions")),
         f"Attention does not know where a token stands (relative difference after a permutation {difference:.0e}); the "
@@ -58,21 +58,21 @@ def no_bias(claim: Claim) -> Found:
 
 
 @check("s25-4")
-def imagenet(claim: Claim) -> Found:
+def imagenet(claim: Claim) -> CheckResult:
     found = number("imagenet.images")
-    return Found(
+    return CheckResult(
         f"{found:,.0f}",
-        compared(found / 1e6, claim.number("millions")),
+        grade_number(found / 1e6, claim.number("millions")),
         f"{found:,.0f} training images, {found / 1e6:.1f} M as the ViT paper rounds.",
     )
 
 
 @check("s25-5")
-def worse_on_imagenet(claim: Claim) -> Found:
+def worse_on_imagenet(claim: Claim) -> CheckResult:
     then = {"vit": top1(VIT, "original: ImageNet-1k"), "resnet": top1("resnet152", "torchvision IMAGENET1K_V1")}
     later = {"vit": top1(VIT, "DeiT III: 800 ep", 224), "resnet": top1("resnet152", "RSB A1", 224)}
     better = [max(pair, key=lambda name: pair[name]) for pair in (then, later)]
-    return Found(
+    return CheckResult(
         f"{then['vit']} to {then['resnet']} % then, {later['vit']} to {later['resnet']} % later",
         grade(better[0] == claim.word("better"), better[1] == claim.word("better")),
         f"ViT-B against ResNet-152 on ImageNet alone: {then['vit']} and {then['resnet']} % with the recipes of their "
@@ -81,10 +81,10 @@ def worse_on_imagenet(claim: Claim) -> Found:
 
 
 @check("s25-6")
-def beats_on_jft(claim: Claim) -> Found:
+def beats_on_jft(claim: Claim) -> CheckResult:
     ours, small = number("jft.vit_h14"), number("jft.vit_b16")
     theirs, later = max(number("jft.bit_l"), number("jft.noisy_student")), number("later.nfnet_f4")
-    return Found(
+    return CheckResult(
         f"{ours} against {theirs} %",
         grade(("vit" if ours > theirs else "cnn") == claim.word("better"), ours > later and small > theirs),
         f"ViT-H/14 has {ours} %, the best convolutional networks of the time {theirs} %; NFNet reached {later} "
@@ -93,12 +93,12 @@ def beats_on_jft(claim: Claim) -> Found:
 
 
 @check("s26-1")
-def step_by_step(claim: Claim) -> Found:
+def step_by_step(claim: Claim) -> CheckResult:
     rungs = ladder(zoo.get(claim.word("start"))) if claim.word("start") in FIGURES else []
     steps = FIGURES["resnet50"]
     whole = bool(rungs) and rungs[-1].network.body == zoo.get("convnext_tiny").body
     told = [r for r in rungs if r.published and abs(r.published.macs_G - macs_of(r.network) / 1e9) <= 0.006]
-    return Found(
+    return CheckResult(
         f"{steps['start'].top1} to {steps['separate downsampling'].top1} %",
         grade(whole),
         f"{len(rungs)} rewrites lead from {claim.word('start')} to the very expression of ConvNeXt-T: {whole}; "
@@ -114,12 +114,12 @@ def macs_of(network: Network) -> int:
 
 
 @check("s26-2")
-def choices_not_operators(claim: Claim) -> Found:
+def choices_not_operators(claim: Claim) -> CheckResult:
     sorts = {n: {(op.kind, op.form) for op in ops(n).ops} for n in ("convnext_tiny", "swin_tiny", "resnet50")}
     ours, swin, resnet = sorts["convnext_tiny"], sorts["swin_tiny"], sorts["resnet50"]
     mixing = [kind for kind, _ in ours if kind == "attention"]
     borrowed = sorted(f"{form} {kind}".strip() for kind, form in (ours & swin) - resnet if kind in ("act", "norm"))
-    return Found(
+    return CheckResult(
         f"no attention; {len(borrowed)} layers borrowed",
         grade(not mixing, len(borrowed) <= claim.number("borrowed")),
         f"ConvNeXt has {len(mixing)} attention operators. What it shares with Swin and not with ResNet-50: "
@@ -128,10 +128,10 @@ def choices_not_operators(claim: Claim) -> Found:
 
 
 @check("s26-3")
-def reaches_swin(claim: Claim) -> Found:
+def reaches_swin(claim: Claim) -> CheckResult:
     ours, theirs = top1("convnext_tiny", "original", 224), number("swin_tiny.top1")
     cost, other = macs("convnext_tiny"), macs("swin_tiny")
-    return Found(
+    return CheckResult(
         f"{ours} against {theirs} %",
         grade(ours >= theirs and cost <= other * claim.number("cost")),
         f"{ours} % at {show_count(cost)} MACs, against {theirs} % at {show_count(other)}.",
@@ -139,17 +139,17 @@ def reaches_swin(claim: Claim) -> Found:
 
 
 @check("s26-4")
-def five_years(claim: Claim) -> Found:
+def five_years(claim: Claim) -> CheckResult:
     found = months(word("date.vit"), word("date.convnext"))
-    return Found(
+    return CheckResult(
         f"{found} months",
-        compared(found / 12, claim.number("years")),
+        grade_number(found / 12, claim.number("years")),
         f"From ViT ({word('date.vit')}) to ConvNeXt ({word('date.convnext')}) are {found} months, from Swin "
         f"({word('date.swin')}) {months(word('date.swin'), word('date.convnext'))}.",
     )
 
 
-def gains() -> tuple[float, float, float, float]:
+def roadmap_gains() -> tuple[float, float, float, float]:
     """Points on the road from ResNet-50: recipe, macro design, all, and to Swin-T."""
     steps = FIGURES["resnet50"]
     start = steps["start"].top1
@@ -162,28 +162,29 @@ def gains() -> tuple[float, float, float, float]:
 
 
 @check("s26-5")
-def partly_recipe(claim: Claim) -> Found:
-    recipe, _, _, swin = gains()
-    return Found(
-        percent(recipe / swin),
+def partly_recipe(claim: Claim) -> CheckResult:
+    recipe, _, _, swin = roadmap_gains()
+    return CheckResult(
+        format_percent(recipe / swin),
         grade(claim.number("least") <= recipe / swin < 1),
         f"The recipe alone gives ResNet-50 {recipe:.2f} of the {swin:.2f} points that Swin-T is ahead: "
-        f"{percent(recipe / swin)}.",
+        f"{format_percent(recipe / swin)}.",
     )
 
 
 @check("s26-6")
-def proves(claim: Claim) -> Found:
-    recipe, macro, whole, _ = gains()
+def proves(claim: Claim) -> CheckResult:
+    recipe, macro, whole, _ = roadmap_gains()
     share, seen = (recipe + macro) / whole, number("roadmap.images")
-    return Found(
-        percent(share),
+    return CheckResult(
+        format_percent(share),
         grade(share > claim.number("share"), seen > 1e8),
-        f"Recipe and macro design give {recipe + macro:.2f} of {whole:.2f} points, {percent(share)}. It is shown for "
-        f"{seen / 1e6:.1f} M images and networks of Swin-T's size, and says nothing of ViT on very large data.",
+        f"Recipe and macro design give {recipe + macro:.2f} of {whole:.2f} points, {format_percent(share)}. It is "
+        f"shown for {seen / 1e6:.1f} M images and networks of Swin-T's size, and says nothing of ViT on very large "
+        "data.",
     )
 
 
-def gap(a: float, b: float) -> bool:
+def are_apart(a: float, b: float) -> bool:
     """Whether two top-1 accuracies differ by more than the noise of measuring them."""
     return abs(a - b) > noise(max(a, b))

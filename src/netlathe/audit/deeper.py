@@ -14,16 +14,16 @@ from netlathe.audit.facts import (
     convolutions,
     cost,
     family,
+    format_percent,
     kernel,
     macs,
     number,
     ops,
     params,
-    percent,
     top1,
     weights,
 )
-from netlathe.audit.rules import Found, check, compared, grade, near, same
+from netlathe.audit.rules import CheckResult, check, grade, grade_number, is_near, is_same
 from netlathe.cost.count import op_cost
 from netlathe.reshape.inverse import block
 from netlathe.units import show_count
@@ -34,20 +34,20 @@ SHAPE = (256, 56, 56)  # where ResNet-50's first bottlenecks stand
 BASIC, BOTTLENECK = ("resnet18", "resnet34"), ("resnet50", "resnet101", "resnet152")
 
 
-def body(expression: Node, *shape: int) -> list[Op]:
+def block_convolutions(expression: Node, *shape: int) -> list[Op]:
     """The convolutions of a block without its projection."""
     return [op for op in convolutions(graph(expression, shape)) if "shortcut" not in op.path]
 
 
 def inner_share(mid: int, io: int = 256) -> float:
     """The part of a bottleneck that its 3x3 costs."""
-    parts = {kernel(op): op.macs for op in body(bottleneck(io, mid), io, 56, 56)}
-    whole = sum(op.macs for op in body(bottleneck(io, mid), io, 56, 56))
+    parts = {kernel(op): op.macs for op in block_convolutions(bottleneck(io, mid), io, 56, 56)}
+    whole = sum(op.macs for op in block_convolutions(bottleneck(io, mid), io, 56, 56))
     return parts[3] / whole
 
 
 @check("s6-1")
-def kernels(claim: Claim) -> Found:
+def kernels(claim: Claim) -> CheckResult:
     found: dict[str, set[str]] = {"basic": set(), "bottleneck": set()}
     for names, sort in ((BASIC, "basic"), (BOTTLENECK, "bottleneck")):
         for name in names:
@@ -58,7 +58,7 @@ def kernels(claim: Claim) -> Found:
             found[sort] |= {"-".join(sizes) for sizes in blocks.values()}
     fact = all(found[sort] == {claim.word(sort)} for sort in found)
     shown = {sort: " or ".join(sorted(sizes)) for sort, sizes in found.items()}
-    return Found(
+    return CheckResult(
         f"{shown['basic']} and {shown['bottleneck']}",
         grade(fact),
         f"Kernels of all blocks of the built networks: {shown['basic']} in ResNet-18 and -34, {shown['bottleneck']} in "
@@ -67,9 +67,9 @@ def kernels(claim: Claim) -> Found:
 
 
 @check("s6-2")
-def basic_weights(claim: Claim) -> Found:
+def basic_weights(claim: Claim) -> CheckResult:
     found = weights(basic(256), *SHAPE)
-    return Found(
+    return CheckResult(
         f"{found:,}",
         grade(found == claim.number("weights")),
         f"The two 3x3 convolutions of a basic block at 256 channels hold {found:,} weights.",
@@ -77,24 +77,24 @@ def basic_weights(claim: Claim) -> Found:
 
 
 @check("s6-3")
-def bottleneck_weights(claim: Claim) -> Found:
+def bottleneck_weights(claim: Claim) -> CheckResult:
     found = weights(bottleneck(256, 64), *SHAPE)
-    parts = " + ".join(f"{op_cost(op).weights:,}" for op in body(bottleneck(256, 64), *SHAPE))
-    return Found(
+    parts = " + ".join(f"{op_cost(op).weights:,}" for op in block_convolutions(bottleneck(256, 64), *SHAPE))
+    return CheckResult(
         f"{found:,}",
-        compared(found, claim.number("weights")),
+        grade_number(found, claim.number("weights")),
         f"{parts} = {found:,} weights, against {claim.number('weights'):,.0f} as said.",
     )
 
 
 @check("s6-4")
-def seventeen(claim: Claim) -> Found:
+def seventeen(claim: Claim) -> CheckResult:
     equal = weights(basic(256), *SHAPE) / weights(bottleneck(256, 64), *SHAPE)
     used = weights(bottleneck(256, 64), *SHAPE) / weights(basic(64), 64, 56, 56)
     nets = macs("resnet50") / macs("resnet34")
-    return Found(
+    return CheckResult(
         f"{equal:.2f} times at equal in and out",
-        grade(same(equal, claim.number("times")), used < 1 / claim.number("times")),
+        grade(is_same(equal, claim.number("times")), used < 1 / claim.number("times")),
         f"{equal:.2f} times between 256 channels. But no ResNet has a basic block there: Figure 5 of the paper pairs "
         f"the bottleneck with a basic block at 64, {used:.3f} of its weights, and ResNet-50 costs {nets:.2f} times "
         "the MACs of ResNet-34.",
@@ -102,10 +102,10 @@ def seventeen(claim: Claim) -> Found:
 
 
 @check("s6-5")
-def same_shape(claim: Claim) -> Found:
+def same_shape(claim: Claim) -> CheckResult:
     shapes = {"basic": graph(basic(256), SHAPE).shapes[-1], "bottleneck": graph(bottleneck(256, 64), SHAPE).shapes[-1]}
     found = "same" if set(shapes.values()) == {SHAPE} else "different"
-    return Found(
+    return CheckResult(
         found,
         grade(found == claim.word("shape")),
         f"From {SHAPE} basic leaves {shapes['basic']} and bottleneck {shapes['bottleneck']}.",
@@ -113,13 +113,16 @@ def same_shape(claim: Claim) -> Found:
 
 
 @check("s6-6")
-def same_role(claim: Claim) -> Found:
-    blocks = {"basic": body(basic(256), *SHAPE), "bottleneck": body(bottleneck(256, 64), *SHAPE)}
+def same_role(claim: Claim) -> CheckResult:
+    blocks = {
+        "basic": block_convolutions(basic(256), *SHAPE),
+        "bottleneck": block_convolutions(bottleneck(256, 64), *SHAPE),
+    }
     field = {name: 1 + sum(kernel(op) - 1 for op in found) for name, found in blocks.items()}
     rank = {name: min(op.out_shape[0] for op in found) for name, found in blocks.items()}
     equal = len(set(field.values())) == len(set(rank.values())) == 1
     shapes = {found[-1].out_shape for found in blocks.values()}
-    return Found(
+    return CheckResult(
         f"sees {field['bottleneck']} or {field['basic']} pixels, rank {rank['bottleneck']} or {rank['basic']}",
         grade(("same" if shapes == {SHAPE} else "different") == claim.word("shape"), equal),
         f"The shapes agree, the functions do not: a position sees {field['bottleneck']}x{field['bottleneck']} in the "
@@ -129,13 +132,13 @@ def same_role(claim: Claim) -> Found:
 
 
 @check("s6-7")
-def innovation(claim: Claim) -> Found:
+def innovation(claim: Claim) -> CheckResult:
     effects = {
         "shortcut": number("plain34.error") - number("residual34.error"),
         "bottleneck": top1("resnet50", "original 2015") - top1("resnet34", "original 2015"),
     }
     first = max(effects, key=lambda name: effects[name])
-    return Found(
+    return CheckResult(
         f"shortcut {effects['shortcut']:.1f}, bottleneck {effects['bottleneck']:.1f} points",
         grade(effects.get(claim.word("innovation"), 0) > 0, first == claim.word("innovation")),
         f"Shortcuts are worth {effects['shortcut']:.2f} points at 34 layers (and {number('resnet50.shortcuts.points')} "
@@ -145,19 +148,19 @@ def innovation(claim: Claim) -> Found:
 
 
 @check("s7-1")
-def narrowed(claim: Claim) -> Found:
+def narrowed(claim: Claim) -> CheckResult:
     wide, narrow = inner_share(256), inner_share(64)
     balance = next(m for m in range(1, 256) if inner_share(m) >= 0.5)
-    return Found(
-        f"{percent(wide)} of the block, {percent(narrow)} narrowed",
+    return CheckResult(
+        f"{format_percent(wide)} of the block, {format_percent(narrow)} narrowed",
         grade(wide > claim.number("share") > 0, narrow < wide),
-        f"The 3x3 costs {percent(wide)} of the block at an inner width of 256 and {percent(narrow)} at 64; from "
-        f"{balance} on it is more than half.",
+        f"The 3x3 costs {format_percent(wide)} of the block at an inner width of 256 and {format_percent(narrow)} at "
+        f"64; from {balance} on it is more than half.",
     )
 
 
 @check("s7-2")
-def inception(claim: Claim) -> Found:
+def inception(claim: Claim) -> CheckResult:
     found = {}
     for op in convolutions(ops("googlenet_paper")):
         if op.path.endswith("five.process.conv"):
@@ -168,7 +171,7 @@ def inception(claim: Claim) -> Found:
             inputs, (_, *side) = arrive.in_shapes[0][0], op.out_shape
             found[name] = cost(Conv(TABLE[name].five, 5), inputs, *side) / (arrive.macs + op.macs)
     least, most = min(found.values()), max(found.values())
-    return Found(
+    return CheckResult(
         f"{least:.1f} to {most:.1f} times",
         grade(least >= claim.number("least")),
         f"Without its 1x1 a 5x5 branch of GoogLeNet would cost {least:.1f} to {most:.1f} times as much (3a "
@@ -177,21 +180,21 @@ def inception(claim: Claim) -> Found:
 
 
 @check("s7-3")
-def expands(claim: Claim) -> Found:
+def expands(claim: Claim) -> CheckResult:
     found = set()
     for name in ("vit_small_patch16", "vit_base_patch16", "vit_large_patch16"):
         for op in ops(name).ops:
             if op.path.endswith("mlp.expand"):
                 out, arrive = op.weights["weight"]
                 found.add(out / arrive)
-    return Found(
+    return CheckResult(
         " or ".join(f"{x:g} times" for x in sorted(found)),
         grade(found == {claim.number("times")}),
         f"Hidden over outer width of every MLP of ViT-S, -B and -L: {sorted(found)}.",
     )
 
 
-def shares(resolution: int) -> dict[str, float]:
+def encoder_shares(resolution: int) -> dict[str, float]:
     """Parts of the MACs of ViT-B's encoder: mlp, projections, core (scores and values)."""
     parts = {"mlp": 0, "projections": 0, "core": 0}
     for op in ops("vit_base_patch16", resolution).ops:
@@ -201,35 +204,35 @@ def shares(resolution: int) -> dict[str, float]:
 
 
 @check("s7-4")
-def where_the_work_is(claim: Claim) -> Found:
-    at = {px: shares(px) for px in (224, 1024)}
+def where_the_work_is(claim: Claim) -> CheckResult:
+    at = {px: encoder_shares(px) for px in (224, 1024)}
     work = {px: "mlp" if found["mlp"] > 0.5 else "attention" for px, found in at.items()}
     now = at[224]
-    return Found(
-        f"MLP {percent(now['mlp'])} at 224 px, {percent(at[1024]['mlp'])} at 1024",
+    return CheckResult(
+        f"MLP {format_percent(now['mlp'])} at 224 px, {format_percent(at[1024]['mlp'])} at 1024",
         grade(work[224] == claim.word("work"), work[1024] == claim.word("work")),
-        f"In ViT-B/16 at 224 px the MLP takes {percent(now['mlp'])}, the projections of attention "
-        f"{percent(now['projections'])}, its scores and values {percent(now['core'])}. At 1024 px the MLP is down to "
-        f"{percent(at[1024]['mlp'])}: there attention is the work.",
+        f"In ViT-B/16 at 224 px the MLP takes {format_percent(now['mlp'])}, the projections of attention "
+        f"{format_percent(now['projections'])}, its scores and values {format_percent(now['core'])}. At 1024 px the "
+        f"MLP is down to {format_percent(at[1024]['mlp'])}: there attention is the work.",
     )
 
 
 @check("s7-5")
-def depthwise_is_cheap(claim: Claim) -> Found:
+def depthwise_is_cheap(claim: Claim) -> CheckResult:
     found = {}
     for c in (16, 64, 160):
         parts = graph(block("depthwise", c, 6 * c, 3), (c, 14, 14)).ops
         found[c] = parts[1].macs / sum(op.macs for op in parts)
-    return Found(
-        f"at most {percent(max(found.values()))} of the block",
+    return CheckResult(
+        f"at most {format_percent(max(found.values()))} of the block",
         grade(max(found.values()) <= claim.number("share")),
         "Depthwise share of an inverted block, expansion 6: "
-        + ", ".join(f"{percent(x)} at {c} channels" for c, x in found.items())
+        + ", ".join(f"{format_percent(x)} at {c} channels" for c, x in found.items())
         + ".",
     )
 
 
-def growth(inner: str, c: int = 256, m: int = 64) -> float:
+def growth_power(inner: str, c: int = 256, m: int = 64) -> float:
     """The exponent with which the inner operator's cost grows with its width; 0 where there is none."""
 
     def operator(width: int) -> int:
@@ -239,10 +242,10 @@ def growth(inner: str, c: int = 256, m: int = 64) -> float:
 
 
 @check("s7-6")
-def inverse_forms(claim: Claim) -> Found:
-    found = {inner: growth(inner) for inner in ("dense", "depthwise", "none")}
+def inverse_forms(claim: Claim) -> CheckResult:
+    found = {inner: growth_power(inner) for inner in ("dense", "depthwise", "none")}
     forms = {inner: "squeeze" if power > 1 else "expand" for inner, power in found.items()}
-    return Found(
+    return CheckResult(
         ", ".join(f"{inner}: {form}" for inner, form in forms.items()),
         grade(all(forms[inner] == claim.word(inner) for inner in forms)),
         "The operator inside two pointwise convolutions grows with its width to the power "
@@ -252,11 +255,11 @@ def inverse_forms(claim: Claim) -> Found:
 
 
 @check("s8-1")
-def two_knobs(claim: Claim) -> Found:
+def two_knobs(claim: Claim) -> CheckResult:
     start = number("wrn.resnet50.error")
     errors = {"deeper": number("wrn.resnet152.error"), "wider": number("wrn.wide_resnet50_2.error")}
     helping = [name for name, error in errors.items() if error < start]
-    return Found(
+    return CheckResult(
         f"{start} % becomes {errors['deeper']} or {errors['wider']} %",
         grade(len(helping) == claim.number("knobs")),
         f"From ResNet-50's {start} % depth (ResNet-152, {show_count(macs('resnet152'))} MACs) leads to "
@@ -266,13 +269,13 @@ def two_knobs(claim: Claim) -> Found:
 
 
 @check("s8-2")
-def paths(claim: Claim) -> Found:
+def paths(claim: Claim) -> CheckResult:
     op = next(op for op in convolutions(ops("resnext50_32x4d")) if ".process." in op.path)
     groups = op.in_shapes[0][0] // op.weights["weight"][1]
     width = op.weights["weight"][1]
     one = seq(squeeze=Conv(width), process=Conv(width, 3), expand=Conv(256))
     split, grouped = groups * weights(one, *SHAPE), weights(bottleneck(256, groups * width, groups=groups), *SHAPE)
-    return Found(
+    return CheckResult(
         f"{groups} groups",
         grade(groups == claim.number("paths"), split == grouped),
         f"{groups} paths of width {width} hold {split:,} weights, the block with one convolution in {groups} groups "
@@ -281,26 +284,26 @@ def paths(claim: Claim) -> Found:
 
 
 @check("s8-3")
-def same_cost(claim: Claim) -> Found:
+def same_cost(claim: Claim) -> CheckResult:
     size = params("resnext50_32x4d") / params("resnet50")
     work = macs("resnext50_32x4d") / macs("resnet50")
     slower = number("regnet.resnext50.ms") / number("regnet.resnet50.ms")
     ratio = claim.number("ratio")
-    return Found(
+    return CheckResult(
         f"params {100 * (size - 1):+.1f} %, MACs {100 * (work - 1):+.1f} %",
-        grade(near(size, ratio) and near(work, ratio), same(size, ratio) and same(work, ratio)),
+        grade(is_near(size, ratio) and is_near(work, ratio), is_same(size, ratio) and is_same(work, ratio)),
         f"ResNeXt-50 has {size:.3f} of ResNet-50's parameters and {work:.3f} of its MACs, and takes {slower:.2f} times "
         "as long on a V100.",
     )
 
 
 @check("s8-4")
-def resnext_gain(claim: Claim) -> Found:
+def resnext_gain(claim: Claim) -> CheckResult:
     gains = {name: float(f.value) for name, f in family("resnext.gain.").items()}
     for recipe in ("RSB A1", "RSB A2", "RSB A3", "torchvision IMAGENET1K_V2"):
         gains[recipe] = top1("resnext50_32x4d", recipe, 224) - top1("resnet50", recipe, 224)
     said, low, high = claim.number("points"), min(gains.values()), max(gains.values())
-    return Found(
+    return CheckResult(
         f"{low:.1f} to {high:.1f} points",
         grade(low <= said <= high, high - low < said / 2),
         "ResNeXt-50 less ResNet-50: " + ", ".join(f"{name} {gain:+.2f}" for name, gain in gains.items()) + ".",
@@ -308,11 +311,11 @@ def resnext_gain(claim: Claim) -> Found:
 
 
 @check("s8-5")
-def grouped_is_cardinality(claim: Claim) -> Found:
-    from netlathe.audit.simulate import cardinality
+def grouped_is_cardinality(claim: Claim) -> CheckResult:
+    from netlathe.audit.simulate import cardinality_error
 
-    difference = cardinality()
-    return Found(
+    difference = cardinality_error()
+    return CheckResult(
         f"equal to {difference:.0e}",
         grade(("yes" if difference < 1e-9 else "no") == claim.word("same")),
         f"32 paths added, 32 paths concatenated and one convolution in 32 groups give the same output in "
@@ -321,13 +324,13 @@ def grouped_is_cardinality(claim: Claim) -> Found:
 
 
 @check("s8-6")
-def toward_depthwise(claim: Claim) -> Found:
+def toward_depthwise(claim: Claim) -> CheckResult:
     c = 64
     groups = [2**i for i in range(7)]
     held = [weights(Conv(c, 3, groups=g), c, 14, 14) for g in groups]
     end = graph(Conv(c, 3, groups=c), (c, 14, 14)).ops[0].form
     falls = all(a == 2 * b for a, b in pairwise(held))
-    return Found(
+    return CheckResult(
         f"{held[0]:,} to {held[-1]:,} weights",
         grade(end == claim.word("end") and falls and held[-1] == weights(Conv(None, 3, group_width=1), c, 14, 14)),
         f"A 3x3 of {c} channels holds {', '.join(f'{w:,}' for w in held)} weights in {', '.join(map(str, groups))} "

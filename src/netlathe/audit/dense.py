@@ -6,28 +6,28 @@ from math import log2
 
 from netlathe.arch.graph import graph
 from netlathe.audit import records
-from netlathe.audit.backward import kept
+from netlathe.audit.backward import backward_bytes
 from netlathe.audit.claims import Claim
-from netlathe.audit.deeper import SHAPE, body, inner_share
-from netlathe.audit.facts import convolutions, cost, kernel, number, ops, params, percent, top1, weights
-from netlathe.audit.rules import Found, check, compared, grade
+from netlathe.audit.deeper import SHAPE, block_convolutions, inner_share
+from netlathe.audit.facts import convolutions, cost, format_percent, kernel, number, ops, params, top1, weights
+from netlathe.audit.rules import CheckResult, check, grade, grade_number
 from netlathe.units import show_bytes
 from netlathe.zoo.resnet import bottleneck
 
 JOINS = {"add": "adds", "cat": "concatenates"}
 
 
-def arriving(name: str, stage: str) -> list[int]:
+def channels_in(name: str, stage: str) -> list[int]:
     """The channels that arrive at the layers of a dense block."""
     return [op.in_shapes[0][0] for op in ops(name).ops if op.path.startswith(stage) and op.path.endswith("new.norm1")]
 
 
 @check("s9-1")
-def joins(claim: Claim) -> Found:
+def joins(claim: Claim) -> CheckResult:
     found = {name: {op.kind for op in ops(name).ops} & JOINS.keys() for name in ("resnet50", "densenet121")}
     said = {name: " and ".join(JOINS[kind] for kind in kinds) for name, kinds in found.items()}
-    widths = arriving("densenet121", "stage1")
-    return Found(
+    widths = channels_in("densenet121", "stage1")
+    return CheckResult(
         f"ResNet {said['resnet50']}, DenseNet {said['densenet121']}",
         grade(said["resnet50"] == claim.word("resnet") and said["densenet121"] == claim.word("densenet")),
         f"ResNet-50's only join {said['resnet50']}, DenseNet-121's only join {said['densenet121']}; its first block's "
@@ -36,12 +36,12 @@ def joins(claim: Claim) -> Found:
 
 
 @check("s9-2")
-def sees_all(claim: Claim) -> Found:
-    widths = arriving("densenet121", "stage1")
+def sees_all(claim: Claim) -> CheckResult:
+    widths = channels_in("densenet121", "stage1")
     growth = widths[1] - widths[0]
     inside = widths == [widths[0] + i * growth for i in range(len(widths))]
     between = sorted({op.path.split(".")[0] for op in ops("densenet121").ops if op.path.startswith("transition")})
-    return Found(
+    return CheckResult(
         f"all of its block; {len(between)} transitions between",
         grade(("all" if inside else "some") == claim.word("seen"), not between),
         f"Layer l of the first block reads {widths[0]} + {growth} l channels, so all earlier layers of it. Between the "
@@ -50,12 +50,12 @@ def sees_all(claim: Claim) -> Found:
 
 
 @check("s9-3")
-def deep_supervision(claim: Claim) -> Found:
-    dense, plain = (records.latest(f"gradient.{name}") for name in ("dense", "plain"))
+def deep_supervision(claim: Claim) -> CheckResult:
+    dense, plain = (records.latest_record(f"gradient.{name}") for name in ("dense", "plain"))
     uneven = {record.name: max(record.value, 1 / record.value) for record in (dense, plain)}
     better = uneven[plain.name] / uneven[dense.name]
     trained = "trained" in dense.what
-    return Found(
+    return CheckResult(
         f"gradients {better:.3g} times more even",
         grade(better >= claim.number("least"), trained),
         f"At its start the first layer of a dense network gets {dense.value:.1f} times the gradient of the last "
@@ -65,10 +65,10 @@ def deep_supervision(claim: Claim) -> Found:
 
 
 @check("s9-4")
-def fewer_params(claim: Claim) -> Found:
+def fewer_params(claim: Claim) -> CheckResult:
     ours, theirs = params("densenet201"), params("resnet101")
     error, other = number("densenet201.error"), 100 - top1("resnet101", "torchvision IMAGENET1K_V1")
-    return Found(
+    return CheckResult(
         f"{theirs / ours:.1f} times fewer",
         grade(theirs / ours >= claim.number("least") and error - other <= 0.5),
         f"DenseNet-201 has {ours:,} parameters at {error} % error, ResNet-101 {theirs:,} at {other:.2f} %.",
@@ -76,12 +76,12 @@ def fewer_params(claim: Claim) -> Found:
 
 
 @check("s9-5")
-def memory_hungry(claim: Claim) -> Found:
+def memory_hungry(claim: Claim) -> CheckResult:
     pairs = (("densenet121", "resnet50"), ("densenet201", "resnet101"))
-    found = {name: kept(ops(name)) for both in pairs for name in both}
+    found = {name: backward_bytes(ops(name)) for both in pairs for name in both}
     ratios = [found[a] / found[b] for a, b in pairs]
-    stored, distinct = sum(arriving("densenet121", "stage3")), arriving("densenet121", "stage3")[-1] + 32
-    return Found(
+    stored, distinct = sum(channels_in("densenet121", "stage3")), channels_in("densenet121", "stage3")[-1] + 32
+    return CheckResult(
         f"{ratios[0]:.1f} times ResNet-50",
         grade(min(ratios) > claim.number("least")),
         "Kept for the backward pass, an image, fp32: "
@@ -92,34 +92,34 @@ def memory_hungry(claim: Claim) -> Found:
 
 
 @check("s9-6")
-def densenet_year(claim: Claim) -> Found:
+def densenet_year(claim: Claim) -> CheckResult:
     year = number("year.densenet")
-    return Found(f"{year:g}", grade(year == claim.number("year")), f"DenseNet was published at CVPR {year:g}.")
+    return CheckResult(f"{year:g}", grade(year == claim.number("year")), f"DenseNet was published at CVPR {year:g}.")
 
 
 @check("s10-1")
-def question_1(claim: Claim) -> Found:
-    parts = [op.macs // (56 * 56) for op in body(bottleneck(256, 64), *SHAPE)]
+def question_1(claim: Claim) -> CheckResult:
+    parts = [op.macs // (56 * 56) for op in block_convolutions(bottleneck(256, 64), *SHAPE)]
     found = weights(bottleneck(256, 64), *SHAPE)
-    return Found(
+    return CheckResult(
         f"{found:,}",
         grade(found == claim.number("weights") == sum(parts)),
         f"{' + '.join(f'{part:,}' for part in parts)} = {found:,} weights.",
     )
 
 
-def doubled(stride: int = 1) -> tuple[float, float]:
+def doubling_growth(stride: int = 1) -> tuple[float, float]:
     """How weights and MACs of the bottleneck grow when its inner width doubles; the projection left out."""
 
     def both(mid: int) -> tuple[int, int]:
-        parts = body(bottleneck(256, mid, stride), *SHAPE)
+        parts = block_convolutions(bottleneck(256, mid, stride), *SHAPE)
         return sum(op.params for op in parts), sum(op.macs for op in parts)
 
     return both(128)[0] / both(64)[0], both(128)[1] / both(64)[1]
 
 
 @check("s10-2")
-def question_2(claim: Claim) -> Found:
+def question_2(claim: Claim) -> CheckResult:
     found, said = weights(bottleneck(256, 128), *SHAPE) / weights(bottleneck(256, 64), *SHAPE), claim.number("times")
     reached = (
         next(
@@ -130,9 +130,9 @@ def question_2(claim: Claim) -> Found:
         if said < 4
         else None
     )
-    return Found(
+    return CheckResult(
         f"{found:.4f} times",
-        compared(found, said),
+        grade_number(found, said),
         f"{weights(bottleneck(256, 128), *SHAPE):,} / {weights(bottleneck(256, 64), *SHAPE):,} = {found:.4f}, for MACs "
         f"as well; {said:g} times needs "
         + (f"an inner width of {reached}." if reached else "more than 4, the limit of wide blocks."),
@@ -140,44 +140,44 @@ def question_2(claim: Claim) -> Found:
 
 
 @check("s10-3")
-def the_3x3_dominates(claim: Claim) -> Found:
+def the_3x3_dominates(claim: Claim) -> CheckResult:
     before, after = inner_share(64), inner_share(128)
-    return Found(
-        f"{percent(before)}",
+    return CheckResult(
+        f"{format_percent(before)}",
         grade(min(before, after) > claim.number("share")),
-        f"The 3x3 is {percent(before)} of the block at an inner width of 64, a bare majority, and "
-        f"{percent(after)} at 128.",
+        f"The 3x3 is {format_percent(before)} of the block at an inner width of 64, a bare majority, and "
+        f"{format_percent(after)} at 128.",
     )
 
 
 @check("s10-4")
-def square(claim: Claim) -> Found:
+def square(claim: Claim) -> CheckResult:
     def middle(mid: int) -> int:
         return next(op.macs for op in convolutions(graph(bottleneck(256, mid), SHAPE)) if kernel(op) == 3)
 
     power = log2(middle(128) / middle(64))
     whole = log2(cost(bottleneck(256, 128), *SHAPE) / cost(bottleneck(256, 64), *SHAPE))
-    return Found(
+    return CheckResult(
         f"power {power:g}",
-        compared(power, claim.number("power")),
+        grade_number(power, claim.number("power")),
         f"Doubling the inner width multiplies the 3x3 by 2^{power:g} and the whole block by 2^{whole:.2f}.",
     )
 
 
 @check("s10-5")
-def equal_growth(claim: Claim) -> Found:
-    size, work = doubled()
-    strided = doubled(2)
-    return Found(
+def equal_growth(claim: Claim) -> CheckResult:
+    size, work = doubling_growth()
+    strided = doubling_growth(2)
+    return CheckResult(
         f"{size:.4f} and {work:.4f} times",
-        compared(size / work, claim.number("ratio")),
+        grade_number(size / work, claim.number("ratio")),
         f"At stride 1 both grow {size:.4f} and {work:.4f} times; in a block of stride 2, whose first 1x1 runs on the "
         f"larger map, {strided[0]:.2f} and {strided[1]:.2f} times.",
     )
 
 
 @check("s10-6")
-def the_lever(claim: Claim) -> Found:
+def the_lever(claim: Claim) -> CheckResult:
     found = {}
     for name in ("efficientnet_b0", "efficientnet_b4", "efficientnet_b7"):
         expand = [op for op in convolutions(ops(name)) if op.path.endswith("expand.conv") and ".se." not in op.path]
@@ -185,7 +185,7 @@ def the_lever(claim: Claim) -> Found:
     fixed = len(set().union(*found.values())) == 1
     lever = "all widths" if fixed else "middle width"
     wide = {name: max(op.out_shape[0] for op in convolutions(ops(name))) for name in found}
-    return Found(
+    return CheckResult(
         lever,
         grade(lever == claim.word("lever")),
         f"The expansion is {' or '.join(f'{t:g}' for t in set().union(*found.values()))} in B0, B4 and B7 "

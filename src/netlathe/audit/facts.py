@@ -16,7 +16,7 @@ from typing import Any
 from netlathe import zoo
 from netlathe.arch.graph import Graph, Op, graph
 from netlathe.arch.node import Node
-from netlathe.audit.claims import FOLDER, value
+from netlathe.audit.claims import FOLDER, parse_value
 from netlathe.cost.count import count
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
@@ -24,7 +24,7 @@ from netlathe.zoo.published import figures
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class CitedFigure:
     """A published figure: a number, a word or a date (YYYY-MM); `mark` is confirmed or recalled."""
 
     key: str
@@ -35,13 +35,13 @@ class Figure:
     mark: str
 
 
-READ: ContextVar[list[Figure] | None] = ContextVar("figures read", default=None)
+READ: ContextVar[list[CitedFigure] | None] = ContextVar("figures read", default=None)
 
 
 @contextmanager
-def reading() -> Iterator[list[Figure]]:
+def collect_figures() -> Iterator[list[CitedFigure]]:
     """Collect the figures that are read meanwhile."""
-    found: list[Figure] = []
+    found: list[CitedFigure] = []
     token = READ.set(found)
     try:
         yield found
@@ -50,14 +50,14 @@ def reading() -> Iterator[list[Figure]]:
 
 
 @cache
-def table() -> dict[str, Figure]:
+def cited_figures() -> dict[str, CitedFigure]:
     """figures.csv by key."""
     with (FOLDER / "figures.csv").open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    return {row["key"]: Figure(**row | {"value": value(row["value"])}) for row in rows}
+    return {row["key"]: CitedFigure(**row | {"value": parse_value(row["value"])}) for row in rows}
 
 
-def note(figure: Figure) -> Figure:
+def note_figure(figure: CitedFigure) -> CitedFigure:
     """The figure, noted as read."""
     read = READ.get()
     if read is not None and figure not in read:
@@ -65,28 +65,28 @@ def note(figure: Figure) -> Figure:
     return figure
 
 
-def figure(key: str) -> Figure:
+def cited_figure(key: str) -> CitedFigure:
     """A figure of figures.csv. Raises NetlatheError with the nearest keys."""
-    if key not in table():
-        raise unknown("figure", key, table(), code="audit.figure")
-    return note(table()[key])
+    if key not in cited_figures():
+        raise unknown("figure", key, cited_figures(), code="audit.figure")
+    return note_figure(cited_figures()[key])
 
 
 def number(key: str) -> float:
     """A published number."""
-    found = figure(key).value
+    found = cited_figure(key).value
     assert isinstance(found, float), f"{key} is no number: {found!r}"
     return found
 
 
 def word(key: str) -> str:
     """A published word, or a date as YYYY-MM."""
-    return str(figure(key).value)
+    return str(cited_figure(key).value)
 
 
-def family(prefix: str) -> dict[str, Figure]:
+def family(prefix: str) -> dict[str, CitedFigure]:
     """All figures whose key starts with the prefix, by the rest of the key."""
-    return {key.removeprefix(prefix): figure(key) for key in table() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): cited_figure(key) for key in cited_figures() if key.startswith(prefix)}
 
 
 def months(first: str, last: str) -> int:
@@ -101,7 +101,7 @@ def top1(network: str, recipe: str, resolution: int | None = None) -> float:
         if row.top1 is not None and recipe.lower() in row.recipe.lower() and resolution in (None, row.resolution):
             what = f"top-1 of {network} at {row.resolution} px, {row.recipe}"
             mark = "recalled" if "recalled" in row.note + row.recipe else "confirmed"
-            note(Figure(f"zoo.{network}", row.top1, "%", what, row.source, mark))
+            note_figure(CitedFigure(f"zoo.{network}", row.top1, "%", what, row.source, mark))
             return row.top1
     raise NetlatheError(f"no published top-1 of {network} by a recipe {recipe!r}", code="audit.figure")
 
@@ -147,6 +147,6 @@ def convolutions(read: Graph) -> list[Op]:
     return [op for op in read.ops if op.kind == "conv"]
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """0.529 -> 52.9 %"""
     return f"{100 * share:.1f} %"

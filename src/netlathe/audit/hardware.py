@@ -8,8 +8,8 @@ from netlathe.arch.graph import Op, graph
 from netlathe.arch.layers import Conv
 from netlathe.audit import records
 from netlathe.audit.claims import Claim, Verdict
-from netlathe.audit.facts import macs, number, ops, percent
-from netlathe.audit.rules import Found, check, grade
+from netlathe.audit.facts import format_percent, macs, number, ops
+from netlathe.audit.rules import CheckResult, check, grade
 from netlathe.cost.count import op_cost
 from netlathe.device.card import load
 from netlathe.device.rankings import NETWORKS, Ranking, by_macs, measurements
@@ -33,56 +33,56 @@ def intensity(conv: Conv, channels: int, side: int) -> float:
     return op_cost(op).intensity(FP16, fused=True)
 
 
-def verdict(said: str) -> Verdict:
+def to_verdict(said: str) -> Verdict:
     """The verdict of a ranking as one of ours."""
     return "holds" if said.startswith("holds") else "caveat" if said.startswith("caveat") else "does-not-hold"
 
 
-def over(network: str, other: str) -> list[float]:
+def measured_speedups(network: str, other: str) -> list[float]:
     """How many times faster than another network a network is, by GPU table."""
     i, j = NETWORKS.index(network), NETWORKS.index(other)
     return [ranking.costs[j] / ranking.costs[i] for ranking in measurements() if ranking.what == "GPU"]
 
 
-def span(values: list[float]) -> str:
+def format_span(values: list[float]) -> str:
     """5.8 to 10.6"""
     return f"{min(values):.1f} to {max(values):.1f}"
 
 
 @check("s17-2")
-def not_nine(claim: Claim) -> Found:
-    found, said = over("mobilenetv1", "vgg16"), claim.number("times")
+def not_nine(claim: Claim) -> CheckResult:
+    found, said = measured_speedups("mobilenetv1", "vgg16"), claim.number("times")
     below = [ratio for ratio in found if ratio < said]
     true = macs("vgg16") / macs("mobilenetv1")
-    return Found(
-        f"{span(found)} times",
+    return CheckResult(
+        f"{format_span(found)} times",
         grade(len(below) > len(found) / 2, len(below) == len(found)),
         f"In {len(below)} of {len(found)} published GPU tables MobileNetV1 is less than {said:g} times faster than "
-        f"VGG-16 ({span(found)}). The true ratio of MACs is {true:.1f}; "
+        f"VGG-16 ({format_span(found)}). The true ratio of MACs is {true:.1f}; "
         f"{sum(ratio < true / 2 for ratio in found)} of {len(found)} are below half of that.",
     )
 
 
 @check("s17-3")
-def low_intensity(claim: Claim) -> Found:
+def low_intensity(claim: Claim) -> CheckResult:
     found = {name: [intensity(conv(c), c, side) for c, side in PLACES] for name, conv in SORTS.items()}
     net = [op for op in ops("mobilenetv1").ops if op.kind == "conv"]
     alone = [op for op in net if op.form == "depthwise"]
     work = sum(op.macs for op in alone) / sum(op.macs for op in net)
     moved = {op.path: op_cost(op).bytes(FP16, BATCH, fused=True) for op in net}
     traffic = sum(moved[op.path] for op in alone) / sum(moved.values())
-    return Found(
+    return CheckResult(
         f"at most {max(found['depthwise']):.2f} FLOP/B in fp16",
         grade(max(found["depthwise"]) <= claim.number("most") and max(found["depthwise"]) < min(found["pointwise"])),
         "FLOPs a byte in fp16 on four layers: "
-        + ", ".join(f"{name} {span(values)}" for name, values in found.items())
-        + f". In MobileNetV1 depthwise convolutions are {percent(work)} of the MACs and {percent(traffic)} of "
-        "the traffic.",
+        + ", ".join(f"{name} {format_span(values)}" for name, values in found.items())
+        + f". In MobileNetV1 depthwise convolutions are {format_percent(work)} of the MACs and "
+        f"{format_percent(traffic)} of the traffic.",
     )
 
 
 @check("s17-4")
-def bandwidth_limited(claim: Claim) -> Found:
+def bandwidth_limited(claim: Claim) -> CheckResult:
     shares, waits = {}, set()
     for name in GPUS:
         roof = roofline(ops("mobilenetv1"), load(name), precision="fp16", batch=BATCH)
@@ -90,22 +90,22 @@ def bandwidth_limited(claim: Claim) -> Found:
         waits |= {line.bound for line in lines}
         shares[name] = max(line.attainable for line in lines) / roof.peak
     best = max(shares, key=lambda name: shares[name])
-    return Found(
-        f"at most {percent(max(shares.values()))} of the peak",
+    return CheckResult(
+        f"at most {format_percent(max(shares.values()))} of the peak",
         grade(waits == {claim.word("bound")}),
         f"Under the roofs of {len(GPUS)} GPU cards in fp16 every depthwise convolution of MobileNetV1 waits for "
-        f"{' and '.join(sorted(waits))}; they attain at most {percent(shares[best])} of the peak ({best}).",
+        f"{' and '.join(sorted(waits))}; they attain at most {format_percent(shares[best])} of the peak ({best}).",
     )
 
 
 @check("s17-5")
-def macs_are_not_latency(claim: Claim) -> Found:
+def macs_are_not_latency(claim: Claim) -> CheckResult:
     work = macs("resnet50") / macs("efficientnet_b0")
     speed = number("pycls.resnet50.ms") / number("pycls.efficientnet_b0.ms")
-    here = [records.latest(f"cpu.{name}.ms") for name in ("resnet50", "efficientnet_b0")]
+    here = [records.latest_record(f"cpu.{name}.ms") for name in ("resnet50", "efficientnet_b0")]
     own = here[0].value / here[1].value
     apart = work / min(speed, own)
-    return Found(
+    return CheckResult(
         f"{work:.1f} times fewer MACs, {min(speed, own):.1f} to {max(speed, own):.1f} times faster",
         grade(apart >= claim.number("apart")),
         f"EfficientNet-B0 has {work:.1f} times fewer MACs than ResNet-50, and is {speed:.1f} times faster on a "
@@ -114,14 +114,14 @@ def macs_are_not_latency(claim: Claim) -> Found:
 
 
 @check("s17-6")
-def ranking_by_macs(claim: Claim) -> Found:
+def ranking_by_macs(claim: Claim) -> CheckResult:
     found = by_macs()
     first, second = found.steps
     deep = macs("vgg16") / macs("resnet152")
     order = "-".join(sorted(NETWORKS, key=lambda n: -found.costs[NETWORKS.index(n)]))
-    return Found(
+    return CheckResult(
         f"steps of {first:.1f} and {second:.1f}",
-        verdict(found.verdict) if order == claim.word("order") else "does-not-hold",
+        to_verdict(found.verdict) if order == claim.word("order") else "does-not-hold",
         f"{', '.join(f'{n} {show_count(c)}' for n, c in zip(NETWORKS, found.costs, strict=True))} MACs: VGG is "
         f"{first:.1f} times ResNet-50, marked >>, which is {second:.1f} times MobileNet, marked >; VGG-16 is "
         f"{deep:.2f} times ResNet-152.",
@@ -129,34 +129,35 @@ def ranking_by_macs(claim: Claim) -> Found:
 
 
 @check("s17-7")
-def ranking_on_gpus(claim: Claim) -> Found:
+def ranking_on_gpus(claim: Claim) -> CheckResult:
     tables = [ranking for ranking in measurements() if ranking.what == "GPU"]
     apart = [max(ranking.costs) / min(ranking.costs) for ranking in tables]
-    return Found(
-        f"{span(apart)} times apart",
+    return CheckResult(
+        f"{format_span(apart)} times apart",
         grade(max(apart) <= claim.number("apart")),
-        f"In {len(tables)} published GPU tables the three networks are {span(apart)} times apart: MobileNetV1 is "
-        f"{span(over('mobilenetv1', 'resnet50'))} times faster than ResNet-50 and {span(over('mobilenetv1', 'vgg16'))} "
+        f"In {len(tables)} published GPU tables the three networks are {format_span(apart)} times apart: MobileNetV1 "
+        f"is {format_span(measured_speedups('mobilenetv1', 'resnet50'))} times faster than ResNet-50 and "
+        f"{format_span(measured_speedups('mobilenetv1', 'vgg16'))} "
         "times faster than VGG-16. A tie is plausible at batch 1 only, where launching kernels takes the time.",
     )
 
 
 def ranking_here() -> Ranking:
     """The three networks on one processor, as recorded."""
-    found = [records.latest(f"cpu.{name}.ms") for name in NETWORKS]
+    found = [records.latest_record(f"cpu.{name}.ms") for name in NETWORKS]
     return Ranking("CPU", f"{found[0].device}, {found[0].date}", tuple(record.value for record in found))
 
 
 @check("s17-8")
-def ranking_on_cpus(claim: Claim) -> Found:
+def ranking_on_cpus(claim: Claim) -> CheckResult:
     tables = [*(ranking for ranking in measurements() if ranking.what == "CPU"), ranking_here()]
     right = "-".join(NETWORKS[::-1]) == claim.word("order")
-    verdicts = [verdict(ranking.verdict) for ranking in tables]
+    verdicts = [to_verdict(ranking.verdict) for ranking in tables]
     shown = "; ".join(
         f"{' / '.join(show_ms(ms) for ms in ranking.costs[::-1])} ({ranking.source})" for ranking in tables
     )
     held = verdicts.count("holds")
-    return Found(
+    return CheckResult(
         " / ".join(show_ms(ms) for ms in tables[-1].costs[::-1]),
         grade(right and "does-not-hold" not in verdicts, held == len(tables)),
         f"MobileNetV1 / ResNet-50 / VGG-16: {shown}. {held} of {len(tables)} keep both steps above 3 times.",

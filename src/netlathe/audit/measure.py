@@ -37,7 +37,7 @@ SEEDS, IMAGES = 5, 32
 Progress = Callable[[int, int, str], None]
 
 
-class How(NamedTuple):
+class RunConditions(NamedTuple):
     """The conditions of a run."""
 
     seconds: float  # a network
@@ -45,10 +45,10 @@ class How(NamedTuple):
     progress: Progress | None
 
 
-Runner = Callable[[How], list[Record]]
+Runner = Callable[[RunConditions], list[Record]]
 
 
-class Run(NamedTuple):
+class RecordRun(NamedTuple):
     """A measurement or an experiment, and the claims that it bears on."""
 
     kind: str
@@ -56,26 +56,26 @@ class Run(NamedTuple):
     run: Runner
 
 
-RUNS: list[Run] = []
+RUNS: list[RecordRun] = []
 
 
-def runs(kind: str, *claims: str) -> Callable[[Runner], Runner]:
+def register_run(kind: str, *claims: str) -> Callable[[Runner], Runner]:
     """Register a function that measures for these claims."""
 
     def register(function: Runner) -> Runner:
-        RUNS.append(Run(kind, claims, function))
+        RUNS.append(RecordRun(kind, claims, function))
         return function
 
     return register
 
 
-def device(threads: int) -> str:
+def describe_device(threads: int) -> str:
     """This machine as a record names it."""
     machine = this_machine()
     return f"{machine.cpu} ({machine.id}), {machine.cores} cores, {threads} thread{'s' * (threads > 1)}"
 
 
-def measured(networks: Sequence[Network], how: How) -> dict[str, tuple[float, str]]:
+def measure_networks(networks: Sequence[Network], how: RunConditions) -> dict[str, tuple[float, str]]:
     """Milliseconds by network, in turns, and what to say of a busy machine. Raises NetlatheError where one failed."""
     found = {}
     for m in measure(networks, threads=how.threads, seconds=how.seconds, progress=how.progress):
@@ -86,10 +86,10 @@ def measured(networks: Sequence[Network], how: How) -> dict[str, tuple[float, st
     return found
 
 
-@runs("measurement", "s17-5", "s17-8", "s28-3")
-def rankings(how: How) -> list[Record]:
+@register_run("measurement", "s17-5", "s17-8", "s28-3")
+def measure_rankings(how: RunConditions) -> list[Record]:
     """The networks of slide 17 and EfficientNet-B0 on this processor, in turns."""
-    found = measured([zoo.get(name) for name in NETWORKS], how)
+    found = measure_networks([zoo.get(name) for name in NETWORKS], how)
     return [
         Record(
             f"cpu.{name}.ms",
@@ -97,7 +97,7 @@ def rankings(how: How) -> list[Record]:
             "ms",
             f"{name} at batch 1, {DEFAULT} fp32, median: {said}",
             ("s17-5", "s17-8", "s28-3"),
-            device(how.threads),
+            describe_device(how.threads),
             today(),
             f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}",
         )
@@ -105,11 +105,11 @@ def rankings(how: How) -> list[Record]:
     ]
 
 
-@runs("measurement", "s17-3")
-def operators(how: How) -> list[Record]:
+@register_run("measurement", "s17-3")
+def measure_operators(how: RunConditions) -> list[Record]:
     """What a dense, a pointwise and a depthwise convolution attain on this processor."""
     networks = [Network(name, expression, PLACE) for name, expression in OPERATORS.items()]
-    found = measured(networks, how)
+    found = measure_networks(networks, how)
     records = []
     for network in networks:
         ms, said = found[network.name]
@@ -117,11 +117,13 @@ def operators(how: How) -> list[Record]:
         what = f"a {network.name} convolution on {'x'.join(map(str, PLACE))}, {DEFAULT} fp32: {said}"
         command = f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}"
         name = f"cpu.{network.name}.gflops"
-        records.append(Record(name, round(rate, 2), "GFLOP/s", what, ("s17-3",), device(how.threads), today(), command))
+        records.append(
+            Record(name, round(rate, 2), "GFLOP/s", what, ("s17-3",), describe_device(how.threads), today(), command)
+        )
     return records
 
 
-def layers(dense: bool) -> Node:
+def layered_network(dense: bool) -> Node:
     """A small DenseNet for images of 32 px, or its twin without links: every layer reads only the one before it."""
 
     def new(width: int) -> Node:
@@ -158,21 +160,21 @@ def gradient_ratio(network: Network, seed: int) -> float:
     return float(sizes[0] / sizes[-1])
 
 
-@runs("experiment", "s9-3")
-def gradients(how: How) -> list[Record]:
+@register_run("experiment", "s9-3")
+def measure_gradients(how: RunConditions) -> list[Record]:
     """How much of the loss's gradient reaches the first layers, with dense links and without."""
     torch = needed("torch", "train")
     before = torch.get_num_threads()
     torch.set_num_threads(how.threads)
     try:
-        return [gradients_of(name, how, i) for i, name in enumerate(("dense", "plain"))]
+        return [measure_gradient(name, how, i) for i, name in enumerate(("dense", "plain"))]
     finally:
         torch.set_num_threads(before)
 
 
-def gradients_of(name: str, how: How, turn: int) -> Record:
+def measure_gradient(name: str, how: RunConditions, turn: int) -> Record:
     """The record of one of the two networks."""
-    network = Network(name, layers(name == "dense"), (3, 32, 32))
+    network = Network(name, layered_network(name == "dense"), (3, 32, 32))
     ratios = []
     for seed in range(SEEDS):
         if how.progress is not None:
@@ -182,11 +184,11 @@ def gradients_of(name: str, how: How, turn: int) -> Record:
         f"gradient a weight of the first layer over the last, {name} network of {sum(DEPTHS)} layers at its start; "
         f"median of {SEEDS} seeds, {min(ratios):.2f} to {max(ratios):.2f}"
     )
-    command, where = "netlathe audit --run experiment", device(how.threads)
+    command, where = "netlathe audit --run experiment", describe_device(how.threads)
     return Record(f"gradient.{name}", round(median(ratios), 4), "", what, ("s9-3",), where, today(), command)
 
 
-def run(kind: str, claims: Iterable[str], how: How) -> list[Record]:
+def run_recorded(kind: str, claims: Iterable[str], how: RunConditions) -> list[Record]:
     """Run everything of a kind that bears on these claims. Raises NetlatheError where nothing does."""
     asked = set(claims)
     chosen = [r for r in RUNS if r.kind == kind and asked & set(r.claims)]

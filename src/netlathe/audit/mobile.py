@@ -8,8 +8,20 @@ from netlathe import zoo
 from netlathe.arch.graph import graph
 from netlathe.arch.layers import Conv
 from netlathe.audit.claims import Claim
-from netlathe.audit.facts import convolutions, cost, family, kernel, macs, number, ops, params, percent, top1, word
-from netlathe.audit.rules import Found, check, compared, grade, points
+from netlathe.audit.facts import (
+    convolutions,
+    cost,
+    family,
+    format_percent,
+    kernel,
+    macs,
+    number,
+    ops,
+    params,
+    top1,
+    word,
+)
+from netlathe.audit.rules import CheckResult, check, grade, grade_number, grade_points
 from netlathe.cost.memory import memory
 from netlathe.reshape.inverse import block
 from netlathe.units import show_count
@@ -17,13 +29,13 @@ from netlathe.zoo.mobilenetv2 import inverted
 
 
 @check("s15-1")
-def first_mobile(claim: Claim) -> Found:
+def first_mobile(claim: Claim) -> CheckResult:
     aims = {name: str(f.value) for name, f in family("aim.").items() if f.value != "accuracy"}
     dates = {name: word(f"date.{name}") for name in aims}
     ordered = sorted(dates, key=lambda name: dates[name])
     first = next((name for name in ordered if aims[name] == "mobile"), "")
     earlier = [f"{name} ({dates[name]}, for {aims[name]})" for name in ordered if dates[name] < dates.get(first, "")]
-    return Found(
+    return CheckResult(
         f"{len(earlier)} efficiency networks are earlier",
         grade(first == claim.word("first"), not earlier),
         f"The first that says mobile is {first} ({dates.get(first)}); small and fast networks came before it: "
@@ -32,10 +44,10 @@ def first_mobile(claim: Claim) -> Found:
 
 
 @check("s15-2")
-def every_3x3(claim: Claim) -> Found:
+def every_3x3(claim: Claim) -> CheckResult:
     full = [op for op in convolutions(ops("mobilenetv1_conv")) if kernel(op) == 3]
     left = [op for op in convolutions(ops("mobilenetv1")) if kernel(op) == 3 and op.form == "dense"]
-    return Found(
+    return CheckResult(
         f"{len(full) - len(left)} of {len(full)}",
         grade(len(left) < len(full) / 2, len(left) <= claim.number("left")),
         f"Of {len(full)} 3x3 convolutions {len(full) - len(left)} are factored; {', '.join(op.path for op in left)} "
@@ -44,11 +56,11 @@ def every_3x3(claim: Claim) -> Found:
 
 
 @check("s15-3")
-def vgg_style(claim: Claim) -> Found:
+def vgg_style(claim: Claim) -> CheckResult:
     found = {
         n: sum(op.kind in ("add", "cat", "mul") for op in ops(n).ops) for n in ("mobilenetv1", "vgg16", "resnet50")
     }
-    return Found(
+    return CheckResult(
         f"{found['mobilenetv1']} joins",
         grade(found["mobilenetv1"] == claim.number("joins") == found["vgg16"]),
         f"Skips and branches: {found['mobilenetv1']} in MobileNetV1, {found['vgg16']} in VGG-16, "
@@ -57,7 +69,7 @@ def vgg_style(claim: Claim) -> Found:
 
 
 @check("s15-4")
-def alpha(claim: Claim) -> Found:
+def alpha(claim: Claim) -> CheckResult:
     whole = convolutions(ops("mobilenetv1"))
     by_alpha = {a: convolutions(ops("mobilenetv1", alpha=a)) for a in (0.75, 0.5, 0.25)}
     off = max(
@@ -67,70 +79,70 @@ def alpha(claim: Claim) -> Found:
     )
     power = log2(macs("mobilenetv1") / macs("mobilenetv1", alpha=0.5))
     costs = ", ".join(show_count(macs("mobilenetv1", alpha=a)) for a in (1.0, 0.75, 0.5, 0.25))
-    return Found(
+    return CheckResult(
         f"widths x alpha, MACs x alpha^{power:.2f}",
         grade(off <= claim.number("off")),
-        f"Every convolution's outputs are alpha times as many (largest deviation {percent(off)}); MACs {costs} for 1, "
-        f"0.75, 0.5, 0.25. The 3 channels of the image and the 1000 classes stay.",
+        f"Every convolution's outputs are alpha times as many (largest deviation {format_percent(off)}); MACs {costs} "
+        f"for 1, 0.75, 0.5, 0.25. The 3 channels of the image and the 1000 classes stay.",
     )
 
 
 @check("s15-5")
-def rho(claim: Claim) -> Found:
+def rho(claim: Claim) -> CheckResult:
     sizes = {px: macs("mobilenetv1", px) for px in (224, 192, 160, 128)}
     power = log2(macs("mobilenetv1", 448) / macs("mobilenetv1", 224))
     held = {params("mobilenetv1", px) for px in sizes}
-    return Found(
+    return CheckResult(
         f"MACs x rho^{power:.2f}",
-        grade(compared(power, claim.number("power")) == "holds" and len(held) == 1),
+        grade(grade_number(power, claim.number("power")) == "holds" and len(held) == 1),
         f"MACs {', '.join(show_count(n) for n in sizes.values())} at {', '.join(map(str, sizes))} px; the parameters "
         f"stay {' or '.join(f'{n:,}' for n in held)}.",
     )
 
 
 @check("s15-6")
-def mobilenet_top1(claim: Claim) -> Found:
+def mobilenet_top1(claim: Claim) -> CheckResult:
     found, modern = top1("mobilenetv1", "original", 224), top1("mobilenetv1", "timm ra4", 224)
-    return Found(
+    return CheckResult(
         f"{found} %",
-        points(found, claim.number("top1")),
+        grade_points(found, claim.number("top1")),
         f"The paper prints {found} %; the same network reaches {modern} % with a recipe of 2024.",
     )
 
 
 @check("s15-7")
-def mobilenet_params(claim: Claim) -> Found:
+def mobilenet_params(claim: Claim) -> CheckResult:
     found = params("mobilenetv1")
     last = next(op for op in reversed(ops("mobilenetv1").ops) if op.kind == "linear")
-    return Found(
+    return CheckResult(
         f"{found:,}",
-        compared(found / 1e6, claim.number("millions")),
-        f"{found:,} parameters, {percent(last.params / found)} of them in the classifier.",
+        grade_number(found / 1e6, claim.number("millions")),
+        f"{found:,} parameters, {format_percent(last.params / found)} of them in the classifier.",
     )
 
 
 @check("s15-8")
-def mobilenet_macs(claim: Claim) -> Found:
+def mobilenet_macs(claim: Claim) -> CheckResult:
     found = macs("mobilenetv1")
-    return Found(f"{found:,}", compared(found / 1e6, claim.number("millions")), f"{found:,} MACs at 224 px.")
+    return CheckResult(f"{found:,}", grade_number(found / 1e6, claim.number("millions")), f"{found:,} MACs at 224 px.")
 
 
 @check("s15-9", "s17-1")
-def against_vgg(claim: Claim) -> Found:
+def against_vgg(claim: Claim) -> CheckResult:
     found = macs("vgg16") / macs("mobilenetv1")
     twin, held = macs("mobilenetv1_conv") / macs("mobilenetv1"), params("vgg16") / params("mobilenetv1")
-    return Found(
+    return CheckResult(
         f"{found:.1f} times",
-        compared(found, claim.number("times")),
+        grade_number(found, claim.number("times")),
         f"VGG-16 has {found:.1f} times the MACs and {held:.1f} times the parameters. {twin:.2f} is the factor against "
         "MobileNetV1's own twin with full convolutions.",
     )
 
 
 @check("s15-10")
-def comparable(claim: Claim) -> Found:
+def comparable(claim: Claim) -> CheckResult:
     small, vgg = top1("mobilenetv1", "original", 224), number("mobilenet.vgg16.top1")
-    return Found(
+    return CheckResult(
         f"{small} and {vgg} %",
         grade(abs(vgg - small) <= claim.number("most")),
         f"{small} % against {vgg} %, as MobileNets prints them; VGG-16 is re-evaluated at "
@@ -139,12 +151,12 @@ def comparable(claim: Claim) -> Found:
 
 
 @check("s16-1")
-def order(claim: Claim) -> Found:
+def order(claim: Claim) -> CheckResult:
     parts = graph(inverted(64, 6), (64, 28, 28)).ops
     found = [op for op in parts if op.kind == "conv"]
     names = {"depthwise": "depthwise"}
     said = "-".join(names.get(op.form, "expand" if op.out_shape[0] > op.in_shapes[0][0] else "squeeze") for op in found)
-    return Found(
+    return CheckResult(
         f"{said}, {found[0].out_shape[0] // 64} times",
         grade(said == claim.word("order")),
         f"The block is {said} with an expansion of {found[0].out_shape[0] // 64} and a last layer that is "
@@ -154,7 +166,7 @@ def order(claim: Claim) -> Found:
 
 
 @check("s16-2")
-def no_blow_up(claim: Claim) -> Found:
+def no_blow_up(claim: Claim) -> CheckResult:
     c = 64
 
     def block_cost(t: int) -> int:
@@ -163,7 +175,7 @@ def no_blow_up(claim: Claim) -> Found:
     power = log2(block_cost(12) / block_cost(6))
     plain = block_cost(6) / cost(Conv(c, 3), c, 14, 14)
     wide = cost(Conv(6 * c, 3), 6 * c, 14, 14) / block_cost(6)
-    return Found(
+    return CheckResult(
         f"linear: power {power:.2f}",
         grade(
             power < log2(cost(Conv(2 * c, 3), 2 * c, 14, 14) / cost(Conv(c, 3), c, 14, 14)),
@@ -175,13 +187,13 @@ def no_blow_up(claim: Claim) -> Found:
 
 
 @check("s16-3")
-def relu_collapses(claim: Claim) -> Found:
+def relu_collapses(claim: Claim) -> CheckResult:
     from netlathe.audit.simulate import invertible, invertible_sampled
 
     exact = {n: invertible(n) for n in (2, 3, 5, 10)}
     drawn = {n: invertible_sampled(n) for n in exact}
     agree = all(abs(drawn[n] - exact[n]) < 0.02 for n in exact)
-    return Found(
+    return CheckResult(
         ", ".join(f"{exact[n]:.2f}" for n in exact),
         grade(agree and exact[2] <= claim.number("narrow") and exact[10] >= claim.number("wide")),
         "Of a plane mapped to 2, 3, 5, 10 channels, relu leaves invertible "
@@ -191,12 +203,14 @@ def relu_collapses(claim: Claim) -> Found:
 
 
 @check("s16-4")
-def linear_projection(claim: Claim) -> Found:
+def linear_projection(claim: Claim) -> CheckResult:
     better = word("mobilenetv2.projection")
-    return Found(better, grade(better == claim.word("projection")), f"The paper finds the {better} projection better.")
+    return CheckResult(
+        better, grade(better == claim.word("projection")), f"The paper finds the {better} projection better."
+    )
 
 
-def fused(name: str) -> int:
+def largest_fused(name: str) -> int:
     """The most elements of a block's input and output together, were each block computed as one operation."""
     read = zoo.get(name).graph()
     blocks: dict[str, list[int]] = {}
@@ -207,10 +221,10 @@ def fused(name: str) -> int:
 
 
 @check("s16-5")
-def narrow_skips(claim: Claim) -> Found:
+def narrow_skips(claim: Claim) -> CheckResult:
     first, second = (memory(ops(name), 1).largest for name in ("mobilenetv1", "mobilenetv2"))
-    whole = fused("mobilenetv2")
-    return Found(
+    whole = largest_fused("mobilenetv2")
+    return CheckResult(
         f"{whole / 1e6:.3f} M elements fused, {first / 1e6:.3f} M in V1",
         grade(whole / first < claim.number("ratio"), second / first < claim.number("ratio")),
         f"Input and output of the largest operation: MobileNetV1 {first / 1e6:.3f} M elements, MobileNetV2 "
@@ -219,7 +233,7 @@ def narrow_skips(claim: Claim) -> Found:
     )
 
 
-def affordable(inner: str, budget: int, c: int = 256) -> float:
+def affordable_width(inner: str, budget: int, c: int = 256) -> float:
     """The widest block within a budget of MACs a position, over the outer width: by counting."""
     low, high = 1, 64 * c
     while low < high:
@@ -229,12 +243,12 @@ def affordable(inner: str, budget: int, c: int = 256) -> float:
 
 
 @check("s16-6")
-def direction(claim: Claim) -> Found:
+def direction(claim: Claim) -> CheckResult:
     c = 256
     one = cost(Conv(c, 3), c, 1, 1)
-    found = {inner: affordable(inner, one) for inner in ("dense", "depthwise", "none")}
+    found = {inner: affordable_width(inner, one) for inner in ("dense", "depthwise", "none")}
     forms = {inner: "squeeze" if width < 1 else "expand" for inner, width in found.items()}
-    return Found(
+    return CheckResult(
         ", ".join(f"{inner} {width:.2f} c" for inner, width in found.items()),
         grade(all(forms[inner] == claim.word(inner) for inner in forms)),
         f"For the price of one dense 3x3 at {c} channels the inside may be {found['dense']:.2f} c wide with a dense "

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from netlathe import zoo
 from netlathe.audit.claims import Claim
-from netlathe.audit.facts import cost, family, figure, macs, months, number, percent, top1, weights, word
-from netlathe.audit.rules import Found, check, compared, grade, near, points
+from netlathe.audit.facts import cited_figure, cost, family, format_percent, macs, months, number, top1, weights, word
+from netlathe.audit.rules import CheckResult, check, grade, grade_number, grade_points, is_near
 from netlathe.device.card import load
 from netlathe.device.micro import fit_micro
 from netlathe.units import show_bytes, show_count
@@ -20,12 +20,12 @@ MICRO = "stm32f746"
 
 
 @check("s2-1")
-def depth_is_no_limit(claim: Claim) -> Found:
+def depth_is_no_limit(claim: Claim) -> CheckResult:
     errors = [100 - top1(name, "original 2015") for name in RESNETS]
     trend = "falls" if all(a > b for a, b in pairwise(errors)) else "does not fall"
     plain = number("plain34.error") - number("plain18.error")
     shown = ", ".join(f"{e:.2f}" for e in errors)
-    return Found(
+    return CheckResult(
         f"top-1 error {errors[0]:.2f} to {errors[-1]:.2f} %",
         grade(trend == claim.word("error") and plain > 0),
         f"From 18 to 152 layers the 10-crop error of ResNets is {shown} %: it {trend} at every step, while plain "
@@ -34,32 +34,32 @@ def depth_is_no_limit(claim: Claim) -> Found:
 
 
 @check("s2-2")
-def error_2012(claim: Claim) -> Found:
+def error_2012(claim: Claim) -> CheckResult:
     won, before, second = (number(f"ilsvrc{key}") for key in ("2012.top5", "2011.top5", "2012.second"))
-    return Found(
+    return CheckResult(
         f"{won} %",
-        points(won, claim.number("top5")),
+        grade_points(won, claim.number("top5")),
         f"The winner of 2012 had {won} %; {before} % won in 2011 and {second} % came second in 2012, so about "
         f"{claim.number('top5'):g} % is the state before deep networks.",
     )
 
 
 @check("s2-3")
-def error_2015(claim: Claim) -> Found:
+def error_2015(claim: Claim) -> CheckResult:
     won, networks, one = number("ilsvrc2015.top5"), number("ilsvrc2015.networks"), number("resnet152.top5.single")
-    return Found(
+    return CheckResult(
         f"{won} % by {networks:g} networks",
-        grade(points(won, claim.number("top5")) == "holds", networks == 1),
+        grade(grade_points(won, claim.number("top5")) == "holds", networks == 1),
         f"{won} % on the test images is an ensemble of {networks:g} networks; one ResNet-152 has {one} % (validation).",
     )
 
 
 @check("s2-4")
-def below_human(claim: Claim) -> Found:
+def below_human(claim: Claim) -> CheckResult:
     date, error, human = word("below_human.date"), number("below_human.top5"), number("human.top5")
     people, year = number("human.annotators"), claim.number("year")
     late = months(date, f"{year:.0f}-01")
-    return Found(
+    return CheckResult(
         f"{error} % in {date}",
         grade(error < human and int(date[:4]) <= year, late <= 0 and people > 1),
         f"A network was first below the human {human} % in {date} ({error} %), {late} months before {year:.0f} began; "
@@ -68,12 +68,12 @@ def below_human(claim: Claim) -> Found:
 
 
 @check("s2-5")
-def efficiency_from_2016(claim: Claim) -> Found:
+def efficiency_from_2016(claim: Claim) -> CheckResult:
     efficient = {name: word(f"date.{name}") for name in ("squeezenet", "xception", "mobilenetv1")}
     later = {name: word(f"date.{name}") for name in ("nasnet", "senet")}
     first = min(efficient.values())
     still = [f"{name} {date}" for name, date in later.items() if date > first]
-    return Found(
+    return CheckResult(
         f"first in {first}",
         grade(int(first[:4]) == claim.number("year"), not still),
         f"The first efficiency networks are of {', '.join(efficient.values())}; accuracy at any cost went on beside "
@@ -82,9 +82,9 @@ def efficiency_from_2016(claim: Claim) -> Found:
 
 
 @check("s3-1")
-def basement(claim: Claim) -> Found:
+def basement(claim: Claim) -> CheckResult:
     gpus, place = number("alexnet.gpus"), word("alexnet.place")
-    return Found(
+    return CheckResult(
         f"{gpus:g} GPUs, {place}",
         grade(gpus == claim.number("gpus"), place == claim.word("place")),
         f"AlexNet was trained on {gpus:g} GPUs; the usual account puts them in a {place}, not in a "
@@ -93,9 +93,9 @@ def basement(claim: Claim) -> Found:
 
 
 @check("s3-2")
-def datacenter(claim: Claim) -> Found:
+def datacenter(claim: Claim) -> CheckResult:
     gpus, servers, before = number("resnet.gpus"), number("resnet.servers"), number("alexnet.gpus")
-    return Found(
+    return CheckResult(
         f"{gpus:g} GPUs in {servers:g} server",
         grade(gpus > before, servers >= claim.number("servers")),
         f"The released ResNets took {gpus:g} GPUs, {gpus / before:g} times AlexNet's, but these stand in {servers:g} "
@@ -104,11 +104,11 @@ def datacenter(claim: Claim) -> Found:
 
 
 @check("s3-3")
-def five_dollars(claim: Claim) -> Found:
+def five_dollars(claim: Claim) -> CheckResult:
     small = fit_micro(zoo.get("mobilenetv1_025", resolution=128), load(MICRO))
-    price = figure("board.pico2.dollars")
+    price = cited_figure("board.pico2.dollars")
     cheap = float(price.value) <= claim.number("dollars")
-    return Found(
+    return CheckResult(
         f"{small.verdict}: {show_bytes(small.flash.high)} flash, {show_bytes(small.sram.high)} SRAM",
         grade(small.verdict == "fits" and cheap, price.mark == "confirmed"),
         f"MobileNetV1 0.25 at 128 px in int8 needs at most {show_bytes(small.flash.high)} of flash and "
@@ -118,9 +118,9 @@ def five_dollars(claim: Claim) -> Found:
 
 
 @check("s3-4")
-def winner(claim: Claim) -> Found:
+def winner(claim: Claim) -> CheckResult:
     won, networks = word("ilsvrc2015.winner"), number("ilsvrc2015.networks")
-    return Found(
+    return CheckResult(
         won,
         grade(won == claim.word("winner")),
         f"The classification task of 2015 was won by {won}, an ensemble of {networks:g} networks.",
@@ -128,22 +128,22 @@ def winner(claim: Claim) -> Found:
 
 
 @check("s3-5")
-def resnet152(claim: Claim) -> Found:
+def resnet152(claim: Claim) -> CheckResult:
     paper, later, said = macs("resnet152_v1"), macs("resnet152"), 1e9 * claim.number("gflops")
-    return Found(
+    return CheckResult(
         f"{show_count(paper)} MACs, {show_count(2 * paper)}FLOPs",
-        grade(near(paper, said) or near(2 * paper, said), near(2 * paper, said)),
+        grade(is_near(paper, said) or is_near(2 * paper, said), is_near(2 * paper, said)),
         f"{paper:,} MACs as in the paper, {later:,} as everybody builds it since. The paper calls a multiply-add a "
         f"FLOP; with two FLOPs a MAC it is {2 * paper / 1e9:.1f} G.",
     )
 
 
 @check("s3-6")
-def phone_budget(claim: Claim) -> Found:
+def phone_budget(claim: Claim) -> CheckResult:
     said = 1e6 * claim.number("mflops")
     then = {n: macs(n) / number(f"pixel1.{n}.ms") * FRAME_MS for n in ("mobilenetv1", "mobilenetv2")}
     peak = load(PHONE).peak("fp32")
-    return Found(
+    return CheckResult(
         f"{min(then.values()) / 1e6:.0f} to {max(then.values()) / 1e6:.0f} M MACs in 2018",
         grade(2 * said / peak * 1e3 <= FRAME_MS, max(then.values()) >= said),
         f"At the speed of MobileNetV1 and V2 on one core of a Pixel 1, 30 images a second leave "
@@ -153,25 +153,25 @@ def phone_budget(claim: Claim) -> Found:
 
 
 @check("s3-7")
-def cut(claim: Claim) -> Found:
+def cut(claim: Claim) -> CheckResult:
     mobile, large = macs("mobilenetv1"), macs("resnet152")
     saved = 1 - mobile / large
-    return Found(
-        percent(saved),
-        compared(saved, claim.number("cut")),
-        f"MobileNetV1 has {mobile:,} MACs and ResNet-152 {large:,}: {percent(saved)} less.",
+    return CheckResult(
+        format_percent(saved),
+        grade_number(saved, claim.number("cut")),
+        f"MobileNetV1 has {mobile:,} MACs and ResNet-152 {large:,}: {format_percent(saved)} less.",
     )
 
 
 @check("s3-8")
-def accuracy_survives(claim: Claim) -> Found:
+def accuracy_survives(claim: Claim) -> CheckResult:
     limit = (1 - claim.number("cut")) * macs("resnet152")
     target = number("resnet152.top1.single") - claim.number("points")
     kept = {n: top1(n, "original", 224) for n in ("mobilenetv1", "mobilenetv2", "efficientnet_b0") if macs(n) <= limit}
     good = {name: value for name, value in kept.items() if value >= target}
     shown = ", ".join(f"{name} {value:.1f} %" for name, value in kept.items())
     lost = number("resnet152.top1.single") - min(kept.values(), default=0)
-    return Found(
+    return CheckResult(
         f"{len(good)} of {len(kept)} networks within {claim.number('points'):g} point",
         grade(bool(good), bool(kept) and len(good) == len(kept)),
         f"Below {show_count(limit)} MACs: {shown}, against {number('resnet152.top1.single')} % of ResNet-152. The "
@@ -180,13 +180,13 @@ def accuracy_survives(claim: Claim) -> Found:
 
 
 @check("s4-1")
-def bottleneck_is_cheaper(claim: Claim) -> Found:
+def bottleneck_is_cheaper(claim: Claim) -> CheckResult:
     shape = (256, 56, 56)
     blocks = {"basic": cost(basic(256), *shape), "bottleneck": cost(bottleneck(256, 64), *shape)}
     cheaper = min(blocks, key=lambda name: blocks[name])
     narrow = cost(basic(64), 64, 56, 56) / blocks["bottleneck"]
     wide = max(m for m in range(1, 512) if weights(bottleneck(256, m), *shape) < weights(basic(256), *shape))
-    return Found(
+    return CheckResult(
         f"{blocks['basic'] / blocks['bottleneck']:.2f} times",
         grade(cheaper == claim.word("cheaper")),
         f"Between 256 channels the {cheaper} block costs {blocks[cheaper]:,} MACs at 56x56, the other "
@@ -196,16 +196,16 @@ def bottleneck_is_cheaper(claim: Claim) -> Found:
 
 
 @check("s4-2")
-def separable_factor(claim: Claim) -> Found:
+def separable_factor(claim: Claim) -> CheckResult:
     from fractions import Fraction
 
-    from netlathe.audit.separable import ratio
+    from netlathe.audit.separable import separable_ratio
 
     power = int(claim.number("kernel_power"))
     grid = [(k, c) for k in (3, 5, 7) for c in (16, 64, 256, 1024)]
-    wrong = [(k, c) for k, c in grid if ratio(k, 32, c) != Fraction(1, c) + Fraction(1, k**power)]
-    free = {ratio(3, i, 256, side) for i in (16, 96) for side in (7, 28)}
-    return Found(
+    wrong = [(k, c) for k, c in grid if separable_ratio(k, 32, c) != Fraction(1, c) + Fraction(1, k**power)]
+    free = {separable_ratio(3, i, 256, side) for i in (16, 96) for side in (7, 28)}
+    return CheckResult(
         f"1/C_out + 1/k^2 in {len(grid) - len(wrong)} of {len(grid)} cases",
         grade(not wrong, len(free) == 1),
         f"Counted as fractions, depthwise + pointwise over dense is 1/C_out + 1/k^{power} in "
@@ -215,11 +215,11 @@ def separable_factor(claim: Claim) -> Found:
 
 
 @check("s4-5")
-def borrowed(claim: Claim) -> Found:
+def borrowed(claim: Claim) -> CheckResult:
     origins = {name: str(f.value) for name, f in family("after2020.").items()}
     own = [name for name, origin in origins.items() if origin != "transformer"]
     share = 1 - len(own) / len(origins)
-    return Found(
+    return CheckResult(
         f"{len(origins) - len(own)} of {len(origins)} from Transformers",
         grade(share >= claim.number("share")),
         f"Of {len(origins)} ideas after 2020, {len(own)} come from convolutional networks or from training alone: "

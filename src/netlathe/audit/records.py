@@ -35,32 +35,32 @@ class Record:
     command: str
 
 
-def read(row: dict[str, str]) -> Record:
+def parse_record(row: dict[str, str]) -> Record:
     """A record of a row of text."""
     return Record(**row | {"value": float(row["value"]), "claims": tuple(row["claims"].split())})  # type: ignore[arg-type]
 
 
 @cache
-def shipped() -> dict[str, Record]:
+def shipped_records() -> dict[str, Record]:
     """The records of the package by name."""
     with (FOLDER / "records.csv").open(encoding="utf-8", newline="") as file:
-        return {row["name"]: read(row) for row in csv.DictReader(file)}
+        return {row["name"]: parse_record(row) for row in csv.DictReader(file)}
 
 
-def own_path() -> Path:
+def own_records_path() -> Path:
     """Where the records of this machine are."""
     return cache_dir() / "audit.json"
 
 
-def own() -> dict[str, Record]:
+def own_records() -> dict[str, Record]:
     """The records of this machine by name. Raises NetlatheError where the file is none of ours."""
-    path = own_path()
+    path = own_records_path()
     if not path.exists():
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         assert document["schema"] == SCHEMA
-        return {row["name"]: read(row | {"claims": " ".join(row["claims"])}) for row in document["records"]}
+        return {row["name"]: parse_record(row | {"claims": " ".join(row["claims"])}) for row in document["records"]}
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         hint = "remove it; `netlathe audit --run measurement` writes it again"
         raise NetlatheError(
@@ -68,29 +68,29 @@ def own() -> dict[str, Record]:
         ) from error
 
 
-def known() -> dict[str, Record]:
+def all_records() -> dict[str, Record]:
     """All records by name, those of this machine before those of the package."""
-    return shipped() | own()
+    return shipped_records() | own_records()
 
 
-def latest(name: str) -> Record:
+def latest_record(name: str) -> Record:
     """The record of that name. Raises NetlatheError with the nearest names."""
-    found = known()
+    found = all_records()
     if name not in found:
         raise unknown("record", name, found, code="audit.record")
     return found[name]
 
 
-def of(claim: str) -> list[Record]:
+def records_of(claim: str) -> list[Record]:
     """The records that bear on a claim."""
-    return [record for record in known().values() if claim in record.claims]
+    return [record for record in all_records().values() if claim in record.claims]
 
 
-def store(records: Iterable[Record]) -> Path:
+def store_records(records: Iterable[Record]) -> Path:
     """Add records of this machine to its file, atomically; those of the same name are replaced."""
-    path = own_path()
+    path = own_records_path()
     make_folder(path.parent)
-    rows = own() | {record.name: record for record in records}
+    rows = own_records() | {record.name: record for record in records}
     content = {"schema": SCHEMA, "records": [asdict(record) for record in rows.values()]}
     write_text(path, json.dumps(content, indent=1) + "\n")
     return path

@@ -11,7 +11,7 @@ SAME = 0.02  # a number that is so close to the claim's holds: printed figures h
 NEAR = 0.10  # one that is so close holds with a caveat
 
 
-class Found(NamedTuple):
+class CheckResult(NamedTuple):
     """What a check found: the value, the verdict that follows, and the evidence, a sentence with the numbers."""
 
     value: str
@@ -19,7 +19,7 @@ class Found(NamedTuple):
     evidence: str
 
 
-Check = Callable[[Claim], Found]
+Check = Callable[[Claim], CheckResult]
 CHECKS: dict[str, Check] = {}
 
 
@@ -40,26 +40,26 @@ def grade(fact: bool, clean: bool = True) -> Verdict:
     return "does-not-hold" if not fact else "holds" if clean else "caveat"
 
 
-def off(found: float, said: float) -> float:
+def relative_difference(found: float, said: float) -> float:
     """How far a number is from the claim's, as a share of the claim's."""
     return abs(found - said) / abs(said) if said else float(found != said)
 
 
-def same(found: float, said: float, within: float = SAME) -> bool:
+def is_same(found: float, said: float, within: float = SAME) -> bool:
     """Whether a number is the claim's, to its digits."""
-    return off(found, said) <= within
+    return relative_difference(found, said) <= within
 
 
-def near(found: float, said: float) -> bool:
+def is_near(found: float, said: float) -> bool:
     """Whether a number is about the claim's."""
-    return off(found, said) <= NEAR
+    return relative_difference(found, said) <= NEAR
 
 
-def points(found: float, said: float) -> Verdict:
+def grade_points(found: float, said: float) -> Verdict:
     """The verdict on an accuracy in percent: within 0.1 points it holds, within 0.3 (the noise of trainings) nearly."""
     return grade(abs(found - said) <= 0.3, abs(found - said) <= 0.1)
 
 
-def compared(found: float, said: float) -> Verdict:
+def grade_number(found: float, said: float) -> Verdict:
     """The verdict on a number: within 2 % it holds, within 10 % with a caveat."""
-    return grade(near(found, said), same(found, said))
+    return grade(is_near(found, said), is_same(found, said))

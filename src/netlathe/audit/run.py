@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import Any
 
 from netlathe.audit import records
-from netlathe.audit.claims import VERDICTS, Claim, Verdict, select
-from netlathe.audit.facts import Figure, reading
+from netlathe.audit.claims import VERDICTS, Claim, Verdict, select_claims
+from netlathe.audit.facts import CitedFigure, collect_figures
 from netlathe.audit.records import Record
-from netlathe.audit.rules import CHECKS, Found
+from netlathe.audit.rules import CHECKS, CheckResult
 
 # One file a part of the lecture, in its order. They are imported where the first claim is checked.
 SECTIONS = (
@@ -29,7 +29,7 @@ class Finding:
     value: str
     verdict: Verdict
     evidence: str
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[CitedFigure, ...] = ()
     records: tuple[Record, ...] = ()
 
     @property
@@ -49,20 +49,20 @@ class Finding:
         }
 
 
-def check(claim: Claim) -> Finding:
+def check_claim(claim: Claim) -> Finding:
     """Check one claim now. Raises NetlatheError where a figure or a record that it needs is not there."""
     for section in SECTIONS:
         import_module(f"netlathe.audit.{section}")
-    measured = tuple(records.of(claim.id))
+    measured = tuple(records.records_of(claim.id))
     if claim.id not in CHECKS:
-        found = Found("-", "not-testable", f"Nothing to compute: it would need {claim.needs}.")
+        found = CheckResult("-", "not-testable", f"Nothing to compute: it would need {claim.needs}.")
         return Finding(claim, *found, records=measured)
-    with reading() as figures:
+    with collect_figures() as figures:
         found = CHECKS[claim.id](claim)
     return Finding(claim, *found, figures=tuple(figures), records=measured)
 
 
-def findings(
+def check_claims(
     ids: Iterable[str] = (),
     *,
     slides: Iterable[int] = (),
@@ -74,17 +74,17 @@ def findings(
 
     Raises NetlatheError for an id, slide or kind that does not exist.
     """
-    chosen = select(tuple(ids), slides=tuple(slides), kinds=tuple(kinds))
+    chosen = select_claims(tuple(ids), slides=tuple(slides), kinds=tuple(kinds))
     done = []
     for i, claim in enumerate(chosen, 1):
         if progress is not None:
             progress(i - 1, len(chosen), claim.id)
-        done.append(check(claim))
+        done.append(check_claim(claim))
     wanted = tuple(verdicts) or VERDICTS
     return [finding for finding in done if finding.verdict in wanted]
 
 
-def totals(found: Iterable[Finding]) -> dict[str, int]:
+def count_verdicts(found: Iterable[Finding]) -> dict[str, int]:
     """How many findings have which verdict."""
     counts = Counter(finding.verdict for finding in found)
     return {verdict: counts[verdict] for verdict in VERDICTS}

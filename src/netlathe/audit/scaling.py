@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from netlathe import zoo
 from netlathe.audit.claims import Claim
-from netlathe.audit.facts import convolutions, family, macs, number, ops, params, percent, top1, word
-from netlathe.audit.rules import Found, check, compared, grade, near, off, points, same
+from netlathe.audit.facts import convolutions, family, format_percent, macs, number, ops, params, top1, word
+from netlathe.audit.rules import (
+    CheckResult,
+    check,
+    grade,
+    grade_number,
+    grade_points,
+    is_near,
+    is_same,
+    relative_difference,
+)
 from netlathe.reshape.compound import ALPHA, BETA, GAMMA, Released, compound, released
 from netlathe.zoo.registry import table as variants_of_zoo
 
@@ -13,7 +22,7 @@ EFFICIENTNETS = tuple(f"efficientnet_b{i}" for i in range(8))
 
 
 @check("s19-1")
-def exemplars(claim: Claim) -> Found:
+def exemplars(claim: Claim) -> CheckResult:
     def shape(name: str, resolution: int | None = None) -> tuple[int, int, int]:
         found = [op for op in convolutions(ops(name, resolution)) if "shortcut" not in op.path]
         inner = max(
@@ -34,7 +43,7 @@ def exemplars(claim: Claim) -> Found:
     }
     right = [axis for axis, knobs in turned.items() if knobs == [axis]]
     times = macs("convnext_base", 384) / macs("convnext_base", 224)
-    return Found(
+    return CheckResult(
         f"{len(right)} of 3 turn one knob",
         grade(len(right) == claim.number("knobs")),
         f"Counted: VGG-11 to -19 changes {', '.join(turned['depth'])}, ResNet-50 to Wide ResNet-50-2 "
@@ -45,9 +54,9 @@ def exemplars(claim: Claim) -> Found:
 
 
 @check("s19-2")
-def one_knob(claim: Claim) -> Found:
+def one_knob(claim: Claim) -> CheckResult:
     usual, mixed = number("usual.knobs"), family("mixed.")
-    return Found(
+    return CheckResult(
         f"{len(mixed)} exceptions",
         grade(usual == claim.number("knobs"), not mixed),
         f"EfficientNet describes its past as turning {usual:g} knob, and names itself {len(mixed)} that turned more: "
@@ -56,11 +65,11 @@ def one_knob(claim: Claim) -> Found:
 
 
 @check("s19-3")
-def diminishing(claim: Claim) -> Found:
+def diminishing(claim: Claim) -> CheckResult:
     alone = {axis: number(f"b0.{axis}") for axis in ("depth4", "width2", "resolution2")}
     both = number("b0.compound")
     best_way = "compound" if both > max(alone.values()) else max(alone, key=lambda axis: alone[axis])
-    return Found(
+    return CheckResult(
         f"{min(alone.values())} to {max(alone.values())} %, together {both} %",
         grade(best_way == claim.word("best")),
         "B0 at about 1.8 G MACs: "
@@ -70,11 +79,11 @@ def diminishing(claim: Claim) -> Found:
 
 
 @check("s19-4")
-def doubling_depth(claim: Claim) -> Found:
+def doubling_depth(claim: Claim) -> CheckResult:
     gains = {name: float(f.value) for name, f in family("deeper.").items()}
     said = claim.number("points")
-    like = [name for name, gain in gains.items() if near(gain, said)]
-    return Found(
+    like = [name for name, gain in gains.items() if is_near(gain, said)]
+    return CheckResult(
         f"{min(gains.values())} to {max(gains.values())} points",
         grade(bool(like), len(like) == len(gains)),
         f"About {said:g} points in {', '.join(like) or 'none'}; elsewhere "
@@ -83,7 +92,7 @@ def doubling_depth(claim: Claim) -> Found:
     )
 
 
-def table() -> list[Released]:
+def released_efficientnets() -> list[Released]:
     """B1 to B7 beside the formula."""
     variants = variants_of_zoo()
     rows = {n: (variants[n].free["width"], variants[n].free["depth"], variants[n].input[-1]) for n in EFFICIENTNETS[1:]}
@@ -91,13 +100,13 @@ def table() -> list[Released]:
 
 
 @check("s20-1")
-def together(claim: Claim) -> Found:
-    last = table()[-1]
+def together(claim: Claim) -> CheckResult:
+    last = released_efficientnets()[-1]
     axes = sum(factor > 1 for factor in last.table)
-    spread = {row.name.removeprefix("efficientnet_").upper(): row.implied for row in table()}
+    spread = {row.name.removeprefix("efficientnet_").upper(): row.implied for row in released_efficientnets()}
     fixed = [name for name, phi in spread.items() if min(phi) > 0 and max(phi) / min(phi) <= 1.1]
     shown = "; ".join(f"{name} {', '.join(f'{phi:.2f}' for phi in spread[name])}" for name in ("B1", "B4", "B7"))
-    return Found(
+    return CheckResult(
         f"{axes} axes; {len(fixed)} of {len(spread)} in fixed ratios",
         grade(axes == claim.number("axes"), len(fixed) == len(spread)),
         f"The released B7 scales {axes} axes, but not by one phi: depth, width and resolution imply {shown}; within "
@@ -106,32 +115,33 @@ def together(claim: Claim) -> Found:
 
 
 @check("s20-2")
-def about_two(claim: Claim) -> Found:
+def about_two(claim: Claim) -> CheckResult:
     found = compound(1).macs
-    return Found(
+    return CheckResult(
         f"{found:.5f}",
-        compared(found, claim.number("product")),
-        f"{ALPHA} x {BETA}^2 x {GAMMA}^2 = {found:.5f}, {percent(off(found, claim.number('product')))} off.",
+        grade_number(found, claim.number("product")),
+        f"{ALPHA} x {BETA}^2 x {GAMMA}^2 = {found:.5f}, "
+        f"{format_percent(relative_difference(found, claim.number('product')))} off.",
     )
 
 
 @check("s20-3")
-def doubles(claim: Claim) -> Found:
+def doubles(claim: Claim) -> CheckResult:
     start = macs(EFFICIENTNETS[0])
     ratios = [macs(name) / start for name in EFFICIENTNETS[1:]]
     step = ratios[-1] ** (1 / 7)
-    return Found(
+    return CheckResult(
         f"{ratios[-1]:.1f} times for B7",
-        grade(near(step, claim.number("step")), same(ratios[-1], claim.number("step") ** 7)),
+        grade(is_near(step, claim.number("step")), is_same(ratios[-1], claim.number("step") ** 7)),
         f"MACs over B0: {', '.join(f'{ratio:.2f}' for ratio in ratios)} for B1 to B7; {step:.3f} times a step, "
         f"so B7 is {ratios[-1]:.1f} and not {claim.number('step') ** 7:.0f}; 1.92^7 is {compound(7).macs:.1f}.",
     )
 
 
 @check("s20-4")
-def figure_3(claim: Claim) -> Found:
+def figure_3(claim: Claim) -> CheckResult:
     axes, joint = number("figure3.axes"), word("figure3.together")
-    return Found(
+    return CheckResult(
         f"{axes:g} axes, together: {joint}",
         grade(axes == claim.number("axes"), joint == "yes"),
         f"The figure scales {axes:g} axes; together: {joint}. It is the study of single axes that leads to the rule.",
@@ -139,26 +149,28 @@ def figure_3(claim: Claim) -> Found:
 
 
 @check("s20-5")
-def b7_top1(claim: Claim) -> Found:
+def b7_top1(claim: Claim) -> CheckResult:
     found = top1("efficientnet_b7", "original")
-    return Found(f"{found} %", points(found, claim.number("top1")), f"The paper prints {found} % top-1 for B7.")
+    return CheckResult(
+        f"{found} %", grade_points(found, claim.number("top1")), f"The paper prints {found} % top-1 for B7."
+    )
 
 
 @check("s20-6")
-def b7_params(claim: Claim) -> Found:
+def b7_params(claim: Claim) -> CheckResult:
     ours, theirs = params("efficientnet_b7"), number("gpipe.params")
-    return Found(
+    return CheckResult(
         f"{1e6 * theirs / ours:.2f} times",
-        compared(1e6 * theirs / ours, claim.number("times")),
+        grade_number(1e6 * theirs / ours, claim.number("times")),
         f"GPipe has {theirs:g} M parameters, B7 {ours:,}: {1e6 * theirs / ours:.2f} times.",
     )
 
 
 @check("s21-1")
-def regnet_says(claim: Claim) -> Found:
+def regnet_says(claim: Claim) -> CheckResult:
     said, elsewhere = word("regnet.overfit"), word("resnet_rs.overfit")
     small, large = (top1("efficientnet_b0", "pycls"), top1("regnety_400mf", "pycls")), number("regnet.b5.error")
-    return Found(
+    return CheckResult(
         f"RegNet says so: {said}",
         grade(said == claim.word("says")),
         f"RegNet says so: {said}. Under its 100 epochs EfficientNet-B0 ({small[0]} %) is ahead of RegNetY-400MF "
@@ -167,21 +179,21 @@ def regnet_says(claim: Claim) -> Found:
 
 
 @check("s21-2")
-def rsb(claim: Claim) -> Found:
+def rsb(claim: Claim) -> CheckResult:
     found = top1("resnet50", "RSB A1", 224)
-    return Found(
+    return CheckResult(
         f"{found} %",
-        points(found, claim.number("top1")),
+        grade_points(found, claim.number("top1")),
         f"The released weights of recipe A1 (600 epochs) re-evaluate to {found} %.",
     )
 
 
 @check("s21-3")
-def beats_b4(claim: Claim) -> Found:
+def beats_b4(claim: Claim) -> CheckResult:
     ours, theirs = top1("resnet50", "RSB A1", 224), top1("efficientnet_b4", "original")
     equal = top1("resnet50", "pycls"), top1("efficientnet_b4", "pycls")
     beaten = [n for n in EFFICIENTNETS if ours > top1(n, "original")]
-    return Found(
+    return CheckResult(
         f"{ours} against {theirs} %",
         grade(("resnet50" if ours > theirs else "efficientnet_b4") == claim.word("better")),
         f"{ours} % is below B4's {theirs} %; it beats {(beaten or ['none'])[-1]}. Under one recipe of 100 "
@@ -210,13 +222,13 @@ def recipe_shares() -> dict[str, float]:
 
 
 @check("s21-4", "s29-3")
-def recipe_gains(claim: Claim) -> Found:
+def recipe_gains(claim: Claim) -> CheckResult:
     shares, said = recipe_shares(), claim.number("share")
     above = [name for name, share in shares.items() if share > said]
-    return Found(
-        f"{percent(min(shares.values()))} to {percent(max(shares.values()))}",
+    return CheckResult(
+        f"{format_percent(min(shares.values()))} to {format_percent(max(shares.values()))}",
         grade(bool(above), len(above) == len(shares)),
         "The recipe's part of published gains: "
-        + ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
-        + f". Above {percent(said)}: {len(above)} of {len(shares)}.",
+        + ", ".join(f"{name} {format_percent(share)}" for name, share in shares.items())
+        + f". Above {format_percent(said)}: {len(above)} of {len(shares)}.",
     )

@@ -7,16 +7,16 @@ from math import hypot
 from netlathe.audit import records
 from netlathe.audit.claims import Claim
 from netlathe.audit.facts import family, number, word
-from netlathe.audit.rules import Found, check, compared, grade, near
+from netlathe.audit.rules import CheckResult, check, grade, grade_number, is_near
 
 COMPARISONS = 12  # three strategies on four tables, see docs/nas_critique.md
 
 
 @check("s22-1")
-def outer_loop(claim: Claim) -> Found:
+def outer_loop(claim: Claim) -> CheckResult:
     known, said = word("nas.methods").split(), claim.word("methods").split()
     more = [method for method in known if method not in said]
-    return Found(
+    return CheckResult(
         f"{len(said)} of {len(known)}",
         grade(all(method in known for method in said)),
         f"All of {', '.join(said)} are in use; so are {', '.join(more)}: the list is right and not complete.",
@@ -24,9 +24,9 @@ def outer_loop(claim: Claim) -> Found:
 
 
 @check("s22-2")
-def controller(claim: Claim) -> Found:
+def controller(claim: Claim) -> CheckResult:
     found = word("nasnet.method")
-    return Found(
+    return CheckResult(
         found,
         grade(found == claim.word("method")),
         f"NASNet searches by {found}: a recurrent controller samples cells and is trained with PPO.",
@@ -34,12 +34,12 @@ def controller(claim: Claim) -> Found:
 
 
 @check("s22-3")
-def gpu_days(claim: Claim) -> Found:
+def gpu_days(claim: Claim) -> CheckResult:
     gpus, days, said = number("nasnet.gpus"), number("nasnet.days"), claim.number("gpus") * claim.number("days")
     before = number("nas2017.gpu_days")
-    return Found(
+    return CheckResult(
         f"{gpus:g} GPUs x {days:g} days = {gpus * days:,.0f} GPU-days",
-        compared(gpus * days, said),
+        grade_number(gpus * days, said),
         f"NASNet took {gpus:g} GPUs for {days:g} days, {gpus * days:,.0f} GPU-days; {said:,.0f} is "
         f"{said / (gpus * days):.1f} times that, and the figure of the search before it (Zoph and Le, "
         f"{number('nas2017.gpus'):g} GPUs, {before:,.0f}).",
@@ -47,10 +47,10 @@ def gpu_days(claim: Claim) -> Found:
 
 
 @check("s22-4")
-def half_a_percent(claim: Claim) -> Found:
+def half_a_percent(claim: Claim) -> CheckResult:
     gains = {name: float(f.value) for name, f in family("nasnet.gain.").items()}
-    like = [name for name, gain in gains.items() if near(gain, claim.number("points"))]
-    return Found(
+    like = [name for name, gain in gains.items() if is_near(gain, claim.number("points"))]
+    return CheckResult(
         ", ".join(f"{gain:+g}" for gain in gains.values()) + " points",
         grade(bool(like), like == list(gains)),
         "NASNet over the best design by hand: "
@@ -60,9 +60,9 @@ def half_a_percent(claim: Claim) -> Found:
 
 
 @check("s22-5")
-def relaxation(claim: Claim) -> Found:
+def relaxation(claim: Claim) -> CheckResult:
     found = word("darts.relaxation")
-    return Found(
+    return CheckResult(
         found,
         grade(found == claim.word("relaxation")),
         f"The choice of an operation becomes a {found} over all candidates, which gradients reach.",
@@ -70,10 +70,10 @@ def relaxation(claim: Claim) -> Found:
 
 
 @check("s22-6")
-def jointly(claim: Claim) -> Found:
+def jointly(claim: Claim) -> CheckResult:
     scheme, other, both = word("darts.scheme"), number("darts.alternating.error"), number("darts.simultaneous.error")
     learned = {"joint": word("darts.relaxation") == "softmax", "alternating": True}  # gradients reach both
-    return Found(
+    return CheckResult(
         f"{scheme}: {other} % error, at once {both} %",
         grade(learned.get(claim.word("scheme"), False), scheme == claim.word("scheme")),
         f"Both are trained by gradients, but {scheme}, on two halves of the data: {other} % error. At once on one set, "
@@ -82,22 +82,22 @@ def jointly(claim: Claim) -> Found:
 
 
 @check("s22-7")
-def one_gpu_one_day(claim: Claim) -> Found:
+def one_gpu_one_day(claim: Claim) -> CheckResult:
     run, runs = number("darts.run.gpu_days"), number("darts.runs")
     whole = run * runs + number("darts.select.gpu_days") + number("darts.evaluate.gpu_days")
     said = claim.number("gpus") * claim.number("days")
-    return Found(
+    return CheckResult(
         f"{run:g} GPU-day a search, {whole:g} in all",
-        grade(near(run, said), near(whole, said)),
+        grade(is_near(run, said), is_near(whole, said)),
         f"One search takes {run:g} GPU-day; the printed result is the best of {runs:g}, and with picking and training "
         f"{whole:g} GPU-days.",
     )
 
 
 @check("s22-8")
-def years(claim: Claim) -> Found:
+def years(claim: Claim) -> CheckResult:
     found = {name: number(f"year.{name}") for name in ("nasnet", "darts")}
-    return Found(
+    return CheckResult(
         ", ".join(f"{year:g}" for year in found.values()),
         grade(all(year == claim.number(name) for name, year in found.items())),
         f"NASNet appeared at CVPR {found['nasnet']:g}, DARTS at ICLR {found['darts']:g}.",
@@ -105,11 +105,11 @@ def years(claim: Claim) -> Found:
 
 
 @check("s22-9")
-def revolution(claim: Claim) -> Found:
+def revolution(claim: Claim) -> CheckResult:
     darts = number("darts.run.gpu_days") * number("darts.runs")
     less = number("nasnet.gpus") * number("nasnet.days") / darts
     first, earlier = number("nas2017.gpu_days") / darts, number("enas.gpu_days")
-    return Found(
+    return CheckResult(
         f"{less:,.0f} times less search",
         grade(less >= claim.number("least"), earlier > darts),
         f"DARTS needs {less:,.0f} times less than NASNet and {first:,.0f} times less than the first search; but "
@@ -118,11 +118,11 @@ def revolution(claim: Claim) -> Found:
 
 
 @check("s23-1")
-def rarely_transfer(claim: Claim) -> Found:
+def rarely_transfer(claim: Claim) -> CheckResult:
     known = {name: str(f.value) for name, f in family("transfer.").items()}
     good = [name for name, worked in known.items() if worked == "yes"]
     share = len(good) / len(known)
-    return Found(
+    return CheckResult(
         f"{len(good)} of {len(known)} transfers work",
         grade(share <= claim.number("most")),
         f"Transfers that work: {', '.join(good)}; that do not: "
@@ -131,12 +131,12 @@ def rarely_transfer(claim: Claim) -> Found:
 
 
 @check("s23-2")
-def random_search(claim: Claim) -> Found:
+def random_search(claim: Claim) -> CheckResult:
     gap = number("random.error") - number("darts.error")
     noise = hypot(number("random.spread"), number("darts.spread"))
     better = "random" if gap < -2 * noise else "search" if gap > 2 * noise else "neither"
-    won, single = records.latest("study.search.better"), records.latest("study.search.random_ahead")
-    return Found(
+    won, single = records.latest_record("study.search.better"), records.latest_record("study.search.random_ahead")
+    return CheckResult(
         f"{number('random.error')} against {number('darts.error')} % error",
         grade(better == claim.word("better"), won.value < COMPARISONS / 2),
         f"Random search is {gap:+.2f} points from DARTS on CIFAR-10; the deviation of the difference is "
@@ -147,10 +147,10 @@ def random_search(claim: Claim) -> Found:
 
 
 @check("s23-3")
-def priors(claim: Claim) -> Found:
+def priors(claim: Claim) -> CheckResult:
     protocol, space, divided = number("yang.protocol"), number("yang.architecture"), word("yang.decomposed")
-    design = records.latest("study.search.space_share")
-    return Found(
+    design = records.latest_record("study.search.space_share")
+    return CheckResult(
         f"protocol {protocol:+g}, architecture below {space:g} points",
         grade(protocol > space * claim.number("times") and design.value > 50, divided == "yes"),
         f"The training protocol gives the same networks {protocol:g} points, architectures of the space differ by less "

@@ -27,14 +27,14 @@ STEP = 1e-2  # of a finite difference
 ZERO = 1e-4  # below it an entry is rounding
 
 
-class Mixes(NamedTuple):
+class Mixing(NamedTuple):
     """Whether an output depends on other positions (or tokens), and on other channels."""
 
     space: bool
     channels: bool
 
 
-def run(expression: Node, images: Array, seed: int = 0) -> Array:
+def run_expression(expression: Node, images: Array, seed: int = 0) -> Array:
     """The outputs of an expression with random weights for a batch of inputs, under ONNX Runtime."""
     network = Network("simulated", expression, images.shape[1:])
     options = onnxruntime.SessionOptions()
@@ -50,14 +50,14 @@ def jacobian(expression: Node, shape: tuple[int, ...], seed: int = 0) -> Array:
     size = prod(shape)
     point = np.random.default_rng(seed).normal(size=shape)
     steps = STEP * np.eye(size).reshape(size, *shape)
-    ends = run(expression, np.concatenate([point + steps, point - steps]), seed)
+    ends = run_expression(expression, np.concatenate([point + steps, point - steps]), seed)
     slope = (ends[:size] - ends[size:]) / (2 * STEP)
     moved: Array = np.moveaxis(slope, 0, -1).reshape(*slope.shape[1:], *shape)
     return moved
 
 
 @cache
-def mixes(name: str) -> Mixes:
+def find_mixing(name: str) -> Mixing:
     """What an operator mixes: a convolution (dense, depthwise, pointwise) of maps, or of tokens attention, mlp."""
     channels = 4
     convolutions = {
@@ -72,20 +72,20 @@ def mixes(name: str) -> Mixes:
     return read_off(np.abs(jacobian(expression, (5, channels))))
 
 
-def read_off(size: Array) -> Mixes:
+def read_off(size: Array) -> Mixing:
     """From the absolute Jacobian, (position, channel, position, channel)."""
     positions, channels = size.shape[:2]
     elsewhere = size[~np.eye(positions, dtype=bool)[:, None, :, None].repeat(channels, 1).repeat(channels, 3)]
     others = size[~np.eye(channels, dtype=bool)[None, :, None, :].repeat(positions, 0).repeat(positions, 2)]
-    return Mixes(bool(elsewhere.max() > ZERO), bool(others.max() > ZERO))
+    return Mixing(bool(elsewhere.max() > ZERO), bool(others.max() > ZERO))
 
 
-def permuted() -> float:
+def permutation_error() -> float:
     """How far attention of permuted tokens is from permuted attention of tokens, over the largest output."""
     expression = seq(qkv=Linear(Times(3)), attend=Attention(2), out=Linear(None))
     random = np.random.default_rng(0)
     tokens, order = random.normal(size=(1, 7, 8)), random.permutation(7)
-    plain, mixed = run(expression, tokens), run(expression, tokens[:, order])
+    plain, mixed = run_expression(expression, tokens), run_expression(expression, tokens[:, order])
     return float(np.abs(plain[:, order] - mixed).max() / np.abs(plain).max())
 
 
@@ -99,7 +99,7 @@ def convolve(x: Array, kernel: Array, groups: int = 1) -> Array:
     return result
 
 
-def cardinality(paths: int = 32, width: int = 4, outer: int = 256, side: int = 6) -> float:
+def cardinality_error(paths: int = 32, width: int = 4, outer: int = 256, side: int = 6) -> float:
     """The largest difference between ResNeXt's three forms: paths added, paths concatenated, one grouped convolution.
 
     Xie et al. 2017, https://arxiv.org/abs/1611.05431, Figure 3, with relu between the convolutions; float64.
@@ -147,7 +147,7 @@ def patches_as_convolution(width: int = 24, patch: int = 4, grid: int = 3) -> fl
     kernel = next(iter(random_weights(Network("p", expression, (3, side, side)).graph(), 0).values()))
     cut = x[0].reshape(3, grid, patch, grid, patch).transpose(1, 3, 0, 2, 4).reshape(grid * grid, -1).astype(np.float64)
     linear = (cut @ kernel.reshape(width, -1).T.astype(np.float64)).T.reshape(width, grid, grid)
-    return float(np.abs(linear - run(expression, x)[0]).max() / np.abs(linear).max())
+    return float(np.abs(linear - run_expression(expression, x)[0]).max() / np.abs(linear).max())
 
 
 def free_numbers(positions: int = 8, kernel: int = 3, *, shifts: bool = True) -> int:

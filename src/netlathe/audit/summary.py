@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from netlathe.audit import records, simulate
 from netlathe.audit.claims import Claim
-from netlathe.audit.convergence import VIT, gap
+from netlathe.audit.convergence import VIT, are_apart
 from netlathe.audit.facts import macs, number, top1, word
-from netlathe.audit.rules import Found, check, grade
+from netlathe.audit.rules import CheckResult, check, grade
 from netlathe.reshape.compound import compound
 
 
 @check("s29-1")
-def cost_not_accuracy(claim: Claim) -> Found:
+def cost_not_accuracy(claim: Claim) -> CheckResult:
     cheaper = macs("resnet50") / macs("efficientnet_b0")
     start, tuned = top1("resnet152", "torchvision IMAGENET1K_V1"), top1("resnet152", "RSB A1", 224)
     large, more = number("convnext_large.top1"), number("convnext_large_22k.top1")
-    return Found(
+    return CheckResult(
         f"{cheaper:.1f} times cheaper, and {start} to {large} %",
         grade(cheaper >= claim.number("cheaper"), large - start <= claim.number("points")),
         f"Cost fell: B0 has {cheaper:.1f} times fewer MACs than ResNet-50 at its accuracy. Accuracy rose too: "
@@ -24,9 +24,9 @@ def cost_not_accuracy(claim: Claim) -> Found:
 
 
 @check("s29-2")
-def decoupling(claim: Claim) -> Found:
-    parts = [simulate.mixes(name) for name in ("depthwise", "pointwise")]
-    inner = simulate.mixes("dense")  # the bottleneck's 3x3
+def decoupling(claim: Claim) -> CheckResult:
+    parts = [simulate.find_mixing(name) for name in ("depthwise", "pointwise")]
+    inner = simulate.find_mixing("dense")  # the bottleneck's 3x3
     together = sum(factor > 1 for factor in compound(1))
     found = {
         "depthwise separable": not any(part.space and part.channels for part in parts),
@@ -34,7 +34,7 @@ def decoupling(claim: Claim) -> Found:
         "compound scaling": together == 1,
     }
     good = [name for name, decouples in found.items() if decouples]
-    return Found(
+    return CheckResult(
         f"{len(good)} of {len(found)} decouple",
         grade(bool(good), len(good) >= claim.number("examples")),
         f"{', '.join(good)} decouples. The bottleneck's 3x3 still mixes space and channels, at a narrow width, and "
@@ -43,12 +43,12 @@ def decoupling(claim: Claim) -> Found:
 
 
 @check("s29-4")
-def double_edged(claim: Claim) -> Found:
+def double_edged(claim: Claim) -> CheckResult:
     small, large = word("vit9m.b32_below_resnet50"), word("vit90m.b32_above_resnet50")
     on_imagenet = top1(VIT, "DeiT III: 800 ep", 224), number("convnext_base.top1")
     on_billions = number("later.vit_g14"), number("later.nfnet_4b")
-    differ = gap(*on_imagenet) and gap(*on_billions)
-    return Found(
+    differ = are_apart(*on_imagenet) and are_apart(*on_billions)
+    return CheckResult(
         f"9 M: ViT below {small}; 90 M: above {large}",
         grade(small == claim.word("small") and large == claim.word("large"), differ),
         f"ViT-B/32 is below ResNet-50 on 9 M images ({small}) and above on 90 M ({large}). With later recipes the two "
@@ -58,10 +58,10 @@ def double_edged(claim: Claim) -> Found:
 
 
 @check("s29-5")
-def two_sides(claim: Claim) -> Found:
+def two_sides(claim: Claim) -> CheckResult:
     ours, theirs = number("convnext_large_22k.top1"), number("swin_large_22k.top1")
     better = "transformer" if theirs > ours else "cnn"
-    return Found(
+    return CheckResult(
         f"{ours} and {theirs} %",
         grade(abs(ours - theirs) <= claim.number("apart"), better == "transformer"),
         f"Pre-trained on 14 M images ConvNeXt-L has {ours} % and Swin-L {theirs} %: close, but the bias does not hold "
@@ -70,10 +70,10 @@ def two_sides(claim: Claim) -> Found:
 
 
 @check("s30-1")
-def contrastive(claim: Claim) -> Found:
+def contrastive(claim: Claim) -> CheckResult:
     sorts = {name: word(f"ssl.{name}") for name in ("simclr", "moco")}
     probe, supervised = number("ssl.simclr.linear"), number("ssl.supervised")
-    return Found(
+    return CheckResult(
         " and ".join(sorted(set(sorts.values()))),
         grade(set(sorts.values()) == {claim.word("loss")}),
         f"SimCLR is {sorts['simclr']}, MoCo {sorts['moco']}; a linear probe of SimCLR's ResNet-50 has {probe} %, "
@@ -82,11 +82,11 @@ def contrastive(claim: Claim) -> Found:
 
 
 @check("s30-2")
-def needs_ssl(claim: Claim) -> Found:
+def needs_ssl(claim: Claim) -> CheckResult:
     alone = {"ConvNeXt-B": number("convnext_base.top1"), "ViT-B": top1(VIT, "DeiT: 300 ep", 224)}
     needed = "no" if min(alone.values()) > claim.number("works") else "yes"
-    study = records.latest("study.pretraining.points")
-    return Found(
+    study = records.latest_record("study.pretraining.points")
+    return CheckResult(
         f"supervised {alone['ConvNeXt-B']} and {alone['ViT-B']} %",
         grade(needed == claim.word("needed")),
         f"Without it ConvNeXt-B has {alone['ConvNeXt-B']} % and ViT-B {alone['ViT-B']} %; a masked autoencoder "
@@ -96,9 +96,9 @@ def needs_ssl(claim: Claim) -> Found:
 
 
 @check("s30-3")
-def next_lecture(claim: Claim) -> Found:
+def next_lecture(claim: Claim) -> CheckResult:
     title, cited = word("lecture.L19"), word("lecture.L19.cited")
-    return Found(
+    return CheckResult(
         title,
         grade(title == claim.word("title"), cited == title),
         f"Slide 30 titles it {title}; slide 14 cites L19 for the {cited}.",

@@ -14,7 +14,7 @@ from typing import Any
 from netlathe import zoo
 from netlathe.audit.claims import FOLDER, Verdict
 from netlathe.audit.facts import macs, params
-from netlathe.audit.run import Finding, findings
+from netlathe.audit.run import Finding, check_claims
 from netlathe.errors import unknown
 from netlathe.zoo.published import best
 
@@ -26,7 +26,7 @@ HEADS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LectureRow:
     """A row as the lecture has it: its name, its cells, the claims behind it, the networks of the zoo that it means."""
 
     table: str
@@ -38,10 +38,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CheckedRow:
     """A row with its evidence."""
 
-    line: Line
+    line: LectureRow
     findings: tuple[Finding, ...]
 
     @property
@@ -67,13 +67,13 @@ class Row:
 
 
 @cache
-def lines(table: str) -> tuple[Line, ...]:
+def lecture_rows(table: str) -> tuple[LectureRow, ...]:
     """The rows of a table as the lecture has them. Raises NetlatheError for an unknown table."""
     if table not in HEADS:
         raise unknown("table", table, HEADS, code="audit.table")
     with (FOLDER / "tables.csv").open(encoding="utf-8", newline="") as file:
         return tuple(
-            Line(
+            LectureRow(
                 table=row["table"],
                 name=row["name"],
                 cells=tuple(cell.strip() for cell in row["cells"].split("|")),
@@ -86,26 +86,26 @@ def lines(table: str) -> tuple[Line, ...]:
         )
 
 
-def row(line: Line) -> Row:
+def check_row(line: LectureRow) -> CheckedRow:
     """A row with its claims checked now."""
-    return Row(line, tuple(findings(line.claims)))
+    return CheckedRow(line, tuple(check_claims(line.claims)))
 
 
-def rows(table: str) -> list[Row]:
+def check_table(table: str) -> list[CheckedRow]:
     """A table with all its claims checked now. Raises NetlatheError for an unknown table."""
-    return [row(line) for line in lines(table)]
+    return [check_row(line) for line in lecture_rows(table)]
 
 
-def quiz() -> list[Row]:
+def quiz() -> list[CheckedRow]:
     """Slide 10."""
-    return rows("quiz")
+    return check_table("quiz")
 
 
-def era() -> list[Row]:
+def era() -> list[CheckedRow]:
     """Slide 27, nine rows."""
-    return rows("era")
+    return check_table("era")
 
 
-def decision() -> list[Row]:
+def decision() -> list[CheckedRow]:
     """Slide 28, six rows."""
-    return rows("decision")
+    return check_table("decision")

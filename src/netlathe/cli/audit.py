@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from netlathe.audit.claims import KINDS, VERDICTS, select
-from netlathe.audit.run import Finding, findings, totals
+from netlathe.audit.claims import KINDS, VERDICTS, select_claims
+from netlathe.audit.run import Finding, check_claims, count_verdicts
 from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
 from netlathe.errors import Exit
 from netlathe.tables.table import text_table
@@ -55,13 +55,13 @@ def command(
         if html is not None:
             raise click.UsageError("--html shows claims, not --table")
         return show_tables(table, as_json)
-    select(ids, slides=slides, kinds=kinds)  # unknown ids before anything is measured
+    select_claims(ids, slides=slides, kinds=kinds)  # unknown ids before anything is measured
     if what is not None:
         ids = measured(what, ids, slides, kinds, seconds, threads)
         slides, kinds = (), ()
     with progress_bar("checking") as progress:
-        found = findings(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
-    data = {"totals": totals(found), "claims": [finding.record() for finding in found]}
+        found = check_claims(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
+    data = {"totals": count_verdicts(found), "claims": [finding.record() for finding in found]}
     if html is not None:
         from netlathe.report.pages.audit import page
 
@@ -81,13 +81,13 @@ def measured(
     what: str, ids: tuple[str, ...], slides: tuple[int, ...], kinds: tuple[str, ...], seconds: float, threads: int
 ) -> tuple[str, ...]:
     """Run what bears on the claims that were asked for, keep the records, and give the ids that they bear on."""
-    from netlathe.audit.measure import How, run
-    from netlathe.audit.records import store
+    from netlathe.audit.measure import RunConditions, run_recorded
+    from netlathe.audit.records import store_records
 
-    asked = [claim.id for claim in select(ids, slides=slides, kinds=kinds)]
+    asked = [claim.id for claim in select_claims(ids, slides=slides, kinds=kinds)]
     with progress_bar(f"{what}s") as progress:
-        records = run(what, asked, How(seconds, threads, progress))
-    click.echo(f"{len(records)} records kept in {store(records)}", err=True)
+        records = run_recorded(what, asked, RunConditions(seconds, threads, progress))
+    click.echo(f"{len(records)} records kept in {store_records(records)}", err=True)
     return tuple(id for id in asked if any(id in record.claims for record in records))
 
 
@@ -108,7 +108,7 @@ def show(found: Sequence[Finding]) -> None:
     ]
     if rows:
         print_table(text_table(("claim", "slide", "what is said", "verdict", "found"), rows, texts=5))
-    counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in totals(found).items() if number)
+    counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in count_verdicts(found).items() if number)
     click.echo(f"  {len(found)} claims: {counts or 'none'}")
     if any(f.claim.differs for f in found):
         click.echo("  * another verdict than in the project's notes; `netlathe audit --id ID` says why")
@@ -150,9 +150,9 @@ def field(name: str, text: str) -> list[str]:
 
 def show_tables(table: str, as_json: bool) -> int:
     """A table of the lecture, every row with its verdict and its evidence."""
-    from netlathe.audit.tables import HEADS, rows
+    from netlathe.audit.tables import HEADS, check_table
 
-    found = rows(table)
+    found = check_table(table)
     every = [finding for row in found for finding in row.findings]
     if as_json:
         emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift(every))

@@ -19,9 +19,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from netlathe import zoo
-from netlathe.audit.claims import claim as known
-from netlathe.audit.claims import select
-from netlathe.audit.run import check
+from netlathe.audit.claims import find_claim as known
+from netlathe.audit.claims import select_claims
+from netlathe.audit.run import check_claim
 from netlathe.errors import Exit, NetlatheError
 from netlathe.html import STYLE
 from netlathe.lab import advice, child, exports
@@ -134,10 +134,10 @@ def make_app(
         return FileResponse(file, filename=file.name, background=BackgroundTask(folder.cleanup))
 
     async def claims(request: Request) -> Response:
-        return JSONResponse({"claims": [{"id": c.id, "slide": c.slide, "text": c.text} for c in select()]})
+        return JSONResponse({"claims": [{"id": c.id, "slide": c.slide, "text": c.text} for c in select_claims()]})
 
     async def claim(request: Request) -> Response:
-        found = await run_in_threadpool(check, known(request.query_params.get("id", "")))
+        found = await run_in_threadpool(check_claim, known(request.query_params.get("id", "")))
         return JSONResponse(found.record())
 
     async def alive(request: Request) -> Response:
