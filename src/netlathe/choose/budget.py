@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import floor, inf
 from typing import NamedTuple
 
 from netlathe.arch.net import Net
 from netlathe.bench.measurement import Measurement
+from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import DEFAULT
-from netlathe.units import COUNTS, DECIMAL_BYTES, TIMES, ask, show_bytes, show_count, show_ms
+from netlathe.units import (
+    COUNTS,
+    DECIMAL_BYTES,
+    TIMES,
+    ask,
+    byte_count,
+    mac_count,
+    milliseconds,
+    show_bytes,
+    show_count,
+    show_ms,
+)
 from netlathe.zoo.published import Figure
 
 
@@ -138,6 +150,25 @@ class Budget:
         """Whether a candidate may keep everything: the cheap limits surely, the latency at its lower end."""
         fast = self.latency is None or candidate.interval[0] <= self.latency
         return fast and not self.broken(candidate, CHEAP)
+
+
+READ: dict[str, Callable[[str], float]] = {
+    "latency": milliseconds,
+    "memory": byte_count,
+    "size": byte_count,
+    "macs": mac_count,
+}  # how each limit is written: always with a unit
+
+
+def read_budget(limits: Mapping[str, str | float]) -> Budget:
+    """latency = "5ms", macs = "20M", top1 = 76.5 and so on in base units.
+
+    Raises NetlatheError for a quantity without a unit and for a percentage that is none.
+    """
+    top1 = limits.get("top1")
+    if top1 is not None and not 0 < float(top1) < 100:
+        raise NetlatheError(f"--top1 is a percentage between 0 and 100, not {top1}", code="unit.range")
+    return Budget(**{name: READ[name](str(x)) if name in READ else x for name, x in limits.items()})  # type: ignore[arg-type]
 
 
 def keeps(limit: Limit, used: float, bound: float) -> bool:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from netlathe.audit.advise import TASKS, Advice, advise, image_count
-from netlathe.choose.budget import Budget, Candidate
+from netlathe.choose.budget import Candidate, read_budget
 from netlathe.cli.audit import field
+from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option, print_table
 from netlathe.errors import Exit
 from netlathe.tables.table import text_table
-from netlathe.units import byte_count, mac_count, milliseconds, show_bytes, show_count, show_ms
+from netlathe.units import show_bytes, show_count, show_ms
 
 
 @click.command()
 @click.option("--task", required=True, type=click.Choice(list(TASKS)), help="What the network is for.")
 @click.option("--images", metavar="COUNT", help="Training images, such as 50k or 2M.")
 @click.option("--device", metavar="CARD", help="Where it runs: a card by name or file (netlathe device list).")
-@click.option("--latency", metavar="TIME", help="By forecast on the device, such as 10ms.")
-@click.option("--memory", metavar="SIZE", help="Weights and peak activations, such as 64MB.")
-@click.option("--size", metavar="SIZE", help="Of the file, such as 20MB.")
-@click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 600M.")
+@budget_options()
 @click.option("--precision", metavar="NAME", help="On the device, such as fp16.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @json_option
@@ -28,10 +28,7 @@ def command(
     task: str,
     images: str | None,
     device: str | None,
-    latency: str | None,
-    memory: str | None,
-    size: str | None,
-    macs: str | None,
+    limits: dict[str, Any],
     precision: str | None,
     threads: int,
     as_json: bool,
@@ -45,12 +42,7 @@ def command(
 
     Exit code 3: no network keeps the limits.
     """
-    budget = Budget(
-        latency=milliseconds(latency) if latency else None,
-        memory=byte_count(memory) if memory else None,
-        size=byte_count(size) if size else None,
-        macs=mac_count(macs) if macs else None,
-    )
+    budget = read_budget(limits)
     count = image_count(images) if images else None
     found = advise(task, images=count, device=device, precision=precision, threads=threads, budget=budget)
     if as_json:

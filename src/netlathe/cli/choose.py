@@ -8,23 +8,19 @@ from typing import Any
 
 import click
 
-from netlathe.choose.budget import LIMITS, Budget
+from netlathe.choose.budget import LIMITS, Budget, read_budget
 from netlathe.choose.place import candidates, card_place, this_place, within_card
 from netlathe.choose.run import choose
 from netlathe.cli.bench import seconds_option
+from netlathe.cli.budget import budget_options
 from netlathe.cli.choose_show import busy, data, infeasible, show
 from netlathe.cli.common import batch_option, emit, html_option, json_option, progress_bar, warn, write_page
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import runnable
-from netlathe.units import byte_count, mac_count, milliseconds
 
 
 @click.command()
-@click.option("--latency", metavar="TIME", help="Of a batch, such as 15ms.")
-@click.option("--memory", metavar="SIZE", help="Weights and peak activations of a batch, such as 64MB.")
-@click.option("--size", metavar="SIZE", help="Of the file, such as 20MB or 20MiB.")
-@click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 600M.")
-@click.option("--top1", type=float, metavar="PERCENT", help="The least published ImageNet top-1.")
+@budget_options(per="batch", top1=True)
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="[default: those that were calibrated]")
 @click.option("--precision", metavar="NAME", help="[default: every one that was calibrated]")
@@ -39,11 +35,7 @@ from netlathe.units import byte_count, mac_count, milliseconds
 @html_option
 @json_option
 def command(
-    latency: str | None,
-    memory: str | None,
-    size: str | None,
-    macs: str | None,
-    top1: float | None,
+    limits: dict[str, Any],
     device: str | None,
     runtimes: tuple[str, ...],
     precision: str | None,
@@ -70,15 +62,7 @@ def command(
 
     Exit code 3: nothing fits; the binding limit and the nearest budgets are named.
     """
-    if top1 is not None and not 0 < top1 < 100:
-        raise NetlatheError(f"--top1 is a percentage between 0 and 100, not {top1}", code="unit.range")
-    asked = Budget(
-        latency=milliseconds(latency) if latency else None,
-        memory=byte_count(memory) if memory else None,
-        size=byte_count(size) if size else None,
-        macs=mac_count(macs) if macs else None,
-        top1=top1,
-    )
+    asked = read_budget(limits)
     if asked == Budget() and device is None:
         hint = "for example: netlathe choose --latency 15ms --size 20MB"
         raise NetlatheError("a choice needs at least one limit", code="choose.no_budget", hint=hint)
@@ -103,7 +87,7 @@ def command(
         raise
     if outcome.decision.pick is None:
         raise infeasible(outcome)
-    words = {"latency": latency, "memory": memory, "size": size, "macs": macs, "top1": top1, "device": device}
+    words = {**limits, "device": device}
     words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None, "threads": threads}
     words |= {"batch": batch if batch > 1 else None}
     again = repeat(words, place.settings if place.here else (), extra_data)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
 from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data")
-@click.option("--latency", metavar="TIME", help="Of one image, such as 10ms.")
-@click.option("--memory", metavar="SIZE", help="Weights and peak activations, such as 64MB.")
-@click.option("--size", metavar="SIZE", help="Of the file, such as 8MB.")
-@click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 300M.")
+@budget_options()
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(registry.runnable())),
               help="Of the deployed network.  [default: ONNX Runtime, and OpenVINO where it is installed]")  # fmt: skip
@@ -53,10 +51,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     data: str,
-    latency: str | None,
-    memory: str | None,
-    size: str | None,
-    macs: str | None,
+    limits: dict[str, Any],
     device: str | None,
     runtimes: tuple[str, ...],
     run_threads: int,
@@ -99,10 +94,9 @@ def command(
         refuse_others(ctx)
         config = read_config(Path(data))
     else:
-        asked = {"latency": latency, "memory": memory, "size": size, "macs": macs}
         config = FitConfig(
             data=data,
-            budget={name: value for name, value in asked.items() if value is not None},
+            budget=limits,
             seconds=None if epochs is not None else (limit or 900.0),
             epochs=epochs,
             seed=seed,

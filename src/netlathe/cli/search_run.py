@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option
 from netlathe.cli.training import Span, folder_of, needs_torch, px_option, recipe_of, set_option
 from netlathe.errors import NetlatheError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from netlathe.search.study import Study
     from netlathe.search.trial import Trial
 
-LIMITS = ("latency", "memory", "size", "macs")
 QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
 
 
@@ -44,10 +44,7 @@ QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
 @click.option("--judges", type=click.IntRange(10), help="Validation images, about.  [default: all]")
 @click.option("--precision", default="fp32", show_default=True, help="Of training: one policy for all trials.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each training.")
-@click.option("--latency", metavar="TIME", help="Of one image, such as 5ms: forecast, then measured, then trained.")
-@click.option("--memory", metavar="SIZE", help="Weights and peak activations, such as 4MB.")
-@click.option("--size", metavar="SIZE", help="Of the file, such as 1MB.")
-@click.option("--macs", metavar="COUNT", help="Multiply-accumulates for one image, such as 20M.")
+@budget_options()
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
 @click.option("--runtime", default=DEFAULT, show_default=True, metavar="NAME", help="That runs the network.")
 @click.option("--run-threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
@@ -143,7 +140,7 @@ def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, aske
         strategy=asked["strategy"],
         options={name: value for text in asked["options"] for name, value in option(text)},
         objective=spec_to_json(described(asked, load_space(text))),
-        limits={name: asked[name] for name in LIMITS if asked[name] is not None},
+        limits=asked["limits"],
         where=asdict(where),
         evaluations=evaluations,
         seed=asked["seed"],

@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, cast
 
-from netlathe.choose.budget import Budget
+from netlathe.choose.budget import READ, Budget, read_budget
 from netlathe.deploy.precision import PrecisionChoice
 from netlathe.documents import toml
 from netlathe.documents.faults import faults_error, unknown_field
@@ -22,10 +22,8 @@ from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.recipefile import recipe_key, to_toml
-from netlathe.units import byte_count, mac_count, milliseconds
 
 FILE, RECIPE, SCHEMA = "run.toml", "recipe.toml", "netlathe.fit/1"
-READ = {"latency": milliseconds, "memory": byte_count, "size": byte_count, "macs": mac_count}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +49,7 @@ class FitConfig:
     @property
     def limits(self) -> Budget:
         """The budget in base units. Raises NetlatheError for a quantity without a unit."""
-        limits = {name: READ[name](text) for name, text in self.budget.items()}
-        return Budget(**limits)  # type: ignore[arg-type]
+        return read_budget(self.budget)
 
     def document(self) -> dict[str, Any]:
         """Plain values; what is not set is left out, the recipe is a file of its own."""

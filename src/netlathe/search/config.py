@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from netlathe.choose.budget import read_budget
 from netlathe.errors import NetlatheError
-from netlathe.search.costing import Costing, TargetSpec, read_budget
+from netlathe.search.costing import Costing, TargetSpec
 from netlathe.search.objective import Objective, spec_from_json
 
 if TYPE_CHECKING:

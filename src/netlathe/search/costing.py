@@ -7,31 +7,23 @@ for each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from netlathe.arch.network import Network
-from netlathe.choose.budget import LIMITS, Budget, Candidate, Limit, keeps
+from netlathe.choose.budget import LIMITS, READ, Budget, Candidate, Limit, keeps
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.runfolder.lock import one_at_a_time
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.search.trial import Costs
-from netlathe.units import byte_count, mac_count, milliseconds
 from netlathe.zoo.published import Figure
 
-UNITS = {"latency": milliseconds, "memory": byte_count, "size": byte_count, "macs": mac_count}
-LIMITED = tuple(limit for limit in LIMITS if limit.name in UNITS)
+LIMITED = tuple(limit for limit in LIMITS if limit.name in READ)
 LOW = "latency_low"  # the lower end of a latency: what is checked while it is only forecast
 SECONDS = 0.5  # of one measurement
-
-
-def read_budget(limits: Mapping[str, str]) -> Budget:
-    """latency = "5ms", macs = "20M" and so on as limits in base units. Raises NetlatheError for bad units."""
-    return Budget(**{name: UNITS[name](text) for name, text in limits.items()})  # type: ignore[arg-type]
 
 
 def limited_costs(budget: Budget) -> list[str]:
