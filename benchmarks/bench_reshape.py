@@ -16,11 +16,11 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.factor import factor
 from netlathe.reshape.fold import fold
-from netlathe.reshape.inner import steps
+from netlathe.reshape.inner import width_step
 from netlathe.reshape.knobs import cardinal, reshape
 from netlathe.reshape.modernise import ladder
 from netlathe.reshape.solve import ORDER, cost_of, solve
-from netlathe.reshape.width import around
+from netlathe.reshape.width import width_surroundings
 
 REWRITE, SOLVE = 20.0, 200.0  # ms
 NETWORKS = ("resnet50", "resnet152", "mobilenetv2", "efficientnet_b7", "vit_large_patch16", "densenet201", "swin_base")
@@ -30,7 +30,7 @@ def timed(work: Callable[[], object], repeat: int = 15) -> float:
     """The shortest of several runs, in ms, the memos empty."""
     best = float("inf")
     for _ in range(repeat):
-        for memo in (totals, around, steps, cardinal):
+        for memo in (totals, width_surroundings, width_step, cardinal):
             memo.cache_clear()
         start = time.perf_counter()
         work()

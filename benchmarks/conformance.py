@@ -23,7 +23,7 @@ conftest.declare_torchvision_operators()
 
 from netlathe.cost.totals import totals  # noqa: E402
 from netlathe.lower.pretrained import TOLERANCE, from_module  # noqa: E402
-from netlathe.lower.twins import LIBRARIES, Twin, build, library, twins  # noqa: E402
+from netlathe.lower.twins import LIBRARIES, Twin, build_twin, import_library, twins  # noqa: E402
 from netlathe.read.torch import read_module  # noqa: E402
 from netlathe.testing import randomise, smallest  # noqa: E402
 
@@ -44,11 +44,11 @@ def row(twin: Twin) -> str:
     """A line of the table."""
     network = twin.made()
     ours = totals(network.body, network.input)
-    counted = read_module(build(twin, network), network.input).graph.ops
+    counted = read_module(build_twin(twin, network), network.input).graph.ops
     theirs = sum(op.params for op in counted), sum(op.macs for op in counted)
     assert theirs == (ours.params, ours.macs), (twin, theirs, ours)
     tiny = smallest(network)
-    module = build(twin, tiny)
+    module = build_twin(twin, tiny)
     randomise(module)
     loaded = from_module(module, tiny)
     assert loaded.error is not None
@@ -74,7 +74,7 @@ def main(pattern: str = "*") -> None:
             line = row(twin)
             known[twin.network, f"{twin.library} {twin.name}"] = line
             print(line, flush=True)
-    page = HEAD.format(**{name: library(name).__version__.partition("+")[0] for name in LIBRARIES})
+    page = HEAD.format(**{name: import_library(name).__version__.partition("+")[0] for name in LIBRARIES})
     order = [(twin.network, f"{twin.library} {twin.name}") for twin in twins()]
     PAGE.write_text(page + "\n".join(known[key] for key in order if key in known) + "\n", encoding="utf-8")
 

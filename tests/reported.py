@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlathe import zoo
 from netlathe.cost.memory import timeline
-from netlathe.cost.table import rows
+from netlathe.cost.table import cost_rows
 from netlathe.device.card import load
 from netlathe.device.latency import predict
 from netlathe.device.roofline import roofline
@@ -34,7 +34,7 @@ def charts() -> list[Chart]:
     return [
         front.chart(points, latency_ms=9.0, accuracy=71.0),
         roof.chart(roofline(graph, card), {row.path: row.ms for row in found.rows}),
-        stages.chart(stages.parts(rows(graph))),
+        stages.chart(stages.parts(cost_rows(graph))),
         stages.between(parts),
         profile.chart(graph),
         memory.chart({name: timeline(graph, name) for name in ("folded", "eager")}, most_bytes=8_000_000),

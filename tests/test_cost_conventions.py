@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from netlathe import zoo
-from netlathe.cost.conventions import RULES, convention, printed
+from netlathe.cost.conventions import RULES, convention, published_macs
 from netlathe.errors import NetlatheError
 
 TWINS = {
@@ -129,12 +129,12 @@ def test_ptflops_counts_biases_and_torchvision_does_not() -> None:
 
 
 def test_a_paper_that_rounds_is_told_from_one_that_counts_something_else() -> None:
-    by_digits = {figure.macs_G: figure for figure in printed("vgg16", 224)}
+    by_digits = {figure.macs_G: figure for figure in published_macs("vgg16", 224)}
     he = convention(zoo.get("vgg16").graph(), "paper", "vgg16", by_digits[Decimal("15.3")])
     assert (he.macs, he.differences[0].macs) == (15_300_000_000, 15_300_000_000 - 15_470_264_320)
     assert "rounded" not in he.differences[0].reason
     assert "15.47" in he.differences[0].reason
-    alexnet = convention(zoo.get("alexnet").graph(), "paper", "alexnet", printed("alexnet", 224)[0])
+    alexnet = convention(zoo.get("alexnet").graph(), "paper", "alexnet", published_macs("alexnet", 224)[0])
     assert alexnet.differences[0].reason.endswith("prints 0.71 G, rounded")
 
 
@@ -142,4 +142,4 @@ def test_unknown_tools_and_unpublished_networks_are_refused() -> None:
     with pytest.raises(NetlatheError, match="did you mean ptflops"):
         convention(zoo.get("resnet50").graph(), "ptflop", "resnet50")
     with pytest.raises(NetlatheError, match="96 pixels"):
-        printed("resnet50", 96)
+        published_macs("resnet50", 96)

@@ -11,8 +11,8 @@ from netlathe.arch.graph import graph
 from netlathe.arch.joins import Add
 from netlathe.arch.layers import Conv
 from netlathe.arch.node import Node
-from netlathe.cost.count import BYTES, count, op_cost, total
-from netlathe.cost.table import GROUPINGS, profile, rows
+from netlathe.cost.count import BYTES, count, op_cost, sum_costs
+from netlathe.cost.table import GROUPINGS, cost_rows, profile
 from netlathe.errors import NetlatheError
 
 
@@ -95,8 +95,8 @@ def test_fused_traffic_is_no_more_than_eager(name: str) -> None:
 @pytest.mark.parametrize("by", GROUPINGS)
 def test_rows_add_up_to_the_network(by: str) -> None:
     graph = zoo.get("efficientnet_b0").graph()
-    table = rows(graph, by, batch=4)
-    assert total(row.cost for row in table) == count(graph)
+    table = cost_rows(graph, by, batch=4)
+    assert sum_costs(row.cost for row in table) == count(graph)
     assert sum(row.share for row in table) == pytest.approx(1)
     assert sum(row.bytes for row in table) == count(graph).bytes(4, 4)
     assert sum(row.ops for row in table) == len(graph.ops)
@@ -104,19 +104,24 @@ def test_rows_add_up_to_the_network(by: str) -> None:
 
 def test_rows_group_by_path() -> None:
     graph = zoo.get("resnet50").graph()
-    assert [row.path for row in rows(graph, "stage")] == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
-    assert [row.path for row in rows(graph, "block")][:4] == ["stem", "stage1.block1", "stage1.block2", "stage1.block3"]
-    assert len(rows(graph, "block")) == 2 + 3 + 4 + 6 + 3
-    assert [row.out_shape for row in rows(graph, "stage")][1:5] == [
+    assert [row.path for row in cost_rows(graph, "stage")] == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
+    assert [row.path for row in cost_rows(graph, "block")][:4] == [
+        "stem",
+        "stage1.block1",
+        "stage1.block2",
+        "stage1.block3",
+    ]
+    assert len(cost_rows(graph, "block")) == 2 + 3 + 4 + 6 + 3
+    assert [row.out_shape for row in cost_rows(graph, "stage")][1:5] == [
         (256 * 2**i, 56 // 2**i, 56 // 2**i) for i in range(4)
     ]
-    assert len(rows(graph, "net")) == 1
+    assert len(cost_rows(graph, "net")) == 1
     with pytest.raises(NetlatheError, match="stgae"):
-        rows(graph, "stgae")
+        cost_rows(graph, "stgae")
 
 
 def test_rows_of_operators_say_what_they_are() -> None:
-    row = rows(graph(seq(thin=depthwise(3)), (8, 6, 6)), "op")[0]
+    row = cost_rows(graph(seq(thin=depthwise(3)), (8, 6, 6)), "op")[0]
     assert (row.path, row.kind, row.cost.macs, row.out_shape) == ("thin.conv", "depthwise conv", 8 * 9 * 36, (8, 6, 6))
 
 
@@ -130,5 +135,5 @@ def test_the_width_profile_of_a_bottleneck_is_an_hourglass_and_of_its_inverse_a_
 
 def test_costs_of_operators_are_zero_where_nothing_is_computed_or_moved() -> None:
     flatten = next(op for op in zoo.get("vgg11").graph().ops if op.kind == "flatten")
-    assert op_cost(flatten) == total([])
-    assert total([]).intensity() == 0
+    assert op_cost(flatten) == sum_costs([])
+    assert sum_costs([]).intensity() == 0

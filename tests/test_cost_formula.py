@@ -13,12 +13,12 @@ from netlathe.arch.build import conv, depthwise, seq
 from netlathe.arch.graph import graph
 from netlathe.arch.layers import Conv
 from netlathe.cost.count import count
-from netlathe.cost.formula import formula, odd, symbols
+from netlathe.cost.formula import formula, odd_symbol, symbols
 from netlathe.errors import MissingExtra
 from netlathe.zoo.resnet import bottleneck, resnet
 
 C_in, C_out, H, W, wide, m, w, n = symbols("C_in C_out H W wide m w n")
-k = odd("k")
+k = odd_symbol("k")
 
 
 def test_a_separable_convolution_costs_1_over_width_plus_1_over_kernel_squared() -> None:

@@ -20,14 +20,14 @@ from netlathe.cost.arena import arena
 from netlathe.cost.count import count
 from netlathe.cost.memory import VARIANTS, memory, timeline
 from netlathe.cost.order import best_order
-from netlathe.cost.plan import MemoryPlan, last_reads, plan, play
+from netlathe.cost.plan import MemoryPlan, last_reads, plan, run_order
 from netlathe.errors import NetlatheError
 
 MIB = 2**20
 
 
 def peak(plan: MemoryPlan, order: tuple[int, ...]) -> int:
-    return max(moment.live for moment in play(plan, order))
+    return max(moment.live for moment in run_order(plan, order))
 
 
 def test_mobilenetv2_needs_what_mcunetv2_prints() -> None:
@@ -102,7 +102,7 @@ def test_norm_and_activation_fold_and_a_view_is_free() -> None:
 
 def test_nothing_writes_over_the_image_or_over_a_value_that_is_read_again() -> None:
     dag = Dag(1, (Vertex("a", Act("relu"), ("in0",)), Vertex("b", Act("silu"), ("a",)), Vertex("y", Add(), ("a", "b"))))
-    moments = list(play(plan(graph(dag, (2, 2, 2))), (0, 1, 2)))
+    moments = list(run_order(plan(graph(dag, (2, 2, 2))), (0, 1, 2)))
     assert [moment.replaced for moment in moments][:2] == [None, None]
     assert [moment.live for moment in moments] == [16, 16, 16]  # add takes over one of the two it reads last
 

@@ -19,7 +19,6 @@ from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.device import card
 from netlathe.device.features import fused
-from netlathe.device.fusion import RUNTIMES
 from netlathe.device.latency import predict
 from netlathe.device.roofline import roofline
 from netlathe.errors import NetlatheError
@@ -27,6 +26,7 @@ from netlathe.load import load, load_any
 from netlathe.lower.onnx import save_onnx
 from netlathe.read.module import ForeignModule
 from netlathe.read.onnx_file import OnnxFile
+from netlathe.runtimes.registry import forecast_names
 
 NAME = "mobilenetv1_025"
 SIZE = 64
@@ -186,7 +186,7 @@ def of_constants(kind: str, form: str, shape: tuple[int, ...], weight: tuple[int
     ("kind", "form"),
     [("conv", "dense"), ("conv", "grouped"), ("conv", "depthwise"), ("linear", ""), ("matmul", ""), ("attention", "")],
 )
-@pytest.mark.parametrize("runtime", list(RUNTIMES))
+@pytest.mark.parametrize("runtime", forecast_names())
 def test_a_product_of_constants_is_forecast(kind: str, form: str, runtime: str) -> None:
     graph = of_constants(kind, form, (8, 16, 16), (8, 8, 3, 3))
     groups = fused(graph, runtime)
@@ -212,7 +212,7 @@ def test_families_with_products_of_constants_are_forecast(name: str, timm: Modul
         made = timm.create_model(name).eval()
     net = ForeignModule(name, made, (InputShape(made.pretrained_cfg["input_size"]),))
     device = card.load("rpi-5")
-    for runtime in RUNTIMES:
+    for runtime in forecast_names():
         found = predict(net.graph(), device, runtime=runtime, precision="fp32")
         assert 0 < found.low_ms < found.total_ms < found.high_ms
     assert roofline(net.graph(), device).flops == 2 * count(net.graph()).macs

@@ -15,7 +15,7 @@ from netlathe.arch.build import concat, conv, relu, seq
 from netlathe.arch.layers import Conv
 from netlathe.arch.network import Network
 from netlathe.errors import Exit, NetlatheError
-from netlathe.lower.twins import Twin, build, twins
+from netlathe.lower.twins import Twin, build_twin, twins
 from netlathe.testing import randomise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +42,7 @@ SMALL = {  # one network a family, at an image that it takes
 @pytest.mark.parametrize("twin", [t for t in twins() if t.network in SMALL], ids=lambda t: f"{t.library}-{t.name}")
 def test_a_twin_of_every_family_loads_and_agrees(twin: Twin, timm: ModuleType) -> None:
     network = zoo.get(twin.network, resolution=SMALL[twin.network])
-    module = build(twin, network)
+    module = build_twin(twin, network)
     randomise(module)
     loaded = weights.from_module(module, network)
     assert loaded.error is not None

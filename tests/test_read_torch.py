@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from netlathe import zoo
 from netlathe.cost.count import count
 from netlathe.cost.memory import memory
-from netlathe.cost.table import rows
+from netlathe.cost.table import cost_rows
 from netlathe.errors import NetlatheError
 from netlathe.lower.twins import OPTIONS, Twin, twins
 from netlathe.read import torch_ops
@@ -280,7 +280,7 @@ def test_memory_and_rows_of_a_read_module_are_those_of_the_expression(torchvisio
     ours = zoo.get("resnet50").graph()
     assert replace(memory(read), at={}) == replace(memory(ours), at={})
     assert count(read) == count(ours)
-    assert [row.path for row in rows(read)] == ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3",
+    assert [row.path for row in cost_rows(read)] == ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3",
                                                "layer4", "avgpool", "fc"]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from netlathe import zoo
 from netlathe.arch.document import to_json
 from netlathe.cli.main import run
 from netlathe.cost.memory import memory, timeline
-from netlathe.cost.table import rows
+from netlathe.cost.table import cost_rows
 from netlathe.deploy.model_card import write_card
 from netlathe.device.card import load
 from netlathe.device.roofline import roofline
@@ -131,7 +131,7 @@ def test_colours_of_figures_are_names_that_the_page_knows(html):
 def test_the_tables_have_the_engines_values():
     graph, device = zoo.get("mobilenetv2").graph(), load("rpi-5")
     by = {chart.id: chart for chart in charts()}
-    stages = {row.path: row for row in rows(graph)}
+    stages = {row.path: row for row in cost_rows(graph)}
     assert [row[0] for row in by["stages"].rows] == list(stages)
     bars = by["stages"].figure["data"][0]
     whole = sum(row.cost.macs for row in stages.values())

@@ -15,7 +15,7 @@ from netlathe.arch.rewrite import at
 from netlathe.cost.count import count
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.lower.folding import folded, merged
+from netlathe.lower.folding import fold_network, merge_network
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.refit import decompose
 from netlathe.lower.weights import random_weights
@@ -191,7 +191,7 @@ def test_linear_layers_have_a_low_rank_form():
 def test_folding_norms_keeps_the_output(name):
     network = zoo.get(name, resolution=64)
     weights = random_weights(network)
-    after, values = folded(network, weights)
+    after, values = fold_network(network, weights)
     left = sum(op.kind == "norm" for op in after.graph().ops)
     assert left == (62 if name == "densenet121" else 0)  # before an activation a norm has nothing to fold into
     assert same(run(network, weights), run(after, values)) < 1e-5
@@ -219,7 +219,7 @@ def test_parallel_branches_merge_into_one_convolution_with_the_same_output():
     )
     network = Network("repvgg", body, (3, 32, 32))
     weights = random_weights(network)
-    after, values = merged(network, weights)
+    after, values = merge_network(network, weights)
     assert [op.kind for op in after.graph().ops].count("conv") == 5
     assert same(run(network, weights), run(after, values)) < 1e-5
     with pytest.raises(NetlatheError, match="merge matched nothing"):

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netlathe.arch.graph import graph
-from netlathe.cost.formula import odd, symbols
+from netlathe.cost.formula import odd_symbol, symbols
 from netlathe.errors import NetlatheError
 from netlathe.reshape.inverse import INNER, affordable, balance, block, cost, operator, share
 
-C, M, K = *symbols("c m"), odd("k")
+C, M, K = *symbols("c m"), odd_symbol("k")
 SIZES = {
     "c": st.integers(1, 64),
     "m": st.integers(1, 64),

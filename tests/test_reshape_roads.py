@@ -12,10 +12,19 @@ from netlathe.cli.main import run
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.report.edf import picture
-from netlathe.reshape.compound import POLICIES, compound, doubling, grid, grid_search, policy, released, scale
+from netlathe.reshape.compound import (
+    POLICIES,
+    compound,
+    doubling,
+    grid,
+    grid_search,
+    policy_factors,
+    released_models,
+    scale,
+)
 from netlathe.reshape.knobs import reshape
 from netlathe.reshape.modernise import STEPS, kernel, ladder, resnet200
-from netlathe.reshape.regnet_space import RegNetSpace, better, draw, sample
+from netlathe.reshape.regnet_space import RegNetSpace, dominates_everywhere, draw, sample
 from netlathe.reshape.roadmap import FIGURES, ROUTES
 from netlathe.stats.quantiles import distribution_steps
 from netlathe.zoo.efficientnet import NETWORKS as EFFICIENTNETS
@@ -102,7 +111,7 @@ def test_a_diff_accounts_for_every_parameter_and_mac(a, b):
 
 def test_the_released_efficientnets_are_not_the_formula():
     table = {n: (v.free["width"], v.free["depth"], v.input[-1]) for n, v in EFFICIENTNETS.items() if n[-1] != "0"}
-    rows = released(zoo.get("efficientnet_b0"), table)
+    rows = released_models(zoo.get("efficientnet_b0"), table)
     assert [row.table_macs for row in rows] == [cost(zoo.get(name)).macs for name in table]
     implied = {row.name[-2:]: tuple(round(x, 2) for x in row.implied) for row in rows}
     assert implied["b1"] == (0.52, 0.0, 0.49)
@@ -114,10 +123,10 @@ def test_the_released_efficientnets_are_not_the_formula():
 
 def test_every_policy_doubles_the_macs_but_dwr_buys_few_activations():
     for name in POLICIES:
-        assert policy(name).macs == pytest.approx(2)
-    assert policy("w").acts == pytest.approx(2**0.5)
-    assert policy("dWr").acts == pytest.approx(2**0.6)
-    assert policy("dwr").acts == pytest.approx(2 ** (5 / 6))
+        assert policy_factors(name).macs == pytest.approx(2)
+    assert policy_factors("w").acts == pytest.approx(2**0.5)
+    assert policy_factors("dWr").acts == pytest.approx(2**0.6)
+    assert policy_factors("dwr").acts == pytest.approx(2 ** (5 / 6))
     found = {row.policy: row for row in doubling(zoo.get("regnetx_3_2gf"), 4)}
     assert found["w"].acts < found["dWr"].acts < found["dwr"].acts < found["r"].acts
 
@@ -139,9 +148,9 @@ def test_the_grid_search_calls_the_objective_once_a_network_and_finds_its_best()
 
 
 def test_scaling_leaves_alone_the_knobs_that_stay_at_one():
-    assert scale(zoo.get("googlenet"), policy("w", 2)).input == (3, 224, 224)
+    assert scale(zoo.get("googlenet"), policy_factors("w", 2)).input == (3, 224, 224)
     with pytest.raises(NetlatheError, match="no depth"):
-        scale(zoo.get("googlenet"), policy("d", 2))
+        scale(zoo.get("googlenet"), policy_factors("d", 2))
 
 
 def test_a_sample_of_the_regnet_space_keeps_its_bounds_and_its_seed():
@@ -164,8 +173,8 @@ def test_a_space_without_networks_says_what_they_broke():
 
 def test_the_distribution_orders_spaces():
     assert distribution_steps([3, 1, 2, 2]) == [(1, 0.25), (2, 0.5), (2, 0.75), (3, 1.0)]
-    assert better([1, 2], [2, 3])
-    assert not better([1, 9], [2, 3])
+    assert dominates_everywhere([1, 2], [2, 3])
+    assert not dominates_everywhere([1, 9], [2, 3])
     drawn = picture({"a & b": [1, 2, 3], "c": [2, 4]}, "error %")
     assert drawn.count("<polyline") == 2
     assert "a &amp; b" in drawn

@@ -65,7 +65,7 @@ def expressions(text: str) -> Sequence[Network]:
     if text.endswith(".json"):
         from netlathe.arch.document import from_json
 
-        return [from_json(read(Path(text)), source=text)]
+        return [from_json(read_text(Path(text)), source=text)]
     if text.endswith(".py"):
         hint = f"say which function makes the network: {text}:my_network"
         raise NetlatheError("a Python file needs a function", code="load.no_function", path=text, hint=hint)
@@ -75,7 +75,7 @@ def expressions(text: str) -> Sequence[Network]:
             raise unknown("pattern", text, zoo.names(), code="zoo.unknown_name")
         return [zoo.get(name) for name in names]
     name, _, choices = text.partition(":")
-    return [zoo.get(name, **pairs(choices, text))]
+    return [zoo.get(name, **parse_choices(choices, text))]
 
 
 def refuse_unreadable(path: Path) -> None:
@@ -88,7 +88,7 @@ def refuse_unreadable(path: Path) -> None:
         ) from None
 
 
-def read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a file. Raises NetlatheError where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
@@ -97,7 +97,7 @@ def read(path: Path) -> str:
         raise NetlatheError(f"cannot read this file: {said}", code="file.unreadable", path=str(path)) from None
 
 
-def pairs(text: str, source: str) -> dict[str, Any]:
+def parse_choices(text: str, source: str) -> dict[str, Any]:
     """alpha=0.5,resolution=160 as keyword arguments."""
     changes: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
@@ -105,11 +105,11 @@ def pairs(text: str, source: str) -> dict[str, Any]:
         if not sign or not key.isidentifier() or not value:
             hint = f"write {source.partition(':')[0]}:alpha=0.5,resolution=160"
             raise NetlatheError(f"{part!r} is not a choice", code="load.choice", path=source, hint=hint)
-        changes[key] = number(value)
+        changes[key] = parse_value(value)
     return changes
 
 
-def number(text: str) -> int | float | bool | str:
+def parse_value(text: str) -> int | float | bool | str:
     """A word as a whole number, a number, a truth, or itself."""
     if text in ("true", "false"):
         return text == "true"
@@ -123,7 +123,7 @@ def number(text: str) -> int | float | bool | str:
 
 def function_of(file: Path, function: str) -> Callable[..., Any]:
     """A function of a Python file, which is run for that. Raises NetlatheError where it does not run or lacks it."""
-    read(file)  # the error for an unreadable file, before Python's own
+    read_text(file)  # the error for an unreadable file, before Python's own
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None

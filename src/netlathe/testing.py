@@ -29,7 +29,7 @@ from netlathe.arch.rewrite import rewrite
 from netlathe.cost.memory import memory
 from netlathe.cost.totals import totals
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.lower.weights import draw, random_weights, tensor_shapes
+from netlathe.lower.weights import drawing_rule, random_weights, tensor_shapes
 from netlathe.zoo.published import Figure, figures
 
 TOLERANCE = 1e-4  # relative error, float32
@@ -43,7 +43,7 @@ class Broken(AssertionError):
     """The law does not hold, and what was seen."""
 
 
-def claim(holds: bool, otherwise: str) -> None:
+def require(holds: bool, otherwise: str) -> None:
     """Raise Broken unless a claim holds (an `assert` that `python -O` keeps)."""
     if not holds:
         raise Broken(otherwise)
@@ -78,7 +78,7 @@ def torch_counts_the_same(network: Network, twin: Any = None) -> str:
     for name, module in modules.items():
         counted = read_module(module, *torch_inputs(network)).graph.ops
         theirs = sum(op.params for op in counted), sum(op.macs for op in counted)
-        claim(theirs == (ours.params, ours.macs), f"{name} has (params, MACs) {theirs}, the graph {ours[1:3]}")
+        require(theirs == (ours.params, ours.macs), f"{name} has (params, MACs) {theirs}, the graph {ours[1:3]}")
     return f"{ours.params:,} params, {ours.macs:,} MACs"
 
 
@@ -94,18 +94,20 @@ def torch_computes_what_onnx_does(network: Network, twin: Any = None) -> str:
     weights, inputs = random_weights(network), examples(network)
     with torch.no_grad():
         y = to_torch(network, weights).eval()(*map(torch.from_numpy, inputs))
-    return within(difference(to_onnx(network, weights).SerializeToString(), OutputProbe(inputs, y.numpy())))
+    return check_tolerance(difference(to_onnx(network, weights).SerializeToString(), OutputProbe(inputs, y.numpy())))
 
 
 def a_twins_weights_give_its_output(network: Network, twin: Any = None) -> str:
     """Law 3; without a given twin, the network's twins in timm and torchvision, with random weights."""
     from netlathe.lower.pretrained import from_module
-    from netlathe.lower.twins import build, twins_of
+    from netlathe.lower.twins import build_twin, twins_of
 
     known = [t for t in twins_of(network.name) if t.made().at(resolution(network)) == network] if twin is None else []
     if twin is None and not known:
         raise NotApplicable("no twin")
-    modules = {"the twin": twin} if twin is not None else {f"{t.library} {t.name}": build(t, network) for t in known}
+    modules = (
+        {"the twin": twin} if twin is not None else {f"{t.library} {t.name}": build_twin(t, network) for t in known}
+    )
     evidence = []
     for name, module in modules.items():
         if twin is None:
@@ -115,7 +117,7 @@ def a_twins_weights_give_its_output(network: Network, twin: Any = None) -> str:
         except NetlatheError as error:
             raise Broken(f"{name}: {error}") from error
         assert loaded.error is not None
-        evidence.append(f"{name} {within(loaded.error)}")
+        evidence.append(f"{name} {check_tolerance(loaded.error)}")
     return ", ".join(evidence)
 
 
@@ -123,9 +125,9 @@ def documents_are_faithful(network: Network, twin: Any = None) -> str:
     """Law 4."""
     document = to_json(network)
     again = from_json(document)
-    claim(again == network, "from_json(to_json(network)) is another network")
-    claim(to_json(again) == document, "its JSON changes on the way")
-    claim(to_text(again) == to_text(network), "its text changes on the way")
+    require(again == network, "from_json(to_json(network)) is another network")
+    require(to_json(again) == document, "its JSON changes on the way")
+    require(to_text(again) == to_text(network), "its text changes on the way")
     return f"{len(document):,} characters of JSON"
 
 
@@ -140,29 +142,31 @@ def figures_are_the_published_ones(network: Network, twin: Any = None) -> str:
             ("params", row.params_M, counted.params, 10**6),
             ("MACs", row.macs_G, counted.macs, 10**9),
         ):
-            claim(explained(row, name, printed, value, unit), f"{row.source} prints {printed}, {name} are {value:,}")
+            require(
+                is_explained(row, name, printed, value, unit), f"{row.source} prints {printed}, {name} are {value:,}"
+            )
     return f"{len(rows)} rows"
 
 
 def knobs_turn_the_right_way(network: Network, twin: Any = None) -> str:
     """Law 6."""
-    claim(
+    require(
         bool(refusal(lambda: rewrite(network.body, lambda path, part: None))),
         "a rewrite that matches nothing is silent",
     )
     if network.name in zoo.names():
         row = zoo.registry.table()[network.name]
-        claim(zoo.get(network.name, **row.free) == zoo.get(network.name), "its own choices give another network")
+        require(zoo.get(network.name, **row.free) == zoo.get(network.name), "its own choices give another network")
     if len(network.input) != 3:
         return "identity"
     side = network.input[-1]
-    claim(network.at(side) == network, "its own resolution gives another network")
+    require(network.at(side) == network, "its own resolution gives another network")
     try:
         larger = totals(network.body, network.at(2 * side).input, *network.more).macs
     except NetlatheError as error:
         raise NotApplicable(f"no other resolution: {error.message}") from None
     smaller = totals(network.body, network.input, *network.more).macs
-    claim(larger > smaller, f"{larger:,} MACs at twice the resolution, {smaller:,} at {side}")
+    require(larger > smaller, f"{larger:,} MACs at twice the resolution, {smaller:,} at {side}")
     return f"MACs x{larger / smaller:.2f} at twice the resolution"
 
 
@@ -170,9 +174,9 @@ def memory_keeps_its_bounds(network: Network, twin: Any = None) -> str:
     """Law 7."""
     graph = network.graph()
     peaks = memory(graph, 1, limit=2000)
-    claim(peaks.largest <= peaks.best <= peaks.folded <= peaks.eager <= peaks.total, f"out of order: {peaks}")
-    claim(peaks.best <= peaks.arena, f"the arena holds less than its tensors: {peaks}")
-    claim(peaks.max_in_out <= peaks.largest, f"in place needs more than out of place: {peaks}")
+    require(peaks.largest <= peaks.best <= peaks.folded <= peaks.eager <= peaks.total, f"out of order: {peaks}")
+    require(peaks.best <= peaks.arena, f"the arena holds less than its tensors: {peaks}")
+    require(peaks.max_in_out <= peaks.largest, f"in place needs more than out of place: {peaks}")
     return f"{peaks.largest:,} <= {peaks.eager:,} <= {peaks.total:,} elements"
 
 
@@ -191,8 +195,8 @@ def unknown_operators_raise(network: Network, twin: Any = None) -> str:
         ("torch", lambda: to_torch(strange, device="meta")),
     ):
         said = refusal(lower)
-        claim(bool(said), f"the {reading} reading takes an operator that it does not know")
-        claim(
+        require(bool(said), f"the {reading} reading takes an operator that it does not know")
+        require(
             "Unknown" in said and path in said, f"the {reading} reading does not say which operator and where: {said}"
         )
     return f"at {path}"
@@ -256,13 +260,13 @@ def refusal(act: Callable[[], Any]) -> str:
     return ""
 
 
-def within(error: float) -> str:
+def check_tolerance(error: float) -> str:
     """The error, if it is small enough."""
-    claim(error <= TOLERANCE, f"outputs differ by {error:.1e} (relative), more than {TOLERANCE:.0e}")
+    require(error <= TOLERANCE, f"outputs differ by {error:.1e} (relative), more than {TOLERANCE:.0e}")
     return f"{error:.1e}"
 
 
-def explained(row: Figure, name: str, printed: Decimal | None, counted: int, unit: int) -> bool:
+def is_explained(row: Figure, name: str, printed: Decimal | None, counted: int, unit: int) -> bool:
     """Whether a count is within half a unit of the last printed digit, or the row has a note about it."""
     if printed is None or name in row.note:
         return True
@@ -307,6 +311,6 @@ def randomise(module: Any, seed: int = 0) -> None:
 
     for i, (name, tensor) in enumerate(named_weights(module).items()):
         shape, role = tuple(tensor.shape), owner(name)[1]
-        values = draw(role or ("weight" if prod(shape) == max(shape) else "bias"), shape)
+        values = drawing_rule(role or ("weight" if prod(shape) == max(shape) else "bias"), shape)
         with torch.no_grad():
             tensor.copy_(torch.from_numpy(values(np.random.default_rng([seed, i]), shape)))

@@ -4,7 +4,7 @@ loaded = from_timm("resnet50.a1_in1k")
 save_onnx(loaded.network, "net.onnx", loaded.tensors)
 """
 
-from netlathe.lower.pretrained import Loaded, from_file, from_module, from_timm, from_torchvision
+from netlathe.lower.pretrained import LoadedWeights, from_file, from_module, from_timm, from_torchvision
 from netlathe.lower.weights import random_weights
 
-__all__ = ["Loaded", "from_file", "from_module", "from_timm", "from_torchvision", "random_weights"]
+__all__ = ["LoadedWeights", "from_file", "from_module", "from_timm", "from_torchvision", "random_weights"]

@@ -12,7 +12,7 @@ from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import GlobalPool
 
 
-def named(parts: tuple[Node, ...], known: dict[str, Node]) -> tuple[tuple[str, ...], tuple[Node, ...]]:
+def name_parts(parts: tuple[Node, ...], known: dict[str, Node]) -> tuple[tuple[str, ...], tuple[Node, ...]]:
     """Names for the parts that have none: the label, numbered where it recurs; a lone combinator stays transparent."""
     labels = [part.label for part in parts]
     lone = sum([isinstance(part, Combinator) for part in parts]) == 1
@@ -30,7 +30,7 @@ def named(parts: tuple[Node, ...], known: dict[str, Node]) -> tuple[tuple[str, .
 @block
 def seq(*parts: Node, **known: Node) -> Seq:
     """First the first, then the next: positional parts get names from their kind, keywords name theirs."""
-    return Seq(*named(parts, known))
+    return Seq(*name_parts(parts, known))
 
 
 @block
@@ -48,24 +48,26 @@ def then(a: Node, b: Node) -> Seq:
 @block
 def residual(*parts: Node, project: Node | None = None, optional: bool = False, **known: Node) -> Residual:
     """x + f(x), f the sequence of parts."""
-    return Residual(join(parts, known), project, optional)
+    return Residual(sequence_of(parts, known), project, optional)
 
 
 @block
 def concat(*parts: Node, **known: Node) -> Concat:
     """[f1(x), f2(x), ...]: parallel branches."""
-    return Concat(*named(parts, known))
+    return Concat(*name_parts(parts, known))
 
 
 @block
 def gate(*parts: Node, **known: Node) -> Gate:
     """x * f(x), f the sequence of parts."""
-    return Gate(join(parts, known))
+    return Gate(sequence_of(parts, known))
 
 
-def join(parts: tuple[Node, ...], known: dict[str, Node]) -> Node:
+def sequence_of(parts: tuple[Node, ...], known: dict[str, Node]) -> Node:
     """The only part, or the sequence of all."""
-    return parts[0] if len(parts) == 1 and not known and not isinstance(parts[0], Leaf) else Seq(*named(parts, known))
+    return (
+        parts[0] if len(parts) == 1 and not known and not isinstance(parts[0], Leaf) else Seq(*name_parts(parts, known))
+    )
 
 
 @block

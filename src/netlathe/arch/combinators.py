@@ -28,7 +28,7 @@ class Combinator(Node):
         raise NotImplementedError
 
 
-def one(who: str, xs: tuple[Any, ...]) -> None:
+def only_input(who: str, xs: tuple[Any, ...]) -> None:
     if len(xs) != 1:
         raise ShapeError(f"{who} reads one value, but {len(xs)} arrive")
 
@@ -38,7 +38,7 @@ class Identity(Combinator):
     """y = x."""
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("identity", xs)
+        only_input("identity", xs)
         return xs[0]
 
 
@@ -64,7 +64,7 @@ class Seq(Named):
     """y = last(... second(first(x)))."""
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("seq", xs)
+        only_input("seq", xs)
         x = xs[0]
         for name, item in zip(self.names, self.items, strict=True):
             x = run(item, name, x)
@@ -88,7 +88,7 @@ class Residual(Combinator):
         return Residual(items[0], items[1] if self.project is not None else None, self.optional)
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("residual", xs)
+        only_input("residual", xs)
         x = xs[0]
         y = run(self.body, "", x)
         if x.shape != y.shape:
@@ -106,7 +106,7 @@ class Concat(Named):
     crop: bool = False
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("concat", xs)
+        only_input("concat", xs)
         ys = [run(item, name, xs[0]) for name, item in self.children()]
         if self.crop:
             high, wide = (min(y.shape[axis] for y in ys) for axis in (1, 2))
@@ -129,7 +129,7 @@ class Gate(Combinator):
         return Gate(items[0])
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("gate", xs)
+        only_input("gate", xs)
         return run(Mul(), "mul", xs[0], run(self.body, "", xs[0]))
 
 
@@ -155,7 +155,7 @@ class Stage(Combinator):
         return Stage(block, self.depth, None if items[0] == block else items[0])
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("stage", xs)
+        only_input("stage", xs)
         x = xs[0]
         for name, item in self.children():
             x = run(item, name, x)
@@ -175,7 +175,7 @@ class Side(Combinator):
         return Side(items[0])
 
     def apply(self, run: Run[V], *xs: V) -> V:
-        one("side", xs)
+        only_input("side", xs)
         run(self.head, "", xs[0])
         return xs[0]
 

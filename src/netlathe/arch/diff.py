@@ -50,7 +50,7 @@ class Diff(NamedTuple):
         return "\n".join([*map(str, self.changes), *end]) or "no difference"
 
 
-def said(op: Op | None) -> str:
+def op_text(op: Op | None) -> str:
     """An operator as its leaf is written, or by kind where it was read from elsewhere."""
     return "" if op is None else str(op.leaf) if op.leaf is not None else f"{op.form} {op.kind}".strip()
 
@@ -60,20 +60,22 @@ def diff(a: Graph, b: Graph) -> Diff:
     old, new = ({op.path: op for op in graph.ops} for graph in (a, b))
     groups: dict[tuple[str, str, str], list[tuple[str, int, int]]] = {}
     others: list[tuple[int, int]] = []
-    for path in merged(list(old), list(new)):
+    for path in merge_order(list(old), list(new)):
         before, after = old.get(path), new.get(path)
         params = (after.params if after else 0) - (before.params if before else 0)
         macs = (after.macs if after else 0) - (before.macs if before else 0)
-        if said(before) != said(after):
-            key = (NUMBER.sub("block*", path), said(before), said(after))
+        if op_text(before) != op_text(after):
+            key = (NUMBER.sub("block*", path), op_text(before), op_text(after))
             groups.setdefault(key, []).append((path, params, macs))
         elif before is not None and after is not None and shapes(before) != shapes(after):
             others.append((params, macs))
     changes = tuple(
-        Change(together([path for path, *_ in rows]), before, after, len(rows), *sums((p, m) for _, p, m in rows))
+        Change(
+            join_paths([path for path, *_ in rows]), before, after, len(rows), *sum_costs((p, m) for _, p, m in rows)
+        )
         for (_, before, after), rows in groups.items()
     )
-    return Diff(changes, Change("", "", "", len(others), *sums(others)))
+    return Diff(changes, Change("", "", "", len(others), *sum_costs(others)))
 
 
 def shapes(op: Op) -> tuple[tuple[Shape, ...], Shape, dict[str, Shape]]:
@@ -81,13 +83,13 @@ def shapes(op: Op) -> tuple[tuple[Shape, ...], Shape, dict[str, Shape]]:
     return op.in_shapes, op.out_shape, op.weights
 
 
-def sums(rows: Iterable[tuple[int, int]]) -> tuple[int, int]:
+def sum_costs(rows: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """Params and MACs together."""
     pairs = list(rows)
     return sum(p for p, _ in pairs), sum(m for _, m in pairs)
 
 
-def merged(old: list[str], new: list[str]) -> list[str]:
+def merge_order(old: list[str], new: list[str]) -> list[str]:
     """The paths of both in order of execution; what goes stands before what comes in its place."""
     known, stays = set(old), set(new)
     result: list[str] = []
@@ -101,7 +103,7 @@ def merged(old: list[str], new: list[str]) -> list[str]:
     return [*result, *(path for path in old[i:] if path not in stays)]
 
 
-def together(paths: list[str]) -> str:
+def join_paths(paths: list[str]) -> str:
     """One path for operators that differ in the number of their block: block[1-3], block[2,4]."""
     if len(paths) == 1 or not NUMBER.search(paths[0]):
         return paths[0]

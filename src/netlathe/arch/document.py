@@ -19,7 +19,7 @@ DEEPEST = 100  # nodes within nodes; the deepest network of the zoo, U-Net, has 
 
 
 @cache
-def kinds() -> dict[str, type[Node]]:
+def node_kinds() -> dict[str, type[Node]]:
     """Every concrete node by the name that documents use."""
     modules = (layers, pools, joins, tokens, combinators)
     found = (value for module in modules for value in vars(module).values())
@@ -127,11 +127,11 @@ class Reader:
             self.fault(path[:80] + " ...", f"nodes are nested more than {DEEPEST} deep")
             return None
         kind = document.get("kind")
-        if not isinstance(kind, str) or kind not in kinds():
+        if not isinstance(kind, str) or kind not in node_kinds():
             message = "kind is missing" if kind is None else f"unknown kind {kind!r}"
-            self.fault(path, message, kinds(), str(kind))
+            self.fault(path, message, node_kinds(), str(kind))
             return None
-        cls = kinds()[kind]
+        cls = node_kinds()[kind]
         said = {key: value for key, value in document.items() if key != "kind"}
         if issubclass(cls, Named) and isinstance(said.get("items"), list):
             said["names"] = [item.pop("name", "") if isinstance(item, dict) else "" for item in said["items"]]
@@ -176,7 +176,7 @@ def mismatch(cls: type[Node], key: str, value: Any) -> str:
     from pydantic import ValidationError
 
     try:
-        adapter(cast(Any, cls), key).validate_python(value, strict=True)
+        field_validator(cast(Any, cls), key).validate_python(value, strict=True)
     except ValidationError as error:
         said = f"a {value.label} node" if isinstance(value, Node) else repr(value)
         return f"{said:.60} does not fit: {error.errors()[0]['msg'].lower()}"
@@ -184,7 +184,7 @@ def mismatch(cls: type[Node], key: str, value: Any) -> str:
 
 
 @cache
-def adapter(cls: Any, key: str) -> Any:
+def field_validator(cls: Any, key: str) -> Any:
     """The pydantic validator of a field."""
     from pydantic import ConfigDict, TypeAdapter
 

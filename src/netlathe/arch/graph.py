@@ -77,7 +77,7 @@ def graph(expression: Node, *inputs: Shape, training: bool = False) -> Graph:
     def read(node: Node, path: str, *xs: Ref) -> Ref:
         if isinstance(node, Leaf):
             y = Ref(len(shapes), leaf_shape(node, tuple(x.shape for x in xs), path))
-            ops.append(operator(node, path, xs, y))
+            ops.append(make_op(node, path, xs, y))
             shapes.append(y.shape)
             return y
         assert isinstance(node, Combinator), f"{path}: {node!r} is neither leaf nor combinator"
@@ -111,7 +111,7 @@ def leaf_shape(leaf: Leaf, xs: tuple[Shape, ...], path: str) -> Shape:
         raise
 
 
-def operator(leaf: Leaf, path: str, xs: tuple[Ref, ...], y: Ref) -> Op:
+def make_op(leaf: Leaf, path: str, xs: tuple[Ref, ...], y: Ref) -> Op:
     """The record of one leaf on given values."""
     shapes = tuple(x.shape for x in xs)
     return Op(

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY
 from math import prod
 from typing import Literal
 
-from netlathe.arch.leaf import Leaf, Padding, Pair, Width, feature_map, need, pair, positive, resolve, text, window
+from netlathe.arch.leaf import Leaf, Padding, Pair, Width, feature_map, need, pair, pair_text, positive, resolve, window
 from netlathe.arch.node import Shape, Size, node
 from netlathe.errors import ShapeError
 
@@ -80,7 +80,7 @@ class Conv(Leaf):
         stride = f" /{self.stride}" if self.stride != 1 else ""
         padding = f" pad {self.padding}" if self.padding is not None else ""
         dilation = f" dilation {self.dilation}" if self.dilation != 1 else ""
-        return f"conv {text(self.kernel)}{wide}{stride}{grouped}{dilation}{padding}{' bias' * self.bias}"
+        return f"conv {pair_text(self.kernel)}{wide}{stride}{grouped}{dilation}{padding}{' bias' * self.bias}"
 
 
 @node
@@ -119,7 +119,7 @@ class ConvTranspose(Leaf):
 
     def __str__(self) -> str:
         wide = "" if self.width is None else f" {self.width}"
-        return f"transposed conv {text(self.kernel)}{wide} /{self.stride}"
+        return f"transposed conv {pair_text(self.kernel)}{wide} /{self.stride}"
 
 
 @node

@@ -67,7 +67,7 @@ def pair(value: Pair) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def text(value: Pair) -> str:
+def pair_text(value: Pair) -> str:
     """A pair as people write it: 3x3."""
     return "x".join(map(str, pair(value)))
 
@@ -119,8 +119,9 @@ def window(x: Shape, kernel: Pair, stride: Pair, padding: Padding, dilation: int
     high = (x[1] + top + bottom - dilation * (kh - 1) - 1) // sh + 1
     wide = (x[2] + left + right - dilation * (kw - 1) - 1) // sw + 1
     if (isinstance(high, int) and high < 1) or (isinstance(wide, int) and wide < 1):
+        window = f"{who} with kernel {pair_text(kernel)} and padding {pair_text((top, left))}"
         raise ShapeError(
-            f"{who} with kernel {text(kernel)} and padding {text((top, left))} does not fit into {x[1]}x{x[2]}",
+            f"{window} does not fit into {x[1]}x{x[2]}",
             hint="raise the resolution, or lower the kernel or the strides before it",
         )
     return high, wide

@@ -19,10 +19,10 @@ from netlathe.arch.node import Node
 def to_text(network: Network) -> str:
     """The network on a page: name, input, then its expression."""
     head = f"{network.name}  {'x'.join(map(str, network.input))}"
-    return "\n".join([head, *(f"  {line}" for line in lines("", network.body))]) + "\n"
+    return "\n".join([head, *(f"  {line}" for line in node_lines("", network.body))]) + "\n"
 
 
-def brief(node: Node) -> str | None:
+def leaf_line(node: Node) -> str | None:
     """The node in a line, if it is a leaf or a chain of nothing but leaves; None otherwise."""
     if isinstance(node, Leaf):
         return str(node)
@@ -33,24 +33,24 @@ def brief(node: Node) -> str | None:
     return None
 
 
-def lines(name: str, node: Node) -> Iterator[str]:
+def node_lines(name: str, node: Node) -> Iterator[str]:
     """The node under its name, children indented below."""
-    short = brief(node)
+    short = leaf_line(node)
     if short is not None:
         yield f"{name:<10} {short}".strip()
         return
     assert isinstance(node, Combinator)
     if isinstance(node, Seq) and not name:
         for child_name, child in node.children():
-            yield from lines(child_name, child)
+            yield from node_lines(child_name, child)
         return
-    yield f"{name:<10} {title(node)}".strip()
-    for child_name, child in parts(node):
-        for line in lines(child_name, child):
+    yield f"{name:<10} {combinator_title(node)}".strip()
+    for child_name, child in printed_children(node):
+        for line in node_lines(child_name, child):
             yield f"  {line}"
 
 
-def title(node: Combinator) -> str:
+def combinator_title(node: Combinator) -> str:
     """What a combinator computes, in words."""
     match node:
         case Residual(project=None, optional=True):
@@ -76,7 +76,7 @@ def title(node: Combinator) -> str:
     return ""
 
 
-def parts(node: Combinator) -> Iterator[tuple[str, Node]]:
+def printed_children(node: Combinator) -> Iterator[tuple[str, Node]]:
     """The children to print: a stage prints its first and its repeated block once."""
     if isinstance(node, Stage):
         if node.first is not None:

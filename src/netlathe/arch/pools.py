@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import Literal
 
-from netlathe.arch.leaf import Leaf, Pair, feature_map, need, pads, pair, positive, text, window
+from netlathe.arch.leaf import Leaf, Pair, feature_map, need, pads, pair, pair_text, positive, window
 from netlathe.arch.node import Shape, Size, node
 
 
@@ -55,7 +55,7 @@ class Pool(Leaf):
 
     def __str__(self) -> str:
         stride = "" if self.stride is None else f" /{self.stride}"
-        return f"{self.mode} pool {text(self.kernel)}{stride}{f' pad {self.padding}' if self.padding else ''}"
+        return f"{self.mode} pool {pair_text(self.kernel)}{stride}{f' pad {self.padding}' if self.padding else ''}"
 
 
 @node
@@ -87,7 +87,7 @@ class AdaptivePool(Leaf):
         return (feature_map(xs[0], "adaptive pool")[0], self.size, self.size)
 
     def __str__(self) -> str:
-        return f"adaptive pool to {text(self.size)}"
+        return f"adaptive pool to {pair_text(self.size)}"
 
 
 @node

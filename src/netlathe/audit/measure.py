@@ -21,7 +21,7 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import measure
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
-from netlathe.lower.checkpoint import needed
+from netlathe.lower.checkpoint import require_package
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import show_ms
 
@@ -146,7 +146,7 @@ def gradient_ratio(network: Network, seed: int) -> float:
     """Root mean square gradient a weight of the first layer's 3x3 over the last layer's, on random images."""
     from netlathe.lower.torch import to_torch
 
-    torch: Any = needed("torch", "train")
+    torch: Any = require_package("torch", "train")
     random = torch.Generator().manual_seed(seed)
     module: Any = to_torch(network, init="he", seed=seed)
     images = torch.randn(IMAGES, *network.input, generator=random)
@@ -163,7 +163,7 @@ def gradient_ratio(network: Network, seed: int) -> float:
 @register_run("experiment", "s9-3")
 def measure_gradients(how: RunConditions) -> list[Record]:
     """How much of the loss's gradient reaches the first layers, with dense links and without."""
-    torch = needed("torch", "train")
+    torch = require_package("torch", "train")
     before = torch.get_num_threads()
     torch.set_num_threads(how.threads)
     try:

@@ -15,7 +15,7 @@ from netlathe.audit.rules import (
     is_same,
     relative_difference,
 )
-from netlathe.reshape.compound import ALPHA, BETA, GAMMA, Released, compound, released
+from netlathe.reshape.compound import ALPHA, BETA, GAMMA, Released, compound, released_models
 from netlathe.zoo.registry import table as variants_of_zoo
 
 EFFICIENTNETS = tuple(f"efficientnet_b{i}" for i in range(8))
@@ -96,7 +96,7 @@ def released_efficientnets() -> list[Released]:
     """B1 to B7 beside the formula."""
     variants = variants_of_zoo()
     rows = {n: (variants[n].free["width"], variants[n].free["depth"], variants[n].input[-1]) for n in EFFICIENTNETS[1:]}
-    return released(zoo.get("efficientnet_b0"), rows)
+    return released_models(zoo.get("efficientnet_b0"), rows)
 
 
 @check("s20-1")

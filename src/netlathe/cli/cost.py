@@ -23,11 +23,11 @@ from netlathe.cli.common import (
     warn,
     write_page,
 )
-from netlathe.cost.conventions import TOOLS, Convention, convention, printed
+from netlathe.cost.conventions import TOOLS, Convention, convention, published_macs
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.document import document
 from netlathe.cost.memory import memory
-from netlathe.cost.table import GROUPINGS, rows
+from netlathe.cost.table import GROUPINGS, cost_rows
 from netlathe.tables.table import text_table
 from netlathe.units import show_bytes, show_count
 
@@ -134,7 +134,7 @@ def show(network: Net, by: str, batch: int, precision: str) -> None:
             show_bytes(row.bytes_fused),
             f"{row.intensity_fused:.1f}",
         )
-        for row in rows(graph, by, bytes_per_element=size, batch=batch)
+        for row in cost_rows(graph, by, bytes_per_element=size, batch=batch)
     ]
     shape = "x".join(map(str, network.input))
     heads = (by, *(["kind"] if by == "op" else []), "out", "params", "MACs", "share", "acts", "moved", "FLOP/B")
@@ -181,7 +181,7 @@ def conventions(network: Net, tool: str) -> list[Convention]:
     graph = network.graph()
     if tool != "paper":
         return [convention(graph, tool, network.name)]
-    return [convention(graph, tool, network.name, figure) for figure in printed(network.name, network.input[-1])]
+    return [convention(graph, tool, network.name, figure) for figure in published_macs(network.name, network.input[-1])]
 
 
 def convention_data(network: Net, c: Convention) -> dict[str, Any]:

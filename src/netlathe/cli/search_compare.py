@@ -96,7 +96,7 @@ def command(
 def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
     """The strategies that a text names, by what was typed. Raises NetlatheError for unknown ones and for repeats."""
     from netlathe.cli.experiment import parts, refuse_twice
-    from netlathe.load import pairs
+    from netlathe.load import parse_choices
     from netlathe.search.strategy import Strategy, StrategyFactory, get_strategy
 
     def make(
@@ -108,7 +108,7 @@ def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
     refuse_twice("strategy", parts(texts))
     for text in parts(texts):
         name, _, changes = text.partition(":")
-        maker, options = get_strategy(name), pairs(changes, text)
+        maker, options = get_strategy(name), parse_choices(changes, text)
         maker.settings(**options)  # a wrong option is refused before anything runs
         found[text] = partial(make, maker, options)
     return found

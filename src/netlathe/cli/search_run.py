@@ -15,7 +15,7 @@ from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option
 from netlathe.cli.training import Span, folder_of, needs_torch, px_option, recipe_of, set_option
 from netlathe.errors import NetlatheError
-from netlathe.load import number, pairs
+from netlathe.load import parse_choices, parse_value
 from netlathe.runtimes.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def option(text: str) -> list[tuple[str, Any]]:
     if not sign or not name.isidentifier():
         hint = "write --option population=10"
         raise NetlatheError(f"{text!r} is no option of a strategy", code="search.option", hint=hint)
-    return [(name, number(value))]
+    return [(name, parse_value(value))]
 
 
 def described(asked: dict[str, Any], space: Any) -> Any:
@@ -168,7 +168,7 @@ def described(asked: dict[str, Any], space: Any) -> Any:
         return objective.FunctionSpec(absolute(asked["goal"]))
     if kind == "table" and rest:
         file, _, choices = rest.partition(",")
-        more = pairs(choices, asked["goal"])
+        more = parse_choices(choices, asked["goal"])
         if "latencies" in more:
             more["latencies"] = absolute(str(more["latencies"]))
         return objective.spec_from_json({"kind": kind, "path": absolute(file), "seed": asked["seed"], **more})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from netlathe.cost.plan import MemoryPlan, last_reads, play
+from netlathe.cost.plan import MemoryPlan, last_reads, run_order
 
 
 class Allocation(NamedTuple):
@@ -32,7 +32,7 @@ def arena(plan: MemoryPlan) -> list[Allocation]:
     first = dict.fromkeys(plan.inputs & last.keys(), 0)
     end = {buffer: last[buffer] for buffer in first}
     owner = {buffer: buffer for buffer in first}
-    for moment in play(plan, order):
+    for moment in run_order(plan, order):
         made = plan.steps[moment.step].writes
         owner[made] = made if moment.replaced is None else owner[moment.replaced]
         first.setdefault(owner[made], moment.step)

@@ -110,7 +110,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def written(op: Op, network: str, where: str, heads: frozenset[int]) -> bool:
+def applies_at(op: Op, network: str, where: str, heads: frozenset[int]) -> bool:
     """Whether a rule's `where` holds for an operator."""
     match where:
         case "":
@@ -152,7 +152,7 @@ def convention(graph: Graph, tool: str, network: str = "", figure: Figure | None
     heads = frozenset(i for op in graph.ops if op.view for i in op.inputs)  # what is flattened for the classifier
     found: dict[str, CountDifference] = {}
     for rule in RULES[tool]:
-        ops = [op for op in graph.ops if matches(op, rule.kind) and written(op, network, rule.where, heads)]
+        ops = [op for op in graph.ops if matches(op, rule.kind) and applies_at(op, network, rule.where, heads)]
         if ops:
             macs = sum(rule.reads * op.in_elements + rule.writes * op.out_elements + rule.macs * op.macs for op in ops)
             _, known, before = found.get(rule.reason, (rule.reason, 0, 0))
@@ -160,7 +160,7 @@ def convention(graph: Graph, tool: str, network: str = "", figure: Figure | None
     return Convention(tool, ours + sum(row.macs for row in found.values()), ours, tuple(found.values()))
 
 
-def printed(network: str, resolution: int) -> tuple[Figure, ...]:
+def published_macs(network: str, resolution: int) -> tuple[Figure, ...]:
     """The published figures with MACs, one for each value. Raises NetlatheError where nothing is published."""
     found = {f.macs_G: f for f in reversed(figures(network)) if f.macs_G is not None and f.resolution == resolution}
     if not found:

@@ -70,13 +70,13 @@ def op_cost(op: Op) -> Cost:
     is_mac = op.kind in MAC_KINDS
     out = op.out_elements
     params = op.params
-    buffers = elements(op.buffers.values())
-    reads = elements(dict(zip(op.inputs, op.in_shapes, strict=True)).values())  # x + x reads x once
+    buffers = count_elements(op.buffers.values())
+    reads = count_elements(dict(zip(op.inputs, op.in_shapes, strict=True)).values())  # x + x reads x once
     moved = 0 if op.view else reads + out
     return Cost(
         params=params,
         buffers=buffers,
-        weights=elements(shape for name, shape in op.weights.items() if name != "bias") if is_mac else 0,
+        weights=count_elements(shape for name, shape in op.weights.items() if name != "bias") if is_mac else 0,
         macs=op.macs,
         acts=out if is_mac else 0,
         acts_pycls=out if is_mac or op.kind in POOL_KINDS else 0,
@@ -87,16 +87,16 @@ def op_cost(op: Op) -> Cost:
     )
 
 
-def elements(shapes: Iterable[Shape]) -> Size:
+def count_elements(shapes: Iterable[Shape]) -> Size:
     """The elements of tensors of these shapes together."""
     return sum(prod(shape) for shape in shapes)
 
 
-def total(costs: Iterable[Cost]) -> Cost:
+def sum_costs(costs: Iterable[Cost]) -> Cost:
     """The cost of several parts together."""
     return Cost(*map(sum, zip(Cost(), *costs, strict=True)))
 
 
 def count(graph: Graph) -> Cost:
     """The cost of a network."""
-    return total(map(op_cost, graph.ops))
+    return sum_costs(map(op_cost, graph.ops))

@@ -9,7 +9,7 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import memory
-from netlathe.cost.table import CostRow, rows
+from netlathe.cost.table import CostRow, cost_rows
 
 
 def document(name: str, shape: Shape, graph: Graph, by: str, batch: int, precision: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def document(name: str, shape: Shape, graph: Graph, by: str, batch: int, precisi
         },
         "memory_bytes": asdict(memory(graph, size, batch)),
         "by": by,
-        "rows": [row_data(row) for row in rows(graph, by, bytes_per_element=size, batch=batch)],
+        "rows": [row_data(row) for row in cost_rows(graph, by, bytes_per_element=size, batch=batch)],
     }
 
 

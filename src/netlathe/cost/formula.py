@@ -38,7 +38,7 @@ def symbols(names: str) -> tuple[Any, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-def odd(name: str) -> Any:
+def odd_symbol(name: str) -> Any:
     """A positive odd number: a kernel."""
     return sympy().Symbol(name, odd=True, positive=True)
 

@@ -23,7 +23,7 @@ from math import prod
 from netlathe.arch.graph import Graph
 from netlathe.cost.arena import arena
 from netlathe.cost.order import LIMIT, best_order
-from netlathe.cost.plan import MemoryPlan, last_reads, plan, play
+from netlathe.cost.plan import MemoryPlan, last_reads, plan, run_order
 from netlathe.errors import unknown
 
 VARIANTS = ("eager", "folded", "best", "arena")
@@ -50,12 +50,12 @@ def memory(graph: Graph, bytes_per_element: int = 4, batch: int = 1, *, limit: i
     folded = plan(graph)
     best = best_order(folded, limit)
     lines = {
-        "eager": live(plan(graph, folded=False)),
-        "folded": live(folded),
-        "best": live(folded, best.order),
-        "arena": held(folded),
-        "max_in_out": working(folded, "depthwise"),
-        "largest": working(folded),
+        "eager": live_timeline(plan(graph, folded=False)),
+        "folded": live_timeline(folded),
+        "best": live_timeline(folded, best.order),
+        "arena": arena_timeline(folded),
+        "max_in_out": working_sets(folded, "depthwise"),
+        "largest": working_sets(folded),
     }
     peaks = {name: max(line, key=lambda point: point[1], default=("", 0)) for name, line in lines.items()}
     views = {op.output for op in graph.ops if op.view}
@@ -74,17 +74,21 @@ def timeline(
     if variant not in VARIANTS:
         raise unknown("memory variant", variant, VARIANTS, code="cost.variant")
     steps = plan(graph, folded=variant != "eager")
-    line = held(steps) if variant == "arena" else live(steps, best_order(steps).order if variant == "best" else None)
+    line = (
+        arena_timeline(steps)
+        if variant == "arena"
+        else live_timeline(steps, best_order(steps).order if variant == "best" else None)
+    )
     return [(path, size * bytes_per_element * batch) for path, size in line]
 
 
-def live(steps: MemoryPlan, order: tuple[int, ...] | None = None) -> list[tuple[str, int]]:
+def live_timeline(steps: MemoryPlan, order: tuple[int, ...] | None = None) -> list[tuple[str, int]]:
     """(path, live elements) at every step."""
-    moments = play(steps, range(len(steps.steps)) if order is None else order)
+    moments = run_order(steps, range(len(steps.steps)) if order is None else order)
     return [(steps.steps[moment.step].path, moment.live) for moment in moments]
 
 
-def held(steps: MemoryPlan) -> list[tuple[str, int]]:
+def arena_timeline(steps: MemoryPlan) -> list[tuple[str, int]]:
     """(path, the end of the highest place in use) at every step."""
     tops = [0] * len(steps.steps)
     for place in arena(steps):
@@ -93,12 +97,12 @@ def held(steps: MemoryPlan) -> list[tuple[str, int]]:
     return [(step.path, top) for step, top in zip(steps.steps, tops, strict=True)]
 
 
-def working(steps: MemoryPlan, in_place: str = "") -> list[tuple[str, int]]:
+def working_sets(steps: MemoryPlan, in_place: str = "") -> list[tuple[str, int]]:
     """(path, distinct inputs and output of the step alone); a step of the form `in_place` writes over a dying input."""
     order = range(len(steps.steps))
     last = last_reads(steps, order)
     line: list[tuple[str, int]] = []
-    for moment in play(steps, order):
+    for moment in run_order(steps, order):
         step = steps.steps[moment.step]
         reads = sum(steps.sizes[buffer] for buffer in step.reads)
         new = steps.sizes[step.writes] if moment.replaced is None else 0

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from netlathe.cost.plan import MemoryPlan, play
+from netlathe.cost.plan import MemoryPlan, run_order
 
 LIMIT = 10_000  # states of one stretch: a second or two
 
@@ -39,15 +39,15 @@ class Puzzle(NamedTuple):
 
 def best_order(plan: MemoryPlan, limit: int = LIMIT) -> Best:
     """The order of least peak memory; never worse than the given one, which stays where the search meets its limit."""
-    puzzle = Puzzle(plan, waiting(plan), reading(plan))
-    given = [moment.live for moment in play(plan, range(len(plan.steps)))]
-    stretches = split(puzzle.waits)
+    puzzle = Puzzle(plan, predecessors(plan), readers(plan))
+    given = [moment.live for moment in run_order(plan, range(len(plan.steps)))]
+    stretches = split_stretches(puzzle.waits)
     orders = {stretch[0]: stretch for stretch in stretches}
     floor = max((given[stretch[0]] for stretch in stretches if len(stretch) == 1), default=0)
     unproven = 0
     for peak, stretch in sorted([(max(given[i] for i in s), s) for s in stretches], reverse=True):
         if peak > floor:
-            found = search(puzzle, stretch, floor, peak, limit)
+            found = search_stretch(puzzle, stretch, floor, peak, limit)
             if found is None:
                 unproven = max(unproven, peak)
             else:
@@ -55,7 +55,7 @@ def best_order(plan: MemoryPlan, limit: int = LIMIT) -> Best:
     return Best(tuple(i for stretch in stretches for i in orders[stretch[0]]), exact=unproven <= floor)
 
 
-def waiting(plan: MemoryPlan) -> list[int]:
+def predecessors(plan: MemoryPlan) -> list[int]:
     """For every step the steps that must run before it, as a bit mask."""
     maker = {step.writes: i for i, step in enumerate(plan.steps)}
     masks: list[int] = []
@@ -67,7 +67,7 @@ def waiting(plan: MemoryPlan) -> list[int]:
     return masks
 
 
-def reading(plan: MemoryPlan) -> dict[int, int]:
+def readers(plan: MemoryPlan) -> dict[int, int]:
     """For every buffer the steps that read it; one more bit for the reader of the network's output."""
     masks: dict[int, int] = defaultdict(int)
     for i, step in enumerate(plan.steps):
@@ -78,7 +78,7 @@ def reading(plan: MemoryPlan) -> dict[int, int]:
     return masks
 
 
-def split(waits: list[int]) -> list[tuple[int, ...]]:
+def split_stretches(waits: list[int]) -> list[tuple[int, ...]]:
     """Stretches of steps that any order runs one after the other: cuts alone, and what lies between cuts."""
     count = len(waits)
     cuts = [False] * count
@@ -95,7 +95,7 @@ def split(waits: list[int]) -> list[tuple[int, ...]]:
     return stretches
 
 
-def search(
+def search_stretch(
     puzzle: Puzzle, stretch: tuple[int, ...], floor: int, ceiling: int, limit: int
 ) -> tuple[int, tuple[int, ...]] | None:
     """(peak, order) of the best order of one stretch, from `floor` to `ceiling`; None beyond `limit` states."""

@@ -82,7 +82,7 @@ def last_reads(plan: MemoryPlan, order: Sequence[int]) -> dict[int, int]:
     return last | dict.fromkeys(plan.outputs, len(order))
 
 
-def play(plan: MemoryPlan, order: Sequence[int]) -> Iterator[Moment]:
+def run_order(plan: MemoryPlan, order: Sequence[int]) -> Iterator[Moment]:
     """Run the steps in that order. An input is live until its last read, an output from its step to the end."""
     last = last_reads(plan, order)
     live = sum(plan.sizes[buffer] for buffer in plan.inputs if buffer in last)

@@ -12,7 +12,7 @@ from math import prod
 
 from netlathe.arch.graph import Graph, Op
 from netlathe.arch.node import Shape, Size
-from netlathe.cost.count import Cost, op_cost, total
+from netlathe.cost.count import Cost, op_cost, sum_costs
 from netlathe.cost.totals import MAC_KINDS
 from netlathe.errors import unknown
 
@@ -47,14 +47,14 @@ def block_of(path: str) -> str:
 GROUPINGS: dict[str, Callable[[str], str]] = {"op": str, "block": block_of, "stage": stage_of, "net": lambda path: ""}
 
 
-def rows(graph: Graph, by: str = "stage", *, bytes_per_element: int = 4, batch: int = 1) -> list[CostRow]:
+def cost_rows(graph: Graph, by: str = "stage", *, bytes_per_element: int = 4, batch: int = 1) -> list[CostRow]:
     """The table of a network, in order of execution. Raises NetlatheError for an unknown `by`."""
     if by not in GROUPINGS:
         raise unknown("grouping", by, GROUPINGS, code="cost.by")
     groups: dict[str, list[Op]] = {}
     for op in graph.ops:
         groups.setdefault(GROUPINGS[by](op.path), []).append(op)
-    costs = {path: total(map(op_cost, ops)) for path, ops in groups.items()}
+    costs = {path: sum_costs(map(op_cost, ops)) for path, ops in groups.items()}
     whole = sum(cost.macs for cost in costs.values())
 
     def row(path: str, ops: list[Op]) -> CostRow:

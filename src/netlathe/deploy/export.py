@@ -20,7 +20,7 @@ from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.deploy.package import INPUT, Preprocessing
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.lower.folding import folded
+from netlathe.lower.folding import fold_network
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
 from netlathe.read.onnx import parse_model
@@ -92,7 +92,7 @@ def deployable_model(
 ) -> onnx.ModelProto:
     """A network with weights as a float32 ONNX model of any batch: norms folded where they can be, pixels in."""
     try:
-        network, weights = folded(network, weights)
+        network, weights = fold_network(network, weights)
     except NetlatheError as error:
         if error.code != "fold.none":
             raise

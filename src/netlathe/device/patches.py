@@ -16,7 +16,7 @@ from netlathe.arch.graph import Graph, Op
 from netlathe.arch.layers import Conv
 from netlathe.arch.leaf import pads, pair
 from netlathe.arch.pools import Pool
-from netlathe.cost.memory import working
+from netlathe.cost.memory import working_sets
 from netlathe.cost.plan import FOLDS, MemoryPlan, plan
 
 SPLITS = range(2, 9)
@@ -125,7 +125,7 @@ def patches(graph: Graph, limit: int | None = None) -> list[Patches]:
 def rest(steps: MemoryPlan, cut: int) -> int:
     """The peak after a cut: the working set of the largest step, depthwise convolutions in place."""
     later = steps._replace(steps=steps.steps[cut + 1 :], inputs=frozenset({steps.steps[cut].writes}))
-    return max(size for _, size in working(later, "depthwise"))
+    return max(size for _, size in working_sets(later, "depthwise"))
 
 
 def split(graph: Graph, steps: MemoryPlan, cut: int, last: int, count: int, after: int) -> Patches:
@@ -143,7 +143,7 @@ def split(graph: Graph, steps: MemoryPlan, cut: int, last: int, count: int, afte
                 sizes[buffer] = graph.shapes[value][0] * area[value]
             sizes[steps.steps[cut].writes] = 0  # a patch is written into the whole map, which is counted once
             sizes[0] = 0  # the image
-            patch = working(stage._replace(sizes=tuple(sizes)), "depthwise")
+            patch = working_sets(stage._replace(sizes=tuple(sizes)), "depthwise")
             inside = max(inside, whole + max(size for _, size in patch))
             macs += sum(op.macs * area[op.output] // (op.out_shape[1] * op.out_shape[2]) for op in before)
     total = sum(op.macs for op in graph.ops)

@@ -16,7 +16,7 @@ from netlathe.device import card as cards
 from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError, unknown
 from netlathe.lab.child import Parsed
-from netlathe.load import pairs
+from netlathe.load import parse_choices
 
 MARK = "upload/"
 KEPT = 32  # uploads; the oldest goes
@@ -93,4 +93,4 @@ class Catalogue:
 def from_zoo(name: str) -> Net:
     """A name of the zoo, with choices: mobilenetv1:alpha=0.5. Raises NetlatheError with the nearest names."""
     base, _, choices = name.partition(":")
-    return zoo.get(base, **pairs(choices, name))
+    return zoo.get(base, **parse_choices(choices, name))

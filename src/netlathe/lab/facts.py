@@ -12,9 +12,9 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net, rewritable
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, keeps
 from netlathe.choose.place import MCU, Costs, costs, within_card
-from netlathe.cost.count import BYTES, Cost, count, total
+from netlathe.cost.count import BYTES, Cost, count, sum_costs
 from netlathe.cost.memory import timeline
-from netlathe.cost.table import CostRow, rows
+from netlathe.cost.table import CostRow, cost_rows
 from netlathe.device import latency, micro
 from netlathe.device.card import DeviceCard
 from netlathe.device.latency import LatencyPrediction, predict
@@ -100,8 +100,8 @@ def read_facts(state: LabState, net: Net, card: DeviceCard) -> LabFacts:
         raise NetlatheError(f"{net.name} has no expression: it has no knobs", code="lab.no_knobs")
     run, graph = run_of(card, state.run), net.graph()
     size = BYTES[run.precision]
-    stages = rows(graph, bytes_per_element=size, batch=state.batch)
-    cost = total(row.cost for row in stages)
+    stages = cost_rows(graph, bytes_per_element=size, batch=state.batch)
+    cost = sum_costs(row.cost for row in stages)
     arena = timeline(graph, "arena", size, state.batch)
     missing: list[str] = []
     prediction, roof = predict_or_note(graph, card, run, state.batch, missing), None

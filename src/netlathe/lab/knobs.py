@@ -13,7 +13,7 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.reshape.knobs import KNOBS, cardinal, cardinalities, divisors, spatial, turn_knobs
-from netlathe.reshape.solve import has
+from netlathe.reshape.solve import has_knob
 
 LOWEST, HIGHEST = 0.05, 4.0  # of a factor
 PIXELS = (8, 1024)
@@ -128,7 +128,7 @@ def groups_of(channels: int, inside: int) -> int:
 def knob_names(network: Network) -> tuple[str, ...]:
     """The knobs that have a meaning for a network."""
     square = len(network.input) == 3 and network.input[1] == network.input[2]
-    return tuple(k for k in KNOBS if (k != "resolution" or square) and has(network, k))
+    return tuple(k for k in KNOBS if (k != "resolution" or square) and has_knob(network, k))
 
 
 def knob_states(network: Network, after: TurnedNetwork, graph: Graph) -> list[KnobState]:

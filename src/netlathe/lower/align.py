@@ -96,7 +96,7 @@ def align(network: Network, source: Sequence[Slot]) -> Alignment:
     )
 
 
-def flat(shape: Shape) -> Shape:
+def as_matrix(shape: Shape) -> Shape:
     """A shape as a matrix, without axes of length 1: a linear layer is also a convolution over all it sees."""
     sizes = tuple(size for size in shape if size != 1)
     return (*sizes[:1], prod(sizes[1:])) if len(sizes) > 1 else sizes
@@ -107,8 +107,8 @@ def tensor_pairs(ours: Slot, theirs: Slot) -> list[tuple[str, str]]:
     rest = dict(theirs.tensors)
     pairs = []
     for role, (name, shape) in ours.tensors.items():
-        same = role in rest and flat(rest[role][1]) == flat(shape)
-        pick = role if same else next(other for other, (_, s) in rest.items() if flat(s) == flat(shape))
+        same = role in rest and as_matrix(rest[role][1]) == as_matrix(shape)
+        pick = role if same else next(other for other, (_, s) in rest.items() if as_matrix(s) == as_matrix(shape))
         pairs.append((name, rest.pop(pick)[0]))
     return pairs
 
@@ -152,16 +152,16 @@ def colourings(both: Sequence[Slot], ours: int) -> Iterator[list[int]]:
     def near(pairs: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         return tuple(sorted((now[i], at) for i, at in pairs))
 
-    now = numbered([tuple(sorted(flat(shape) for _, shape in slot.tensors.values())) for slot in both])
+    now = number_keys([tuple(sorted(as_matrix(shape) for _, shape in slot.tensors.values())) for slot in both])
     for _ in range(RADIUS):
         yield now
-        finer = numbered([(now[k], near(reads[k]), near(readers[k])) for k in range(len(both))])
+        finer = number_keys([(now[k], near(reads[k]), near(readers[k])) for k in range(len(both))])
         if max(finer) == max(now):
             return
         now = finer
 
 
-def numbered(keys: Sequence[Hashable]) -> list[int]:
+def number_keys(keys: Sequence[Hashable]) -> list[int]:
     """Equal keys as equal numbers."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(key, len(numbers)) for key in keys]

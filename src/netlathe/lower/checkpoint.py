@@ -20,7 +20,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", 
 PREFIXES = ("module.", "_orig_mod.", "model.")  # DistributedDataParallel, torch.compile, Lightning
 
 
-def needed(package: str, extra: str) -> ModuleType:
+def require_package(package: str, extra: str) -> ModuleType:
     """The package, or MissingExtra with the line that installs it."""
     try:
         return import_module(package)
@@ -48,13 +48,13 @@ def read_tensors(path: str | Path, entry: str | None = None) -> tuple[dict[str, 
         raise NetlatheError("no such file", code="file.unreadable", path=str(path))
     if path.suffix == ".safetensors":
         return read_safetensors(path)
-    return unwrapped(read_pickle(path), entry, str(path)), {}
+    return unwrap_tensors(read_pickle(path), entry, str(path)), {}
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Format: https://huggingface.co/docs/safetensors."""
-    needed("torch", "train")
-    safetensors = needed("safetensors", "train")
+    require_package("torch", "train")
+    safetensors = require_package("safetensors", "train")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -69,7 +69,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def read_pickle(path: Path) -> Any:
     """torch.load, weights only."""
-    torch = needed("torch", "train")
+    torch = require_package("torch", "train")
     try:
         with catch_warnings():
             simplefilter("ignore")  # about unusual pickles, which are refused or harmless here
@@ -95,19 +95,19 @@ def read_pickle(path: Path) -> Any:
         ) from None
 
 
-def unwrapped(content: Any, entry: str | None, path: str) -> dict[str, Any]:
+def unwrap_tensors(content: Any, entry: str | None, path: str) -> dict[str, Any]:
     """The tensors by name inside what training scripts wrap around them."""
     if not isinstance(content, Mapping):
         kind = type(content).__name__
         raise NetlatheError(f"this file holds a {kind}, not tensors by name", code="weights.format", path=path)
-    held = {key: value for key, value in content.items() if key in WRAPPERS and tensors(value)}
+    held = {key: value for key, value in content.items() if key in WRAPPERS and tensor_entries(value)}
     if entry is not None and entry not in held:
         legal = ", ".join(held) or "none"
         raise NetlatheError(f"no part {entry!r} with tensors", code="weights.entry", path=path, hint=f"parts: {legal}")
     if entry is None and len(held) > 1:
         hint = f"say which: entry={next(iter(held))!r}"
         raise NetlatheError(f"this file holds {' and '.join(held)}", code="weights.entry", path=path, hint=hint)
-    found = tensors(held[entry or next(iter(held))] if held else content)
+    found = tensor_entries(held[entry or next(iter(held))] if held else content)
     if not found:
         raise NetlatheError("this file holds no tensors by name", code="weights.format", path=path)
     for prefix in PREFIXES:
@@ -116,9 +116,9 @@ def unwrapped(content: Any, entry: str | None, path: str) -> dict[str, Any]:
     return found
 
 
-def tensors(value: Any) -> dict[str, Any]:
+def tensor_entries(value: Any) -> dict[str, Any]:
     """The entries of a mapping that are tensors."""
-    torch = needed("torch", "train")
+    torch = require_package("torch", "train")
     if not isinstance(value, Mapping):
         return {}
     return {str(name): tensor for name, tensor in value.items() if isinstance(tensor, torch.Tensor)}

@@ -31,7 +31,7 @@ def scale_shift(weights: Mapping[str, Array], norm: str, eps: float) -> tuple[Wi
     return s, b - s * m
 
 
-def folded(network: Network, weights: Mapping[str, Any]) -> tuple[Network, dict[str, Array]]:
+def fold_network(network: Network, weights: Mapping[str, Any]) -> tuple[Network, dict[str, Array]]:
     """The network with its batch norms folded, and its weights. Raises NetlatheError as `fold` does."""
     old = checked_weights(network, weights)
     done = fold(network)
@@ -51,7 +51,7 @@ def fold_weights(done: Folded, old: Mapping[str, Array]) -> dict[str, Array]:
     return checked_weights(done.network, new)
 
 
-def merged(network: Network, weights: Mapping[str, Any]) -> tuple[Network, dict[str, Array]]:
+def merge_network(network: Network, weights: Mapping[str, Any]) -> tuple[Network, dict[str, Array]]:
     """The network with its parallel branches merged, and its weights. Raises NetlatheError as `merge` does."""
     old = checked_weights(network, weights)
     done = merge(network)
@@ -68,26 +68,28 @@ def merge_weights(network: Network, done: Merged, old: Mapping[str, Array]) -> d
         shape = shapes[tensor_name(path, "weight")]
         kernel, bias = np.zeros(shape), np.zeros(shape[0])
         for branch in branches:
-            part, shift = one(old, branch, eps, shape)
+            part, shift = branch_kernel(old, branch, eps, shape)
             kernel, bias = kernel + part, bias + shift
         new[tensor_name(path, "weight")] = kernel.astype(np.float32)
         new[tensor_name(path, "bias")] = bias.astype(np.float32)
     return checked_weights(done.network, new)
 
 
-def one(old: Mapping[str, Array], branch: str, eps: Mapping[str, float], shape: tuple[int, ...]) -> tuple[Wide, Wide]:
+def branch_kernel(
+    old: Mapping[str, Array], branch: str, eps: Mapping[str, float], shape: tuple[int, ...]
+) -> tuple[Wide, Wide]:
     """The kernel and the bias of one branch, in the shape of the merged kernel."""
     alone = branch in eps
     norm = branch if alone else tensor_name(branch, "norm")
     s, shift = scale_shift(old, norm, eps[norm]) if norm in eps else (np.ones(shape[0]), np.zeros(shape[0]))
-    small = identity(shape) if alone else old[tensor_name(branch, "conv.weight")].astype(np.float64)
+    small = identity_kernel(shape) if alone else old[tensor_name(branch, "conv.weight")].astype(np.float64)
     bias = old.get(tensor_name(branch, "conv.bias"))
     high, wide = ((want - have) // 2 for want, have in zip(shape[2:], small.shape[2:], strict=True))
     kernel = np.pad(small * s[:, None, None, None], ((0, 0), (0, 0), (high, high), (wide, wide)))
     return kernel.astype(np.float64), shift if bias is None else shift + s * bias
 
 
-def identity(shape: tuple[int, ...]) -> Wide:
+def identity_kernel(shape: tuple[int, ...]) -> Wide:
     """The kernel of y = x in groups: (o, i of a group, 1, 1)."""
     out, inner = shape[:2]
     kernel = np.zeros((out, inner, 1, 1))

@@ -33,7 +33,7 @@ def fan_out(op: Op) -> float:
     return sqrt(2 * groups / (wide * prod(kernel)))
 
 
-def small(op: Op) -> float:
+def fixed_deviation(op: Op) -> float:
     """One width for all."""
     return 0.02
 
@@ -43,7 +43,7 @@ def small(op: Op) -> float:
 SCHEMES = {
     "he": InitialScheme(fan_out, 0.01, 1.0, inf, zero_last=False),
     "he_zero": InitialScheme(fan_out, 0.01, 1.0, inf, zero_last=True),
-    "truncated": InitialScheme(small, 0.02, 1e-6, 2.0, zero_last=False),
+    "truncated": InitialScheme(fixed_deviation, 0.02, 1e-6, 2.0, zero_last=False),
 }
 
 
@@ -59,13 +59,13 @@ def initial_weights(network: Network, recipe: str, seed: int = 0, *, aux: bool =
     return {
         tensor_name(op.path, name): np.full(shape, 0, np.float32)
         if op.path in zero and name == "weight"
-        else drawn(op, name, start, seed)
+        else draw_tensor(op, name, start, seed)
         for op in graph.ops
         for name, shape in (op.weights | op.buffers).items()
     }
 
 
-def drawn(op: Op, name: str, start: InitialScheme, seed: int) -> Array:
+def draw_tensor(op: Op, name: str, start: InitialScheme, seed: int) -> Array:
     """The first value of one tensor."""
     shape, random = (op.weights | op.buffers)[name], generator(seed, tensor_name(op.path, name))
     if name == "codes":
@@ -74,11 +74,11 @@ def drawn(op: Op, name: str, start: InitialScheme, seed: int) -> Array:
         return np.ones(shape, np.float32)
     if len(shape) > 1 or name == "token":
         width = start.conv(op) if isinstance(op.leaf, Conv | ConvTranspose) else start.linear
-        return normal(random, shape, start.bound) * np.float32(width)
+        return truncated_normal(random, shape, start.bound) * np.float32(width)
     return np.full(shape, start.scale if name == "weight" else 0, np.float32)
 
 
-def normal(random: np.random.Generator, shape: tuple[int, ...], bound: float) -> Array:
+def truncated_normal(random: np.random.Generator, shape: tuple[int, ...], bound: float) -> Array:
     """Standard normal values, drawn again where they are further out than the bound."""
     values = random.standard_normal(shape, np.float32)
     while (far := np.abs(values) > bound).any():

@@ -64,10 +64,10 @@ def norm(leaf: Norm, op: Op, build: OnnxNodeBuilder) -> str:
     axes = len(op.in_shapes[0])
     tensors = [build.weight(name) for name in ("weight", "bias", "running_mean", "running_var")]
     if leaf.mode == "batch":  # normalises axis 1
-        return moved(build, axes == 2, (0, 2, 1), "BatchNormalization", tensors, epsilon=leaf.eps)
+        return transpose_around(build, axes == 2, (0, 2, 1), "BatchNormalization", tensors, epsilon=leaf.eps)
     if leaf.mode == "group":
         return group_norm(leaf, op, build)
-    return moved(build, axes == 3, (0, 2, 3, 1), "LayerNormalization", tensors, axis=-1, epsilon=leaf.eps)
+    return transpose_around(build, axes == 3, (0, 2, 3, 1), "LayerNormalization", tensors, axis=-1, epsilon=leaf.eps)
 
 
 def group_norm(leaf: Norm, op: Op, build: OnnxNodeBuilder) -> str:
@@ -83,7 +83,7 @@ def by_channel(build: OnnxNodeBuilder, name: str) -> str:
     return build("Unsqueeze", build.weight(name), build.ints(1, 2))
 
 
-def moved(
+def transpose_around(
     build: OnnxNodeBuilder, move: bool, perm: tuple[int, ...], kind: str, tensors: list[str], **attributes: Any
 ) -> str:
     """A norm on x, or between a transposition and its inverse where the channels are on another axis."""

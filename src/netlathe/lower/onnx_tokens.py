@@ -27,7 +27,7 @@ from netlathe.arch.tokens import (
     WindowAttention,
 )
 from netlathe.lower.onnx_builder import OnnxNodeBuilder
-from netlathe.lower.windows import gathered, hidden, offsets, scattered
+from netlathe.lower.windows import bias_index, gather_index, scatter_index, shift_mask
 
 
 def grid(leaf: Grid, op: Op, build: OnnxNodeBuilder) -> str:
@@ -89,21 +89,21 @@ def attention(leaf: Attention, op: Op, build: OnnxNodeBuilder) -> str:
 def window_attention(leaf: WindowAttention, op: Op, build: OnnxNodeBuilder) -> str:
     """Roll, padding and partition are one Gather by position, and so is the way back."""
     (_, high, wide, channels), (side, shift) = op.out_shape, leaf.window(op.in_shapes[0])
-    order = gathered(high, wide, side, shift)
+    order = gather_index(high, wide, side, shift)
     windows, positions = order.shape
     x = build.reshape(build.xs[0], 0, high * wide, 3 * channels)
     if order.size > high * wide:
         x = build("Pad", x, build.ints(0, 0, 0, 0, 1, 0))
     if windows > 1:
         x = build("Gather", x, build.constant(order.ravel(), np.int64), axis=1)
-    table = build("Gather", build.weight("bias"), build.constant(offsets(side), np.int64))
+    table = build("Gather", build.weight("bias"), build.constant(bias_index(side), np.int64))
     bias = build("Transpose", table, perm=(2, 0, 1))
     if shift:
-        bias = build("Add", bias, build.constant(hidden(high, wide, side, shift)[:, None]))
+        bias = build("Add", bias, build.constant(shift_mask(high, wide, side, shift)[:, None]))
     y = attend(build, x, (windows, positions), leaf.heads, channels // leaf.heads, bias)
     x = build.reshape(y, -1, windows * positions, channels)
     if windows > 1:
-        x = build("Gather", x, build.constant(scattered(order, high * wide), np.int64), axis=1)
+        x = build("Gather", x, build.constant(scatter_index(order, high * wide), np.int64), axis=1)
     return build.reshape(x, 0, high, wide, channels)
 
 

@@ -18,10 +18,10 @@ from netlathe.arch.network import Network
 from netlathe.errors import Exit, NetlatheError
 from netlathe.load import load
 from netlathe.lower.align import align
-from netlathe.lower.checkpoint import needed, read_tensors
+from netlathe.lower.checkpoint import read_tensors, require_package
 from netlathe.lower.inputs import examples
 from netlathe.lower.onnx import to_onnx
-from netlathe.lower.twins import Twin, build, pretrained_timm, pretrained_torchvision, twin_named, twins_of
+from netlathe.lower.twins import Twin, build_twin, pretrained_timm, pretrained_torchvision, twin_named, twins_of
 from netlathe.lower.weights import SHOWN, Array, checked_weights, tensor_shapes
 
 TOLERANCE = 1e-4  # of the largest output, float32: law 3
@@ -35,7 +35,7 @@ class OutputProbe(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedWeights:
     """Weights by path, and how they came: what found no partner on either side, and whether the output is the source's.
 
     `error` is the largest difference of outputs in units of the largest output; None where nothing was compared.
@@ -55,7 +55,7 @@ class Loaded:
 
 def from_timm(
     name: str, network: Network | None = None, *, interpolate: bool = False, strict: bool = True, verify: bool = True
-) -> Loaded:
+) -> LoadedWeights:
     """timm's published weights, such as "resnet50.a1_in1k", in their twin of the zoo or in the given network.
 
     `interpolate` lets timm stretch position embeddings to the resolution of `network`. Without `strict`, tensors that
@@ -84,7 +84,7 @@ def from_timm(
 
 def from_torchvision(
     name: str, weights: str = "DEFAULT", network: Network | None = None, *, strict: bool = True, verify: bool = True
-) -> Loaded:
+) -> LoadedWeights:
     """torchvision's published weights, such as "resnet50", "IMAGENET1K_V2"; otherwise as `from_timm`."""
     twin = twin_named("torchvision", name, known=network is None)
     module, entry = pretrained_torchvision(name, weights)
@@ -106,7 +106,7 @@ def from_torchvision(
 
 def from_file(
     path: str | Path, network: Network, *, entry: str | None = None, strict: bool = True, verify: bool = True
-) -> Loaded:
+) -> LoadedWeights:
     """Tensors of a .safetensors or .pth file: named by our paths, or as in the network's twin of timm or torchvision.
 
     A pickle is read for its tensors alone; `entry` picks a part of a checkpoint. Raises as `from_timm` does.
@@ -122,7 +122,7 @@ def from_file(
     troubles: list[NetlatheError] = []
     for twin in twins_of(network.name):
         try:
-            module = build(twin, network)
+            module = build_twin(twin, network)
         except NetlatheError as error:
             troubles.append(error)
             continue
@@ -143,31 +143,35 @@ def from_file(
     )
 
 
-def own_paths(network: Network, given: dict[str, Array], source: str, strict: bool, licence: str | None) -> Loaded:
+def own_paths(
+    network: Network, given: dict[str, Array], source: str, strict: bool, licence: str | None
+) -> LoadedWeights:
     """Tensors that are named by our paths."""
     if strict:
-        return Loaded(network, checked_weights(network, given), source, licence=licence)
+        return LoadedWeights(network, checked_weights(network, given), source, licence=licence)
     shapes = tensor_shapes(network)
     fitting = {name: given[name] for name, shape in shapes.items() if name in given and given[name].shape == shape}
     missing = tuple(name for name in shapes if name not in fitting)
-    return Loaded(network, fitting, source, missing, tuple(name for name in given if name not in fitting), licence)
+    return LoadedWeights(
+        network, fitting, source, missing, tuple(name for name in given if name not in fitting), licence
+    )
 
 
-def from_module(module: Any, network: Network, *, strict: bool = True, verify: bool = True) -> Loaded:
+def from_module(module: Any, network: Network, *, strict: bool = True, verify: bool = True) -> LoadedWeights:
     """The weights of any torch module that computes what the network does; the module stays as it is.
 
     Its tensors are matched by the flow of its real forward on a random image. Raises as `from_timm` does.
     """
-    torch = needed("torch", "train")
+    torch = require_package("torch", "train")
     copy = deepcopy(module).to("cpu", torch.float32)
     return take_weights(copy, network, type(module).__name__, strict=strict, verify=verify)
 
 
 def take_weights(
     module: Any, network: Network, source: str, *, twin: Twin | None = None, strict: bool = True, verify: bool = True
-) -> Loaded:
+) -> LoadedWeights:
     """The weights of a module on this machine, in float32."""
-    torch = needed("torch", "train")
+    torch = require_package("torch", "train")
     from netlathe.lower.weight_trace import trace_weights
 
     inputs = examples(network)
@@ -177,7 +181,7 @@ def take_weights(
         raise misfit(source, network, alignment.faults())
     shapes = tensor_shapes(network)
     tensors = {ours: to_array(watched.weights[name]).reshape(shapes[ours]) for ours, name in alignment.pairs}
-    loaded = Loaded(
+    loaded = LoadedWeights(
         network,
         tensors,
         source,
@@ -189,7 +193,7 @@ def take_weights(
     return verify_output(loaded) if verify and loaded.probe else loaded
 
 
-def verify_output(loaded: Loaded) -> Loaded:
+def verify_output(loaded: LoadedWeights) -> LoadedWeights:
     """The same with its error. Raises NetlatheError where our output is not the source's."""
     assert loaded.probe is not None
     error = difference(to_onnx(loaded.network, loaded.tensors).SerializeToString(), loaded.probe)
@@ -214,7 +218,7 @@ def difference(model: bytes, probe: OutputProbe) -> float:
     return float(np.abs(y - wanted).max() / (np.abs(wanted).max() or 1.0))
 
 
-def disagreement(loaded: Loaded, error: float) -> NetlatheError:
+def disagreement(loaded: LoadedWeights, error: float) -> NetlatheError:
     """All tensors fit, and yet another function."""
     named = f"; it is known to be {loaded.twin}" if ":" in loaded.twin else ""
     failure = NetlatheError(

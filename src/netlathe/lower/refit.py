@@ -111,12 +111,12 @@ def decompose(
         bias = tensor_name(path, "bias")
         if bias in old:
             new[tensor_name(parts[-1], "bias")] = old[bias]
-        lost = np.linalg.norm(kernel - product(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel)
+        lost = np.linalg.norm(kernel - multiply_factors(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel)
         errors.append(FactorError(path, float(lost)))
     return Decomposed(done.network, checked_weights(done.network, new), tuple(errors), done)
 
 
-def product(form: str, pieces: list[Array], inputs: int) -> Array:
+def multiply_factors(form: str, pieces: list[Array], inputs: int) -> Array:
     """The kernel that the factors compute together."""
     first, second = pieces
     match form:
@@ -128,7 +128,7 @@ def product(form: str, pieces: list[Array], inputs: int) -> Array:
     return np.asarray(np.tensordot(second.reshape(second.shape[:2]), first, 1))
 
 
-def kept(network: Network, weights: Mapping[str, Any], seed: int = 0) -> dict[str, Array]:
+def keep_weights(network: Network, weights: Mapping[str, Any], seed: int = 0) -> dict[str, Array]:
     """Weights for a rewritten network: those of the same name and shape, random ones for the rest."""
     new = random_weights(network, seed)
     same = [name for name in new if name in weights and np.shape(weights[name]) == new[name].shape]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from netlathe.lower.windows import hidden, offsets, padded
+from netlathe.lower.windows import bias_index, padded_size, shift_mask
 
 
 class ScaleModule(nn.Module):
@@ -115,10 +115,10 @@ class WindowAttentionModule(nn.Module):
     def __init__(self, grid: tuple[int, int], heads: int, side: int, shift: int) -> None:
         super().__init__()
         self.heads, self.side, self.shift = heads, side, shift
-        self.pads = (0, 0, 0, padded(grid[1], side) - grid[1], 0, padded(grid[0], side) - grid[0])
+        self.pads = (0, 0, 0, padded_size(grid[1], side) - grid[1], 0, padded_size(grid[0], side) - grid[0])
         self.bias = nn.Parameter(torch.zeros((2 * side - 1) ** 2, heads))
-        self.register_buffer("index", constant(offsets(side).ravel()), persistent=False)
-        mask = constant(hidden(*grid, side, shift)[:, None]) if shift else None
+        self.register_buffer("index", constant(bias_index(side).ravel()), persistent=False)
+        mask = constant(shift_mask(*grid, side, shift)[:, None]) if shift else None
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

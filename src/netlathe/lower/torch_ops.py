@@ -56,13 +56,13 @@ def norm(leaf: layers.Norm, op: Op, build: FxNodeBuilder) -> fx.Node:
     if leaf.mode == "group":
         return build.module(nn.GroupNorm(leaf.groups, channels, leaf.eps), build.xs[0])
     if leaf.mode == "layer":  # of the last axis
-        return moved(build, axes == 3, (0, 2, 3, 1), (0, 3, 1, 2), nn.LayerNorm(channels, leaf.eps))
+        return permute_around(build, axes == 3, (0, 2, 3, 1), (0, 3, 1, 2), nn.LayerNorm(channels, leaf.eps))
     if axes == 3:
         return build.module(nn.BatchNorm2d(channels, leaf.eps), build.xs[0])
-    return moved(build, axes == 2, (0, 2, 1), (0, 2, 1), nn.BatchNorm1d(channels, leaf.eps))  # of axis 1
+    return permute_around(build, axes == 2, (0, 2, 1), (0, 2, 1), nn.BatchNorm1d(channels, leaf.eps))  # of axis 1
 
 
-def moved(
+def permute_around(
     build: FxNodeBuilder, move: bool, there: tuple[int, ...], back: tuple[int, ...], module: nn.Module
 ) -> fx.Node:
     """A norm on x, or between a permutation and its inverse where the channels are on another axis."""
@@ -174,7 +174,7 @@ def rbf(leaf: joins.Rbf, op: Op, build: FxNodeBuilder) -> fx.Node:
     return build.module(torch_modules.Codes(leaf.classes, op.in_shapes[0][0]), build.xs[0])
 
 
-def permuted(leaf: Leaf, op: Op, build: FxNodeBuilder, order: tuple[int, ...]) -> fx.Node:
+def permute(leaf: Leaf, op: Op, build: FxNodeBuilder, order: tuple[int, ...]) -> fx.Node:
     return build.method("permute", build.xs[0], *order)
 
 
@@ -245,8 +245,8 @@ RULES: dict[type[Leaf], Callable[..., fx.Node]] = {
     joins.Upsample: upsample,
     joins.Flatten: flatten,
     joins.Rbf: rbf,
-    tokens.Grid: partial(permuted, order=(0, 2, 3, 1)),
-    tokens.Map: partial(permuted, order=(0, 3, 1, 2)),
+    tokens.Grid: partial(permute, order=(0, 2, 3, 1)),
+    tokens.Map: partial(permute, order=(0, 3, 1, 2)),
     tokens.Tokens: as_tokens,
     tokens.Merge: merge,
     tokens.ClassToken: class_token,

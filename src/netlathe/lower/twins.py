@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load
-from netlathe.lower.checkpoint import needed, weights_only
+from netlathe.lower.checkpoint import require_package, weights_only
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -46,7 +46,12 @@ def twins() -> tuple[Twin, ...]:
     """All twins, in the order of the table."""
     with (files("netlathe.zoo") / "twins.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return tuple(Twin(row["network"], library, row[library]) for row in rows for library in LIBRARIES if row[library])
+    return tuple(
+        Twin(row["network"], import_library, row[import_library])
+        for row in rows
+        for import_library in LIBRARIES
+        if row[import_library]
+    )
 
 
 def twins_of(network: str) -> tuple[Twin, ...]:
@@ -68,10 +73,10 @@ def twin_named(library: str, name: str, *, known: bool = True) -> Twin | None:
     )
 
 
-def library(name: str) -> ModuleType:
+def import_library(name: str) -> ModuleType:
     """timm or torchvision. Raises MissingExtra, or NetlatheError where it is installed but broken."""
     try:
-        return needed(name, "hub")
+        return require_package(name, "hub")
     except (RuntimeError, ImportError) as error:
         raise NetlatheError(
             f"{name} is installed but does not import: {error}",
@@ -80,9 +85,9 @@ def library(name: str) -> ModuleType:
         ) from error
 
 
-def build(twin: Twin, network: Network | None = None, **options: Any) -> Any:
+def build_twin(twin: Twin, network: Network | None = None, **options: Any) -> Any:
     """The module with random weights, made for the classes and the resolution of a network if one is given."""
-    made = library(twin.library)
+    made = import_library(twin.library)
     options = module_options(twin, network) | options
     if twin.library == "timm":
         return made.create_model(twin.name, **options)
@@ -97,7 +102,7 @@ def module_options(twin: Twin, network: Network | None) -> dict[str, Any]:
     classes, resolution = graph.shapes[graph.outputs[0]][-1], network.input[-1]
     options: dict[str, Any] = {"num_classes": classes}
     if twin.library == "timm":
-        config = library("timm").get_pretrained_cfg(twin.name)
+        config = import_library("timm").get_pretrained_cfg(twin.name)
         if config is not None and config.fixed_input_size and resolution != config.input_size[-1]:
             options["img_size"] = resolution
     elif twin.name.startswith("vit_") and resolution != 224:
@@ -107,7 +112,7 @@ def module_options(twin: Twin, network: Network | None) -> dict[str, Any]:
 
 def pretrained_timm(name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     """(timm's module with its published weights, its configuration: licence, input_size, mean, std ...)."""
-    timm = library("timm")
+    timm = import_library("timm")
     try:
         with weights_only():
             module = timm.create_model(name, pretrained=True, **options)
@@ -121,7 +126,7 @@ def pretrained_timm(name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
 
 def pretrained_torchvision(name: str, weights: str, **options: Any) -> tuple[Any, Any]:
     """(torchvision's module with published weights, the entry of its weights enumeration)."""
-    models = library("torchvision").models
+    models = import_library("torchvision").models
     try:
         legal = models.get_model_weights(name)
         entry = legal[weights]

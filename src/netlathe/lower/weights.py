@@ -43,7 +43,10 @@ def random_weights(of: Network | Graph, seed: int = 0) -> dict[str, Array]:
     factors are far from 0 and 1, so folding them wrongly shows.
     """
     shapes = tensor_shapes(of)
-    return {name: draw(name.rpartition(".")[2], shape)(generator(seed, name), shape) for name, shape in shapes.items()}
+    return {
+        name: drawing_rule(name.rpartition(".")[2], shape)(generator(seed, name), shape)
+        for name, shape in shapes.items()
+    }
 
 
 def checked_weights(of: Network | Graph, given: Mapping[str, Any]) -> dict[str, Array]:
@@ -87,12 +90,12 @@ def uniform(low: float, high: float) -> Draw:
     return values
 
 
-def signs(random: np.random.Generator, shape: Shape) -> Array:
+def random_signs(random: np.random.Generator, shape: Shape) -> Array:
     """Plus or minus one: the bits of LeNet-5's fixed codes."""
     return np.where(random.random(shape) < 0.5, np.float32(-1), np.float32(1))
 
 
-def draw(name: str, shape: Shape) -> Draw:
+def drawing_rule(name: str, shape: Shape) -> Draw:
     """How a tensor of that name and shape is drawn."""
     if name == "weight" and len(shape) > 1:
         bound = sqrt(3 / np.prod(shape[1:]))
@@ -106,5 +109,5 @@ DRAWS: dict[str, Draw] = {
     "token": uniform(-0.5, 0.5),
     "running_mean": uniform(-0.3, 0.3),
     "running_var": uniform(0.5, 1.5),
-    "codes": signs,
+    "codes": random_signs,
 }

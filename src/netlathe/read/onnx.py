@@ -20,7 +20,7 @@ from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, nearest
 from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
 from netlathe.read.onnx_ops import MAKERS, RULES, VIEWS, OnnxCall, register
-from netlathe.read.onnx_shapes import has_data, inferred
+from netlathe.read.onnx_shapes import has_data, infer_shapes
 
 __all__ = ["read_onnx", "register"]
 
@@ -42,7 +42,7 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
         names = fix_inputs(model, inputs, str(path))
-        shapes = inferred(model, str(path))
+        shapes = infer_shapes(model, str(path))
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         tensors |= {node.output[0]: constant for node in model.graph.node for constant in constants(node)}
         statistics = running_statistics(model.graph)

@@ -154,12 +154,12 @@ def read_head(path: Path, shapes: tuple[Shape, ...]) -> Head:
         raise NetlatheError(message, code="read.inputs", path=str(path))
     wanted = [*shapes, *[None] * (len(values) - len(shapes))]
     entries = tuple(read_input(value, shape, str(path)) for value, shape in zip(values, wanted, strict=True))
-    return Head(entries, tuple(map(sizes, values)), precision_of(model, values[0]))
+    return Head(entries, tuple(map(written_shape, values)), precision_of(model, values[0]))
 
 
 def read_input(value: onnx.ValueInfoProto, wanted: Shape | None, source: str) -> FileInput:
     """An input with its free axes filled, but that of the batch."""
-    batch, rest = sizes(value)[:1], sizes(value)[1:] if wanted is None else wanted
+    batch, rest = written_shape(value)[:1], written_shape(value)[1:] if wanted is None else wanted
     if None in rest:
         raise NetlatheError(
             f"axis {rest.index(None) + 1} of the input {value.name} is free",
@@ -172,7 +172,7 @@ def read_input(value: onnx.ValueInfoProto, wanted: Shape | None, source: str) ->
     return FileInput(value.name, (*batch, *rest), vocabulary, name)
 
 
-def sizes(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+def written_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """The shape that a file gives an input, None where an axis is free."""
     return tuple(axis.dim_value or None for axis in value.type.tensor_type.shape.dim)
 

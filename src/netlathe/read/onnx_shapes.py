@@ -31,7 +31,7 @@ COMPUTED = frozenset(ARITHMETIC.split())
 Values = dict[str, NDArray[Any]]
 
 
-def inferred(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
+def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
     """The shapes of all values that are known; what the file itself says stands where ONNX knows no rule.
 
     Raises NetlatheError where shapes do not fit.
@@ -50,7 +50,7 @@ def inferred(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
     while True:
         shapes = infer(bare, source)
         missing = any(name and name not in shapes for node in bare.graph.node for name in node.output)
-        if not missing or not fold(bare.graph, shapes, values, opsets):
+        if not missing or not fold_constants(bare.graph, shapes, values, opsets):
             return said | shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
 
 
@@ -65,11 +65,11 @@ def infer(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
     return {value.name: shape for value in every if (shape := shape_of(value)) is not None}
 
 
-def fold(graph: onnx.GraphProto, shapes: dict[str, Shape], values: Values, opsets: dict[str, int]) -> bool:
+def fold_constants(graph: onnx.GraphProto, shapes: dict[str, Shape], values: Values, opsets: dict[str, int]) -> bool:
     """Replace the nodes that compute with known numbers by their results; whether there were any."""
     left = []
     for node in graph.node:
-        results = result(node, shapes, values, opsets)
+        results = node_result(node, shapes, values, opsets)
         if results is None:
             left.append(node)
             continue
@@ -84,7 +84,7 @@ def fold(graph: onnx.GraphProto, shapes: dict[str, Shape], values: Values, opset
     return changed
 
 
-def result(
+def node_result(
     node: onnx.NodeProto, shapes: dict[str, Shape], values: Values, opsets: dict[str, int]
 ) -> list[NDArray[Any]] | None:
     """What a node computes, if that is known already."""

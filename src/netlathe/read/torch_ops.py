@@ -54,7 +54,7 @@ def fused_attention(call: AtenCall) -> Work:
     return attention(call.shape(0), call.shape(1), call.shape(2))
 
 
-def vectors(call: AtenCall) -> Work:
+def vector_product(call: AtenCall) -> Work:
     """A matrix or a vector times a vector."""
     return product(call.y, call.shape(0)[-1])
 
@@ -73,9 +73,9 @@ MAC_RULES: dict[str, AtenRule] = {
     "addmm": AtenRule("matmul", "", matrices(1, 2)),
     "baddbmm": AtenRule("matmul", "", matrices(1, 2)),
     "addbmm": AtenRule("matmul", "", matrices(1, 2)),
-    "mv": AtenRule("matmul", "", vectors),
-    "dot": AtenRule("matmul", "", vectors),
-    "vdot": AtenRule("matmul", "", vectors),
+    "mv": AtenRule("matmul", "", vector_product),
+    "dot": AtenRule("matmul", "", vector_product),
+    "vdot": AtenRule("matmul", "", vector_product),
     "addmv": AtenRule("matmul", "", lambda call: product(call.y, call.shape(1)[-1])),
     "_trilinear": AtenRule("linear", "bilinear", trilinear),
     "scaled_dot_product_attention": AtenRule("attention", "", fused_attention),
@@ -86,7 +86,7 @@ MAC_RULES: dict[str, AtenRule] = {
 }
 
 
-def words(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     return text.split()
 
 
@@ -148,7 +148,7 @@ NAMES: dict[str, str] = {
     "upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d",
 }
 RULES: dict[str, AtenRule] = {
-    **{name: AtenRule(kind, name) for kind, text in NAMES.items() for name in words(text)},
+    **{name: AtenRule(kind, name) for kind, text in NAMES.items() for name in split_names(text)},
     **FORMS,
     **MAC_RULES,
 }
@@ -158,7 +158,7 @@ VIEWS = frozenset({"_unsafe_view", "unsafe_split", "unsafe_split_with_sizes", "u
 
 # The result does not depend on the elements of its arguments: a constant.
 MAKERS = frozenset(
-    words(
+    split_names(
         "zeros_like ones_like empty_like full_like rand_like randn_like randint_like new_zeros new_ones new_empty "
         "new_full new_empty_strided sym_size sym_numel sym_stride"
     )
@@ -166,7 +166,7 @@ MAKERS = frozenset(
 
 # The result, or its shape, depends on the elements: they are not known.
 NEEDS_VALUES = frozenset(
-    words(
+    split_names(
         "_local_scalar_dense item is_nonzero equal allclose nonzero masked_select _unique _unique2 unique_dim "
         "unique_consecutive bincount histc argwhere"
     )

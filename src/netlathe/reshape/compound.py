@@ -60,7 +60,7 @@ def compound(phi: float, alpha: float = ALPHA, beta: float = BETA, gamma: float 
     return Factors(alpha**phi, beta**phi, gamma**phi)
 
 
-def policy(name: str, times: float = 2) -> Factors:
+def policy_factors(name: str, times: float = 2) -> Factors:
     """The factors of a policy that multiply the MACs by `times`. Raises NetlatheError for an unknown name."""
     if name not in POLICIES:
         raise unknown("policy", name, POLICIES, code="compound.policy")
@@ -146,7 +146,7 @@ class Released(NamedTuple):
     implied: tuple[float, float, float]
 
 
-def released(start: Network, table: Mapping[str, tuple[float, float, int]]) -> list[Released]:
+def released_models(start: Network, table: Mapping[str, tuple[float, float, int]]) -> list[Released]:
     """B1 to B7 by table (width, depth, resolution) and by formula at phi = 1 ... 7."""
     rows = []
     for phi, (name, (width, depth, side)) in enumerate(table.items(), 1):
@@ -178,7 +178,9 @@ def doubling(network: Network, times: float = 2, latency: Callable[[Network], fl
     before = latency(network) if latency else None
     rows = []
     for name in POLICIES:
-        scaled = replace(scale(network, policy(name, times), depth_rounding="nearest"), name=f"{network.name}-{name}")
+        scaled = replace(
+            scale(network, policy_factors(name, times), depth_rounding="nearest"), name=f"{network.name}-{name}"
+        )
         cost = totals(scaled.body, scaled.input)
         after = latency(scaled) / before if latency and before else None
         ratios = (cost.macs / start.macs, cost.params / start.params, cost.acts / start.acts)

@@ -29,7 +29,7 @@ from netlathe.arch.leaf import Pair, Times, pair
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.arch.rewrite import join, rewrite, walk
-from netlathe.cost.formula import formula, odd, symbols, sympy
+from netlathe.cost.formula import formula, odd_symbol, symbols, sympy
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 
@@ -253,7 +253,7 @@ def cost_factor(form: str, what: str = "macs") -> Any:
         raise NetlatheError("the factor of split depends on the kernel", code="factor.form", hint="write split 5")
     i, o, g, m, h, w = symbols("i o g m h w")
     i = g * i if name == "grouped" else i  # the groups divide what arrives
-    k: Any = int(number) if number else odd("k")
+    k: Any = int(number) if number else odd_symbol("k")
     free = {"grouped": g, "separable": 1, "split": None}.get(name, m)
     old = formula(Conv(o, k), (i, h, w))
     pieces = FORMS[name](Conv(o, k), i, o, free)

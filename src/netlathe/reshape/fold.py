@@ -60,7 +60,7 @@ def fold(network: Network) -> Folded:
             return replace(node, bias=True)
         if path in gone and isinstance(node, Norm):
             return Identity()
-        return tidy(node)
+        return drop_empty(node)
 
     body = rewrite(network.body, rule, name="fold") if norms else None
     if body is None:
@@ -71,7 +71,7 @@ def fold(network: Network) -> Folded:
     return Folded(folded, norms, {path: eps[path] for path in gone})
 
 
-def tidy(node: Node) -> Node | None:
+def drop_empty(node: Node) -> Node | None:
     """A sequence without the places where nothing happens."""
     if not isinstance(node, Seq) or not any(isinstance(item, Identity) for item in node.items):
         return None

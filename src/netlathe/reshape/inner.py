@@ -13,9 +13,9 @@ from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.arch.tokens import Attention, WindowAttention
 from netlathe.errors import unknown
-from netlathe.reshape.legal import legal, positive, refuse
-from netlathe.reshape.visit import everywhere, fits
-from netlathe.reshape.width import ROUNDING, Wide, around, rounded
+from netlathe.reshape.legal import checked_body, knob_error, positive
+from netlathe.reshape.visit import path_matches, rewrite_everywhere
+from netlathe.reshape.width import ROUNDING, Wide, round_width, width_surroundings
 
 
 def inner(network: Network, factor: float, rounding: str = "ten_percent", keep: tuple[str, ...] = ()) -> Network:
@@ -28,16 +28,18 @@ def inner(network: Network, factor: float, rounding: str = "ten_percent", keep: 
     positive("inner", factor)
     if rounding not in ROUNDING:
         raise unknown("rounding rule", rounding, ROUNDING, code="knob.rounding")
-    scale = InnerScale(factor, rounding, around(network).units, max(1, steps(network)))
-    body = everywhere(network.body, lambda path, node: node if fits(path, keep) else stretched(node, scale))
+    scale = InnerScale(factor, rounding, width_surroundings(network).units, max(1, width_step(network)))
+    body = rewrite_everywhere(
+        network.body, lambda path, node: node if path_matches(path, keep) else scale_block(node, scale)
+    )
     if not scale.met:
         hint = "legal for bottlenecks, inverted bottlenecks and basic blocks: resnet*, mobilenetv2*, vit_*"
-        raise refuse("inner", network, "it has no residual block with a width inside", hint)
-    return network if factor == 1 else legal("inner", network, body, factor)
+        raise knob_error("inner", network, "it has no residual block with a width inside", hint)
+    return network if factor == 1 else checked_body("inner", network, body, factor)
 
 
 @lru_cache(maxsize=64)
-def steps(network: Network) -> int:
+def width_step(network: Network) -> int:
     """The greatest common divisor of the channels that arrive where a width is relative; 0 where none is."""
     found = 0
     for op in network.graph().ops:
@@ -58,7 +60,7 @@ class InnerScale:
 
     def whole(self, old: int) -> int:
         """A width that is a number."""
-        return rounded(old, self.factor, self.rounding, self.units)
+        return round_width(old, self.factor, self.rounding, self.units)
 
     def relative(self, old: Times) -> Fraction:
         """What a relative width is multiplied with, so that every number of arriving channels stays whole."""
@@ -66,13 +68,13 @@ class InnerScale:
         return Fraction(max(1, round(ratio * self.steps * Fraction(str(self.factor)))), self.steps) / ratio
 
 
-def stretched(block: Node, scale: InnerScale) -> Node:
+def scale_block(block: Node, scale: InnerScale) -> Node:
     """A residual block with other widths inside; any other node as it is."""
     if not isinstance(block, Residual):
         return block
-    leaves = [(name, leaf) for name, leaf in inside(block.body) if isinstance(leaf, Wide)]
+    leaves = [(name, leaf) for name, leaf in inner_leaves(block.body) if isinstance(leaf, Wide)]
     free = [leaf.width for _, leaf in leaves[:-1] if leaf.width is not None]
-    if not free or any(isinstance(leaf, Attention | WindowAttention) for _, leaf in inside(block.body)):
+    if not free or any(isinstance(leaf, Attention | WindowAttention) for _, leaf in inner_leaves(block.body)):
         return block
     scale.met = True
     (last, _), names = leaves[-1], {name for name, _ in leaves[:-1]}
@@ -84,20 +86,20 @@ def stretched(block: Node, scale: InnerScale) -> Node:
             return part
         if isinstance(part.width, Times):
             opens = name in names or (name != last and part.width.num > part.width.den)  # a gate opens as wide
-            return replace(part, width=times(part.width, relative if opens else 1 / relative))
+            return replace(part, width=scale_times(part.width, relative if opens else 1 / relative))
         return replace(part, width=scale.whole(part.width)) if name != last and part.width in whole else part
 
-    return replace(block, body=everywhere(block.body, within))
+    return replace(block, body=rewrite_everywhere(block.body, within))
 
 
-def inside(body: Node, path: str = "") -> list[tuple[str, Node]]:
+def inner_leaves(body: Node, path: str = "") -> list[tuple[str, Node]]:
     """The leaves of a block in order, without those of gates, of branches and of blocks inside it."""
     if isinstance(body, Seq | Stage):
-        return [leaf for name, child in body.children() for leaf in inside(child, f"{path}.{name}".strip("."))]
+        return [leaf for name, child in body.children() for leaf in inner_leaves(child, f"{path}.{name}".strip("."))]
     return [] if isinstance(body, Gate) or list(body.children()) else [(path, body)]
 
 
-def times(relative: Times, factor: Fraction) -> Times:
+def scale_times(relative: Times, factor: Fraction) -> Times:
     """A relative width times a factor, reduced."""
     value = Fraction(relative.num, relative.den) * factor
     return Times(value.numerator, value.denominator)

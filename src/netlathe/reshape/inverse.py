@@ -15,7 +15,7 @@ from typing import Any
 from netlathe.arch.build import seq
 from netlathe.arch.layers import Conv
 from netlathe.arch.node import Node
-from netlathe.cost.formula import formula, odd, symbols, sympy
+from netlathe.cost.formula import formula, odd_symbol, symbols, sympy
 from netlathe.errors import unknown
 
 INNER: dict[str, Any] = {
@@ -35,7 +35,7 @@ def block(inner: str, c: Any, m: Any, k: Any) -> Node:
 def cost(inner: str) -> Any:
     """2 c m + f(m), MACs a position, in sympy symbols c, m and k."""
     c, m, h, w = symbols("c m h w")
-    return sympy().expand(formula(block(inner, c, m, odd("k")), (c, h, w)).macs / (h * w))
+    return sympy().expand(formula(block(inner, c, m, odd_symbol("k")), (c, h, w)).macs / (h * w))
 
 
 def operator(inner: str) -> Any:

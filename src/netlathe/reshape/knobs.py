@@ -30,8 +30,8 @@ from netlathe.arch.rounding import up
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.inner import inner
-from netlathe.reshape.legal import legal, positive, refuse
-from netlathe.reshape.visit import Neighbours, everywhere, fits
+from netlathe.reshape.legal import checked_body, knob_error, positive
+from netlathe.reshape.visit import Neighbours, path_matches, rewrite_everywhere
 from netlathe.reshape.width import width
 
 DEPTH_ROUNDING: dict[str, Callable[[float], int]] = {"up": up, "nearest": round}
@@ -47,17 +47,17 @@ def depth(network: Network, factor: float, rounding: str = "up", keep: tuple[str
         raise unknown("rounding rule", rounding, DEPTH_ROUNDING, code="knob.rounding")
     if not any(isinstance(node, Stage) for _, node in walk(network.body)):
         hint = "stages are written stage(block, depth); blocks that differ from each other cannot be repeated"
-        raise refuse("depth", network, "none of its blocks repeats", hint)
+        raise knob_error("depth", network, "none of its blocks repeats", hint)
     if factor == 1:
         return network
     exact = Fraction(str(factor)) if isinstance(factor, float) else Fraction(factor)  # 1.4 * 5 is 7, not 7.000000001
 
     def turn(path: str, node: Node) -> Node:
-        if not isinstance(node, Stage) or fits(path, keep):
+        if not isinstance(node, Stage) or path_matches(path, keep):
             return node
         return replace(node, depth=max(1, DEPTH_ROUNDING[rounding](exact * node.depth)))  # type: ignore[arg-type]
 
-    return legal("depth", network, everywhere(network.body, turn), factor)
+    return checked_body("depth", network, rewrite_everywhere(network.body, turn), factor)
 
 
 def resolution(network: Network, pixels: float) -> Network:
@@ -65,7 +65,7 @@ def resolution(network: Network, pixels: float) -> Network:
     if pixels != int(pixels):
         raise NetlatheError(f"resolution must be a whole number of pixels, not {pixels:g}", code="knob.resolution")
     found = network.at(int(pixels))
-    return legal("resolution", found, found.body, pixels)
+    return checked_body("resolution", found, found.body, pixels)
 
 
 @lru_cache(maxsize=64)
@@ -109,7 +109,7 @@ def groups(network: Network, count: float) -> Network:
         why = "its spatial convolutions are depthwise, so the cardinality is the width" if "depthwise" in forms else (
             "no spatial convolution lies between a 1x1 squeeze and a 1x1 expansion"
         )  # fmt: skip
-        raise refuse(
+        raise knob_error(
             "groups", network, why, "legal for bottlenecks: resnet50, wide_resnet50_2, resnext50_32x4d, regnetx_*"
         )
     possible = cardinalities(network)
@@ -123,7 +123,7 @@ def groups(network: Network, count: float) -> Network:
             replace(node, groups=int(count), group_width=None) if path in by_path and isinstance(node, Conv) else node
         )
 
-    return legal("groups", network, everywhere(network.body, turn), count)
+    return checked_body("groups", network, rewrite_everywhere(network.body, turn), count)
 
 
 def cardinalities(network: Network) -> list[int]:

@@ -10,7 +10,7 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, ShapeError
 
 
-def refuse(knob: str, network: Network, why: str, hint: str = "") -> NetlatheError:
+def knob_error(knob: str, network: Network, why: str, hint: str = "") -> NetlatheError:
     """An error for a knob that has no meaning here, or a value that breaks something."""
     return NetlatheError(f"{network.name} has no {knob} to turn: {why}", code=f"knob.{knob}", hint=hint)
 
@@ -23,7 +23,7 @@ def positive(knob: str, value: float) -> None:
         )
 
 
-def legal(knob: str, network: Network, body: Node, value: float) -> Network:
+def checked_body(knob: str, network: Network, body: Node, value: float) -> Network:
     """The network with another body, if shapes still fit. Raises NetlatheError with the place where they do not."""
     try:
         totals(body, network.input, *network.more)

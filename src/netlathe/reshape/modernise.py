@@ -43,8 +43,8 @@ class Rung(NamedTuple):
 def stage_ratio(body: Node, route: Route) -> Node:
     """blocks a stage as 1:1:3:1 or 1:1:9:1, as in Swin"""
     for i, depth in enumerate(route.depths, 1):
-        body = replace_at(body, f"stage{i}", replace(the(Stage, at(body, f"stage{i}")), depth=depth))
-    return widened(body, route.narrow)
+        body = replace_at(body, f"stage{i}", replace(require_kind(Stage, at(body, f"stage{i}")), depth=depth))
+    return widen_to(body, route.narrow)
 
 
 def patchify(body: Node, route: Route) -> Node:
@@ -54,22 +54,22 @@ def patchify(body: Node, route: Route) -> Node:
 
 def depthwise(body: Node, route: Route) -> Node:
     """the 3x3 of every block -> depthwise"""
-    alone = part("process", lambda c: replace(c, width=None, groups=1, group_width=1))
-    return blocks(body, alone)
+    alone = change_part("process", lambda c: replace(c, width=None, groups=1, group_width=1))
+    return change_blocks(body, alone)
 
 
 def wider(body: Node, route: Route) -> Node:
     """every width in proportion, as wide as Swin"""
-    return widened(body, route.wide)
+    return widen_to(body, route.wide)
 
 
 def invert(body: Node, route: Route) -> Node:
     """squeeze and expansion swap widths: a wide middle"""
 
     def swap(block: Residual, parts: Parts) -> Node:
-        squeeze, process, expand = (core(parts[name]) for name in ("squeeze", "process", "expand"))
+        squeeze, process, expand = (core_conv(parts[name]) for name in ("squeeze", "process", "expand"))
         stride = pair(squeeze.stride)[0] * pair(process.stride)[0]
-        wide = whole(expand)
+        wide = own_width(expand)
         return residual(
             expand=conv(wide),
             process=with_core(parts["process"], lambda c: replace(c, stride=stride)),
@@ -77,19 +77,19 @@ def invert(body: Node, route: Route) -> Node:
             project=conv(wide // 4, 1, stride, act=None),
         )
 
-    return blocks(body, swap)
+    return change_blocks(body, swap)
 
 
 def move_up(body: Node, route: Route) -> Node:
     """the depthwise convolution first, at the narrow width"""
-    return blocks(body, lambda block, parts: keep(block, {"process": parts["process"]} | parts))
+    return change_blocks(body, lambda block, parts: with_parts(block, {"process": parts["process"]} | parts))
 
 
 def kernel(size: int) -> Rewrite:
     """The step that makes the depthwise convolution size x size."""
 
     def enlarge(body: Node, route: Route) -> Node:
-        return blocks(body, part("process", lambda c: replace(c, kernel=size)))
+        return change_blocks(body, change_part("process", lambda c: replace(c, kernel=size)))
 
     enlarge.__doc__ = f"depthwise {size}x{size}"
     return enlarge
@@ -108,19 +108,21 @@ def fewer_acts(body: Node, route: Route) -> Node:
         return node.items[0] if ends and isinstance(node, Seq) else None
 
     body = rewrite(body, drop, name="fewer activations")
-    body = blocks(body, lambda block, parts: keep(block, parts | {"process": without(parts["process"], Act)}))
-    return replace_at(body, "stem", lambda stem: without(stem, Act))
+    body = change_blocks(
+        body, lambda block, parts: with_parts(block, parts | {"process": drop_kind(parts["process"], Act)})
+    )
+    return replace_at(body, "stem", lambda stem: drop_kind(stem, Act))
 
 
 def fewer_norms(body: Node, route: Route) -> Node:
     """one norm a block, before the first 1x1"""
 
     def drop(block: Residual, parts: Parts) -> Node:
-        bare = {name: without(parts[name], Norm) for name in ("expand", "squeeze")}
+        bare = {name: drop_kind(parts[name], Norm) for name in ("expand", "squeeze")}
         biased = {name: with_core(bare[name], lambda c: replace(c, bias=True)) for name in bare}
-        return keep(block, parts | biased)
+        return with_parts(block, parts | biased)
 
-    return blocks(body, drop)
+    return change_blocks(body, drop)
 
 
 def to_layer_norm(body: Node, route: Route) -> Node:
@@ -136,8 +138,12 @@ def separate_downsampling(body: Node, route: Route) -> Node:
     """
 
     def mix(block: Residual, parts: Parts) -> Node:
-        process, norm, act = (core(parts["process"]), the(Seq, parts["process"]).items[1], at(parts["expand"], "act"))
-        ratio = whole(core(parts["expand"])) // whole(core(parts["squeeze"]))
+        process, norm, act = (
+            core_conv(parts["process"]),
+            require_kind(Seq, parts["process"]).items[1],
+            at(parts["expand"], "act"),
+        )
+        ratio = own_width(core_conv(parts["expand"])) // own_width(core_conv(parts["squeeze"]))
         return residual(
             map=Map(),
             process=replace(process, stride=1, bias=True),
@@ -149,13 +155,13 @@ def separate_downsampling(body: Node, route: Route) -> Node:
             scale=Scale(),
         )
 
-    patch, norm = the(Conv, at(body, "stem.conv")), at(body, "stem.norm")
+    patch, norm = require_kind(Conv, at(body, "stem.conv")), at(body, "stem.norm")
     classifier = at(body, "head.classifier")
-    body = blocks(body, mix)
+    body = change_blocks(body, mix)
     parts: Parts = {"stem": seq(patch=replace(patch, bias=True), grid=Grid(), norm=norm)}
     for i in range(len(route.depths)):
         if i:
-            down = Conv(whole(patch) * 2**i, 2, 2, padding=0, bias=True)
+            down = Conv(own_width(patch) * 2**i, 2, 2, padding=0, bias=True)
             parts[f"down{i}"] = seq(norm=norm, map=Map(), conv=down, grid=Grid())
         parts[f"stage{i + 1}"] = at(body, f"stage{i + 1}")
     return seq(**parts, head=seq(pool=GlobalPool(), norm=norm, classifier=classifier))
@@ -190,7 +196,7 @@ def ladder(network: Network, route: Route | None = None) -> list[Rung]:
     Without a route: that of the paper for resnet50 and resnet200, else ConvNeXt-T's for up to 16 blocks and
     ConvNeXt-S's for more. Raises NetlatheError for a network that is not a bottleneck ResNet.
     """
-    check(network)
+    refuse_other_shapes(network)
     route = route or roadmap.ROUTES.get(network.name) or standard(network)
     known = roadmap.FIGURES.get(network.name, {}) if route == roadmap.ROUTES.get(network.name) else {}
     recipe = "the training, not the network: 300 epochs"
@@ -207,11 +213,11 @@ def ladder(network: Network, route: Route | None = None) -> list[Rung]:
 
 def standard(network: Network) -> Route:
     """ConvNeXt-T's or ConvNeXt-S's depths and width, whichever is nearer in blocks."""
-    count = sum(the(Stage, at(network.body, f"stage{i}")).depth for i in range(1, 5))
+    count = sum(require_kind(Stage, at(network.body, f"stage{i}")).depth for i in range(1, 5))
     return Route((3, 3, 9, 3) if count <= 16 else (3, 3, 27, 3), 64, 96)
 
 
-def check(network: Network) -> None:
+def refuse_other_shapes(network: Network) -> None:
     """Refuse what is not a stem, four stages of bottlenecks that double the width, and a head."""
     body = network.body
     if (
@@ -231,13 +237,13 @@ def out_widths(stage: Node) -> set[int | None]:
     if not isinstance(stage, Stage):
         return set()
     found = [bottleneck(part) for block in (stage.block, stage.first or stage.block) for _, part in walk(block)]
-    return {whole(core(parts["expand"])) for parts in found if parts}
+    return {own_width(core_conv(parts["expand"])) for parts in found if parts}
 
 
 def stem_width(body: Node) -> int:
     """The channels that the stem leaves."""
     convs = [node for _, node in walk(at(body, "stem")) if isinstance(node, Conv) and isinstance(node.width, int)]
-    return whole(convs[-1]) if convs else 0
+    return own_width(convs[-1]) if convs else 0
 
 
 def bottleneck(node: Node) -> Parts | None:
@@ -248,55 +254,55 @@ def bottleneck(node: Node) -> Parts | None:
     return parts if parts.keys() == {"squeeze", "process", "expand"} else None
 
 
-def blocks(body: Node, change: Callable[[Residual, Parts], Node]) -> Node:
+def change_blocks(body: Node, change: Callable[[Residual, Parts], Node]) -> Node:
     """The body with every block changed."""
 
     def rule(path: str, node: Node) -> Node | None:
         parts = bottleneck(node)
-        return change(the(Residual, node), parts) if parts else None
+        return change(require_kind(Residual, node), parts) if parts else None
 
     return rewrite(body, rule, name="this step of the roadmap")
 
 
-def part(name: str, change: Callable[[Conv], Conv]) -> Callable[[Residual, Parts], Node]:
+def change_part(name: str, change: Callable[[Conv], Conv]) -> Callable[[Residual, Parts], Node]:
     """The change of one convolution of a block."""
-    return lambda block, parts: keep(block, parts | {name: with_core(parts[name], change)})
+    return lambda block, parts: with_parts(block, parts | {name: with_core(parts[name], change)})
 
 
-def keep(block: Residual, parts: Parts) -> Residual:
+def with_parts(block: Residual, parts: Parts) -> Residual:
     """The same block with other parts."""
     return replace(block, body=seq(**parts))
 
 
-def core(node: Node) -> Conv:
+def core_conv(node: Node) -> Conv:
     """The convolution of a part, which may stand alone or before norm and activation."""
-    return node if isinstance(node, Conv) else the(Conv, at(node, "conv"))
+    return node if isinstance(node, Conv) else require_kind(Conv, at(node, "conv"))
 
 
 def with_core(node: Node, change: Callable[[Conv], Conv]) -> Node:
     """A part with another convolution."""
-    return change(node) if isinstance(node, Conv) else replace_at(node, "conv", change(core(node)))
+    return change(node) if isinstance(node, Conv) else replace_at(node, "conv", change(core_conv(node)))
 
 
-def without(node: Node, kind: type[Node]) -> Node:
+def drop_kind(node: Node, kind: type[Node]) -> Node:
     """A part without its norm or its activation."""
-    items = {name: item for name, item in the(Seq, node).children() if not isinstance(item, kind)}
+    items = {name: item for name, item in require_kind(Seq, node).children() if not isinstance(item, kind)}
     return seq(**items)
 
 
-def whole(leaf: Conv) -> int:
+def own_width(leaf: Conv) -> int:
     """The width of a convolution that has one of its own."""
     assert isinstance(leaf.width, int), leaf
     return leaf.width
 
 
-def widened(body: Node, channels: int) -> Node:
+def widen_to(body: Node, channels: int) -> Node:
     """Every width in proportion to that of the stem."""
-    factor = channels / whole(the(Conv, at(body, "stem.conv")))
+    factor = channels / own_width(require_kind(Conv, at(body, "stem.conv")))
     return width(Network("", body), factor, "floor").body
 
 
-def the(kind: type[N], node: Node) -> N:
+def require_kind(kind: type[N], node: Node) -> N:
     """A node that must be of that kind: the steps follow each other, so it is."""
     assert isinstance(node, kind), f"{node} is not {kind.__name__}"
     return node

@@ -70,10 +70,10 @@ def draw(space: RegNetSpace, rng: Random) -> Network | str:
         cost = totals(network.body, network.input)
     except NetlatheError:
         return "group widths that do not divide"
-    return broken(space, cost) or network
+    return first_broken_bound(space, cost) or network
 
 
-def broken(space: RegNetSpace, cost: Totals) -> str:
+def first_broken_bound(space: RegNetSpace, cost: Totals) -> str:
     """The first bound that a cost breaks; empty where it keeps all."""
     for name in ("macs", "params"):
         bounds, value = getattr(space, name), getattr(cost, name)
@@ -108,7 +108,7 @@ def sample(space: RegNetSpace, count: int, seed: int = 0, tries: int = 10_000) -
     return list(found.values())
 
 
-def better(a: Iterable[float], b: Iterable[float]) -> bool:
+def dominates_everywhere(a: Iterable[float], b: Iterable[float]) -> bool:
     """Whether the distribution of `a` lies left of or on that of `b` everywhere: at no error has b the larger share."""
     first, second = sorted(a), sorted(b)
 

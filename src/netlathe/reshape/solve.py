@@ -41,17 +41,17 @@ def cost_of(network: Network, measure: str) -> int:
     return found
 
 
-def missing(network: Network, given: Sequence[str]) -> str:
+def free_knob(network: Network, given: Sequence[str]) -> str:
     """The knob to solve for: the first that is not given and that the network has."""
     for knob in ORDER:
-        if knob not in given and has(network, knob):
+        if knob not in given and has_knob(network, knob):
             return knob
     raise NetlatheError(
         f"every knob of {network.name} is given, so none is left to solve for", code="solve.none", hint="leave one out"
     )
 
 
-def has(network: Network, knob: str) -> bool:
+def has_knob(network: Network, knob: str) -> bool:
     """Whether a knob has a meaning for a network."""
     if knob == "groups":
         return bool(cardinalities(network))
@@ -80,15 +80,15 @@ def solve(
     for name in (*given, *([knob] if knob else [])):
         if name not in KNOBS:
             raise unknown("knob", name, KNOBS, code="knob.unknown")
-    knob = knob or missing(network, tuple(given))
+    knob = knob or free_knob(network, tuple(given))
     if knob in given:
         raise NetlatheError(f"{knob} is both given and to be solved for", code="solve.given", hint=f"leave out {knob}")
-    values = domain(network, knob)
+    values = knob_values(network, knob)
 
     def at(i: int) -> Network:
         return turn_knobs(network, {**given, knob: values[i]}, rules)
 
-    low, high = ends(at, len(values))
+    low, high = legal_ends(at, len(values))
     reachable = cost_of(at(low), measure), cost_of(at(high), measure)
     if target < reachable[0] or target > reachable[1]:
         bounds = f"{show_count(reachable[0])} to {show_count(reachable[1])}"
@@ -99,19 +99,19 @@ def solve(
             "second one too",
         )
     while low < high:  # low is within the target
-        middle = passable(at, (low + high + 1) // 2, low)
+        middle = next_fitting(at, (low + high + 1) // 2, low)
         if middle == low:
             high = max(low, (low + high + 1) // 2 - 1)
         elif cost_of(at(middle), measure) <= target:
             low = middle
         else:
             high = middle - 1
-    found = simplest(at, values, low)
+    found = simplest_value(at, values, low)
     solved = at(found)
     return Solved(solved, knob, values[found], cost_of(solved, measure), reachable)
 
 
-def domain(network: Network, knob: str) -> Sequence[float]:
+def knob_values(network: Network, knob: str) -> Sequence[float]:
     """The values of a knob, from the cheapest."""
     match KNOBS[knob].unit:
         case "count":
@@ -124,7 +124,7 @@ def domain(network: Network, knob: str) -> Sequence[float]:
     return THOUSANDTHS
 
 
-def ends(at: Reach, count: int) -> tuple[int, int]:
+def legal_ends(at: Reach, count: int) -> tuple[int, int]:
     """The lowest and the highest legal index; what breaks a network at one end is a size too small."""
     step, failure = 1, None
     low = 0
@@ -149,7 +149,7 @@ def ends(at: Reach, count: int) -> tuple[int, int]:
     return good, count - 1
 
 
-def passable(at: Reach, index: int, low: int) -> int:
+def next_fitting(at: Reach, index: int, low: int) -> int:
     """The next index downwards where shapes fit: rounding may part widths that must stay equal."""
     for i in range(index, max(low, index - 64), -1):
         try:
@@ -160,7 +160,7 @@ def passable(at: Reach, index: int, low: int) -> int:
     return low
 
 
-def simplest(at: Reach, values: Sequence[float], found: int) -> int:
+def simplest_value(at: Reach, values: Sequence[float], found: int) -> int:
     """Of the values that give the same expression, one with the fewest digits."""
     if values is not THOUSANDTHS:
         return found

@@ -14,26 +14,26 @@ from netlathe.arch.rewrite import join
 Rule = Callable[[str, Node], Node]
 
 
-def everywhere(node: Node, rule: Rule, path: str = "") -> Node:
+def rewrite_everywhere(node: Node, rule: Rule, path: str = "") -> Node:
     """The expression with `rule` applied to every node, children first; a stage keeps its two kinds of block.
 
     Unlike `arch.rewrite.rewrite`, the repeated block of a stage is visited once, also where the depth is 1: stages stay
     stages, and the time does not grow with the depth.
     """
     if isinstance(node, Stage):
-        first = None if node.first is None else everywhere(node.first, rule, join(path, "block1"))
-        block = everywhere(node.block, rule, join(path, "block1" if first is None else "block2"))
+        first = None if node.first is None else rewrite_everywhere(node.first, rule, join(path, "block1"))
+        block = rewrite_everywhere(node.block, rule, join(path, "block1" if first is None else "block2"))
         if block is not node.block or first is not node.first:
             node = Stage(block, node.depth, None if first == block else first)
     elif isinstance(node, Combinator):
         old = list(node.children())
-        new = tuple(everywhere(child, rule, join(path, name)) for name, child in old)
+        new = tuple(rewrite_everywhere(child, rule, join(path, name)) for name, child in old)
         if any(a is not b for a, (_, b) in zip(new, old, strict=True)):
             node = node.rebuild(new)
     return rule(path, node)
 
 
-def fits(path: str, patterns: tuple[str, ...]) -> bool:
+def path_matches(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether a path, or one of the parts it lies in, matches one of the shell patterns."""
     return any(fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") for pattern in patterns)
 

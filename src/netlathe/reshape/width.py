@@ -15,8 +15,8 @@ from netlathe.arch.node import Node
 from netlathe.arch.rounding import floor, nearest, ten_percent
 from netlathe.arch.tokens import Attention, Embedding, WindowAttention
 from netlathe.errors import unknown
-from netlathe.reshape.legal import legal, positive, refuse
-from netlathe.reshape.visit import classifiers, everywhere, fits
+from netlathe.reshape.legal import checked_body, knob_error, positive
+from netlathe.reshape.visit import classifiers, path_matches, rewrite_everywhere
 
 Wide = Conv | ConvTranspose | Linear | Embedding  # the leaves with a width of their own
 
@@ -42,21 +42,21 @@ def width(network: Network, factor: float, rounding: str = "ten_percent", keep: 
         raise unknown("rounding rule", rounding, ROUNDING, code="knob.rounding")
     if factor == 1:
         return network
-    last, units, families = around(network)
+    last, units, families = width_surroundings(network)
     met = False
 
     def turn(path: str, node: Node) -> Node:
         nonlocal met
-        if not isinstance(node, Wide) or not isinstance(node.width, int) or path in last or fits(path, keep):
+        if not isinstance(node, Wide) or not isinstance(node.width, int) or path in last or path_matches(path, keep):
             return node
         met = True
         base = families.get(node.width, node.width)
-        return replace(node, width=node.width // base * rounded(base, factor, rounding, units))
+        return replace(node, width=node.width // base * round_width(base, factor, rounding, units))
 
-    body = everywhere(network.body, turn)
+    body = rewrite_everywhere(network.body, turn)
     if not met:
-        raise refuse("width", network, "no convolution or linear layer has a free width")
-    return legal("width", network, body, factor)
+        raise knob_error("width", network, "no convolution or linear layer has a free width")
+    return checked_body("width", network, body, factor)
 
 
 class Around(NamedTuple):
@@ -68,13 +68,13 @@ class Around(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def around(network: Network) -> Around:
+def width_surroundings(network: Network) -> Around:
     """The surroundings of the free widths of a network."""
     graph = network.graph(training=True)
     free = {op.leaf.width for op in graph.ops if isinstance(op.leaf, Wide) and isinstance(op.leaf.width, int)}
     adds_what_it_concatenated = {"cat", "add"} <= {op.kind for op in graph.ops}
     smallest = {w: min(v for v in free if odd_part(v) == odd_part(w)) for w in free}
-    return Around(classifiers(graph), multiples(graph), smallest if adds_what_it_concatenated else {})
+    return Around(classifiers(graph), width_multiples(graph), smallest if adds_what_it_concatenated else {})
 
 
 def odd_part(width: int) -> int:
@@ -82,14 +82,14 @@ def odd_part(width: int) -> int:
     return width // (width & -width)
 
 
-def rounded(old: int, factor: float, rounding: str, units: dict[int, int]) -> int:
+def round_width(old: int, factor: float, rounding: str, units: dict[int, int]) -> int:
     """A width times a factor, to the multiple that it must have."""
     rule, usual = ROUNDING[rounding]
     unit = lcm(units.get(old, 1), gcd(old, usual))
     return max(unit, rule(factor * old, unit))
 
 
-def multiples(graph: Graph) -> dict[int, int]:
+def width_multiples(graph: Graph) -> dict[int, int]:
     """By free width: the number that must divide it, because groups or heads split it or a multiple of it."""
     free = {op.leaf.width for op in graph.ops if isinstance(op.leaf, Wide)}
     found: dict[int, int] = {}

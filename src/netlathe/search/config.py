@@ -64,7 +64,7 @@ def load_space(text: str) -> SearchSpace:
     """
     from netlathe.arch.network import Network
     from netlathe.arch.node import Node
-    from netlathe.load import call_function, pairs
+    from netlathe.load import call_function, parse_choices
     from netlathe.search import spaces
     from netlathe.search.space import SearchSpace
 
@@ -84,8 +84,8 @@ def load_space(text: str) -> SearchSpace:
     name, sign, choices = text.partition(":")
     if name == "around" and sign:
         net, _, choices = choices.partition(":")
-        return spaces.get(f"around:{net}", **pairs(choices, text))
-    return spaces.get(name, **pairs(choices, text))
+        return spaces.get(f"around:{net}", **parse_choices(choices, text))
+    return spaces.get(name, **parse_choices(choices, text))
 
 
 def config_from_json(document: Mapping[str, Any]) -> SearchConfig:

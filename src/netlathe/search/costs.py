@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from netlathe.arch.network import Network
 from netlathe.cost.count import BYTES
-from netlathe.cost.memory import live
+from netlathe.cost.memory import live_timeline
 from netlathe.cost.plan import plan
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError, unknown
@@ -39,7 +39,7 @@ def parameter_bytes(network: Network, bytes_per_element: int = 4) -> int:
 
 def peak_memory(network: Network, bytes_per_element: int = 4) -> int:
     """Bytes of activations at the peak, norm and activation folded, in the order of the expression (cost.memory)."""
-    return max((held for _, held in live(plan(network.graph()))), default=0) * bytes_per_element
+    return max((held for _, held in live_timeline(plan(network.graph()))), default=0) * bytes_per_element
 
 
 COSTS: dict[str, Callable[[Network, int], int]] = {

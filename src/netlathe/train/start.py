@@ -8,7 +8,7 @@ from typing import NamedTuple
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.lower.initial import initial_weights
-from netlathe.lower.pretrained import Loaded, from_file, from_timm, from_torchvision
+from netlathe.lower.pretrained import LoadedWeights, from_file, from_timm, from_torchvision
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.reshape.classes import classifiers
 from netlathe.train.evaluate import Normalisation
@@ -54,7 +54,7 @@ def load_starting_weights(
     return StartingWeights({n: fitting.get(n, random[n]) for n in shapes}, normal, loaded.source, loaded.licence, fresh)
 
 
-def load_source(source: str, network: Network, fitted: Network) -> Loaded:
+def load_source(source: str, network: Network, fitted: Network) -> LoadedWeights:
     """What the source has."""
     kind, sign, name = source.partition(":")
     if sign and kind == "timm":

@@ -9,7 +9,7 @@ from typing import Any
 
 from netlathe.arch.document import from_json
 from netlathe.cost.memory import timeline
-from netlathe.cost.table import rows
+from netlathe.cost.table import cost_rows
 from netlathe.deploy import model_card_page
 from netlathe.deploy.model_card import read_card
 from netlathe.errors import NetlatheError
@@ -95,7 +95,7 @@ def shape(card: Data) -> list[tuple[str, Sequence[Part]]]:
     except (NetlatheError, TypeError, KeyError):
         return []
     lines = {name: timeline(graph, name) for name in ("folded", "eager")}
-    return [("The network", [stages.chart(stages.parts(rows(graph))), profile.chart(graph), memory.chart(lines)])]
+    return [("The network", [stages.chart(stages.parts(cost_rows(graph))), profile.chart(graph), memory.chart(lines)])]
 
 
 def classes(card: Data) -> list[tuple[str, Sequence[Part]]]:

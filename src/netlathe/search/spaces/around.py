@@ -21,7 +21,7 @@ from netlathe.arch.rewrite import walk
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.knobs import KNOBS, cardinalities, depth, turn_knobs
-from netlathe.reshape.visit import everywhere
+from netlathe.reshape.visit import rewrite_everywhere
 from netlathe.search.genotype import DecisionPoint
 from netlathe.search.grid import GridSpace, Options
 
@@ -104,7 +104,7 @@ def set_depths(network: Network, depths: dict[str, int]) -> Network:
     def turn(path: str, node: Node) -> Node:
         return replace(node, depth=depths[path]) if isinstance(node, Stage) else node
 
-    return replace(network, body=everywhere(network.body, turn))
+    return replace(network, body=rewrite_everywhere(network.body, turn))
 
 
 def stage_depths(network: Network) -> Iterator[tuple[str, int]]:
@@ -116,7 +116,7 @@ def stage_depths(network: Network) -> Iterator[tuple[str, int]]:
             depth_by_path[path] = node.depth
         return node
 
-    everywhere(network.body, note)
+    rewrite_everywhere(network.body, note)
     return iter(depth_by_path.items())
 
 
