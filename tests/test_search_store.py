@@ -56,7 +56,7 @@ def test_a_trial_comes_back_as_it_was_written(written: Trial) -> None:
 
 def test_what_is_written_is_read_by_others_while_the_driver_goes_on(tmp_path: Path) -> None:
     with TrialStore(tmp_path, write=True) as driver:
-        driver.note(wish={"space": "macro"})
+        driver.write_facts(wish={"space": "macro"})
         driver.write(trial(0, score=1.5), waits=[7])
         with TrialStore(tmp_path, write=False) as reader:
             assert [found.score for found in reader.trials()] == [1.5]

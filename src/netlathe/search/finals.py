@@ -156,7 +156,7 @@ def store_final(store: TrialStore, task: TrialTask, result: TaskResult) -> None:
     failed = measured is None or bool(measured.broken)
     error = result.error or result.died or (measured.broken if measured else "")
     score = None if failed or measured is None else measured.score
-    store.keep_final(task.number, task.seed, score, None, error, result.seconds)
+    store.write_final(task.number, task.seed, score, None, error, result.seconds)
 
 
 def test_winner(problem: SearchProblem, store: TrialStore, trial: Trial, rows: Sequence[dict[str, Any]]) -> None:
@@ -167,7 +167,7 @@ def test_winner(problem: SearchProblem, store: TrialStore, trial: Trial, rows: S
     for row in rows:
         if row["number"] == trial.number and row["score"] is not None and row["test"] is None:
             share = test(trial.genotype, training_folder(store, row["number"], row["seed"]))
-            store.keep_final(row["number"], row["seed"], row["score"], share, "", row["seconds"])
+            store.write_final(row["number"], row["seed"], row["score"], share, "", row["seconds"])
 
 
 def final_of_winner(

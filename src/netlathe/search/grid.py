@@ -51,7 +51,7 @@ class GridSpace(SearchSpace):
             member = self.build(picks)
             if replace(member, name="") == replace(network, name="") or self.same(member, network):
                 return picks
-        raise self.stranger(network, "no combination of its decisions gives it")
+        raise self.not_a_member(network, "no combination of its decisions gives it")
 
     def same(self, ours: Network, theirs: Network) -> bool:
         """Whether two networks of different expressions are one, as two orders of summands are."""

@@ -89,7 +89,7 @@ def search(
             study = Study(config, problem, strategy, store, executor, deadline=deadline, on_trial=on_trial)
             study.replay(store.trials(), store.waits())
             ended = study.run()
-            store.note(ended=ended)
+            store.write_facts(ended=ended)
             if study.open:  # the wall: no time is left for fresh seeds, and the executor is still at these
                 best = best_trial(study.trials)
                 log("the time is up: the same command goes on with what was open")
@@ -99,7 +99,7 @@ def search(
         network = winner_network(problem, best) if best else None
         if network is not None:
             write_text(folder / BEST, to_json(network))
-        store.note(winner=best.number if best else None)
+        store.write_facts(winner=best.number if best else None)
         return SearchResult(config, folder, best, network, final, study.trials, ended)
 
 
@@ -114,13 +114,13 @@ def record_start(store: TrialStore, config: SearchConfig, problem: SearchProblem
     facts = store.facts()
     if "wish" in facts:
         refuse_other(SEARCH, facts["wish"], asdict(config), store.folder, changeable=CHANGEABLE)
-        store.note(wish=asdict(config))
+        store.write_facts(wish=asdict(config))
         return
     share = feasible_share(problem.space, problem.objective, problem.budget, np.random.default_rng(config.seed))
     if limited_costs(problem.budget):
         rare = "less than 2 %" if share < 0.02 else f"about {100 * share:.0f} %"
         log(f"{rare} of the space may keep the budget")
-    store.note(wish=asdict(config), version=__version__, begun=clock.time(), feasible_share=share)
+    store.write_facts(wish=asdict(config), version=__version__, begun=clock.time(), feasible_share=share)
 
 
 def make_strategy(config: SearchConfig, problem: SearchProblem) -> Strategy:

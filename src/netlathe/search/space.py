@@ -101,9 +101,9 @@ class SearchSpace:
 
     def normal(self, genotype: Sequence[int]) -> Genotype:
         """The same network's genotype with the decisions that have no effect at 0."""
-        return self.gathered(self.active(self.check(genotype)))
+        return self.genotype_of(self.active(self.check(genotype)))
 
-    def gathered(self, picks: dict[str, int]) -> Genotype:
+    def genotype_of(self, picks: dict[str, int]) -> Genotype:
         """The genotype of picks by name, 0 where none is said."""
         return tuple(picks.get(decision.name, 0) for decision in self.decisions)
 
@@ -111,7 +111,7 @@ class SearchSpace:
         """The genotype of that number, from 0 up to `size`, in a fixed order."""
         if not 0 <= index < self.size:
             raise NetlatheError(f"{self.name} has {self.size} genotypes: {index} is none", code="search.genotype")
-        return self.gathered(tree.nth_genotype(self.points, index))
+        return self.genotype_of(tree.nth_genotype(self.points, index))
 
     def all(self) -> Iterator[Genotype]:
         """Every genotype in normal form."""
@@ -136,12 +136,12 @@ class SearchSpace:
         other = int(rng.integers(len(decision.options) - 1))
         picks[decision.name] = other + (other >= picks[decision.name])
         if self.flat:
-            return self.gathered(picks)
+            return self.genotype_of(picks)
         left = self.points
         for name, option in picks.items():
             left = tree.take_option(left, name, option)
         drawn = tree.nth_genotype(left, tree.random_below(tree.count_genotypes(left), rng))
-        return self.normal(self.gathered(picks | drawn))
+        return self.normal(self.genotype_of(picks | drawn))
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
         """Every genotype with one active decision changed; decisions that this opens are at their first option."""
@@ -150,7 +150,7 @@ class SearchSpace:
             if decision.name in picks:
                 for option in range(len(decision.options)):
                     if option != picks[decision.name]:
-                        changed = self.gathered(picks | {decision.name: option})
+                        changed = self.genotype_of(picks | {decision.name: option})
                         yield changed if self.flat else self.normal(changed)
 
     def options(self, genotype: Genotype) -> dict[str, str]:
@@ -161,7 +161,7 @@ class SearchSpace:
     def decode(self, genotype: Sequence[int]) -> Network:
         """The network of a genotype, named after it. Raises NetlatheError for an illegal genotype."""
         picks = self.active(self.check(genotype))
-        return replace(self.build(picks), name=f"{self.name}-{genotype_text(self.gathered(picks))}".rstrip("-"))
+        return replace(self.build(picks), name=f"{self.name}-{genotype_text(self.genotype_of(picks))}".rstrip("-"))
 
     def build(self, picks: dict[str, int]) -> Network:
         """The network under the active decisions."""
@@ -175,15 +175,17 @@ class SearchSpace:
             start[RESOLUTION] = self.resolutions.index(network.input[1])
         elif network.input != self.network.input or self.resolutions:
             sizes = ", ".join(map(str, self.resolutions)) or "x".join(map(str, self.network.input))
-            raise self.stranger(network, f"it reads {'x'.join(map(str, network.input))}", f"legal sizes: {sizes}")
+            raise self.not_a_member(network, f"it reads {'x'.join(map(str, network.input))}", f"legal sizes: {sizes}")
         ends: list[str] = []
         picks = next(match_choices(self.network.body, network.body, start, "", ends), None)
         if picks is None or network.more != self.network.more:
             where = next((path for path in ends if path), "")
-            raise self.stranger(network, f"no option gives what it has {f'at {where}' if where else 'on the whole'}")
+            raise self.not_a_member(
+                network, f"no option gives what it has {f'at {where}' if where else 'on the whole'}"
+            )
         return picks
 
-    def stranger(self, network: Network, why: str, hint: str = "") -> NetlatheError:
+    def not_a_member(self, network: Network, why: str, hint: str = "") -> NetlatheError:
         """The error for a network that is no member."""
         return NetlatheError(
             f"{network.name} is not in the space {self.name}: {why}", code="search.not_member", hint=hint
@@ -191,7 +193,7 @@ class SearchSpace:
 
     def encode(self, network: Network) -> Genotype:
         """The genotype of a network, by its expression. Raises NetlatheError if it is not a member."""
-        return self.normal(self.gathered(self.find(network)))
+        return self.normal(self.genotype_of(self.find(network)))
 
     def contains(self, network: Network) -> bool:
         """Whether a network is a member."""

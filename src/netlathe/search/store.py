@@ -87,7 +87,7 @@ class TrialStore:
         """What the search is: its description, and how it ended."""
         return {name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM facts")}
 
-    def note(self, **facts: Any) -> None:
+    def write_facts(self, **facts: Any) -> None:
         """Write facts."""
         rows = [(name, json.dumps(value)) for name, value in facts.items()]
         self.db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
@@ -102,7 +102,7 @@ class TrialStore:
 
     def write(self, *trials: Trial, waits: Sequence[int] = ()) -> None:
         """Write trials as they are now: all of them or, if this process dies, none."""
-        with self.together():
+        with self.transaction():
             self.db.executemany(WRITE, [trial_to_row(trial) for trial in trials])
             if waits:
                 self.db.executemany("INSERT INTO waits VALUES (?)", [(wait,) for wait in waits])
@@ -110,7 +110,7 @@ class TrialStore:
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # syncs the log, then the file
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """One transaction."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
@@ -126,7 +126,7 @@ class TrialStore:
         rows = self.db.execute("SELECT * FROM finals ORDER BY number, seed")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def keep_final(
+    def write_final(
         self, number: int, seed: int, score: float | None, test: float | None, error: str, seconds: float
     ) -> None:
         """Write one of them."""

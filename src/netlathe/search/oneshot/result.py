@@ -93,7 +93,7 @@ def derive_result(
 
 def write_one_shot(task: OneShotRun, result: OneShotResult) -> None:
     """result.json."""
-    write_result(task.folder, SCHEMA, task.who(), {"options": task.options.as_dict()} | asdict(result))
+    write_result(task.folder, SCHEMA, task.identity(), {"options": task.options.as_dict()} | asdict(result))
 
 
 def read_one_shot(folder: Path, who: dict[str, Any]) -> OneShotResult | None:

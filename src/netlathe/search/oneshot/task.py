@@ -61,10 +61,10 @@ class OneShotRun:
     def save(self) -> None:
         """A checkpoint."""
         self.state.generation += 1
-        document = snapshot(self.state, self.spent()) | {"who": self.who(), "lines": self.metrics.lines}
+        document = snapshot(self.state, self.spent()) | {"who": self.identity(), "lines": self.metrics.lines}
         checkpoint.save(self.folder, document, self.state.generation)
 
-    def who(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What makes a search this search."""
         return search_identity(self.options, self.family, self.split, self.limit is not None)
 

@@ -42,11 +42,11 @@ def around(name: str, **options: Any) -> GridSpace:
     that the network cannot have, and where nothing is left to turn.
     """
     wished = {knob: read_values(knob, options.pop(knob)) for knob in KNOBS if knob in options}
-    lathe = KnobSpaceBuilder(zoo.get(name, **options))
-    grids = {knob: knob_options(lathe, knob, wished.get(knob)) for knob in KNOBS}
+    builder = KnobSpaceBuilder(zoo.get(name, **options))
+    grids = {knob: knob_options(builder, knob, wished.get(knob)) for knob in KNOBS}
     if len(grids["groups"]) > 1:
         inner, width = grids["inner"] or {"": 1}, grids["width"] or {"": 1}
-        legal = [set(lathe.cardinalities(i, w)) for i, w in product(inner.values(), width.values())]
+        legal = [set(builder.cardinalities(i, w)) for i, w in product(inner.values(), width.values())]
         kept = {
             option: count for option, count in grids["groups"].items() if not count or all(count in g for g in legal)
         }
@@ -59,29 +59,29 @@ def around(name: str, **options: Any) -> GridSpace:
     axes = tuple(DecisionPoint(knob, tuple(values)) for knob, values in grids.items())
 
     def make(options: Options) -> Network:
-        return lathe.turned(tuple((knob, grids[knob][option]) for knob, option in options.items()))
+        return builder.network_at(tuple((knob, grids[knob][option]) for knob, option in options.items()))
 
     def options_of(member: Network) -> Options | None:
         return find_options(member, axes, make)
 
-    return GridSpace(f"around-{name}", lathe.network, axes=axes, make=make, options_of=options_of)
+    return GridSpace(f"around-{name}", builder.network, axes=axes, make=make, options_of=options_of)
 
 
 class KnobSpaceBuilder:
-    """A network and its turned forms, remembered. What depends on the wiring is done where blocks repeat but once."""
+    """A network and its variants by knobs, remembered. What depends on the wiring is done where blocks repeat but once."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.depths = dict(stage_depths(network))
         self.shallow = set_depths(network, dict.fromkeys(self.depths, 2))  # a repeated block is seen, but once
         self.core = lru_cache(maxsize=1 << 10)(lambda values: turn_knobs(self.shallow, dict(values)))
-        self.turned = lru_cache(maxsize=1 << 12)(self._turned)
+        self.network_at = lru_cache(maxsize=1 << 12)(self._network_at)
 
     def own(self, knob: str) -> float:
         """The value of a knob at which the network is itself."""
         return {"resolution": self.network.input[-1], "groups": 0}.get(knob, 1)
 
-    def _turned(self, values: Values) -> Network:
+    def _network_at(self, values: Values) -> Network:
         """The network with its knobs at these values; at its own it is untouched. Raises NetlatheError."""
         moved = tuple((knob, value) for knob, value in values if value != self.own(knob))
         wiring = tuple((knob, value) for knob, value in moved if knob in ("inner", "width", "groups"))
@@ -132,30 +132,30 @@ def read_values(knob: str, text: Any) -> tuple[float, ...]:
         ) from None
 
 
-def knob_options(lathe: KnobSpaceBuilder, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
+def knob_options(builder: KnobSpaceBuilder, knob: str, wished: tuple[float, ...] | None) -> dict[str, float]:
     """The values of a knob by the name of the option, ascending, each for another network.
 
     Raises NetlatheError for a wished value that the network cannot have.
     """
     kept: dict[Network, float] = {}
-    for value in usual_values(lathe, knob) if wished is None else wished:
+    for value in usual_values(builder, knob) if wished is None else wished:
         try:
-            kept.setdefault(lathe.turned(((knob, value),)), value)
+            kept.setdefault(builder.network_at(((knob, value),)), value)
         except NetlatheError:
             if wished is not None:
                 raise
     return {AS_IS if knob == "groups" and not value else f"{value:g}": value for value in sorted(kept.values())}
 
 
-def usual_values(lathe: KnobSpaceBuilder, knob: str) -> Iterator[float]:
+def usual_values(builder: KnobSpaceBuilder, knob: str) -> Iterator[float]:
     """The usual values of a knob, the network's own first."""
     if knob in FACTORS:
         yield from FACTORS[knob]
     elif knob == "groups":
         yield 0
-        yield from (count for count in cardinalities(lathe.shallow) if count & (count - 1) == 0)
-    elif len(lathe.network.input) == 3:
-        side = lathe.network.input[-1]
+        yield from (count for count in cardinalities(builder.shallow) if count & (count - 1) == 0)
+    elif len(builder.network.input) == 3:
+        side = builder.network.input[-1]
         yield from (side if factor == 1 else max(8, round(factor * side / 8) * 8) for factor in SIDES)
 
 

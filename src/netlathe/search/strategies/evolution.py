@@ -38,7 +38,7 @@ class Evolution:
             return None
         self.asked += 1
         make = self._mutant if self.asked > self.size and self.population else lambda: self.space.sample(self.rng)
-        genotype = (self.fresh.one_of(make) or self.fresh.draw()) if self.unique else make()
+        genotype = (self.fresh.first_new(make) or self.fresh.draw()) if self.unique else make()
         if genotype is None:
             return None
         self.seen.add(genotype)

@@ -30,7 +30,7 @@ class FreshSampler:
             key = self._key[genotype] = self.space.key(genotype)
         return key
 
-    def note(self, genotype: Genotype) -> bool:
+    def mark(self, genotype: Genotype) -> bool:
         """Mark as asked; True where it was new."""
         key = self.key(genotype)
         new = key not in self.keys
@@ -40,7 +40,7 @@ class FreshSampler:
     def draw(self) -> Genotype | None:
         """A uniform draw among the networks that were not asked, marked as asked; None where there is none left."""
         if self._left is None:
-            genotype = self.one_of(lambda: self.space.sample(self.rng))
+            genotype = self.first_new(lambda: self.space.sample(self.rng))
             if genotype is not None:
                 return genotype
             if self.space.size > LISTED:
@@ -49,14 +49,14 @@ class FreshSampler:
             self.rng.shuffle(self._left)
         while self._left:
             genotype = self._left.pop()
-            if self.note(genotype):
+            if self.mark(genotype):
                 return genotype
         return None
 
-    def one_of(self, make: Callable[[], Genotype], patience: int = PATIENCE) -> Genotype | None:
+    def first_new(self, make: Callable[[], Genotype], patience: int = PATIENCE) -> Genotype | None:
         """The first of `patience` made genotypes that was not asked before, marked as asked; None where all were."""
         for _ in range(patience):
             genotype = make()
-            if self.note(genotype):
+            if self.mark(genotype):
                 return genotype
         return None

@@ -118,7 +118,7 @@ class GaussianProcess:
         for i in np.argsort(-value, kind="stable"):
             genotype = self.space.normal(candidates[order[i]])
             self.seen.add(candidates[order[i]])
-            if self.fresh.note(genotype):
+            if self.fresh.mark(genotype):
                 return genotype
         return None
 

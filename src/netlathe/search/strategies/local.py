@@ -34,7 +34,7 @@ class LocalSearch:
         """The next neighbour that was not evaluated, or a new start. None: wait for the open trials, or exhausted."""
         while self.waiting:
             genotype = self.waiting.pop()
-            if self.fresh.note(genotype):
+            if self.fresh.mark(genotype):
                 return self._propose(genotype)
             if self.scores.get(self.fresh.key(genotype), -inf) > self.best:
                 self._stand(genotype)

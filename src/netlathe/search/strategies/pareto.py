@@ -60,7 +60,7 @@ class ParetoEvolution:
         if self.asked <= self.size or not parents:
             genotype = self.fresh.draw()
         else:
-            genotype = self.fresh.one_of(lambda: self._child(parents)) or self.fresh.draw()
+            genotype = self.fresh.first_new(lambda: self._child(parents)) or self.fresh.draw()
         return None if genotype is None else Proposal(genotype)
 
     def tell(self, proposal: Proposal, outcome: TrialResult) -> None:
