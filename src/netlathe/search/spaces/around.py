@@ -68,7 +68,7 @@ def around(name: str, **options: Any) -> GridSpace:
 
 
 class KnobSpaceBuilder:
-    """The variants of a network by knobs, remembered. What depends on the wiring is done where blocks repeat but once."""
+    """The variants of a network, remembered. What depends on the wiring is done where blocks repeat but once."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
