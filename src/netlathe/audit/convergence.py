@@ -7,13 +7,12 @@ from netlathe.arch.network import Network
 from netlathe.audit import simulate
 from netlathe.audit.claims import Claim
 from netlathe.audit.factoring import SINGLE
-from netlathe.audit.facts import format_percent, macs, months, number, ops, top1, word
-from netlathe.audit.rules import CheckResult, check, grade, grade_number
+from netlathe.audit.facts import format_percent, number, ops, top1
+from netlathe.audit.rules import CheckResult, check, grade
 from netlathe.choose.decide import noise
 from netlathe.cost.totals import totals
 from netlathe.reshape.modernise import ladder
 from netlathe.reshape.roadmap import FIGURES
-from netlathe.units import show_count
 
 VIT = "vit_base_patch16"
 
@@ -57,16 +56,6 @@ def no_bias(claim: Claim) -> CheckResult:
     )
 
 
-@check("s25-4")
-def imagenet(claim: Claim) -> CheckResult:
-    found = number("imagenet.images")
-    return CheckResult(
-        f"{found:,.0f}",
-        grade_number(found / 1e6, claim.number("millions")),
-        f"{found:,.0f} training images, {found / 1e6:.1f} M as the ViT paper rounds.",
-    )
-
-
 @check("s25-5")
 def worse_on_imagenet(claim: Claim) -> CheckResult:
     then = {"vit": top1(VIT, "original: ImageNet-1k"), "resnet": top1("resnet152", "torchvision IMAGENET1K_V1")}
@@ -77,18 +66,6 @@ def worse_on_imagenet(claim: Claim) -> CheckResult:
         grade(better[0] == claim.word("better"), better[1] == claim.word("better")),
         f"ViT-B against ResNet-152 on ImageNet alone: {then['vit']} and {then['resnet']} % with the recipes of their "
         f"papers, {later['vit']} and {later['resnet']} % with those of 2021 and 2022, where {better[1]} is ahead.",
-    )
-
-
-@check("s25-6")
-def beats_on_jft(claim: Claim) -> CheckResult:
-    ours, small = number("jft.vit_h14"), number("jft.vit_b16")
-    theirs, later = max(number("jft.bit_l"), number("jft.noisy_student")), number("later.nfnet_f4")
-    return CheckResult(
-        f"{ours} against {theirs} %",
-        grade(("vit" if ours > theirs else "cnn") == claim.word("better"), ours > later and small > theirs),
-        f"ViT-H/14 has {ours} %, the best convolutional networks of the time {theirs} %; NFNet reached {later} "
-        f"% on the same images soon after, and ViT-B/16 ({small} %) is below both.",
     )
 
 
@@ -124,28 +101,6 @@ def choices_not_operators(claim: Claim) -> CheckResult:
         grade(not mixing, len(borrowed) <= claim.number("borrowed")),
         f"ConvNeXt has {len(mixing)} attention operators. What it shares with Swin and not with ResNet-50: "
         f"{', '.join(borrowed)}: layers, so the line between choices and operators is not sharp.",
-    )
-
-
-@check("s26-3")
-def reaches_swin(claim: Claim) -> CheckResult:
-    ours, theirs = top1("convnext_tiny", "original", 224), number("swin_tiny.top1")
-    cost, other = macs("convnext_tiny"), macs("swin_tiny")
-    return CheckResult(
-        f"{ours} against {theirs} %",
-        grade(ours >= theirs and cost <= other * claim.number("cost")),
-        f"{ours} % at {show_count(cost)} MACs, against {theirs} % at {show_count(other)}.",
-    )
-
-
-@check("s26-4")
-def five_years(claim: Claim) -> CheckResult:
-    found = months(word("date.vit"), word("date.convnext"))
-    return CheckResult(
-        f"{found} months",
-        grade_number(found / 12, claim.number("years")),
-        f"From ViT ({word('date.vit')}) to ConvNeXt ({word('date.convnext')}) are {found} months, from Swin "
-        f"({word('date.swin')}) {months(word('date.swin'), word('date.convnext'))}.",
     )
 
 

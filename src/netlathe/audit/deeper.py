@@ -19,11 +19,10 @@ from netlathe.audit.facts import (
     macs,
     number,
     ops,
-    params,
     top1,
     weights,
 )
-from netlathe.audit.rules import CheckResult, check, grade, grade_number, is_near, is_same
+from netlathe.audit.rules import CheckResult, check, grade, grade_number
 from netlathe.cost.count import op_cost
 from netlathe.reshape.inverse import block
 from netlathe.units import show_count
@@ -66,16 +65,6 @@ def kernels(claim: Claim) -> CheckResult:
     )
 
 
-@check("s6-2")
-def basic_weights(claim: Claim) -> CheckResult:
-    found = weights(basic(256), *SHAPE)
-    return CheckResult(
-        f"{found:,}",
-        grade(found == claim.number("weights")),
-        f"The two 3x3 convolutions of a basic block at 256 channels hold {found:,} weights.",
-    )
-
-
 @check("s6-3")
 def bottleneck_weights(claim: Claim) -> CheckResult:
     found = weights(bottleneck(256, 64), *SHAPE)
@@ -84,20 +73,6 @@ def bottleneck_weights(claim: Claim) -> CheckResult:
         f"{found:,}",
         grade_number(found, claim.number("weights")),
         f"{parts} = {found:,} weights, against {claim.number('weights'):,.0f} as said.",
-    )
-
-
-@check("s6-4")
-def seventeen(claim: Claim) -> CheckResult:
-    equal = weights(basic(256), *SHAPE) / weights(bottleneck(256, 64), *SHAPE)
-    used = weights(bottleneck(256, 64), *SHAPE) / weights(basic(64), 64, 56, 56)
-    nets = macs("resnet50") / macs("resnet34")
-    return CheckResult(
-        f"{equal:.2f} times at equal in and out",
-        grade(is_same(equal, claim.number("times")), used < 1 / claim.number("times")),
-        f"{equal:.2f} times between 256 channels. But no ResNet has a basic block there: Figure 5 of the paper pairs "
-        f"the bottleneck with a basic block at 64, {used:.3f} of its weights, and ResNet-50 costs {nets:.2f} times "
-        "the MACs of ResNet-34.",
     )
 
 
@@ -280,20 +255,6 @@ def paths(claim: Claim) -> CheckResult:
         grade(groups == claim.number("paths"), split == grouped),
         f"{groups} paths of width {width} hold {split:,} weights, the block with one convolution in {groups} groups "
         f"{grouped:,}.",
-    )
-
-
-@check("s8-3")
-def same_cost(claim: Claim) -> CheckResult:
-    size = params("resnext50_32x4d") / params("resnet50")
-    work = macs("resnext50_32x4d") / macs("resnet50")
-    slower = number("regnet.resnext50.ms") / number("regnet.resnet50.ms")
-    ratio = claim.number("ratio")
-    return CheckResult(
-        f"params {100 * (size - 1):+.1f} %, MACs {100 * (work - 1):+.1f} %",
-        grade(is_near(size, ratio) and is_near(work, ratio), is_same(size, ratio) and is_same(work, ratio)),
-        f"ResNeXt-50 has {size:.3f} of ResNet-50's parameters and {work:.3f} of its MACs, and takes {slower:.2f} times "
-        "as long on a V100.",
     )
 
 

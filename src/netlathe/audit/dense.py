@@ -9,7 +9,7 @@ from netlathe.audit import records
 from netlathe.audit.backward import backward_bytes
 from netlathe.audit.claims import Claim
 from netlathe.audit.deeper import SHAPE, block_convolutions, inner_share
-from netlathe.audit.facts import convolutions, cost, format_percent, kernel, number, ops, params, top1, weights
+from netlathe.audit.facts import convolutions, cost, format_percent, kernel, ops, params, weights
 from netlathe.audit.rules import CheckResult, check, grade, grade_number
 from netlathe.units import show_bytes
 from netlathe.zoo.resnet import bottleneck
@@ -64,17 +64,6 @@ def deep_supervision(claim: Claim) -> CheckResult:
     )
 
 
-@check("s9-4")
-def fewer_params(claim: Claim) -> CheckResult:
-    ours, theirs = params("densenet201"), params("resnet101")
-    error, other = number("densenet201.error"), 100 - top1("resnet101", "torchvision IMAGENET1K_V1")
-    return CheckResult(
-        f"{theirs / ours:.1f} times fewer",
-        grade(theirs / ours >= claim.number("least") and error - other <= 0.5),
-        f"DenseNet-201 has {ours:,} parameters at {error} % error, ResNet-101 {theirs:,} at {other:.2f} %.",
-    )
-
-
 @check("s9-5")
 def memory_hungry(claim: Claim) -> CheckResult:
     pairs = (("densenet121", "resnet50"), ("densenet201", "resnet101"))
@@ -89,12 +78,6 @@ def memory_hungry(claim: Claim) -> CheckResult:
         + f"; DenseNet-121 has {params('resnet50') / params('densenet121'):.1f} times fewer parameters than ResNet-50. "
         f"Its block of 24 layers would store {stored:,} maps where {distinct:,} are distinct.",
     )
-
-
-@check("s9-6")
-def densenet_year(claim: Claim) -> CheckResult:
-    year = number("year.densenet")
-    return CheckResult(f"{year:g}", grade(year == claim.number("year")), f"DenseNet was published at CVPR {year:g}.")
 
 
 @check("s10-1")

@@ -13,17 +13,6 @@ from netlathe.audit.rules import CheckResult, check, grade, grade_number
 from netlathe.units import show_bytes, show_count
 
 
-@check("s27-1")
-def lenet(claim: Claim) -> CheckResult:
-    waited = number("alexnet.year") - number("lenet.year")
-    return CheckResult(
-        f"{waited:g} years",
-        grade_number(waited, claim.number("years")),
-        f"{number('lenet.year'):g} to {number('alexnet.year'):g}; LeNet-5 has {params('lenet5'):,} parameters, AlexNet "
-        f"{params('alexnet_grouped') / params('lenet5'):,.0f} times as many.",
-    )
-
-
 def linear_share(name: str) -> float:
     """The part of the parameters in fully connected layers."""
     return sum(op.params for op in ops(name).ops if op.kind == "linear") / params(name)
@@ -181,19 +170,6 @@ def mobile(claim: Claim) -> CheckResult:
         f"{faster['mobilenetv1']:.1f} times faster than ResNet-50. But "
         f"{', '.join(n for n in named if aims[n] == 'macs')} minimise MACs; latency is what "
         f"{', '.join(n for n, aim in aims.items() if aim == 'latency')} minimise.",
-    )
-
-
-@check("s28-4")
-def dense_prediction(claim: Claim) -> CheckResult:
-    cnn, swin, plain = number("dense.convnext_base"), number("dense.swin_base"), number("dense.vitdet_large")
-    hierarchical = number("dense.swin_large")
-    best = "cnn or hybrid" if cnn >= swin else "transformer"
-    return CheckResult(
-        f"{cnn} AP; plain ViT-L {plain} AP",
-        grade(best == claim.word("tool"), plain < hierarchical),
-        f"With one detector on COCO ConvNeXt-B has {cnn} AP and Swin-B {swin}. But a plain ViT-L, of one scale, has "
-        f"{plain} against {hierarchical} of Swin-L: several scales are not needed in the backbone.",
     )
 
 

@@ -60,17 +60,6 @@ def nine_times(claim: Claim) -> CheckResult:
     )
 
 
-@check("s13-4")
-def accuracy_kept(claim: Claim) -> CheckResult:
-    lost = number("mobilenet.conv.top1") - number("mobilenet.separable.top1")
-    return CheckResult(
-        f"-{lost:.1f} points",
-        grade(lost <= claim.number("most"), lost <= 0.3),
-        f"MobileNet loses {lost:.1f} points by factoring its convolutions, for "
-        f"{macs('mobilenetv1_conv') / macs('mobilenetv1'):.2f} times fewer MACs; 0.3 is about the noise of a training.",
-    )
-
-
 @check("s13-5")
 def replaces(claim: Claim) -> CheckResult:
     difference, rank = simulate.separable_as_dense()

@@ -15,13 +15,11 @@ from netlathe.audit.facts import (
     format_percent,
     kernel,
     macs,
-    number,
     ops,
     params,
-    top1,
     word,
 )
-from netlathe.audit.rules import CheckResult, check, grade, grade_number, grade_points
+from netlathe.audit.rules import CheckResult, check, grade, grade_number
 from netlathe.cost.memory import memory
 from netlathe.reshape.inverse import block
 from netlathe.units import show_count
@@ -100,16 +98,6 @@ def rho(claim: Claim) -> CheckResult:
     )
 
 
-@check("s15-6")
-def mobilenet_top1(claim: Claim) -> CheckResult:
-    found, modern = top1("mobilenetv1", "original", 224), top1("mobilenetv1", "timm ra4", 224)
-    return CheckResult(
-        f"{found} %",
-        grade_points(found, claim.number("top1")),
-        f"The paper prints {found} %; the same network reaches {modern} % with a recipe of 2024.",
-    )
-
-
 @check("s15-7")
 def mobilenet_params(claim: Claim) -> CheckResult:
     found = params("mobilenetv1")
@@ -118,35 +106,6 @@ def mobilenet_params(claim: Claim) -> CheckResult:
         f"{found:,}",
         grade_number(found / 1e6, claim.number("millions")),
         f"{found:,} parameters, {format_percent(last.params / found)} of them in the classifier.",
-    )
-
-
-@check("s15-8")
-def mobilenet_macs(claim: Claim) -> CheckResult:
-    found = macs("mobilenetv1")
-    return CheckResult(f"{found:,}", grade_number(found / 1e6, claim.number("millions")), f"{found:,} MACs at 224 px.")
-
-
-@check("s15-9", "s17-1")
-def against_vgg(claim: Claim) -> CheckResult:
-    found = macs("vgg16") / macs("mobilenetv1")
-    twin, held = macs("mobilenetv1_conv") / macs("mobilenetv1"), params("vgg16") / params("mobilenetv1")
-    return CheckResult(
-        f"{found:.1f} times",
-        grade_number(found, claim.number("times")),
-        f"VGG-16 has {found:.1f} times the MACs and {held:.1f} times the parameters. {twin:.2f} is the factor against "
-        "MobileNetV1's own twin with full convolutions.",
-    )
-
-
-@check("s15-10")
-def comparable(claim: Claim) -> CheckResult:
-    small, vgg = top1("mobilenetv1", "original", 224), number("mobilenet.vgg16.top1")
-    return CheckResult(
-        f"{small} and {vgg} %",
-        grade(abs(vgg - small) <= claim.number("most")),
-        f"{small} % against {vgg} %, as MobileNets prints them; VGG-16 is re-evaluated at "
-        f"{top1('vgg16', 'torchvision IMAGENET1K_V1')} %.",
     )
 
 
@@ -199,14 +158,6 @@ def relu_collapses(claim: Claim) -> CheckResult:
         "Of a plane mapped to 2, 3, 5, 10 channels, relu leaves invertible "
         f"{', '.join(f'{p:.3f}' for p in exact.values())} of the points (1 - (n+1)/2^n; drawn "
         f"{', '.join(f'{p:.3f}' for p in drawn.values())}): narrow layers lose most.",
-    )
-
-
-@check("s16-4")
-def linear_projection(claim: Claim) -> CheckResult:
-    better = word("mobilenetv2.projection")
-    return CheckResult(
-        better, grade(better == claim.word("projection")), f"The paper finds the {better} projection better."
     )
 
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from netlathe import zoo
 from netlathe.audit.claims import Claim
-from netlathe.audit.facts import cited_figure, cost, family, format_percent, macs, months, number, top1, weights, word
-from netlathe.audit.rules import CheckResult, check, grade, grade_number, grade_points, is_near
+from netlathe.audit.facts import cited_figure, cost, family, macs, months, number, top1, weights, word
+from netlathe.audit.rules import CheckResult, check, grade
 from netlathe.device.card import load
 from netlathe.device.micro import fit_micro
 from netlathe.units import show_bytes, show_count
@@ -30,27 +30,6 @@ def depth_is_no_limit(claim: Claim) -> CheckResult:
         grade(trend == claim.word("error") and plain > 0),
         f"From 18 to 152 layers the 10-crop error of ResNets is {shown} %: it {trend} at every step, while plain "
         f"networks get {plain:.2f} points worse from 18 to 34 layers.",
-    )
-
-
-@check("s2-2")
-def error_2012(claim: Claim) -> CheckResult:
-    won, before, second = (number(f"ilsvrc{key}") for key in ("2012.top5", "2011.top5", "2012.second"))
-    return CheckResult(
-        f"{won} %",
-        grade_points(won, claim.number("top5")),
-        f"The winner of 2012 had {won} %; {before} % won in 2011 and {second} % came second in 2012, so about "
-        f"{claim.number('top5'):g} % is the state before deep networks.",
-    )
-
-
-@check("s2-3")
-def error_2015(claim: Claim) -> CheckResult:
-    won, networks, one = number("ilsvrc2015.top5"), number("ilsvrc2015.networks"), number("resnet152.top5.single")
-    return CheckResult(
-        f"{won} % by {networks:g} networks",
-        grade(grade_points(won, claim.number("top5")) == "holds", networks == 1),
-        f"{won} % on the test images is an ensemble of {networks:g} networks; one ResNet-152 has {one} % (validation).",
     )
 
 
@@ -81,28 +60,6 @@ def efficiency_from_2016(claim: Claim) -> CheckResult:
     )
 
 
-@check("s3-1")
-def basement(claim: Claim) -> CheckResult:
-    gpus, place = number("alexnet.gpus"), word("alexnet.place")
-    return CheckResult(
-        f"{gpus:g} GPUs, {place}",
-        grade(gpus == claim.number("gpus"), place == claim.word("place")),
-        f"AlexNet was trained on {gpus:g} GPUs; the usual account puts them in a {place}, not in a "
-        f"{claim.word('place')}, and no paper says.",
-    )
-
-
-@check("s3-2")
-def datacenter(claim: Claim) -> CheckResult:
-    gpus, servers, before = number("resnet.gpus"), number("resnet.servers"), number("alexnet.gpus")
-    return CheckResult(
-        f"{gpus:g} GPUs in {servers:g} server",
-        grade(gpus > before, servers >= claim.number("servers")),
-        f"The released ResNets took {gpus:g} GPUs, {gpus / before:g} times AlexNet's, but these stand in {servers:g} "
-        f"server; a datacenter has at least {claim.number('servers'):g}.",
-    )
-
-
 @check("s3-3")
 def five_dollars(claim: Claim) -> CheckResult:
     small = fit_micro(zoo.get("mobilenetv1_025", resolution=128), load(MICRO))
@@ -117,27 +74,6 @@ def five_dollars(claim: Claim) -> CheckResult:
     )
 
 
-@check("s3-4")
-def winner(claim: Claim) -> CheckResult:
-    won, networks = word("ilsvrc2015.winner"), number("ilsvrc2015.networks")
-    return CheckResult(
-        won,
-        grade(won == claim.word("winner")),
-        f"The classification task of 2015 was won by {won}, an ensemble of {networks:g} networks.",
-    )
-
-
-@check("s3-5")
-def resnet152(claim: Claim) -> CheckResult:
-    paper, later, said = macs("resnet152_v1"), macs("resnet152"), 1e9 * claim.number("gflops")
-    return CheckResult(
-        f"{show_count(paper)} MACs, {show_count(2 * paper)}FLOPs",
-        grade(is_near(paper, said) or is_near(2 * paper, said), is_near(2 * paper, said)),
-        f"{paper:,} MACs as in the paper, {later:,} as everybody builds it since. The paper calls a multiply-add a "
-        f"FLOP; with two FLOPs a MAC it is {2 * paper / 1e9:.1f} G.",
-    )
-
-
 @check("s3-6")
 def phone_budget(claim: Claim) -> CheckResult:
     said = 1e6 * claim.number("mflops")
@@ -149,17 +85,6 @@ def phone_budget(claim: Claim) -> CheckResult:
         f"At the speed of MobileNetV1 and V2 on one core of a Pixel 1, 30 images a second leave "
         f"{then['mobilenetv1'] / 1e6:.0f} and {then['mobilenetv2'] / 1e6:.0f} M MACs each. A 2023 core ({PHONE}, "
         f"{peak / 1e9:.0f} GFLOP/s) needs {2 * said / peak * 1e3:.0f} ms for {said / 1e6:g} M MACs at its peak.",
-    )
-
-
-@check("s3-7")
-def cut(claim: Claim) -> CheckResult:
-    mobile, large = macs("mobilenetv1"), macs("resnet152")
-    saved = 1 - mobile / large
-    return CheckResult(
-        format_percent(saved),
-        grade_number(saved, claim.number("cut")),
-        f"MobileNetV1 has {mobile:,} MACs and ResNet-152 {large:,}: {format_percent(saved)} less.",
     )
 
 

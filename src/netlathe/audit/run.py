@@ -17,7 +17,7 @@ from netlathe.audit.rules import CHECKS, CheckResult
 # One file a part of the lecture, in its order. They are imported where the first claim is checked.
 SECTIONS = (
     *("opening", "deeper", "dense", "factoring", "mobile", "hardware"),
-    *("scaling", "searching", "convergence", "eras", "summary"),
+    *("scaling", "searching", "convergence", "eras", "summary", "rows"),
 )
 
 

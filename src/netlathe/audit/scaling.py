@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from netlathe import zoo
 from netlathe.audit.claims import Claim
-from netlathe.audit.facts import convolutions, family, format_percent, macs, number, ops, params, top1, word
+from netlathe.audit.facts import convolutions, family, format_percent, macs, number, ops, top1
 from netlathe.audit.rules import (
     CheckResult,
     check,
     grade,
-    grade_number,
-    grade_points,
     is_near,
     is_same,
-    relative_difference,
 )
-from netlathe.reshape.compound import ALPHA, BETA, GAMMA, Released, compound, released_models
+from netlathe.reshape.compound import Released, compound, released_models
 from netlathe.zoo.registry import table as variants_of_zoo
 
 EFFICIENTNETS = tuple(f"efficientnet_b{i}" for i in range(8))
@@ -114,17 +111,6 @@ def together(claim: Claim) -> CheckResult:
     )
 
 
-@check("s20-2")
-def about_two(claim: Claim) -> CheckResult:
-    found = compound(1).macs
-    return CheckResult(
-        f"{found:.5f}",
-        grade_number(found, claim.number("product")),
-        f"{ALPHA} x {BETA}^2 x {GAMMA}^2 = {found:.5f}, "
-        f"{format_percent(relative_difference(found, claim.number('product')))} off.",
-    )
-
-
 @check("s20-3")
 def doubles(claim: Claim) -> CheckResult:
     start = macs(EFFICIENTNETS[0])
@@ -135,56 +121,6 @@ def doubles(claim: Claim) -> CheckResult:
         grade(is_near(step, claim.number("step")), is_same(ratios[-1], claim.number("step") ** 7)),
         f"MACs over B0: {', '.join(f'{ratio:.2f}' for ratio in ratios)} for B1 to B7; {step:.3f} times a step, "
         f"so B7 is {ratios[-1]:.1f} and not {claim.number('step') ** 7:.0f}; 1.92^7 is {compound(7).macs:.1f}.",
-    )
-
-
-@check("s20-4")
-def figure_3(claim: Claim) -> CheckResult:
-    axes, joint = number("figure3.axes"), word("figure3.together")
-    return CheckResult(
-        f"{axes:g} axes, together: {joint}",
-        grade(axes == claim.number("axes"), joint == "yes"),
-        f"The figure scales {axes:g} axes; together: {joint}. It is the study of single axes that leads to the rule.",
-    )
-
-
-@check("s20-5")
-def b7_top1(claim: Claim) -> CheckResult:
-    found = top1("efficientnet_b7", "original")
-    return CheckResult(
-        f"{found} %", grade_points(found, claim.number("top1")), f"The paper prints {found} % top-1 for B7."
-    )
-
-
-@check("s20-6")
-def b7_params(claim: Claim) -> CheckResult:
-    ours, theirs = params("efficientnet_b7"), number("gpipe.params")
-    return CheckResult(
-        f"{1e6 * theirs / ours:.2f} times",
-        grade_number(1e6 * theirs / ours, claim.number("times")),
-        f"GPipe has {theirs:g} M parameters, B7 {ours:,}: {1e6 * theirs / ours:.2f} times.",
-    )
-
-
-@check("s21-1")
-def regnet_says(claim: Claim) -> CheckResult:
-    said, elsewhere = word("regnet.overfit"), word("resnet_rs.overfit")
-    small, large = (top1("efficientnet_b0", "pycls"), top1("regnety_400mf", "pycls")), number("regnet.b5.error")
-    return CheckResult(
-        f"RegNet says so: {said}",
-        grade(said == claim.word("says")),
-        f"RegNet says so: {said}. Under its 100 epochs EfficientNet-B0 ({small[0]} %) is ahead of RegNetY-400MF "
-        f"({small[1]} %), and B5 has {large} % error. ResNet-RS makes the criticism: {elsewhere}.",
-    )
-
-
-@check("s21-2")
-def rsb(claim: Claim) -> CheckResult:
-    found = top1("resnet50", "RSB A1", 224)
-    return CheckResult(
-        f"{found} %",
-        grade_points(found, claim.number("top1")),
-        f"The released weights of recipe A1 (600 epochs) re-evaluate to {found} %.",
     )
 
 

@@ -7,7 +7,7 @@ from math import hypot
 from netlathe.audit import records
 from netlathe.audit.claims import Claim
 from netlathe.audit.facts import family, number, word
-from netlathe.audit.rules import CheckResult, check, grade, grade_number, is_near
+from netlathe.audit.rules import CheckResult, check, grade, is_near
 
 COMPARISONS = 12  # three strategies on four tables, see docs/nas_critique.md
 
@@ -20,29 +20,6 @@ def outer_loop(claim: Claim) -> CheckResult:
         f"{len(said)} of {len(known)}",
         grade(all(method in known for method in said)),
         f"All of {', '.join(said)} are in use; so are {', '.join(more)}: the list is right and not complete.",
-    )
-
-
-@check("s22-2")
-def controller(claim: Claim) -> CheckResult:
-    found = word("nasnet.method")
-    return CheckResult(
-        found,
-        grade(found == claim.word("method")),
-        f"NASNet searches by {found}: a recurrent controller samples cells and is trained with PPO.",
-    )
-
-
-@check("s22-3")
-def gpu_days(claim: Claim) -> CheckResult:
-    gpus, days, said = number("nasnet.gpus"), number("nasnet.days"), claim.number("gpus") * claim.number("days")
-    before = number("nas2017.gpu_days")
-    return CheckResult(
-        f"{gpus:g} GPUs x {days:g} days = {gpus * days:,.0f} GPU-days",
-        grade_number(gpus * days, said),
-        f"NASNet took {gpus:g} GPUs for {days:g} days, {gpus * days:,.0f} GPU-days; {said:,.0f} is "
-        f"{said / (gpus * days):.1f} times that, and the figure of the search before it (Zoph and Le, "
-        f"{number('nas2017.gpus'):g} GPUs, {before:,.0f}).",
     )
 
 
@@ -59,16 +36,6 @@ def half_a_percent(claim: Claim) -> CheckResult:
     )
 
 
-@check("s22-5")
-def relaxation(claim: Claim) -> CheckResult:
-    found = word("darts.relaxation")
-    return CheckResult(
-        found,
-        grade(found == claim.word("relaxation")),
-        f"The choice of an operation becomes a {found} over all candidates, which gradients reach.",
-    )
-
-
 @check("s22-6")
 def jointly(claim: Claim) -> CheckResult:
     scheme, other, both = word("darts.scheme"), number("darts.alternating.error"), number("darts.simultaneous.error")
@@ -78,42 +45,6 @@ def jointly(claim: Claim) -> CheckResult:
         grade(learned.get(claim.word("scheme"), False), scheme == claim.word("scheme")),
         f"Both are trained by gradients, but {scheme}, on two halves of the data: {other} % error. At once on one set, "
         f"as the paper shows, it fails with {both} %.",
-    )
-
-
-@check("s22-7")
-def one_gpu_one_day(claim: Claim) -> CheckResult:
-    run, runs = number("darts.run.gpu_days"), number("darts.runs")
-    whole = run * runs + number("darts.select.gpu_days") + number("darts.evaluate.gpu_days")
-    said = claim.number("gpus") * claim.number("days")
-    return CheckResult(
-        f"{run:g} GPU-day a search, {whole:g} in all",
-        grade(is_near(run, said), is_near(whole, said)),
-        f"One search takes {run:g} GPU-day; the printed result is the best of {runs:g}, and with picking and training "
-        f"{whole:g} GPU-days.",
-    )
-
-
-@check("s22-8")
-def years(claim: Claim) -> CheckResult:
-    found = {name: number(f"year.{name}") for name in ("nasnet", "darts")}
-    return CheckResult(
-        ", ".join(f"{year:g}" for year in found.values()),
-        grade(all(year == claim.number(name) for name, year in found.items())),
-        f"NASNet appeared at CVPR {found['nasnet']:g}, DARTS at ICLR {found['darts']:g}.",
-    )
-
-
-@check("s22-9")
-def revolution(claim: Claim) -> CheckResult:
-    darts = number("darts.run.gpu_days") * number("darts.runs")
-    less = number("nasnet.gpus") * number("nasnet.days") / darts
-    first, earlier = number("nas2017.gpu_days") / darts, number("enas.gpu_days")
-    return CheckResult(
-        f"{less:,.0f} times less search",
-        grade(less >= claim.number("least"), earlier > darts),
-        f"DARTS needs {less:,.0f} times less than NASNet and {first:,.0f} times less than the first search; but "
-        f"ENAS had needed {earlier:g} GPU-days a year before, against {darts:g}.",
     )
 
 

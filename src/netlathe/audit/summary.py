@@ -57,18 +57,6 @@ def double_edged(claim: Claim) -> CheckResult:
     )
 
 
-@check("s29-5")
-def two_sides(claim: Claim) -> CheckResult:
-    ours, theirs = number("convnext_large_22k.top1"), number("swin_large_22k.top1")
-    better = "transformer" if theirs > ours else "cnn"
-    return CheckResult(
-        f"{ours} and {theirs} %",
-        grade(abs(ours - theirs) <= claim.number("apart"), better == "transformer"),
-        f"Pre-trained on 14 M images ConvNeXt-L has {ours} % and Swin-L {theirs} %: close, but the bias does not hold "
-        f"the {better} back.",
-    )
-
-
 @check("s30-1")
 def contrastive(claim: Claim) -> CheckResult:
     sorts = {name: word(f"ssl.{name}") for name in ("simclr", "moco")}
@@ -92,14 +80,4 @@ def needs_ssl(claim: Claim) -> CheckResult:
         f"Without it ConvNeXt-B has {alone['ConvNeXt-B']} % and ViT-B {alone['ViT-B']} %; a masked autoencoder "
         f"as it is does not suit ConvNeXt ({word('mae.convnext')}). Six minutes of SimCLR gave a small ResNet "
         f"{study.value:+.1f} points here, not beyond chance ({study.date}).",
-    )
-
-
-@check("s30-3")
-def next_lecture(claim: Claim) -> CheckResult:
-    title, cited = word("lecture.L19"), word("lecture.L19.cited")
-    return CheckResult(
-        title,
-        grade(title == claim.word("title"), cited == title),
-        f"Slide 30 titles it {title}; slide 14 cites L19 for the {cited}.",
     )
