@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 import pytest
+from deployed import colours
 
 from netlathe import zoo
 from netlathe.arch.graph import Graph, Op
@@ -170,6 +171,16 @@ def test_load_gives_expressions_alone(tmp_path: Path) -> None:
     assert load(NAME) == [zoo.get(NAME)]
     with pytest.raises(NetlatheError, match="no expression"):
         load(str(tmp_path / "net.onnx"))
+
+
+def test_the_folder_of_a_package_names_the_file_that_is_deployed(tmp_path: Path) -> None:
+    package = colours(tmp_path / "out")
+    (net,) = load_any(str(tmp_path / "out"))
+    assert isinstance(net, OnnxFile)
+    assert net.name == str(tmp_path / "out")
+    assert net.onnx(tmp_path) == package.path.resolve()
+    assert net.feeds(2)[0].type == "uint8"
+    assert package.network.expression() == package.network
 
 
 # Products that read only constants: relative positions by a small network, weights standardised in the forward.

@@ -1,4 +1,4 @@
-"""A network from what people type: a zoo name, file.py:function, arch.json, or model.onnx.
+"""A network from what people type: a zoo name, file.py:function, arch.json, model.onnx, or the folder of a package.
 
 load_any() gives what a text names, of any kind (`arch.net`); load() the expressions alone.
 """
@@ -45,11 +45,30 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
 
         refuse_unreadable(Path(text))
         return [OnnxFile(text, Path(text), tuple(one.shape for one in asked))]
+    if is_package(text) or is_own_format(text):
+        from netlathe.deploy.session import model_file
+
+        return [model_file(text).renamed(text)]
     file, _, function = text.rpartition(":")
     if file.endswith(".py"):
         net = from_python(Path(file), function, asked)
         return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net]
     return [reshaped(network, inputs, resolution) for network in expressions(text)]
+
+
+def is_package(text: str) -> bool:
+    """Whether this is the folder of a deployed network, and no name of the zoo."""
+    return (Path(text) / "package.json").is_file() and text not in zoo.names()
+
+
+def is_own_format(text: str) -> bool:
+    """Whether this is a file in a runtime's own format, such as OpenVINO's model.xml."""
+    path = Path(text)
+    if path.suffix in (".json", ".py") or not path.is_file():
+        return False
+    from netlathe.runtimes.registry import format_owner
+
+    return format_owner(path) is not None
 
 
 def reshaped(network: Network, inputs: Sequence[InputShape], resolution: int | None) -> Network:

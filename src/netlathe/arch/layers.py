@@ -87,7 +87,7 @@ class Conv(Leaf):
 class ConvTranspose(Leaf):
     """y = a k x k patch an input position, `stride` apart, overlaps added: (C, H, W) -> (out, H', W'), H' = (H-1)s + k.
 
-    MACs are those of the input positions (`../shared/reference/cost.md`, section 1).
+    MACs are those of the input positions: each is multiplied by the whole kernel.
     """
 
     width: Width

@@ -1,8 +1,8 @@
 """What the paper of ConvNeXt prints about every step of its roadmap: data, apart from the rewrites.
 
 Liu et al. 2022, https://arxiv.org/abs/2201.03545, Tables 10 (ResNet-50 to ConvNeXt-T) and 11 (ResNet-200 to
-ConvNeXt-B), as transcribed in ../shared/reference/recipes.md, section 4. The paper calls MACs FLOPs; accuracy is
-ImageNet-1k top-1 at 224 pixels, in Table 10 the mean of three seeds, with its deviation where the notes have it.
+ConvNeXt-B). The paper calls MACs FLOPs; accuracy is ImageNet-1k top-1 at 224 pixels, in Table 10 the mean of three
+seeds, with its deviation where it was noted.
 """
 
 from __future__ import annotations
