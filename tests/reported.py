@@ -8,7 +8,7 @@ from netlathe.cost.table import cost_rows
 from netlathe.device.card import load
 from netlathe.device.latency import predict
 from netlathe.device.roofline import roofline
-from netlathe.report.charts import front, intervals, memory, predicted, profile, progress, regret, stages
+from netlathe.report.charts import curves, front, intervals, memory, predicted, profile, progress, regret, stages
 from netlathe.report.charts import roofline as roof
 from netlathe.report.charts.chart import Chart
 from netlathe.report.page import Page
@@ -27,7 +27,7 @@ def charts() -> list[Chart]:
         for i, (name, mark) in enumerate(zip(EVILS, front.MARKS, strict=True))
     ]
     pairs = [predicted.Pair(name, (4, 5, 6), (4.5 + i, 5.0 + i, 5.5 + i)) for i, name in enumerate(EVILS)]
-    curves = [regret.Curve(name, (1, 2, 3), (3, 2, 1 + i), (2, 1, 0.5), (4, 3, 2 + i)) for i, name in enumerate(EVILS)]
+    regrets = [regret.Curve(name, (1, 2, 3), (3, 2, 1 + i), (2, 1, 0.5), (4, 3, 2 + i)) for i, name in enumerate(EVILS)]
     values = [intervals.Value(name, i, i + 1.0, i + 2.0, name) for i, name in enumerate(EVILS)]
     parts = [stages.Part(name, 10 * i, 20 * i, 30 * i) for i, name in enumerate(EVILS)]
     trials = [progress.Trial(i, "done", 50.0 + i, name) for i, name in enumerate(EVILS)]
@@ -39,8 +39,9 @@ def charts() -> list[Chart]:
         profile.chart(graph),
         memory.chart({name: timeline(graph, name) for name in ("folded", "eager")}, most_bytes=8_000_000),
         predicted.chart(pairs),
-        regret.chart(curves),
+        regret.chart(regrets),
         progress.chart(trials),
+        curves.distribution_chart({name: [1.0 + i, 2.0, 3.0] for i, name in enumerate(EVILS)}, EVIL),
         intervals.chart("values", EVIL, EVIL, values, x="ms", show=show_ms),
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from math import comb, inf
 from pathlib import Path
 
@@ -160,38 +159,6 @@ def test_an_unknown_id_gets_the_nearest(book: Path) -> None:
     ledger.append(m)
     with pytest.raises(NetlatheError, match=f"did you mean {m.id}"):
         ledger.find(m.id[:-1] + "x")
-
-
-def test_the_newest_record_under_the_same_conditions_is_found(book: Path) -> None:
-    now = datetime.now(UTC)
-    young, old = ((now - timedelta(days=days)).isoformat() for days in (1, 10))
-    wanted = record(date=young, median_ms=7.0)
-    others = (
-        record(date=old),
-        record(threads=2, date=young),
-        record(batch=8, date=young),
-        record(rough=True, date=now.isoformat()),
-        record(contended=True, date=now.isoformat()),
-        record(failure="crash", date=now.isoformat()),
-        record(runtime_version="2.0", date=now.isoformat()),
-    )
-    for m in (wanted, *others):
-        ledger.append(m)
-    same = {
-        "key": wanted.key,
-        "device": "d",
-        "runtime": "onnxruntime",
-        "runtime_version": "1.0",
-        "threads": 1,
-        "precision": "fp32",
-        "batch": 1,
-    }
-    assert ledger.latest(**same) == wanted
-    assert ledger.latest(**same, max_age=timedelta(days=2)) == wanted
-    assert ledger.latest(**same, max_age=timedelta(hours=1)) is None
-    assert ledger.latest(**same | {"key": "other"}) is None
-    assert ledger.latest(**same, rough=True) == others[3]
-    assert ledger.latest(**same, contended=True) == others[4]
 
 
 def test_a_ledger_that_cannot_be_written_says_where_it_may(book: Path) -> None:

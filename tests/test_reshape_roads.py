@@ -11,7 +11,7 @@ from netlathe.arch.diff import diff
 from netlathe.cli.main import run
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
-from netlathe.report.edf import picture
+from netlathe.report.charts.curves import distribution_chart
 from netlathe.reshape.compound import (
     POLICIES,
     compound,
@@ -175,9 +175,10 @@ def test_the_distribution_orders_spaces():
     assert distribution_steps([3, 1, 2, 2]) == [(1, 0.25), (2, 0.5), (2, 0.75), (3, 1.0)]
     assert dominates_everywhere([1, 2], [2, 3])
     assert not dominates_everywhere([1, 9], [2, 3])
-    drawn = picture({"a & b": [1, 2, 3], "c": [2, 4]}, "error %")
-    assert drawn.count("<polyline") == 2
-    assert "a &amp; b" in drawn
+    drawn = distribution_chart({"a & b": [1, 2, 3], "c": [2, 4]}, "error %").figure["data"]
+    assert len(drawn) == 2
+    assert drawn[0]["name"] == "a &amp; b"
+    assert (drawn[1]["x"], drawn[1]["y"], drawn[1]["line"]["shape"]) == ([2, 4], [0.5, 1.0], "hv")
 
 
 def told(capsys, *words):

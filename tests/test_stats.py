@@ -12,7 +12,6 @@ from netlathe.search.summary import FinalResult
 from netlathe.stats.correlation import kendall_tau
 from netlathe.stats.intervals import bootstrap_interval, bootstrap_mean, median_interval, wilson_interval
 from netlathe.stats.pareto import domination, pareto_front, ranks
-from netlathe.stats.permutation import observed_power
 from netlathe.stats.power import minimum_detectable_effect, runs_needed
 from netlathe.stats.quantiles import distribution_steps, quantile, step_quantile
 from netlathe.stats.student import f_p_value, t_half_width, t_p_value, t_quantile, t_shift
@@ -50,13 +49,6 @@ def test_power_is_that_of_the_noncentral_t():
     assert minimum_detectable_effect(2.0, 10) == pytest.approx(2.0 * shift / 10**0.5)
     runs = runs_needed(0.3, 1.0)
     assert minimum_detectable_effect(1.0, runs) <= 0.3 < minimum_detectable_effect(1.0, runs - 1)
-
-
-def test_power_that_is_observed_grows_with_the_runs():
-    rng = np.random.default_rng(3)
-    pool = rng.normal(0.5, 1.0, 5_000)
-    few, more = (observed_power(pool, runs, repeats=100, rng=rng) for runs in (8, 13))
-    assert 0 < few < more < 1
 
 
 @given(st.integers(0, 300), st.integers(1, 300))

@@ -10,7 +10,6 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from netlathe.bench.measurement import Measurement, from_json
@@ -75,35 +74,3 @@ def find(id: str, path: Path | None = None) -> Measurement:
         hint = f"did you mean {close}?" if close else f"{len(records)} measurements are in {path or ledger_path()}"
         raise NetlatheError(f"no measurement has the id {id!r}", code="ledger.unknown_id", hint=hint)
     return records[id]
-
-
-def latest(
-    *,
-    key: str,
-    device: str,
-    runtime: str,
-    runtime_version: str,
-    threads: int,
-    precision: str,
-    batch: int,
-    max_age: timedelta | None = None,
-    rough: bool = False,
-    contended: bool = False,
-    path: Path | None = None,
-) -> Measurement | None:
-    """The newest successful record of an architecture (`Network.key`) under exactly these conditions.
-
-    `max_age` None takes any age; rough and contended records count only where asked for.
-    """
-    wanted = (key, device, runtime, runtime_version, threads, precision, batch)
-    oldest = datetime.min.replace(tzinfo=UTC) if max_age is None else datetime.now(UTC) - max_age
-    found = [
-        m
-        for m in read(path)
-        if (m.key, m.device, m.runtime, m.runtime_version, m.threads, m.precision, m.batch) == wanted
-        and m.failure is None
-        and (contended or not m.contended)
-        and (rough or not m.rough)
-        and datetime.fromisoformat(m.date) >= oldest
-    ]
-    return max(found, key=lambda m: m.date, default=None)

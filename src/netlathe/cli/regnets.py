@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netlathe.arch.network import Network
-from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cli.common import again, emit, html_option, json_option, print_table, write_page
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.regnet_space import RegNetSpace, sample
@@ -24,14 +24,14 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 @click.option("-n", "count", type=click.IntRange(1), default=200, show_default=True, help="Samples.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", metavar="CARD", help="The predicted latency on this card too.")
-@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Draw the distributions, X against Y.")
+@html_option
 @json_option
-def command(macs: str, count: int, seed: int, device: str | None, svg: Path | None, as_json: bool) -> None:
+def command(macs: str, count: int, seed: int, device: str | None, html: Path | None, as_json: bool) -> None:
     """Sample RegNetX and RegNetY networks of equal MACs, and compare the distributions of their costs.
 
     \b
       netlathe regnets --macs 360M:440M --device phone-a76-core
-      netlathe regnets -n 500 --svg acts.svg
+      netlathe regnets -n 500 --html acts.html
     """
     low, _, high = macs.partition(":")
     if not high:
@@ -40,14 +40,13 @@ def command(macs: str, count: int, seed: int, device: str | None, svg: Path | No
     bounds = (mac_count(low), mac_count(high))
     spaces = {f"RegNet{'Y' if excite else 'X'}": RegNetSpace(macs=bounds, excite=excite) for excite in (False, True)}
     found = {name: [costs(n, device) for n in sample(space, count, seed)] for name, space in spaces.items()}
-    if svg is not None:
-        from netlathe.files import write_text
-        from netlathe.report.edf import picture
+    if html is not None:
+        from netlathe.report.charts.curves import chart_page, distribution_chart
 
         drawn = "ms" if device else "acts"
         label = f"predicted ms on {device}" if device else "activations"
-        write_text(svg, picture({name: [row[drawn] for row in rows] for name, rows in found.items()}, label))
-        click.echo(f"wrote {svg}", err=True)
+        chart = distribution_chart({name: [row[drawn] for row in rows] for name, rows in found.items()}, label)
+        write_page(html, chart_page(chart, title=f"RegNets of {macs} MACs", command=again()))
     if as_json:
         emit("regnets", {"macs": bounds, "seed": seed, "device": device, "samples": found})
         return

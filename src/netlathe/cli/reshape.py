@@ -11,7 +11,7 @@ import click
 
 from netlathe.arch.diff import Change, Diff, diff
 from netlathe.arch.network import Network
-from netlathe.cli.common import emit, json_option, one_network, print_table
+from netlathe.cli.common import again, emit, json_option, one_network, print_table, write_page
 from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.factor import FORMS, dense, factor, where
@@ -55,7 +55,7 @@ def target(text: str) -> tuple[str, int]:
 @click.option("--exponents", "show_exponents", is_flag=True, help="How costs grow with each knob, measured.")
 @click.option("--doubling", is_flag=True, help="What twice the MACs buy, by every policy of scaling.")
 @click.option("--device", metavar="CARD", help="With --doubling: the predicted latency on this card too.")
-@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="With --doubling: a plot up to 8 times.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="With --doubling: a plot up to 8 times.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the arch.json here.")
 @json_option
 def command(
@@ -70,7 +70,7 @@ def command(
     show_exponents: bool,
     doubling: bool,
     device: str | None,
-    svg: Path | None,
+    html: Path | None,
     output: Path | None,
     as_json: bool,
     rounding: str,
@@ -89,7 +89,7 @@ def command(
         tell_exponents(start, as_json)
         return
     if doubling:
-        tell_doubling(start, device, svg, as_json)
+        tell_doubling(start, device, html, as_json)
         return
     given = {name: value for name, value in knobs.items() if value is not None}
     if not (given or form or to):
@@ -200,15 +200,14 @@ def tell_exponents(network: Network, as_json: bool) -> None:
             click.echo(f"{knob}: {why}")
 
 
-def tell_doubling(network: Network, device: str | None, svg: Path | None, as_json: bool) -> None:
+def tell_doubling(network: Network, device: str | None, html: Path | None, as_json: bool) -> None:
     """Ratios of the costs by policy; of the latency too, where a card is given."""
     from netlathe.reshape.compound import doubling
 
     latency = predicted(device) if device is not None else None
     rows = doubling(network, latency=latency)
-    if svg is not None:
-        from netlathe.files import write_text
-        from netlathe.report.lines import lines
+    if html is not None:
+        from netlathe.report.charts.curves import chart, chart_page
 
         what = f"latency on {device}" if device else "activations"
         curves: dict[str, list[tuple[float, float]]] = {bought.policy: [(1.0, 1.0)] for bought in rows}
@@ -216,8 +215,14 @@ def tell_doubling(network: Network, device: str | None, svg: Path | None, as_jso
             for bought in doubling(network, times, latency):
                 grown = bought.acts if bought.latency is None else bought.latency
                 curves[bought.policy].append((bought.macs, grown))
-        write_text(svg, lines(curves, f"MACs, times those of {network.name}", f"{what}, times"))
-        click.echo(f"wrote {svg}", err=True)
+        drawn = chart(
+            curves,
+            title=f"{what} over MACs",
+            description=f"{network.name} scaled up to eight times its MACs by each policy: what {what} grow to.",
+            x=f"MACs, times those of {network.name}",
+            y=f"{what}, times",
+        )
+        write_page(html, chart_page(drawn, title=f"{network.name}: ways to grow", command=again()))
     if as_json:
         found = [bought._asdict() | {"network": bought.network.name} for bought in rows]
         emit("reshape", {"name": network.name, "device": device, "policies": found})

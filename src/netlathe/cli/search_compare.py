@@ -36,7 +36,7 @@ BASELINES = "random,local,evolution,reinforce"
 @click.option("--noisy", is_flag=True, help="A search sees one training of each network; the others judge its winner.")
 @click.option("--bill-repeats", is_flag=True, help="Asking a network again costs an evaluation.")
 @click.option("--margin", type=float, default=0.1, show_default=True, help="Points within which strategies are equal.")
-@click.option("--plot", type=click.Path(path_type=Path), help="A page with the curves, or an .svg of them.")
+@click.option("--plot", type=click.Path(path_type=Path), help="A page with the curves.")
 @html_option
 @json_option
 def command(
@@ -115,17 +115,10 @@ def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
 
 
 def draw(found: Comparison, file: Path) -> None:
-    """The curves: a page, or a picture where the file is an .svg."""
-    from netlathe.files import write_text
-    from netlathe.report.lines import lines
+    """The page of the comparison, with its curves."""
     from netlathe.report.pages.search import comparison
     from netlathe.search.compare import show
 
-    if file.suffix == ".svg":
-        x = range(1, found.evaluations + 1)
-        drawn = {arm.name: list(zip(x, arm.mean.tolist(), strict=True)) for arm in found.arms.values()}
-        write_text(file, lines(drawn, "evaluations", "mean regret, points"))
-        return
     write_page(file, comparison(show.comparison_to_json(found), command=again()))
 
 

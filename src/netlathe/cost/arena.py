@@ -20,10 +20,6 @@ class Allocation(NamedTuple):
     first: int
     last: int
 
-    def meets(self, first: int, last: int) -> bool:
-        """Whether the two live at the same time."""
-        return self.first <= last and first <= self.last
-
 
 def arena(plan: MemoryPlan) -> list[Allocation]:
     """The places of all buffers, in the given order of steps; a buffer written over shares its place."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from netlathe.arch.graph import Graph, Op
-from netlathe.cost.count import BYTES, count, op_cost
+from netlathe.cost.count import BYTES, op_cost
 from netlathe.cost.totals import MAC_KINDS
 from netlathe.device.card import DeviceCard
-from netlathe.errors import NetlatheError, unknown
+from netlathe.errors import unknown
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}  # bytes an element
 WINOGRAD = 4  # fewest multiplications of a 3x3 convolution, F(4x4, 3x3): https://arxiv.org/abs/1509.09308
@@ -133,43 +133,7 @@ def roofline(
     return Roofline(card.id, precision, batch, peak, bandwidth, lines, tuple(card.warnings(compute, memory)))
 
 
-def check_measurement(ms: float, graph: Graph, card: DeviceCard, *, precision: str = "fp32", batch: int = 1) -> None:
-    """Refuse a time that no arithmetic on this card allows: a unit, batch or precision is mistaken.
-
-    Only the peak counts, for caches may hold every tensor, and a 3x3 convolution may take a quarter of its
-    multiplications (Winograd). A card without a peak for that precision refuses nothing but times <= 0.
-    """
-    if not ms > 0:
-        raise NetlatheError(f"a latency of {ms:g} ms cannot be", code="device.above_roof")
-    if precision not in card.precisions:
-        return
-    peak = card.peak(precision)
-    fewest = sum(op.macs / WINOGRAD if winograd(op) else op.macs for op in graph.ops)
-    least = 2e3 * fewest * batch / peak
-    if ms >= least:
-        return
-    rate = 2e3 * count(graph).macs * batch / ms
-    guesses = {"seconds": 1e3, "ms an image, not a batch": float(batch)}
-    fitting = [name for name, factor in guesses.items() if factor > 1 and least <= ms * factor < 1e3 * least]
-    raise NetlatheError(
-        f"{ms:g} ms would be {show_rate(rate)}, but the {precision} peak of {card.id} is {show_rate(peak)}",
-        code="device.above_roof",
-        hint=f"the least time is {least:.3g} ms: check the unit, the batch ({batch}) and the precision"
-        + (f"; it may be {' or '.join(fitting)}" if fitting else ""),
-    )
-
-
 def show_rate(flops: float) -> str:
     """3.12e14 -> 312 TFLOP/s; three digits."""
     unit, size = ("TFLOP/s", 1e12) if flops >= 1e12 else ("GFLOP/s", 1e9)
     return f"{flops / size:.3g} {unit}"
-
-
-def winograd(op: Op) -> bool:
-    """A dense 3x3 convolution that keeps the size of its map."""
-    return (
-        op.kind == "conv"
-        and op.form == "dense"
-        and any(shape[2:] == (3, 3) for shape in op.weights.values())
-        and op.data_shape[1:] == op.out_shape[1:]
-    )

@@ -158,13 +158,3 @@ def genotype_text(genotype: Sequence[int]) -> str:
     if all(pick < len(DIGITS) for pick in genotype):
         return "".join(DIGITS[pick] for pick in genotype)
     return "_".join(map(str, genotype))
-
-
-def parse_genotype(text: str) -> Genotype:
-    """The genotype that a text says. Raises NetlatheError for another sign."""
-    try:
-        return tuple(map(int, text.split("_"))) if "_" in text else tuple(DIGITS.index(sign) for sign in text)
-    except ValueError:
-        raise NetlatheError(
-            f"{text!r} is no genotype", code="search.genotype", hint="a digit (or letter) for each decision: 22212202"
-        ) from None

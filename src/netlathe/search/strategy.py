@@ -262,9 +262,6 @@ ROWS = (
         extra="optuna",
     ),
     StrategyFactory(
-        "optuna-random", "optuna:OptunaRandom", "Optuna's random sampler", "Akiba et al. 2019", extra="optuna"
-    ),
-    StrategyFactory(
         "optuna-gp",
         "optuna:OptunaGP",
         "Optuna's Gaussian process; needs torch as well",

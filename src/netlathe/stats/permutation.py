@@ -40,11 +40,3 @@ def sign_flip_p_value(differences: Array, rng: np.random.Generator) -> float:
 def fewest_pairs(family: int) -> int:
     """The fewest pairs with which the test can show anything, when Holm corrects for `family` questions."""
     return ceil(log2(2 * family / ALPHA))
-
-
-def observed_power(pool: Array, runs: int, *, repeats: int, rng: np.random.Generator, alpha: float = ALPHA) -> float:
-    """The share of `repeats` draws of so many runs, out of a large pool, in which the test shows the difference."""
-    import numpy as np
-
-    shown = [sign_flip_p_value(rng.choice(pool, runs, replace=False), rng) < alpha for _ in range(repeats)]
-    return float(np.mean(shown))

@@ -91,14 +91,6 @@ class OptunaNSGA2(OptunaStrategy):
         return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
 
 
-class OptunaRandom(OptunaStrategy):
-    """Optuna's random sampler."""
-
-    def sampler(self, seed: int) -> Any:
-        """Of that seed."""
-        return optuna.samplers.RandomSampler(seed=seed)
-
-
 class OptunaGP(OptunaStrategy):
     """Optuna's Gaussian process; needs torch (`train` extra) too."""
 
