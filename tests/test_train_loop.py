@@ -157,10 +157,10 @@ def test_a_run_that_ended_is_not_run_again_and_another_run_is_refused(splits: Sp
 
 def test_the_wall_clock_limit_is_kept_and_the_schedule_ends(stripes: Path, tmp_path: Path) -> None:
     started = time.process_time()  # of the one thread that trains: no more than the wall clock, whoever else computes
-    done = run(arguments(stripes, tmp_path, "--epochs", "100000", "--time", "6s", "--json"))
+    done = run(arguments(stripes, tmp_path, "--epochs", "100000", "--time", "14s", "--json"))
     took = time.process_time() - started
     assert done.returncode == 0, done.stderr
-    assert took < 6 + 3
+    assert took < 14 + 3
     assert (tmp_path / "model.onnx").exists()
     events = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert any(event["event"] == "plan" for event in events)

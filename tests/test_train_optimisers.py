@@ -76,8 +76,8 @@ def test_positions_are_embeddings_class_tokens_and_the_bias_of_windows():
     _, free = split(shapes("vit_tiny_patch16"), ("position",))
     assert len(free) == 2
     assert {type(shapes("vit_tiny_patch16").get_submodule(p.rpartition(".")[0])).__name__ for p in free} == {
-        "Position",
-        "ClassToken",
+        "PositionModule",
+        "ClassTokenModule",
     }
     network = shapes("swin_tiny")
     decayed, free = split(network, ("position",))
