@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from netlathe import zoo
 from netlathe.arch.network import Network
 from netlathe.bench import ledger
-from netlathe.bench.measure import measure, precisions
+from netlathe.bench.measure import measure, precisions_for
 from netlathe.bench.worker import example_input
 from netlathe.cli.bench import same
 from netlathe.errors import NetlatheError
@@ -97,8 +97,8 @@ def test_a_file_is_fed_and_named_by_its_own_type(tmp_path: Path, kind: int, prec
     assert (m.failure, m.precision) == (None, precision)
     assert example_input(file.feeds(1)[0]).dtype == values
     with pytest.raises(NetlatheError, match=f"computes in what is written, {precision}, not in bf16"):
-        precisions(file, "onnxruntime", "bf16")
-    assert precisions(file, "openvino", "bf16") == ("bf16", "bf16")
+        precisions_for(file, "onnxruntime", "bf16")
+    assert precisions_for(file, "openvino", "bf16") == ("bf16", "bf16")
 
 
 def test_a_quantised_file_says_so_and_what_the_rest_of_it_is_pinned_to(tmp_path: Path) -> None:
@@ -109,7 +109,11 @@ def test_a_quantised_file_says_so_and_what_the_rest_of_it_is_pinned_to(tmp_path:
     quantize_dynamic(tmp_path / "net.onnx", tmp_path / "small.onnx", weight_type=QuantType.QUInt8)
     file = onnx_file(tmp_path / "small.onnx")
     assert file.precision == "int8+fp32"
-    assert precisions(file, "openvino", "bf16") == precisions(file, "openvino", "int8+bf16") == ("int8+bf16", "bf16")
+    assert (
+        precisions_for(file, "openvino", "bf16")
+        == precisions_for(file, "openvino", "int8+bf16")
+        == ("int8+bf16", "bf16")
+    )
     (m,) = measure([file], seconds=0.05)
     assert (m.failure, m.precision) == (None, "int8+fp32")
 

@@ -13,7 +13,7 @@ from benched import blocks_of, record, tiny
 from netlathe import zoo
 from netlathe.bench import ledger
 from netlathe.bench.machine import ForeignLoad, this_machine
-from netlathe.bench.measurement import Measurement, from_json
+from netlathe.bench.measurement import Measurement, measurement_from_json
 from netlathe.bench.statistics import Sample, summarise
 from netlathe.bench.worker import smooth_input
 from netlathe.errors import NetlatheError
@@ -106,7 +106,7 @@ def test_the_input_is_fixed_and_smooth() -> None:
 @pytest.mark.parametrize("m", [record(), record(failure="crash", median_ms=inf), record(rss_bytes=12, rough=True)])
 def test_a_measurement_survives_json(m: Measurement) -> None:
     text = json.dumps(m.to_json(), allow_nan=False)
-    assert from_json(json.loads(text)) == m
+    assert measurement_from_json(json.loads(text)) == m
     assert json.loads(text)["id"] == m.id
 
 

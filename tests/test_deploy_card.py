@@ -13,7 +13,7 @@ from deployed import colours, plain
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
 from netlathe.deploy.check import check_figures
-from netlathe.deploy.limits import limits
+from netlathe.deploy.limits import parse_limits
 from netlathe.deploy.model_card import HTML, JSON, Forecast, TrainingRecord, model_card, read_card, write_card
 from netlathe.deploy.model_card_page import POLICY, page
 from netlathe.deploy.predict import snippet
@@ -63,7 +63,7 @@ def measurement(**more):
 def card(folder, classes, confusion, **more):
     package = colours(folder, classes=classes, licence="CC-BY-4.0 <b>", weights="timm:<i>", budget={"latency": "5ms"})
     found = ConfusionScore("test", classes, confusion) if confusion else None
-    asked = limits({"latency": "5.5ms", "accuracy": 0.5} if found else {"latency": "3ms"}, "test")
+    asked = parse_limits({"latency": "5.5ms", "accuracy": 0.5} if found else {"latency": "3ms"}, "test")
     return model_card(package, check_figures(package, asked, measurement(), found), **more)
 
 

@@ -18,11 +18,11 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
-from netlathe.deploy.check import KEPT, NOT_SHOWN, OVER, BudgetFinding, check, check_figures, markdown
+from netlathe.deploy.check import KEPT, NOT_SHOWN, OVER, BudgetFinding, check, check_figures, format_markdown
 from netlathe.deploy.export import model_pixels
-from netlathe.deploy.limits import limits, read_limits
+from netlathe.deploy.limits import parse_limits, read_limits
 from netlathe.deploy.package import load_package
-from netlathe.deploy.predict import pixels_of, predict, snippet
+from netlathe.deploy.predict import decode_pixels, predict, snippet
 from netlathe.deploy.score import ConfusionScore, held_out_split, images_for, score
 from netlathe.errors import NetlatheError
 
@@ -81,13 +81,15 @@ def test_accuracy_is_a_limit_from_below(least, verdict):
     ("budget", "verdict"), [("6.01ms", KEPT), ("6ms", KEPT), ("5.5ms", NOT_SHOWN), ("4ms", NOT_SHOWN), ("3.9ms", OVER)]
 )
 def test_a_median_below_the_limit_is_no_pass_where_the_interval_straddles_it(out, measured, budget, verdict):
-    done = check_figures(load_package(out), limits({"latency": budget}, "test"), measured)
+    done = check_figures(load_package(out), parse_limits({"latency": budget}, "test"), measured)
     assert done.verdict == verdict
     assert done.kept == (verdict == KEPT)
 
 
 def test_one_limit_that_is_over_decides(out, measured):
-    done = check_figures(load_package(out), limits({"latency": "5ms", "size": "10B", "macs": "1k"}, "test"), measured)
+    done = check_figures(
+        load_package(out), parse_limits({"latency": "5ms", "size": "10B", "macs": "1k"}, "test"), measured
+    )
     assert {f.name: f.verdict for f in done.findings if f.limit} == {
         "latency": NOT_SHOWN, "size": OVER, "macs": KEPT
     }  # fmt: skip
@@ -120,7 +122,9 @@ def test_another_machine_is_said(out, measured):
 
 def test_the_markdown_holds_the_verdicts_and_no_text_breaks_out_of_its_cell(out, measured):
     package = replace(load_package(out), folder=out, device="a|b`<script>")
-    text = markdown(package, check_figures(package, limits({"latency": "5ms", "size": "1MB"}, "t"), measured))
+    text = format_markdown(
+        package, check_figures(package, parse_limits({"latency": "5ms", "size": "1MB"}, "t"), measured)
+    )
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert any(row.startswith("| latency | 5 ms (4 ms to 6 ms), 6 processes | 5 ms | ⚠️ not shown") for row in rows)
     assert all(row.replace(r"\|", "").count("|") == 5 for row in rows)
@@ -257,7 +261,7 @@ def test_exif_turns_the_image_and_the_middle_is_cut(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    shown = pixels_of((tmp_path / "a.png").read_bytes(), package.preprocessing)
+    shown = decode_pixels((tmp_path / "a.png").read_bytes(), package.preprocessing)
     assert shown.shape == (8, 8, 3)
     assert shown[..., 1].max() > 200
     assert shown[..., 0].max() < 20
@@ -312,7 +316,7 @@ def test_predict_sees_what_a_training_saw(tmp_path, one_thread, sizes, apart):
     for images in (splits.train, splits.validation):
         there = model_pixels(np.asarray(images.pixels), package.preprocessing)
         for row, name in zip(there, images.names, strict=True):
-            here = pixels_of((tmp_path / "photos" / name).read_bytes(), package.preprocessing)
+            here = decode_pixels((tmp_path / "photos" / name).read_bytes(), package.preprocessing)
             assert np.abs(here.astype(int) - row).max() <= apart
 
 

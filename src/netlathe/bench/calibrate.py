@@ -83,8 +83,8 @@ def calibrate(
     kind = registry.precision_of(runtime, precision)
     on_gpu = runtime in registry.on_gpu()
     version = registry.runtime_version(runtime)
-    known, lone = [zoo.get(name) for name in NETWORKS], [] if on_gpu else operator_networks()
-    found, load = measure_all([*lone, *probe_networks(), *known], runtime, kind, threads, progress, cold=len(lone))
+    networks, lone = [zoo.get(name) for name in NETWORKS], [] if on_gpu else operator_networks()
+    timed, load = measure_all([*lone, *probe_networks(), *networks], runtime, kind, threads, progress, cold=len(lone))
     busy = load > foreign_load_limit(this_machine().cores)
     if busy and not force:
         raise NetlatheError(
@@ -93,9 +93,9 @@ def calibrate(
             hint="close them and repeat; --force calibrates all the same and says so in the card",
         )
     names = set(NETWORKS)
-    alone = [t for t in found if t.cold_ms]
-    small = [t for t in found if not t.cold_ms and t.network.name not in names]
-    large = [t for t in found if t.network.name in names]
+    alone = [t for t in timed if t.cold_ms]
+    small = [t for t in timed if not t.cold_ms and t.network.name not in names]
+    large = [t for t in timed if t.network.name in names]
     rule = registry.forecast_name(runtime)
     rows = {t.network.name: features(fused(t.graph, rule)) for t in (*small, *large)}
     aside = [rows[t.network.name] for t in small], [t.ms for t in small]
@@ -122,10 +122,10 @@ def calibrate(
     return Calibration(model, figures, small, large, time.perf_counter() - start, load)
 
 
-def class_rates(found: Sequence[TimedNetwork], rule: str) -> dict[str, float]:
+def class_rates(probes: Sequence[TimedNetwork], rule: str) -> dict[str, float]:
     """The roof of every class of operator: the highest GFLOP/s of a probe that is nearly all of that class."""
     best: dict[str, float] = {}
-    for t in found:
+    for t in probes:
         shares: dict[str, int] = {}
         for group in fused(t.graph, rule):
             shares[group.class_] = shares.get(group.class_, 0) + group.macs
@@ -150,7 +150,7 @@ def measure_all(
     The first `cold` are measured with empty caches too. One that fails (a precision or an operator that a runtime has
     not) is left out; a dead worker is replaced.
     """
-    done: list[TimedNetwork] = []
+    measured: list[TimedNetwork] = []
     load = ForeignLoad()
     worker: WorkerClient | None = None
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
@@ -164,16 +164,16 @@ def measure_all(
                 timed = time_network(worker, Path(folder), runtime, precision, threads)
                 cold_ms = time_cold(worker, threads) if timed is not None and i < cold else 0.0
                 if timed is not None and not worker.failure:
-                    done.append(TimedNetwork(network, network.graph(), timed.median_ms, cold_ms))
+                    measured.append(TimedNetwork(network, network.graph(), timed.median_ms, cold_ms))
                 elif worker.child.process.poll() is not None:
                     worker.__exit__(None, None, None)
                     worker = None
         finally:
             if worker is not None:
                 worker.__exit__(None, None, None)
-    if not done:
+    if not measured:
         raise NetlatheError(f"nothing runs under {runtime}", code="device.calibration")
-    return done, load.cores
+    return measured, load.cores
 
 
 def time_network(worker: WorkerClient, folder: Path, runtime: str, precision: str, threads: int) -> Latency | None:
@@ -202,9 +202,9 @@ def time_cold(worker: WorkerClient, threads: int) -> float:
     return summarise([[sample] for sample in samples], threads)[1].median_ms if samples else 0.0
 
 
-def peak_figures(found: Sequence[TimedNetwork], precision: str, source: str) -> tuple[CardFigure, ...]:
+def peak_figures(probes: Sequence[TimedNetwork], precision: str, source: str) -> tuple[CardFigure, ...]:
     """The highest rate of any probe: the peak, 2 operations a MAC."""
-    rates = {t.network.name: 2 * sum(op.macs for op in t.graph.ops) / t.ms / 1e6 for t in found}
+    rates = {t.network.name: 2 * sum(op.macs for op in t.graph.ops) / t.ms / 1e6 for t in probes}
     best = max(rates, key=lambda name: rates[name])
     return (CardFigure("peak", precision, round(rates[best], 1), "GFLOP/s", "measured", source, f"the probe {best}"),)
 
@@ -213,7 +213,7 @@ def bandwidth_figures(source: str) -> tuple[CardFigure, ...]:
     """Copy bandwidth by footprint, read and write counted, one thread: the best of several copies."""
     import numpy as np
 
-    found = []
+    figures = []
     for level, size in LEVELS:
         a, b = np.zeros(size // 4, np.float32), np.ones(size // 4, np.float32)
         best = float("inf")
@@ -224,8 +224,10 @@ def bandwidth_figures(source: str) -> tuple[CardFigure, ...]:
                 np.copyto(a, b)
             best = min(best, (time.perf_counter() - start) / repeats)
         note = f"copy of arrays of {size / 2**20:g} MiB, one thread"
-        found.append(CardFigure("bandwidth", level, round(2 * size / best / 1e9, 1), "GB/s", "measured", source, note))
-    return tuple(found)
+        figures.append(
+            CardFigure("bandwidth", level, round(2 * size / best / 1e9, 1), "GB/s", "measured", source, note)
+        )
+    return tuple(figures)
 
 
 def card_of(
@@ -257,10 +259,10 @@ def gpu_name() -> str:
     """What nvidia-smi calls the first device; empty where it does not answer."""
     try:
         words = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        asked = subprocess.run(words, capture_output=True, text=True, timeout=10)
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return asked.stdout.strip().splitlines()[0] if asked.returncode == 0 and asked.stdout.strip() else ""
+    return answer.stdout.strip().splitlines()[0] if answer.returncode == 0 and answer.stdout.strip() else ""
 
 
 def model_key(model: Model) -> tuple[str, str, int, int]:

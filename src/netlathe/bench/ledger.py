@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from netlathe.bench.measurement import Measurement, from_json
+from netlathe.bench.measurement import Measurement, measurement_from_json
 from netlathe.errors import NetlatheError, nearest
 from netlathe.files import cache_dir
 
@@ -61,7 +61,7 @@ def read(path: Path | None = None) -> Iterator[Measurement]:
         if not line.strip():
             continue
         try:
-            yield from_json(json.loads(line))
+            yield measurement_from_json(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
             warnings.warn(f"{path}, line {number} is no measurement and is left out: {error}", LedgerWarning, 2)
 

@@ -35,14 +35,21 @@ class Machine:
     @property
     def id(self) -> str:
         """A short hash of processor, cores, memory in GiB and system."""
-        said = (self.cpu, self.cores, self.physical_cores, self.flags, round(self.memory_bytes / 2**30), self.system)
-        return hashlib.sha256(repr(said).encode()).hexdigest()[:8]
+        identity = (
+            self.cpu,
+            self.cores,
+            self.physical_cores,
+            self.flags,
+            round(self.memory_bytes / 2**30),
+            self.system,
+        )
+        return hashlib.sha256(repr(identity).encode()).hexdigest()[:8]
 
 
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    cpu, flags = processor()
+    cpu, flags = read_processor()
     cores = psutil.cpu_count() or 1
     return Machine(
         cpu=cpu,
@@ -54,24 +61,24 @@ def this_machine() -> Machine:
     )
 
 
-def processor() -> tuple[str, set[str]]:
+def read_processor() -> tuple[str, set[str]]:
     """Name of the processor and its flags, as far as the system tells."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return apple_processor() or platform.processor() or platform.machine(), set()
+        return read_apple_processor() or platform.processor() or platform.machine(), set()
     name = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.M)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.M)
     return name[1].strip() if name else platform.machine(), set(flags[1].split()) if flags else set()
 
 
-def apple_processor() -> str:
+def read_apple_processor() -> str:
     """Name of the processor on macOS, else nothing."""
     try:
-        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, timeout=5)
+        answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return asked.stdout.strip()
+    return answer.stdout.strip()
 
 
 class ForeignLoad:

@@ -111,10 +111,10 @@ def measure(
         if not (isfinite(value) and value > 0):
             raise NetlatheError(f"{name} must be positive, not {value}", code="bench.argument")
     for network in networks:
-        precisions(network, runtime, precision)
+        precisions_for(network, runtime, precision)
         network.feeds(batch)
     plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, registry.runtime_version(runtime)
-    how = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
+    config = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
     blocks = plan.rounds * processes
@@ -125,7 +125,7 @@ def measure(
             if progress is not None:
                 progress(before + more, blocks * len(networks), name)
 
-        results, interrupted = measure_group(group, how, tick)
+        results, interrupted = measure_group(group, config, tick)
         for result in results:
             done.append(result)
             if keep is not None:
@@ -135,7 +135,7 @@ def measure(
     return done
 
 
-def precisions(network: Net, runtime: str, precision: str | None) -> tuple[str, str]:
+def precisions_for(network: Net, runtime: str, precision: str | None) -> tuple[str, str]:
     """The precision that is recorded, and the one that the runtime is told; they differ for quantised files alone."""
     if network.precision is not None:
         return registry.precisions_of_file(network.name, network.precision, runtime, precision)
@@ -144,26 +144,26 @@ def precisions(network: Net, runtime: str, precision: str | None) -> tuple[str, 
     return (registry.precision_of(runtime, precision),) * 2
 
 
-def measure_group(group: Sequence[Net], how: MeasureConfig, tick: Tick) -> tuple[list[Measurement], bool]:
+def measure_group(group: Sequence[Net], config: MeasureConfig, tick: Tick) -> tuple[list[Measurement], bool]:
     """The measurements of networks that take turns, and whether Ctrl-C ended it before all were complete."""
     entries: list[tuple[Net, list[WorkerClient]]] = [(network, []) for network in group]
     interrupted = False
     try:
-        for i in range(how.processes):
-            before = i * how.plan.rounds * len(group)
+        for i in range(config.processes):
+            before = i * config.plan.rounds * len(group)
             with ExitStack() as stack:
                 for network, clients in entries:
                     if not first_failure(clients):
                         tick(before, network.name)
-                        clients.append(stack.enter_context(WorkerClient(network, how.threads)))
-                        load_model(clients[-1], how)
+                        clients.append(stack.enter_context(WorkerClient(network, config.threads)))
+                        load_model(clients[-1], config)
                 playing = [clients[-1] for _, clients in entries if not first_failure(clients)]
-                run_rounds(playing, how, lambda more, name, before=before: tick(before + more, name))  # type: ignore[misc]
+                run_rounds(playing, config, lambda more, name, before=before: tick(before + more, name))  # type: ignore[misc]
     except KeyboardInterrupt:
         interrupted = True
     if interrupted:
-        entries = [(network, clients) for network, clients in entries if has_run_enough(clients, how)]
-    return [measurement_of(network, clients, how, len(group) > 1) for network, clients in entries], interrupted
+        entries = [(network, clients) for network, clients in entries if has_run_enough(clients, config)]
+    return [measurement_of(network, clients, config, len(group) > 1) for network, clients in entries], interrupted
 
 
 def first_failure(clients: Sequence[WorkerClient]) -> str | None:
@@ -171,25 +171,25 @@ def first_failure(clients: Sequence[WorkerClient]) -> str | None:
     return next((c.failure for c in clients if c.failure), None)
 
 
-def has_run_enough(clients: Sequence[WorkerClient], how: MeasureConfig) -> bool:
+def has_run_enough(clients: Sequence[WorkerClient], config: MeasureConfig) -> bool:
     """Whether Ctrl-C came after a network had failed, or had run long enough in every process."""
-    ran = [c for c in clients if len(c.blocks) >= how.plan.least]
-    return first_failure(clients) is not None or len(ran) == how.processes
+    ran = [c for c in clients if len(c.blocks) >= config.plan.least]
+    return first_failure(clients) is not None or len(ran) == config.processes
 
 
-def load_model(client: WorkerClient, how: MeasureConfig) -> None:
+def load_model(client: WorkerClient, config: MeasureConfig) -> None:
     """Write the model file, let the worker load it, and remove it."""
     with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        path, feeds = write_model(client.network, Path(folder), how.runtime, how.batch, how.seed)
-        _, precision = precisions(client.network, how.runtime, how.precision)
+        path, feeds = write_model(client.network, Path(folder), config.runtime, config.batch, config.seed)
+        _, precision = precisions_for(client.network, config.runtime, config.precision)
         client.load(
-            runtime=how.runtime,
+            runtime=config.runtime,
             path=str(path),
-            options=SessionOptions(how.threads, precision),
-            seed=how.seed,
+            options=SessionOptions(config.threads, precision),
+            seed=config.seed,
             inputs=feeds,
-            warmups=how.plan.warmups,
-            warm_seconds=how.plan.warm * how.seconds,
+            warmups=config.plan.warmups,
+            warm_seconds=config.plan.warm * config.seconds,
             timeout=LOAD_TIMEOUT,
         )
 
@@ -203,13 +203,13 @@ def write_model(network: Net, folder: Path, runtime: str, batch: int, seed: int)
     return path, network.feeds(batch)
 
 
-def run_rounds(clients: Sequence[WorkerClient], how: MeasureConfig, tick: Tick) -> None:
+def run_rounds(clients: Sequence[WorkerClient], config: MeasureConfig, tick: Tick) -> None:
     """Rounds of one block each, in reversed order every other round."""
-    plan = how.plan
+    plan = config.plan
     for i in range(plan.rounds):
         for j, client in enumerate(round_order(clients, i)):
-            if not needs_no_more(client, how):
-                client.block(plan.block * how.seconds, timeout=BLOCK_TIMEOUT)
+            if not needs_no_more(client, config):
+                client.block(plan.block * config.seconds, timeout=BLOCK_TIMEOUT)
             tick(i * len(clients) + j + 1, client.network.name)
 
 
@@ -218,17 +218,19 @@ def round_order(clients: Sequence[T], i: int) -> Sequence[T]:
     return clients if i % 2 == 0 else clients[::-1]
 
 
-def needs_no_more(client: WorkerClient, how: MeasureConfig) -> bool:
+def needs_no_more(client: WorkerClient, config: MeasureConfig) -> bool:
     """Whether a client needs no further block: it failed, is too slow to matter, or has used up the patience."""
-    blocks, plan = client.blocks, how.plan
+    blocks, plan = client.blocks, config.plan
     if client.failure or not blocks:
         return bool(client.failure)
-    if how.stop_above_ms is not None and client.fastest_ms > how.stop_above_ms:
+    if config.stop_above_ms is not None and client.fastest_ms > config.stop_above_ms:
         return True
-    return len(blocks) >= plan.least and client.load_by_others.seconds > plan.patience * how.seconds
+    return len(blocks) >= plan.least and client.load_by_others.seconds > plan.patience * config.seconds
 
 
-def measurement_of(network: Net, clients: Sequence[WorkerClient], how: MeasureConfig, interleaved: bool) -> Measurement:
+def measurement_of(
+    network: Net, clients: Sequence[WorkerClient], config: MeasureConfig, interleaved: bool
+) -> Measurement:
     """What the blocks of all processes of a network say."""
     machine, failed = this_machine(), first_failure(clients)
     watched = sum(c.load_by_others.seconds for c in clients)
@@ -241,23 +243,23 @@ def measurement_of(network: Net, clients: Sequence[WorkerClient], how: MeasureCo
         cpu=machine.cpu,
         cores=machine.cores,
         flags=machine.flags,
-        runtime=how.runtime,
-        runtime_version=how.version,
-        threads=how.threads,
-        precision=precisions(network, how.runtime, how.precision)[0],
-        batch=how.batch,
-        seed=how.seed,
+        runtime=config.runtime,
+        runtime_version=config.version,
+        threads=config.threads,
+        precision=precisions_for(network, config.runtime, config.precision)[0],
+        batch=config.batch,
+        seed=config.seed,
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
         processes=len(clients),
         warmups=sum(c.warmups for c in clients),
-        rough=how.plan == ROUGH,
+        rough=config.plan == ROUGH,
         interleaved=interleaved,
         foreign_load=round(others, 3),
         failure=failed,
     )
     if failed:
         return blank
-    clean, latency = summarise_processes([c.blocks for c in clients], how.threads)
+    clean, latency = summarise_processes([c.blocks for c in clients], config.threads)
     memory = [c.rss_bytes for c in clients if c.rss_bytes is not None]
     contended = others > foreign_load_limit(machine.cores) or not clean
     return replace(blank, **latency._asdict(), contended=contended, rss_bytes=max(memory, default=None))

@@ -87,15 +87,15 @@ class Measurement:
         return {"id": self.id, "resolution": self.resolution, **self.record()}
 
 
-def from_json(given: dict[str, Any]) -> Measurement:
+def measurement_from_json(document: dict[str, Any]) -> Measurement:
     """The measurement of a JSON object; raises ValueError, TypeError or KeyError where it is none.
 
     Fields that this version does not know are left out.
     """
-    known = {field.name: given[field.name] for field in fields(Measurement) if field.name in given}
+    values = {field.name: document[field.name] for field in fields(Measurement) if field.name in document}
     for name in LATENCIES:
-        known[name] = inf if known[name] is None else float(known[name])
-    return Measurement(**known | {"input": tuple(known["input"]), "flags": tuple(known["flags"])})
+        values[name] = inf if values[name] is None else float(values[name])
+    return Measurement(**values | {"input": tuple(values["input"]), "flags": tuple(values["flags"])})
 
 
 LATENCIES = ("median_ms", "low_ms", "high_ms", "min_ms", "p90_ms", "cpu_ms")

@@ -25,7 +25,7 @@ WIDE = ((32, 112), (64, 56), (128, 28), (256, 14), (512, 7))
 NARROW = ((16, 112), (24, 56), (40, 28), (80, 14), (112, 14), (192, 7))
 
 
-def chain(name: str, part: Node, count: int, shape: Shape) -> Network:
+def repeat_part(name: str, part: Node, count: int, shape: Shape) -> Network:
     """The same part several times in a row."""
     return Network(name, seq(**{f"part{i}": part for i in range(count)}), shape)
 
@@ -33,24 +33,24 @@ def chain(name: str, part: Node, count: int, shape: Shape) -> Network:
 def convolution_probes() -> Iterator[Network]:
     """Dense, pointwise, depthwise and grouped convolutions."""
     for width, side in WIDE:
-        yield chain(f"dense3 {width}@{side}", conv(width, 3), 2, (width, side, side))
-        yield chain(f"pointwise {2 * width}@{side}", conv(2 * width), 2, (2 * width, side, side))
+        yield repeat_part(f"dense3 {width}@{side}", conv(width, 3), 2, (width, side, side))
+        yield repeat_part(f"pointwise {2 * width}@{side}", conv(2 * width), 2, (2 * width, side, side))
     for width, side in NARROW[::2]:
         barrel = seq(up=conv(6 * width), down=conv(width, act=None))
-        yield chain(f"barrel {width}@{side}", barrel, 2, (width, side, side))
+        yield repeat_part(f"barrel {width}@{side}", barrel, 2, (width, side, side))
     for width, side in NARROW:
         for kernel in (3, 5):
             shape = (6 * width, side, side)
-            yield chain(f"depthwise{kernel} {6 * width}@{side}", depthwise(kernel), 3, shape)
-        yield chain(f"stride {6 * width}@{side}", depthwise(3, 2), 1, (6 * width, side, side))
+            yield repeat_part(f"depthwise{kernel} {6 * width}@{side}", depthwise(kernel), 3, shape)
+        yield repeat_part(f"stride {6 * width}@{side}", depthwise(3, 2), 1, (6 * width, side, side))
     for width, side in ((96, 56), (192, 28), (384, 14), (768, 7)):
-        yield chain(f"depthwise7 {width}@{side}", depthwise(7, norm=None, act=None), 2, (width, side, side))
+        yield repeat_part(f"depthwise7 {width}@{side}", depthwise(7, norm=None, act=None), 2, (width, side, side))
     for width, group, side in ((64, 8, 56), (128, 4, 56), (256, 8, 28), (288, 24, 14), (512, 16, 14), (448, 112, 14)):
         part = conv(width, 3, group_width=group)
-        yield chain(f"grouped {width}/{group}@{side}", part, 2, (width, side, side))
+        yield repeat_part(f"grouped {width}/{group}@{side}", part, 2, (width, side, side))
     for width, kernel in ((32, 3), (64, 7)):
         yield Network(f"stem {kernel}x{kernel}", conv(width, kernel, 2), (3, 224, 224))
-    yield chain("dense5 48@28", conv(48, 5), 2, (48, 28, 28))
+    yield repeat_part("dense5 48@28", conv(48, 5), 2, (48, 28, 28))
 
 
 def token_probes() -> Iterator[Network]:
@@ -67,22 +67,22 @@ def token_probes() -> Iterator[Network]:
         yield Network(f"grid {width}@{side}", norms, (width, side, side))
 
 
-def others() -> Iterator[Network]:
+def other_probes() -> Iterator[Network]:
     """What stands between convolutions: activations, sums, gates, pools, concatenations, classifiers."""
     for width, side in WIDE:
         shape = (width, side, side)
-        yield chain(f"add {width}@{side}", residual(f=depthwise(3)), 3, shape)
-        yield chain(f"norm {width}@{side}", seq(norm=batch_norm, act=relu), 3, shape)
-        yield chain(f"max pool {width}@{side}", Pool("max", 3, 1, padding=1), 2, shape)
-        yield chain(f"average pool {width}@{side}", Pool("avg", 2), 1, shape)
+        yield repeat_part(f"add {width}@{side}", residual(f=depthwise(3)), 3, shape)
+        yield repeat_part(f"norm {width}@{side}", seq(norm=batch_norm, act=relu), 3, shape)
+        yield repeat_part(f"max pool {width}@{side}", Pool("max", 3, 1, padding=1), 2, shape)
+        yield repeat_part(f"average pool {width}@{side}", Pool("avg", 2), 1, shape)
         dense = Concat(("old", "new"), (Identity(), Conv(32, 1)))
-        yield chain(f"concatenate {width}@{side}", dense, 3, shape)
+        yield repeat_part(f"concatenate {width}@{side}", dense, 3, shape)
     for width, side in NARROW:
         shape = (6 * width, side, side)
-        yield chain(f"silu {6 * width}@{side}", silu, 3, shape)
-        yield chain(f"hardswish {6 * width}@{side}", hardswish, 3, shape)
+        yield repeat_part(f"silu {6 * width}@{side}", silu, 3, shape)
+        yield repeat_part(f"hardswish {6 * width}@{side}", hardswish, 3, shape)
         squeeze = squeeze_excite(Times(1, 4), Times(4), silu)
-        yield chain(f"gate {6 * width}@{side}", squeeze, 2, shape)
+        yield repeat_part(f"gate {6 * width}@{side}", squeeze, 2, shape)
     for width, side in ((64, 56), (256, 28)):
         yield Network(f"local norm {width}@{side}", LocalNorm(), (width, side, side))
     for features, classes in ((512, 1000), (2048, 1000), (4096, 4096)):
@@ -93,4 +93,4 @@ def others() -> Iterator[Network]:
 
 def probe_networks() -> list[Network]:
     """All of them."""
-    return [*convolution_probes(), *token_probes(), *others()]
+    return [*convolution_probes(), *token_probes(), *other_probes()]

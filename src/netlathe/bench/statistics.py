@@ -64,17 +64,21 @@ def summarise_processes(processes: Sequence[Blocks], threads: int) -> tuple[bool
     # The interval needs values: blocks of one process, but of several a middle each, for which half the blocks do.
     several = len(processes) > 1
     enough = [(len(blocks) + 1) // 2 if several else min(ENOUGH, len(blocks)) for blocks in processes]
-    found = [counting(blocks, threads, least) for blocks, least in zip(processes, enough, strict=True)]
-    medians = [[median(run.wall_ms for run in block) for block in counted] for _, counted in found]
+    blocks_of_processes = [
+        undisturbed_blocks(blocks, threads, least) for blocks, least in zip(processes, enough, strict=True)
+    ]
+    medians = [[median(run.wall_ms for run in block) for block in counted] for _, counted in blocks_of_processes]
     values = list(map(median, medians)) if several else medians[0]
-    runs = [run for _, counted in found for block in counted for run in block]
+    runs = [run for _, counted in blocks_of_processes for block in counted for run in block]
     walls, cpu = [run.wall_ms for run in runs], median(run.cpu_ms for run in runs)
     middle = (median(values), *median_interval(values))
-    count = sum(len(counted) for _, counted in found)
-    return all(clean for clean, _ in found), Latency(*middle, min(walls), quantile(walls, 0.9), cpu, len(runs), count)
+    count = sum(len(counted) for _, counted in blocks_of_processes)
+    return all(clean for clean, _ in blocks_of_processes), Latency(
+        *middle, min(walls), quantile(walls, 0.9), cpu, len(runs), count
+    )
 
 
-def counting(blocks: Blocks, threads: int, enough: int) -> tuple[bool, Blocks]:
+def undisturbed_blocks(blocks: Blocks, threads: int, enough: int) -> tuple[bool, Blocks]:
     """Undisturbed runs alone, where they are in enough blocks, else all runs; and whether they were enough."""
     kept = [runs for block in blocks if (runs := [run for run in block if run.undisturbed(threads)])]
     clean = len(kept) >= enough

@@ -50,7 +50,7 @@ class ModelRunner:
 
         `options` are `SessionOptions`, `inputs` are `Feed`s; random weights of a torch module are drawn from `seed`.
         """
-        self.inputs = [example_input(Feed(*given)) for given in inputs]
+        self.inputs = [example_input(Feed(*feed)) for feed in inputs]
         registry.load_library(runtime)
         before = resident_bytes()
         model = path if registry.runtime(runtime).takes == "onnx" else torch_module(path, seed)
@@ -107,13 +107,13 @@ def time_run(infer: Infer, xs: list[Array]) -> Sample:
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
 
 
-def example_input(given: Feed) -> Array:
+def example_input(feed: Feed) -> Array:
     """A fixed input: an image-like one, or ids below the size of a vocabulary."""
-    shape = tuple(given.shape)
-    if given.vocabulary is None:
-        return smooth_input(shape).astype(given.type)
-    ids = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * 7919 % given.vocabulary
-    return ids.astype(given.type)
+    shape = tuple(feed.shape)
+    if feed.vocabulary is None:
+        return smooth_input(shape).astype(feed.type)
+    ids = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * 7919 % feed.vocabulary
+    return ids.astype(feed.type)
 
 
 def smooth_input(shape: tuple[int, ...]) -> Array:

@@ -12,8 +12,8 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE
 from netlathe.cli.bench import conditions
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
-from netlathe.deploy.check import CheckReport, check, markdown
-from netlathe.deploy.limits import KINDS, limits_of, read_limits
+from netlathe.deploy.check import CheckReport, check, format_markdown
+from netlathe.deploy.limits import KINDS, package_limits, read_limits
 from netlathe.deploy.package import Package, load_package
 from netlathe.deploy.score import held_out_split, images_for
 from netlathe.errors import Exit
@@ -51,7 +51,7 @@ def command(
     if as_markdown and as_json:
         raise click.UsageError("--markdown and --json both go to stdout: give one of them")
     package = load_package(out)
-    limits = read_limits(budget) if budget is not None else limits_of(package)
+    limits = read_limits(budget) if budget is not None else package_limits(package)
     split, images = held_out_split(images_for(package, source)) if source is not None else ("", None)
     with progress_bar("measuring") as progress:
         done = check(
@@ -61,7 +61,7 @@ def command(
     if as_json:
         emit("check", document(package, done), done.warnings)
     elif as_markdown:
-        click.echo(markdown(package, done))
+        click.echo(format_markdown(package, done))
     else:
         show(package, done)
         warn(done.warnings)

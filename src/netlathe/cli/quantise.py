@@ -48,7 +48,7 @@ def command(
     int8 is calibrated on training images, and the layers that hurt stay in float; bf16 and int8 are judged on the
     validation images and timed here. Then: netlathe check out8/ --data photos/
     """
-    from netlathe.deploy.limits import limits
+    from netlathe.deploy.limits import parse_limits
     from netlathe.deploy.package import load_package
     from netlathe.deploy.score import images_for
     from netlathe.deploy.variants import choose_variant, copy_as_float, labelled_pixels
@@ -61,7 +61,7 @@ def command(
         labelled_pixels(splits.validation, package),
         runtimes=runtimes,
         wanted=form,
-        limits=limits(dict(package.budget), str(out)) if package.budget else {},
+        limits=parse_limits(dict(package.budget), str(out)) if package.budget else {},
         tolerance=tolerance,
         say=lambda line: click.echo(line, err=True),
     )

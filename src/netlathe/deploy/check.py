@@ -88,8 +88,8 @@ class CheckReport:
     @property
     def verdict(self) -> str:
         """The worst of all verdicts."""
-        found = {finding.verdict for finding in self.findings}
-        return next((verdict for verdict in (OVER, NOT_SHOWN) if verdict in found), KEPT)
+        verdicts = {finding.verdict for finding in self.findings}
+        return next((verdict for verdict in (OVER, NOT_SHOWN) if verdict in verdicts), KEPT)
 
 
 def check(
@@ -138,18 +138,18 @@ def check_figures(
     scored: ConfusionScore | None = None,
 ) -> CheckReport:
     """A latency (measured, or forecast for another device), a score and the exact costs, held against limits."""
-    found = [latency_finding(latency, limits.get("latency"))]
+    findings = [latency_finding(latency, limits.get("latency"))]
     exact = {
         "size": package.bytes,
         "memory": memory_bytes(package),
         "macs": count(package.network.graph()).macs,
     }
-    found += [BudgetFinding(name, limits.get(name), value, value, value) for name, value in exact.items()]
+    findings += [BudgetFinding(name, limits.get(name), value, value, value) for name, value in exact.items()]
     if scored is not None:
         a = scored.accuracy
-        found.append(BudgetFinding("accuracy", limits.get("accuracy"), a.low, a.share, a.high, f"{a.images} images"))
+        findings.append(BudgetFinding("accuracy", limits.get("accuracy"), a.low, a.share, a.high, f"{a.images} images"))
     measured = latency if isinstance(latency, Measurement) else None
-    return CheckReport(tuple(found), measured, scored, warnings_of(package, measured, scored))
+    return CheckReport(tuple(findings), measured, scored, warnings_of(package, measured, scored))
 
 
 def latency_finding(latency: Measurement | Forecast | None, limit: float | None) -> BudgetFinding:
@@ -182,25 +182,25 @@ def memory_bytes(package: Package) -> int:
 
 def warnings_of(package: Package, latency: Measurement | None, scored: ConfusionScore | None) -> tuple[str, ...]:
     """What makes the figures say less than they seem to."""
-    found = []
+    warnings = []
     here = this_machine()
     if latency is None:
-        found.append(f"nothing was measured on {package.device}: its latency is a forecast, to be measured there")
+        warnings.append(f"nothing was measured on {package.device}: its latency is a forecast, to be measured there")
     elif package.device and package.device != here.id:
-        found.append(
+        warnings.append(
             f"the package was measured on the machine {package.device}, and this is {here.id} ({here.cpu}): "
             "the latency here says nothing about there"
         )
     if latency is not None and latency.failure:
-        found.append(f"the file did not run: {latency.failure}")
+        warnings.append(f"the file did not run: {latency.failure}")
     elif latency is not None and latency.warning:
-        found.append(latency.warning)
+        warnings.append(latency.warning)
     if scored is not None and scored.split == "validation":
-        found.append("the accuracy is of validation images, on which the weights may have been picked")
-    return tuple(found)
+        warnings.append("the accuracy is of validation images, on which the weights may have been picked")
+    return tuple(warnings)
 
 
-def markdown(package: Package, checked: CheckReport) -> str:
+def format_markdown(package: Package, checked: CheckReport) -> str:
     """The findings as Markdown, for the summary of a CI job."""
     sign = {KEPT: "✅ kept", OVER: "❌ over", NOT_SHOWN: "⚠️ not shown", "": ""}
     name = escape_cell(str(Path(package.folder)))

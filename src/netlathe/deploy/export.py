@@ -33,43 +33,43 @@ def with_preprocessing(model: onnx.ModelProto, preprocessing: Preprocessing) -> 
 
     Raises NetlatheError for a model that does not take one such image, or other channels or pixels than are said.
     """
-    done = onnx.ModelProto()
-    done.CopyFrom(model)
-    held = {tensor.name for tensor in done.graph.initializer}
-    given = [value for value in done.graph.input if value.name not in held]
+    exported = onnx.ModelProto()
+    exported.CopyFrom(model)
+    held = {tensor.name for tensor in exported.graph.initializer}
+    inputs = [value for value in exported.graph.input if value.name not in held]
     p = preprocessing
     want = [p.channels, p.resolution, p.resolution]
-    if len(given) != 1 or [axis.dim_value for axis in given[0].type.tensor_type.shape.dim][1:] != want:
-        shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in given]
+    if len(inputs) != 1 or [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim][1:] != want:
+        shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in inputs]
         message = f"only a network of one image {'x'.join(map(str, want))} can take pixels; this one takes {shapes}"
         raise NetlatheError(message, code="deploy.input", path=model.graph.name)
     if len(p.mean) != p.channels or len(p.std) != p.channels or not all(s > 0 for s in p.std):
         message = f"mean {p.mean} and std {p.std} do not fit {p.channels} channels"
         raise NetlatheError(message, code="deploy.normalisation", path=model.graph.name)
-    axis, inner = given[0].type.tensor_type.shape.dim[0], given[0].name
+    axis, inner = inputs[0].type.tensor_type.shape.dim[0], inputs[0].name
     count = axis.dim_value or axis.dim_param or "N"
     scale = 1 / (255 * np.array(p.std, np.float64))
     shift = -np.array(p.mean, np.float64) / np.array(p.std, np.float64)
     for name, values in (("scale", scale), ("shift", shift)):
         array = values.astype(np.float32).reshape(1, -1, 1, 1)
-        done.graph.initializer.append(numpy_helper.from_array(array, f"bake:{name}"))
+        exported.graph.initializer.append(numpy_helper.from_array(array, f"bake:{name}"))
     steps = [
         helper.make_node("Transpose", [INPUT], ["bake:planes"], STEPS[0], perm=(0, 3, 1, 2)),
         helper.make_node("Cast", ["bake:planes"], ["bake:pixels"], STEPS[1], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["bake:pixels", "bake:scale"], ["bake:scaled"], STEPS[2]),
         helper.make_node("Add", ["bake:scaled", "bake:shift"], [inner], STEPS[3]),
     ]
-    nodes = [*steps, *done.graph.node]
-    del done.graph.node[:]
-    done.graph.node.extend(nodes)
-    done.graph.input.remove(given[0])
+    nodes = [*steps, *exported.graph.node]
+    del exported.graph.node[:]
+    exported.graph.node.extend(nodes)
+    exported.graph.input.remove(inputs[0])
     shape = (count, p.resolution, p.resolution, p.channels)
-    done.graph.input.insert(0, helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
-    done.graph.value_info.append(
+    exported.graph.input.insert(0, helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
+    exported.graph.value_info.append(
         helper.make_tensor_value_info(inner, TensorProto.FLOAT, (count, p.channels, p.resolution, p.resolution))
     )
-    onnx.checker.check_model(done)
-    return done
+    onnx.checker.check_model(exported)
+    return exported
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ def deployable_model(
         if error.code != "fold.none":
             raise
     model = with_preprocessing(to_onnx(network, weights, batch=None), preprocessing)
-    known = {entry.key for entry in model.metadata_props}
+    present = {entry.key for entry in model.metadata_props}
     for key, value in (metadata or {}).items():
-        if key not in known:
+        if key not in present:
             entry = model.metadata_props.add()
             entry.key, entry.value = key, value
     return model
@@ -152,11 +152,13 @@ def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDA
     if pixels.ndim != 4 or pixels.dtype != np.uint8 or pixels.shape[3] != p.channels:
         message = f"pixels must be uint8 (N, H, W, {p.channels}), not {pixels.dtype} {pixels.shape}"
         raise NetlatheError(message, code="deploy.pixels")
-    made = np.empty((len(pixels), p.resolution, p.resolution, p.channels), np.uint8)
+    resized = np.empty((len(pixels), p.resolution, p.resolution, p.channels), np.uint8)
     for start in range(0, len(pixels), 256):
         some = torch.from_numpy(np.array(pixels[start : start + 256]))
-        made[start : start + 256] = center_crop(resize_short_side(some, p.side, p.interpolation), p.resolution).numpy()
-    return made
+        resized[start : start + 256] = center_crop(
+            resize_short_side(some, p.side, p.interpolation), p.resolution
+        ).numpy()
+    return resized
 
 
 def arch_document(network: Network) -> dict[str, object]:

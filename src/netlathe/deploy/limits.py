@@ -66,33 +66,33 @@ KINDS = {
 EXAMPLE = "\n".join(f"{name} = {kind.example}" for name, kind in KINDS.items())
 
 
-def limits(table: Mapping[str, Any], source: str) -> dict[str, float]:
+def parse_limits(table: Mapping[str, Any], source: str) -> dict[str, float]:
     """The limits of a table in base units (ms, bytes, MACs, share). Raises NetlatheError with every fault."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     faults = []
     for name, value in table.items():
         if name not in KINDS:
             faults.append(unknown_field("", name, KINDS, "limit"))
             continue
         try:
-            found[name] = KINDS[name].read(value)
+            values[name] = KINDS[name].read(value)
         except NetlatheError as error:
             fix = error.hint or f"write {name} = {KINDS[name].example}"
             faults.append(Fault(name, f"{error.message} ({fix})"))
     if faults:
         raise faults_error(faults, code="budget.invalid", path=source, hint=f"a budget that is right:\n{EXAMPLE}")
-    if not found:
+    if not values:
         message = "this budget limits nothing, so there is nothing to check"
         hint = f"give a budget file, such as budget.toml with\n{EXAMPLE}"
         raise NetlatheError(message, code="budget.empty", path=source, hint=hint)
-    return found
+    return values
 
 
 def read_limits(path: str | Path) -> dict[str, float]:
     """The limits of a budget file. Raises NetlatheError for one that cannot be read, and with every fault in it."""
-    return limits(read_toml(path, code="budget.syntax", what="a budget"), str(path))
+    return parse_limits(read_toml(path, code="budget.syntax", what="a budget"), str(path))
 
 
-def limits_of(package: Package) -> dict[str, float]:
+def package_limits(package: Package) -> dict[str, float]:
     """The limits that a package was made for."""
-    return limits(package.budget, f"{package.folder / FILE}: budget")
+    return parse_limits(package.budget, f"{package.folder / FILE}: budget")

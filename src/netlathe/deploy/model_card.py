@@ -86,7 +86,7 @@ def model_card(
         "training": training._asdict() if training else None,
         "weights": {"source": package.weights, "licence": package.licence},
         "forms": [dict(form) for form in forms],
-        "limits": [*limits_of(package, checked), *limits],
+        "limits": [*card_limits(package, checked), *limits],
         "warnings": list(checked.warnings),
         "use": snippet(package) if FLOAT_FILE in package.files else None,
         "reproduce": [*reproduce, f"netlathe check .{source}"],
@@ -119,34 +119,38 @@ def data_facts(report: DatasetReport) -> dict[str, Any]:
     }
 
 
-def limits_of(package: Package, checked: CheckReport) -> list[str]:
+def card_limits(package: Package, checked: CheckReport) -> list[str]:
     """What follows from the figures: where they say nothing."""
-    m, found = checked.latency, []
+    m, sentences = checked.latency, []
     count = len(package.classes)
-    found.append(f"Images of none of the {count} classes: it answers with one of them all the same.")
+    sentences.append(f"Images of none of the {count} classes: it answers with one of them all the same.")
     score = checked.score
     if score is None:
-        found.append("Accuracy: it was not measured on this file.")
+        sentences.append("Accuracy: it was not measured on this file.")
     else:
-        found.append(
+        sentences.append(
             f"Images of another origin than the {score.accuracy.images:,} {score.split} images: other cameras, light, "
             "backgrounds and framing may give another accuracy."
         )
         if score.split != "test":
-            found.append("Images that no decision was made on: there was no test split, so the accuracy may flatter.")
+            sentences.append(
+                "Images that no decision was made on: there was no test split, so the accuracy may flatter."
+            )
         few = [name for name, share in zip(score.classes, score.recall, strict=True) if share.images < FEW]
         if few:
             more = f" and {len(few) - 8} more" * (len(few) > 8)
             names = ", ".join(few[:8]) + more
-            found.append(f"Classes with fewer than {FEW} {score.split} images, whose recall is hardly known: {names}.")
-        found.append("Whether the probabilities are calibrated: only the order of the classes was.")
-    found.append(
+            sentences.append(
+                f"Classes with fewer than {FEW} {score.split} images, whose recall is hardly known: {names}."
+            )
+        sentences.append("Whether the probabilities are calibrated: only the order of the classes was.")
+    sentences.append(
         f"Latency on another machine than {m.device}, with other threads than {m.threads}, in another batch than "
         f"{m.batch}, or beside other work."
         if m
         else f"Latency: it is a forecast for {package.device}, and was not measured there."
     )
-    return found
+    return sentences
 
 
 def write_card(folder: str | Path, document: Mapping[str, Any]) -> None:

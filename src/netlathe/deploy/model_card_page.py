@@ -13,7 +13,7 @@ from netlathe.html import POLICY, Html, bullets, document, join, notes, pairs, p
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.units import show_bytes, show_count, show_ms, show_span
 
-__all__ = ["POLICY", "figures", "page", "sections"]
+__all__ = ["POLICY", "headline_figures", "page", "sections"]
 
 MATRIX = 40  # classes, beyond which the matrix is a list of the commonest confusions
 LISTED = 30
@@ -21,49 +21,55 @@ LISTED = 30
 
 def page(card: Mapping[str, Any]) -> str:
     """The whole page of a document of `card.describe`."""
-    return document(f"{card['name']}: model card", join([head(card), tiles(figures(card)), *sections(card)]))
+    return document(f"{card['name']}: model card", join([header(card), tiles(headline_figures(card)), *sections(card)]))
 
 
 def sections(card: Mapping[str, Any]) -> list[Html]:
     """What stands below the head and the tiles."""
-    found = (budget(card), accuracy(card), latency(card), forms(card), data(card))
-    return [*found, training(card), network(card), limits(card), use(card)]
+    sections_above = (
+        budget_section(card),
+        accuracy_section(card),
+        latency_section(card),
+        variants_section(card),
+        data_section(card),
+    )
+    return [*sections_above, training_section(card), network_section(card), limits_section(card), use_section(card)]
 
 
-def span(share: Mapping[str, Any]) -> str:
+def format_share(share: Mapping[str, Any]) -> str:
     """The interval of a share."""
     return f"{show_share(share['low'])} to {show_share(share['high'])}"
 
 
-def head(card: Mapping[str, Any]) -> Html:
+def header(card: Mapping[str, Any]) -> Html:
     """The name, what it does, and what there is to warn of."""
     names = card["classes"]
     listed = ", ".join(names[:12]) + f" and {len(names) - 12} more" * (len(names) > 12)
-    said = f"One of {len(names)} classes for an image: {listed}. Made {card['made'][:10]}."
-    return tag("header", tag("h1", card["name"]), paragraph(said, class_="dim"), notes(card["warnings"]))
+    summary = f"One of {len(names)} classes for an image: {listed}. Made {card['made'][:10]}."
+    return tag("header", tag("h1", card["name"]), paragraph(summary, class_="dim"), notes(card["warnings"]))
 
 
-def figures(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def headline_figures(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What people look for first: name, value, and what it is of."""
     a, m = card["accuracy"], card["latency"]["measured"]
-    found = []
+    figures = []
     if a:
-        found.append((f"{a['split']} accuracy", show_share(a["share"]), f"{span(a)}, {a['images']:,} images"))
+        figures.append((f"{a['split']} accuracy", show_share(a["share"]), f"{format_share(a)}, {a['images']:,} images"))
     p = card["latency"]["predicted"]
     if m is None:
         ends = f"{p['low_ms']:.3g} to {p['high_ms']:.3g} ms, a forecast" if p else "nothing is known"
-        found.append(("latency", f"~{show_ms(p['ms'])}" if p else "-", ends))
+        figures.append(("latency", f"~{show_ms(p['ms'])}" if p else "-", ends))
     elif m["failure"]:
-        found.append(("latency", "did not run", m["failure"]))
+        figures.append(("latency", "did not run", m["failure"]))
     else:
         interval = f"{m['low_ms']:.3g} to {m['high_ms']:.3g} ms"
-        found.append(("latency", show_ms(m["median_ms"]), f"{interval}, {m['processes']} processes"))
-    found.append(("size", show_bytes(card["size_bytes"]), "of the files that are deployed"))
-    found.append(("memory", show_bytes(card["memory_bytes"]), "weights and peak activations"))
-    return found
+        figures.append(("latency", show_ms(m["median_ms"]), f"{interval}, {m['processes']} processes"))
+    figures.append(("size", show_bytes(card["size_bytes"]), "of the files that are deployed"))
+    figures.append(("memory", show_bytes(card["memory_bytes"]), "weights and peak activations"))
+    return figures
 
 
-def budget(card: Mapping[str, Any]) -> Html:
+def budget_section(card: Mapping[str, Any]) -> Html:
     """The findings that have a limit."""
     rows = []
     for f in card["findings"]:
@@ -83,45 +89,45 @@ def budget(card: Mapping[str, Any]) -> Html:
     return section("Budget", table(("of", "verdict", "measured", "limit", "interval"), rows, said="Budget"), note)
 
 
-def accuracy(card: Mapping[str, Any]) -> Html:
+def accuracy_section(card: Mapping[str, Any]) -> Html:
     """Accuracy with its interval, recall by class, and the confusion matrix."""
     a = card["accuracy"]
     if not a:
         return section("Accuracy", paragraph("It was not measured on this file.", class_="dim"))
     said = (
         f"{a['hits']:,} of {a['images']:,} {a['split']} images are right: {show_share(a['share'])}, "
-        f"with 95 % confidence {span(a)} (Wilson). Measured on the deployed file in its runtime."
+        f"with 95 % confidence {format_share(a)} (Wilson). Measured on the deployed file in its runtime."
     )
     names = card["classes"]
     rows = [
-        (name, f"{r['images']:,}", *recalled(r), said_right(p))
+        (name, f"{r['images']:,}", *recall_cells(r), precision_cell(p))
         for name, r, p in zip(names, a["recall"], a["precision"], strict=True)
     ]
     heads = ("class", "images", "recall", "", "95 % interval", "right when said")
     by_class = table(heads, rows, said="Recall by class")
-    return join([section("Accuracy", paragraph(said), by_class), confusion(names, a["confusion"])], "")
+    return join([section("Accuracy", paragraph(said), by_class), confusion_section(names, a["confusion"])], "")
 
 
-def recalled(recall: Mapping[str, Any]) -> tuple[object, object, object]:
+def recall_cells(recall: Mapping[str, Any]) -> tuple[object, object, object]:
     """The cells of a recall: the share, its interval as a bar, and in figures."""
     if not recall["images"]:
         return tag("span", "no images", class_="none"), "", ""
-    return show_share(recall["share"]), bar(recall), span(recall)
+    return show_share(recall["share"]), share_bar(recall), format_share(recall)
 
 
-def said_right(precision: Mapping[str, Any]) -> object:
+def precision_cell(precision: Mapping[str, Any]) -> object:
     """The share of the answers for a class that are right."""
     return show_share(precision["share"]) if precision["images"] else tag("span", "never said", class_="none")
 
 
-def bar(share: Mapping[str, Any]) -> Html:
+def share_bar(share: Mapping[str, Any]) -> Html:
     """An interval as a bar, and the share as a mark on it."""
     low, wide = 100 * share["low"], 100 * (share["high"] - share["low"])
     parts = (tag("i", style=f"left:{low:.1f}%;width:{wide:.1f}%"), tag("u", style=f"left:{100 * share['share']:.1f}%"))
     return tag("span", *parts, class_="bar", aria_hidden="true")
 
 
-def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
+def confusion_section(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
     """The matrix, shaded by the share of a row; the commonest confusions where there are many classes."""
     if len(names) > MATRIX:
         found = sorted(
@@ -131,7 +137,7 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
         heads = ("is", "was said to be", "images")
         return section("Commonest confusions", table(heads, rows, said="Commonest confusions"))
     cells = [
-        (name, *(shade(n, sum(row), i == j) for j, n in enumerate(row)))
+        (name, *(shaded_cell(n, sum(row), i == j) for j, n in enumerate(row)))
         for i, (name, row) in enumerate(zip(names, counts, strict=True))
     ]
     note = "Rows: what it is. Columns: what was said. Shaded by the share of the row."
@@ -139,7 +145,7 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
     return section("Confusion matrix", matrix, paragraph(note, class_="dim small"))
 
 
-def shade(count: int, total: int, right: bool) -> Html:
+def shaded_cell(count: int, total: int, right: bool) -> Html:
     """A cell of the matrix."""
     if not count:
         return tag("td", "0", class_="none")
@@ -147,7 +153,7 @@ def shade(count: int, total: int, right: bool) -> Html:
     return tag("td", f"{count:,}", class_="hit" if right else "miss", style=f"--s:{share:.2f}")
 
 
-def latency(card: Mapping[str, Any]) -> Html:
+def latency_section(card: Mapping[str, Any]) -> Html:
     """Measured and predicted, with all conditions."""
     m, p = card["latency"]["measured"], card["latency"]["predicted"]
     machine = card["latency"]["machine"]
@@ -179,7 +185,7 @@ def latency(card: Mapping[str, Any]) -> Html:
     return section("Latency", pairs(rows))
 
 
-def forms(card: Mapping[str, Any]) -> Html:
+def variants_section(card: Mapping[str, Any]) -> Html:
     """The precisions and runtimes that were tried on the validation images, and why one was taken."""
     rows = []
     for f in card.get("forms", ()):
@@ -197,7 +203,7 @@ def forms(card: Mapping[str, Any]) -> Html:
     return section(title, table(heads, rows, said=title))
 
 
-def data(card: Mapping[str, Any]) -> Html:
+def data_section(card: Mapping[str, Any]) -> Html:
     """The images of the training."""
     d = card["data"]
     if not d:
@@ -213,7 +219,7 @@ def data(card: Mapping[str, Any]) -> Html:
     return section("Data", about, counts, bullets(d["warnings"]) if d["warnings"] else "")
 
 
-def training(card: Mapping[str, Any]) -> Html:
+def training_section(card: Mapping[str, Any]) -> Html:
     """Recipe, seeds, and the weights that it started from."""
     t, w = card["training"], card["weights"]
     rows: list[tuple[str, object]] = []
@@ -222,30 +228,32 @@ def training(card: Mapping[str, Any]) -> Html:
         rows.append(("recipe", t["recipe"].get("name")))
         rows.append(("seeds", ", ".join(map(str, t["seeds"]))))
         for name, value in t["figures"].items():
-            label, said_ = ("time", show_span(value)) if name == "seconds" else (name.replace("_", " "), plain(value))
+            label, said_ = (
+                ("time", show_span(value)) if name == "seconds" else (name.replace("_", " "), plain_value(value))
+            )
             rows.append((label, said_))
-        said = "\n".join(f"{name} = {value}" for name, value in flat(t["recipe"]))
-        more = tag("details", tag("summary", "The whole recipe"), tag("pre", said, tabindex="0"))
+        recipe = "\n".join(f"{name} = {value}" for name, value in flatten(t["recipe"]))
+        more = tag("details", tag("summary", "The whole recipe"), tag("pre", recipe, tabindex="0"))
     rows.append(("started from", w["source"] or "random weights"))
     rows.append(("licence of the weights", w["licence"] or "none is known"))
     return section("Training", pairs(rows), more)
 
 
-def plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
+def flatten(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
     """Every value of nested tables by its path."""
     for name, value in document.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
 
-def network(card: Mapping[str, Any]) -> Html:
+def network_section(card: Mapping[str, Any]) -> Html:
     """Architecture, image and files."""
     n, p = card["network"], card["preprocessing"]
     px = f"{p['resolution']} x {p['resolution']} px, {'colour' if p['channels'] == 3 else 'grey'}"
@@ -259,15 +267,15 @@ def network(card: Mapping[str, Any]) -> Html:
     return section("Network", pairs(rows), paragraph("Files and their SHA-256", class_="dim"), bullets(files))
 
 
-def limits(card: Mapping[str, Any]) -> Html:
+def limits_section(card: Mapping[str, Any]) -> Html:
     """Where the figures end."""
     return section("What this was not tested on", bullets(card["limits"]))
 
 
-def use(card: Mapping[str, Any]) -> Html:
+def use_section(card: Mapping[str, Any]) -> Html:
     """How to run it and how to make it again."""
-    found = [paragraph("With Netlathe:"), tag("pre", "netlathe predict . photo.jpg", tabindex="0")]
+    parts = [paragraph("With Netlathe:"), tag("pre", "netlathe predict . photo.jpg", tabindex="0")]
     if card["use"]:
-        found = [paragraph(f"With {DEFAULT}, numpy and Pillow alone:"), tag("pre", card["use"], tabindex="0"), *found]
+        parts = [paragraph(f"With {DEFAULT}, numpy and Pillow alone:"), tag("pre", card["use"], tabindex="0"), *parts]
     again = tag("pre", "\n".join(card["reproduce"]), tabindex="0")
-    return join([section("Use", *found), section("Reproduce", paragraph("In the folder of the card:"), again)], "")
+    return join([section("Use", *parts), section("Reproduce", paragraph("In the folder of the card:"), again)], "")

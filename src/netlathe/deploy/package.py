@@ -94,9 +94,9 @@ def write_package(package: Package, files: dict[str, bytes]) -> Package:
     for name, content in files.items():
         write_bytes(folder / name, content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-    said = {f.name: getattr(package, f.name) for f in fields(Package) if f.name not in ("folder", "files")}
-    said |= {"preprocessing": asdict(package.preprocessing), "files": hashes}
-    write_json(folder / FILE, {"schema": SCHEMA} | said)
+    document = {f.name: getattr(package, f.name) for f in fields(Package) if f.name not in ("folder", "files")}
+    document |= {"preprocessing": asdict(package.preprocessing), "files": hashes}
+    write_json(folder / FILE, {"schema": SCHEMA} | document)
     return load_package(folder)
 
 
@@ -107,32 +107,32 @@ def load_package(folder: str | Path, *, verify: bool = True) -> Package:
     """
     folder = Path(folder)
     try:
-        given = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except OSError as error:
         hint = "`netlathe fit` writes packages"
         message = f"this is no package: {FILE} cannot be read ({error.strerror})"
         raise NetlatheError(message, code="package.missing", path=str(folder), hint=hint) from None
     except ValueError as error:
         raise NetlatheError(f"this is no JSON: {error}", code="package.read", path=str(folder / FILE)) from None
-    package = parse_package(given, folder)
+    package = parse_package(document, folder)
     for name, hash in package.files.items() if verify else ():
         refuse_changed(folder / name, hash)
     return package
 
 
-def parse_package(given: Any, folder: Path) -> Package:
+def parse_package(document: Any, folder: Path) -> Package:
     """The package of a JSON document. Raises NetlatheError for one that is none."""
     where = str(folder / FILE)
-    if not isinstance(given, dict) or given.get("schema") != SCHEMA:
-        found = given.get("schema") if isinstance(given, dict) else type(given).__name__
-        message = f"the schema is {found!r}, not {SCHEMA!r}"
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        schema = document.get("schema") if isinstance(document, dict) else type(document).__name__
+        message = f"the schema is {schema!r}, not {SCHEMA!r}"
         raise NetlatheError(message, code="package.schema", path=where, hint="it was written by another version")
     # A field that this version does not know is no fault: what it says is of no use here.
-    known = {name: given[name] for name in given.keys() & {f.name for f in fields(Package)} - {"folder"}}
-    steps = known.get("preprocessing")
+    values = {name: document[name] for name in document.keys() & {f.name for f in fields(Package)} - {"folder"}}
+    steps = values.get("preprocessing")
     if isinstance(steps, dict):
-        known["preprocessing"] = {f.name: steps[f.name] for f in fields(Preprocessing) if f.name in steps}
-    package, faults = check_document(Package, known)
+        values["preprocessing"] = {f.name: steps[f.name] for f in fields(Preprocessing) if f.name in steps}
+    package, faults = check_document(Package, values)
     if faults:
         raise faults_error(faults, code="package.read", path=where)
     package = replace(cast(Package, package), folder=folder)
@@ -147,10 +147,10 @@ def parse_package(given: Any, folder: Path) -> Package:
 def refuse_changed(path: Path, hash: str) -> None:
     """Raise NetlatheError for a file that is gone, or is not the one that was written."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        actual = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise NetlatheError(f"cannot be read: {error.strerror}", code="package.file", path=str(path)) from None
-    if found != hash:
+    if actual != hash:
         raise NetlatheError(
             "this is not the file that the package was written with",
             code="package.changed",

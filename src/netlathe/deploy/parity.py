@@ -26,13 +26,13 @@ def torch_outputs(network: Network, weights: Mapping[str, Any], preprocessing: P
     from netlathe.train.augment.pipeline import normalise
 
     module = to_torch(network, weights).eval()
-    found = []
+    outputs = []
     with torch.no_grad():
         for start in range(0, len(pixels), 64):
             part = torch.from_numpy(np.array(pixels[start : start + 64]))
             x = part.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
-            found.append(module(normalise(x, preprocessing.mean, preprocessing.std)).float().numpy())
-    return np.concatenate(found)
+            outputs.append(module(normalise(x, preprocessing.mean, preprocessing.std)).float().numpy())
+    return np.concatenate(outputs)
 
 
 def parity(
@@ -56,12 +56,12 @@ def parity(
     )
 
 
-def require_exact(found: Parity, path: str | Path) -> None:
+def require_exact(same: Parity, path: str | Path) -> None:
     """The gate of fp32. Raises NetlatheError where a file does not compute what the network computes."""
-    if not found.exact:
+    if not same.exact:
         raise NetlatheError(
-            f"this file does not compute what the torch network computes: {found.snr_db:.1f} dB and a relative error "
-            f"of {found.relative_error:.1e} on {found.images} images, where fp32 has {SNR_DB:g} dB or {RELATIVE:g}",
+            f"this file does not compute what the torch network computes: {same.snr_db:.1f} dB and a relative error "
+            f"of {same.relative_error:.1e} on {same.images} images, where fp32 has {SNR_DB:g} dB or {RELATIVE:g}",
             code="deploy.parity",
             path=str(path),
             hint="a bug in Netlathe or in the runtime: please report the network and both versions",

@@ -43,15 +43,17 @@ def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: 
         raise NetlatheError(f"top must be at least 1, not {top}", code="predict.top")
     package = folder if isinstance(folder, Package) else load_package(folder)
     run = open_session(package).run
-    found: list[ImagePrediction] = []
+    predictions: list[ImagePrediction] = []
     for start in range(0, len(images), BATCH):
         part = [str(image) for image in images[start : start + BATCH]]
         read = [pixels_or_fault(Path(image), package.preprocessing) for image in part]
         pixels = [x for x in read if not isinstance(x, str)]
         rows = iter(rank_classes(run(np.stack(pixels)), package.classes, top) if pixels else [])
         for image, x in zip(part, read, strict=True):
-            found.append(ImagePrediction(image, (), x) if isinstance(x, str) else ImagePrediction(image, next(rows)))
-    return found
+            predictions.append(
+                ImagePrediction(image, (), x) if isinstance(x, str) else ImagePrediction(image, next(rows))
+            )
+    return predictions
 
 
 def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | str:
@@ -61,14 +63,14 @@ def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint
     if path.is_dir():
         return f"a folder, not an image: give its files, {path / '*.jpg'}"
     try:
-        return pixels_of(path.read_bytes(), preprocessing)
+        return decode_pixels(path.read_bytes(), preprocessing)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     except UnreadableImage as error:
         return str(error)
 
 
-def pixels_of(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def decode_pixels(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The content of an image file -> (r, r, C) uint8. Raises Unreadable."""
     from netlathe.train.images.decode import Canvas, decode
 

@@ -38,9 +38,9 @@ class Session:
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.shape or not len(pixels):
             want = "x".join(map(str, self.shape))
             message = f"this file takes uint8 images of {want} (height, width, channels)"
-            found = f"{pixels.dtype} {'x'.join(map(str, pixels.shape))}"
+            actual = f"{pixels.dtype} {'x'.join(map(str, pixels.shape))}"
             hint = "deploy.export.model_pixels resizes and crops as in training"
-            raise NetlatheError(f"{message}, not {found}", code="deploy.pixels", path=str(self.path), hint=hint)
+            raise NetlatheError(f"{message}, not {actual}", code="deploy.pixels", path=str(self.path), hint=hint)
         parts = [np.ascontiguousarray(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
         # A runtime may give a view of memory that its next call overwrites.
         return np.concatenate([np.array(self.infer([part]), np.float32) for part in parts])
@@ -54,7 +54,7 @@ def open_session(
     Raises NetlatheError for a file that does not take pixels, a runtime that cannot read it or will not compute in
     the precision, and MissingExtra for a runtime that is not installed.
     """
-    package = package_at(where)
+    package = find_package(where)
     path = package.path if package else Path(where)  # type: ignore[arg-type]
     owner = registry.format_owner(path)
     runtime = runtime or (package.runtime if package else owner.name if owner else registry.DEFAULT)
@@ -67,10 +67,10 @@ def open_session(
         hint = "deploy.export.with_preprocessing makes one that does"
         message = f"this file takes {file.entries[0].name}, {file.entries[0].type}, not pixels"
         raise NetlatheError(message, code="deploy.input", path=str(path), hint=hint)
-    recorded, told = registry.precisions_of_file(file.name, file.precision, runtime, precision)
+    recorded, pinned = registry.precisions_of_file(file.name, file.precision, runtime, precision)
     registry.runtime_version(runtime)
     try:
-        infer = registry.opener(runtime)(str(path), SessionOptions(threads, told, flush=False))
+        infer = registry.opener(runtime)(str(path), SessionOptions(threads, pinned, flush=False))
     except NetlatheError:
         raise
     except Exception as error:
@@ -79,7 +79,7 @@ def open_session(
     return Session(path, runtime, recorded, threads, tuple(n or 0 for n in file.entries[0].shape[1:]), infer)
 
 
-def package_at(where: str | Path | Package) -> Package | None:
+def find_package(where: str | Path | Package) -> Package | None:
     """The package, where one is meant."""
     if isinstance(where, Package):
         return where
@@ -125,7 +125,7 @@ def model_file(where: str | Path | Package) -> ModelFile:
 
     Raises NetlatheError for a file that cannot be read.
     """
-    package = package_at(where)
+    package = find_package(where)
     path = package.path if package else Path(where)  # type: ignore[arg-type]
     owner = registry.format_owner(path)
     return onnx_file(path) if owner is None else OwnFormatFile(str(path), path.resolve(), owner.own_format)

@@ -1,9 +1,9 @@
-"""The forms of a deployed network: float32, bf16 and int8 under each runtime; which one is deployed, and why.
+"""The variants of a deployed network: float32, bf16 and int8 under each runtime; which one is deployed, and why.
 
-The float file stands until another form is shown to be better. bf16 and int8 have to keep the accuracy on the
+The float file stands until another variant is shown to be better. bf16 and int8 have to keep the accuracy on the
 validation images within the tolerance, and to be measurably faster: the far end of their interval lies below the near
-end of the form that stands. Lower precision often is not: int8 loses to float where a runtime has no kernels for it.
-Where only a smaller form keeps the budget (an int8 file has a quarter of the size), that form is taken.
+end of the variant that stands. Lower precision often is not: int8 loses to float where a runtime has no kernels for it.
+Where only a smaller variant keeps the budget (an int8 file has a quarter of the size), that variant is taken.
 """
 
 from __future__ import annotations
@@ -90,49 +90,53 @@ def choose_variant(
     seconds: float = 300.0,
     say: Say = lambda line: None,
 ) -> tuple[Package, list[DeployVariant]]:
-    """The package in its best form, with the files of that form beside model.onnx, and every form that was tried.
+    """The package in its best variant, with its files beside model.onnx, and every variant that was tried.
 
     `package` holds the float file. `runtimes` are those to try, else its own and what else is installed; `wanted` names
-    one precision instead of a choice. `limits` in base units exclude a form where another keeps them. `seconds` bound
-    the whole choice: a form is begun only while as much time is left as the longest so far took. Without `measured`
-    (the file is for another device) no latency is taken, and the first form in the wanted precision is deployed.
+    one precision instead of a choice. `limits` in base units exclude a variant where another keeps them. `seconds`
+    bound the whole choice: a variant is begun only while as much time is left as the longest so far took. Without
+    `measured` (the file is for another device) no latency is taken, and the first in the wanted precision is deployed.
     Raises NetlatheError where the wanted precision cannot be had.
     """
     others = [n for n in registry.installed() if n in registry.quantising_runtimes() and n != package.runtime]
     names = list(runtimes) or [package.runtime, *others]
     tried: list[DeployVariant] = []
     begin, longest = time.monotonic(), 0.0
-    float_form = score_variant(package, float_variant(package), validation)
-    for form in variants_to_try(package, names, wanted, len(calibration.pixels), say):
+    as_float = score_variant(package, float_variant(package), validation)
+    for variant in variants_to_try(package, names, wanted, len(calibration.pixels), say):
         start = time.monotonic()
         if tried and start - begin + longest > seconds and wanted == "auto":
-            say(f"{form.name}: not tried, the time is up")
+            say(f"{variant.name}: not tried, the time is up")
             continue
         try:
-            if form.precision.startswith("int8"):
+            if variant.precision.startswith("int8"):
                 left = max(10.0, (seconds - (start - begin)) / 2)
-                form = quantise_variant(package, form, calibration, validation, tolerance, left)
+                variant = quantise_variant(package, variant, calibration, validation, tolerance, left)
             else:
-                form = float_form if form == float_variant(package) else score_variant(package, form, validation)
+                variant = as_float if variant == float_variant(package) else score_variant(package, variant, validation)
         except NetlatheError as error:
-            tried.append(replace(form, verdict=f"failed: {error.message}"))
-            say(f"{form.name}: {tried[-1].verdict}")
+            tried.append(replace(variant, verdict=f"failed: {error.message}"))
+            say(f"{variant.name}: {tried[-1].verdict}")
             continue
         if measured:
-            form = replace(form, latency_ms=time_variant(package, form))
-        if not within_tolerance(float_form.hits, form.hits, form.images, tolerance):
-            form = replace(form, verdict=f"loses {float_form.hits - form.hits} of {form.images} validation images")
-        tried.append(form)
+            variant = replace(variant, latency_ms=time_variant(package, variant))
+        if not within_tolerance(as_float.hits, variant.hits, variant.images, tolerance):
+            variant = replace(
+                variant, verdict=f"loses {as_float.hits - variant.hits} of {variant.images} validation images"
+            )
+        tried.append(variant)
         longest = max(longest, time.monotonic() - start)
-        say(describe_variant(form))
-    pick = fastest_variant([form for form in tried if not form.verdict], limits)
+        say(describe_variant(variant))
+    pick = fastest_variant([variant for variant in tried if not variant.verdict], limits)
     if pick is None and wanted != "auto":
-        pick = next((form for form in tried if form.images), None)  # asked for by name: taken, and the card says it
+        pick = next(
+            (variant for variant in tried if variant.images), None
+        )  # asked for by name: taken, and the card says it
     if pick is None:
-        faults = "; ".join(f"{form.name}: {form.verdict}" for form in tried)
+        faults = "; ".join(f"{variant.name}: {variant.verdict}" for variant in tried)
         raise NetlatheError(f"no form of this network can be deployed: {faults}", code="deploy.form",
                             path=str(package.folder))  # fmt: skip
-    tried = [with_verdict(form, pick, limits) for form in tried]
+    tried = [with_verdict(variant, pick, limits) for variant in tried]
     return keep_variant(package, pick), tried
 
 
@@ -159,101 +163,110 @@ def variants_to_try(
             yield DeployVariant(runtime=name, precision="int8+fp32", model=registry.runtime(name).int8_file)
 
 
-def as_variant(package: Package, form: DeployVariant) -> Package:
-    """The package if it were deployed in that form."""
-    return replace(package, runtime=form.runtime, precision=form.precision, model=form.model)
+def as_variant(package: Package, variant: DeployVariant) -> Package:
+    """The package if it were deployed in that variant."""
+    return replace(package, runtime=variant.runtime, precision=variant.precision, model=variant.model)
 
 
-def score_variant(package: Package, form: DeployVariant, validation: Labelled) -> DeployVariant:
-    """The form with the validation images that it gets right, its size and its memory."""
-    made = as_variant(package, form)
+def score_variant(package: Package, variant: DeployVariant, validation: Labelled) -> DeployVariant:
+    """The variant with the validation images that it gets right, its size and its memory."""
+    deployed = as_variant(package, variant)
     logits = compute_outputs_isolated(
-        made.path, validation.pixels, runtime=form.runtime, precision=form.precision, threads=package.threads
+        deployed.path, validation.pixels, runtime=variant.runtime, precision=variant.precision, threads=package.threads
     )
-    return replace(form, hits=count_hits(logits, validation.labels), images=len(logits), size_bytes=made.bytes,
-                   memory_bytes=memory_bytes(made))  # fmt: skip
+    return replace(variant, hits=count_hits(logits, validation.labels), images=len(logits), size_bytes=deployed.bytes,
+                   memory_bytes=memory_bytes(deployed))  # fmt: skip
 
 
 def quantise_variant(
-    package: Package, form: DeployVariant, calibration: Labelled, validation: Labelled, tolerance: float, seconds: float
+    package: Package,
+    variant: DeployVariant,
+    calibration: Labelled,
+    validation: Labelled,
+    tolerance: float,
+    seconds: float,
 ) -> DeployVariant:
-    """Quantise for the runtime of the form and put the files into the package's folder."""
-    done = quantise_model(
-        (package.folder / FLOAT_FILE).read_bytes(), calibration, validation, runtime=form.runtime, tolerance=tolerance,
-        seconds=seconds, threads=package.threads,
+    """Quantise for the runtime of the variant and put the files into the package's folder."""
+    quantised = quantise_model(
+        (package.folder / FLOAT_FILE).read_bytes(), calibration, validation, runtime=variant.runtime,
+        tolerance=tolerance, seconds=seconds, threads=package.threads,
     )  # fmt: skip
-    int8_file = registry.runtime(form.runtime).int8_file
-    files = {int8_file if name == FLOAT_FILE else name: content for name, content in done.files.items()}
+    int8_file = registry.runtime(variant.runtime).int8_file
+    files = {int8_file if name == FLOAT_FILE else name: content for name, content in quantised.files.items()}
     held = {name: (package.folder / name).read_bytes() for name in load_package(package.folder).files}
     write_package(package, held | files)
-    left = f"{len(done.kept)} of {done.layers} layers in float" if done.kept else f"all {done.layers} layers"
-    return replace(score_variant(package, form, validation), layers=left)
+    left = (
+        f"{len(quantised.kept)} of {quantised.layers} layers in float"
+        if quantised.kept
+        else f"all {quantised.layers} layers"
+    )
+    return replace(score_variant(package, variant, validation), layers=left)
 
 
-def time_variant(package: Package, form: DeployVariant) -> tuple[float, float, float]:
+def time_variant(package: Package, variant: DeployVariant) -> tuple[float, float, float]:
     """(low, median, high) in ms of fresh processes; infinite where it does not run."""
     [m] = measure(
-        [model_file(as_variant(package, form))], threads=package.threads, batch=package.batch, seconds=0.5,
-        processes=HEADLINE, runtime=form.runtime, precision=form.precision, keep=ledger.append,
+        [model_file(as_variant(package, variant))], threads=package.threads, batch=package.batch, seconds=0.5,
+        processes=HEADLINE, runtime=variant.runtime, precision=variant.precision, keep=ledger.append,
     )  # fmt: skip
     return (m.low_ms, m.median_ms, m.high_ms) if m.failure is None else (inf, inf, inf)
 
 
-def fastest_variant(forms: Sequence[DeployVariant], limits: Mapping[str, float]) -> DeployVariant | None:
+def fastest_variant(variants: Sequence[DeployVariant], limits: Mapping[str, float]) -> DeployVariant | None:
     """Of those that keep the limits (of all, where none does) the first that none is measurably faster than."""
-    keeping = [form for form in forms if not broken_limits(form, limits)] or list(forms)
+    keeping = [variant for variant in variants if not broken_limits(variant, limits)] or list(variants)
     pick = next(iter(keeping), None)
-    for form in keeping:
+    for variant in keeping:
         assert pick is not None
-        if form.latency_ms[2] < pick.latency_ms[0]:
-            pick = form
+        if variant.latency_ms[2] < pick.latency_ms[0]:
+            pick = variant
     return pick
 
 
-def broken_limits(form: DeployVariant, limits: Mapping[str, float]) -> list[str]:
-    """The limits that the form does not keep."""
-    used = {"latency": form.latency_ms[2], "size": form.size_bytes, "memory": form.memory_bytes}
+def broken_limits(variant: DeployVariant, limits: Mapping[str, float]) -> list[str]:
+    """The limits that the variant does not keep."""
+    used = {"latency": variant.latency_ms[2], "size": variant.size_bytes, "memory": variant.memory_bytes}
     return [name for name, value in used.items() if name in limits and value > limits[name] and value < inf]
 
 
-def with_verdict(form: DeployVariant, pick: DeployVariant, limits: Mapping[str, float]) -> DeployVariant:
-    """The form with its verdict: deployed, or why not."""
-    if form.verdict and form is not pick:
-        return form
-    if form is pick:
-        return replace(form, verdict=f"{KEPT}, though it {form.verdict}" if form.verdict else KEPT)
-    if over := [name for name in broken_limits(form, limits) if name not in broken_limits(pick, limits)]:
+def with_verdict(variant: DeployVariant, pick: DeployVariant, limits: Mapping[str, float]) -> DeployVariant:
+    """The variant with its verdict: deployed, or why not."""
+    if variant.verdict and variant is not pick:
+        return variant
+    if variant is pick:
+        return replace(variant, verdict=f"{KEPT}, though it {variant.verdict}" if variant.verdict else KEPT)
+    if over := [name for name in broken_limits(variant, limits) if name not in broken_limits(pick, limits)]:
         shown_ = ", ".join(f"{name} of {KINDS[name].show(limits[name])}" for name in over)
-        return replace(form, verdict=f"breaks the {shown_}")
-    if form.latency_ms[0] > pick.latency_ms[2]:
-        return replace(form, verdict="slower")
-    return replace(form, verdict="not measurably faster")
+        return replace(variant, verdict=f"breaks the {shown_}")
+    if variant.latency_ms[0] > pick.latency_ms[2]:
+        return replace(variant, verdict="slower")
+    return replace(variant, verdict="not measurably faster")
 
 
 def keep_variant(package: Package, pick: DeployVariant) -> Package:
-    """The package in that form: its files and model.onnx, nothing else of what was tried."""
-    made = as_variant(package, pick)
+    """The package in that variant: its files and model.onnx, nothing else of what was tried."""
+    chosen = as_variant(package, pick)
     names = {FLOAT_FILE, *registry.model_files(pick.model)}
     kept = {name: (package.folder / name).read_bytes() for name in sorted(names)}
     left = set(load_package(package.folder).files) - names
-    done = write_package(made, kept)
+    written = write_package(chosen, kept)
     for name in left:
         (package.folder / name).unlink(missing_ok=True)
-    return done
+    return written
 
 
-def describe_variant(form: DeployVariant) -> str:
+def describe_variant(variant: DeployVariant) -> str:
     """One line of what was found."""
-    low, middle, high = form.latency_ms
+    low, middle, high = variant.latency_ms
     latency = f", {middle:.3g} ms ({low:.3g} to {high:.3g})" if middle < inf else ""
-    layers = f", {form.layers}" if form.layers else ""
-    return f"{form.name}: {form.hits} of {form.images} validation images{latency}{layers}" + (
-        f"; {form.verdict}" if form.verdict else ""
+    layers = f", {variant.layers}" if variant.layers else ""
+    return f"{variant.name}: {variant.hits} of {variant.images} validation images{latency}{layers}" + (
+        f"; {variant.verdict}" if variant.verdict else ""
     )
 
 
 def copy_as_float(package: Package, folder: Path) -> Package:
-    """A copy of a package in another folder, in float: where its other forms are tried. Raises NetlatheError."""
+    """A copy of a package in another folder, in float: where its other variants are tried. Raises NetlatheError."""
     if FLOAT_FILE not in package.files:
         raise NetlatheError(f"this package has no {FLOAT_FILE}, the float file that other forms are made of",
                             code="deploy.form", path=str(package.folder))  # fmt: skip

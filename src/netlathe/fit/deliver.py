@@ -11,7 +11,7 @@ from netlathe.choose.budget import Forecast
 from netlathe.choose.place import MCU, Place
 from netlathe.deploy.check import CheckReport, check, check_figures
 from netlathe.deploy.export import arch_document, load_trained, model_pixels
-from netlathe.deploy.limits import limits_of
+from netlathe.deploy.limits import package_limits
 from netlathe.deploy.model_card import TrainingRecord, model_card, write_card
 from netlathe.deploy.package import FLOAT_FILE, Package, write_package
 from netlathe.deploy.parity import parity, require_exact
@@ -123,7 +123,7 @@ def verify(
 
 def limits_in(package: Package) -> dict[str, float]:
     """The limits that the package was made for; none for a fit to another device without a budget."""
-    return limits_of(package) if package.budget else {}
+    return package_limits(package) if package.budget else {}
 
 
 def describe_choice(count: int, last: Mapping[str, Any] | None) -> dict[str, str]:

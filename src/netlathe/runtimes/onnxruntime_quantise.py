@@ -111,7 +111,7 @@ def quantise_static(task: QuantiseTask) -> QuantisedModel:
             )
 
         before = count_hits(float_logits, task.validation.labels)
-        found, enough = attempt(())
+        best, enough = attempt(())
         if not enough:
             few = task.calibration.pixels[-RANKED:]
             reference = run_model(task, task.model, few)
@@ -123,22 +123,22 @@ def quantise_static(task: QuantiseTask) -> QuantisedModel:
             ranked = worst_first(source.layers, snr, time.monotonic() + (deadline - time.monotonic()) / 2)
             tried = fewest_float_layers(ranked, attempt, deadline)
             enough = bool(tried) and within_tolerance(before, tried[-1].hits, len(float_logits), task.tolerance)
-            found = tried[-1] if enough else max([found, *tried], key=lambda one: one.hits)
+            best = tried[-1] if enough else max([best, *tried], key=lambda one: one.hits)
         if not enough:
             notes.append("no set of float layers that was tried keeps the accuracy within the tolerance")
     return QuantisedModel(
         runtime="onnxruntime",
-        files={"model.onnx": with_metadata(found.model, task.model)},
-        scheme=quantisation_scheme(onnx.load_from_string(found.model)),
+        files={"model.onnx": with_metadata(best.model, task.model)},
+        scheme=quantisation_scheme(onnx.load_from_string(best.model)),
         method=method,
         calibration=len(task.calibration.pixels),
         layers=len(source.layers),
-        kept=found.kept,
+        kept=best.kept,
         images=len(float_logits),
         before=before,
-        after=found.hits,
+        after=best.hits,
         tolerance=task.tolerance,
-        snr_db=compare_outputs(float_logits, found.logits).snr_db,
+        snr_db=compare_outputs(float_logits, best.logits).snr_db,
         seconds=time.monotonic() - start,
         notes=tuple(notes),
     )
@@ -180,8 +180,8 @@ def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tupl
     """
     half = len(task.calibration.pixels) // 2
     pixels, labels = task.calibration
-    told, asked = Labelled(pixels[:half], labels[:half]), Labelled(pixels[half:], labels[half:])
-    reference = run_model(task, task.model, asked.pixels)
+    first, second = Labelled(pixels[:half], labels[:half]), Labelled(pixels[half:], labels[half:])
+    reference = run_model(task, task.model, second.pixels)
     scores: dict[str, tuple[int, float]] = {}
     best: Any = None
     notes = []
@@ -189,9 +189,9 @@ def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tupl
         if scores and time.monotonic() > deadline:
             notes.append(f"no time was left to try ranges by {name}")
             continue
-        ranges = ranges_by(name, source, told.pixels, task.input)
-        logits = run_model(task, quantise(source, ranges, ()), asked.pixels)
-        score = count_hits(logits, asked.labels), compare_outputs(reference, logits).snr_db
+        ranges = ranges_by(name, source, first.pixels, task.input)
+        logits = run_model(task, quantise(source, ranges, ()), second.pixels)
+        score = count_hits(logits, second.labels), compare_outputs(reference, logits).snr_db
         if not scores or score > max(scores.values()):
             best = ranges
         scores[name] = score
@@ -236,8 +236,8 @@ def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], *, only: bool
         extra_options={"MatMulConstBOnly": True},
     )
     quantiser.quantize_model()
-    done: bytes = quantiser.model.model.SerializeToString()
-    return done
+    quantised: bytes = quantiser.model.model.SerializeToString()
+    return quantised
 
 
 def run_model(task: QuantiseTask, model: bytes, pixels: Pixels) -> Logits:
@@ -266,8 +266,8 @@ def quantisation_scheme(model: onnx.ModelProto) -> str:
 
 def with_metadata(model: bytes, source: bytes) -> bytes:
     """The model with the metadata of the one that it was made of."""
-    done = onnx.load_from_string(model)
-    del done.metadata_props[:]
-    done.metadata_props.extend(onnx.load_from_string(source).metadata_props)
-    content: bytes = done.SerializeToString()
+    copy = onnx.load_from_string(model)
+    del copy.metadata_props[:]
+    copy.metadata_props.extend(onnx.load_from_string(source).metadata_props)
+    content: bytes = copy.SerializeToString()
     return content

@@ -35,8 +35,8 @@ def quantise_all(task: QuantiseTask) -> QuantisedModel:
     start = time.monotonic()
     model = ov.Core().read_model(task.model)
     images = nncf.Dataset(single_images(task.calibration.pixels, task.input))
-    done = nncf.quantize(model, images, **nncf_options(model, task))
-    return quantised_model(done, "nncf ptq", task, start)
+    quantised = nncf.quantize(model, images, **nncf_options(model, task))
+    return quantised_model(quantised, "nncf ptq", task, start)
 
 
 def quantise_with_control(task: QuantiseTask) -> QuantisedModel:
@@ -50,7 +50,7 @@ def quantise_with_control(task: QuantiseTask) -> QuantisedModel:
         right = [float(np.argmax(compiled([item[name]])[0]) == item["label"]) for item in items]
         return sum(right) / len(right), right
 
-    done = nncf.quantize_with_accuracy_control(
+    quantised = nncf.quantize_with_accuracy_control(
         model,
         calibration_dataset=nncf.Dataset(single_images(task.calibration.pixels, task.input)),
         validation_dataset=nncf.Dataset(items, lambda item: {name: item[name]}),
@@ -59,7 +59,7 @@ def quantise_with_control(task: QuantiseTask) -> QuantisedModel:
         drop_type=nncf.DropType.ABSOLUTE,
         **nncf_options(model, task),
     )
-    return quantised_model(done, "nncf with accuracy control", task, start)
+    return quantised_model(quantised, "nncf with accuracy control", task, start)
 
 
 def single_images(pixels: Pixels, name: str) -> list[dict[str, Pixels]]:
@@ -139,8 +139,8 @@ def model_outputs(model: Any, pixels: Pixels, threads: int) -> Logits:
     """Outputs (N, classes) for images (N, r, r, C), in fp32 where it is not int8."""
     properties = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     request = ov.Core().compile_model(model, "CPU", properties).create_infer_request()
-    found = []
+    outputs = []
     for start in range(0, len(pixels), 32):
         request.infer({0: pixels[start : start + 32]})
-        found.append(np.array(request.get_output_tensor(0).data))
-    return np.concatenate(found)
+        outputs.append(np.array(request.get_output_tensor(0).data))
+    return np.concatenate(outputs)

@@ -31,7 +31,7 @@ def page(folder: Path) -> Page:
         title=f"{card['name']}: how it was found, and what it reaches",
         lead=f"One of {len(card['classes'])} classes for an image. Made {card['made'][:10]}.",
         basis=conditions(m) if m else "Its latency is a forecast: it was not measured on its device.",
-        tiles=model_card_page.figures(card),
+        tiles=model_card_page.headline_figures(card),
         notes=card["warnings"],
         sections=[*race(steps), *shape(card), *classes(card)],
         body=model_card_page.sections(card),
