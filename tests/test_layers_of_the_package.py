@@ -1,6 +1,7 @@
 """Imports go one way, and what starts fast imports nothing heavy."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "netlathe"
-# DESIGN section 2, top to bottom: a room imports only from rooms above it (and the files beside the rooms).
+# Top to bottom: a room imports only from rooms above it (and the files beside the rooms).
 ORDER = (
     *("process", "runfolder", "stats", "documents", "tables"),
     *("arch", "runtimes", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "choose"),
@@ -63,6 +64,36 @@ def test_a_room_imports_only_from_rooms_before_it():
 def test_no_file_is_longer_than_400_lines():
     lines = {str(file.relative_to(PACKAGE)): len(file.read_text().splitlines()) for file in FILES}
     assert not {file: count for file, count in lines.items() if count > 400}
+
+
+def test_a_class_name_is_unique_in_the_package():
+    where: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(str(file.relative_to(PACKAGE)))
+    assert not {name: files for name, files in where.items() if len(files) > 1}
+
+
+# Words that only this project used; docs/contributing.md has those that stand for them.
+RETIRED = {"wish", "crew", "tape", "sheet", "exhibits", "dials", "shelf", "cautions", "contender", "contenders"}
+
+
+def test_identifiers_are_the_words_of_the_field():
+    private = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                    pass
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    pass
+                case _:
+                    continue
+            words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().replace(".", "_").split("_")
+            private |= {(str(file.relative_to(PACKAGE)), word) for word in RETIRED & set(words)}
+    assert not private
+    assert not [file for file in FILES if "class Lathe" in file.read_text()]
 
 
 def test_the_light_rooms_never_import_torch_onnx_or_numpy():

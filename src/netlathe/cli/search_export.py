@@ -29,13 +29,13 @@ def command(folder: Path, trial: int | None, output: Path, as_json: bool) -> Non
     from netlathe.search.run import winner_network
     from netlathe.search.summary import winning_trial
 
-    wish, facts, trials, _ = read(folder)
+    config, facts, trials, _ = read(folder)
     if trial is not None and trial >= len(trials):
         raise NetlatheError(f"there is no trial {trial}", code="search.trial", hint=f"0 to {len(trials) - 1}")
     chosen = winning_trial(trials, facts) if trial is None else trials[trial]
     if chosen is None:
         raise NetlatheError("no trial has finished yet", code="search.trial", path=str(folder))
-    network = winner_network(build_problem(wish, folder), chosen)
+    network = winner_network(build_problem(config, folder), chosen)
     write_text(output, to_json(network))
     if as_json:
         emit("search.export", {"trial": chosen.number, "network": network.name, "file": str(output)})

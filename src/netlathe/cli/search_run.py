@@ -88,19 +88,28 @@ def command(
 
     if resume:
         refuse_more(space)
-        wish = change_config(load_config(folder), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top)
+        config = change_config(
+            load_config(folder), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top
+        )
     elif space is None:
         hint = "for example: netlathe search around:resnet20 --macs 20M -o out/, or --resume -o out/"
         raise NetlatheError("SPACE is missing", code="usage", hint=hint)
     else:
-        wish = wish_of(space, evaluations or 40, 3 if final_seeds is None else final_seeds, final_top or 1, asked)
-    if wish.objective["kind"] == "train":
+        config = config_of(space, evaluations or 40, 3 if final_seeds is None else final_seeds, final_top or 1, asked)
+    if config.objective["kind"] == "train":
         needs_torch()
-    count = workers if workers is not None else int(wish.objective["kind"] == "train")
-    lines = Lines(wish)
+    count = workers if workers is not None else int(config.objective["kind"] == "train")
+    lines = Lines(config)
     try:
         found = search(
-            wish, folder, workers=count, ray=ray, seconds=limit, started=started, log=lines.log, on_trial=lines.on_trial
+            config,
+            folder,
+            workers=count,
+            ray=ray,
+            seconds=limit,
+            started=started,
+            log=lines.log,
+            on_trial=lines.on_trial,
         )
     except KeyboardInterrupt:
         click.echo(lines.best(), err=True)
@@ -127,7 +136,7 @@ def again(folder: Path, workers: int | None, ray: str | None) -> str:
     return shlex.join(words)
 
 
-def wish_of(space: str, evaluations: int, final_seeds: int, final_top: int, asked: dict[str, Any]) -> SearchConfig:
+def config_of(space: str, evaluations: int, final_seeds: int, final_top: int, asked: dict[str, Any]) -> SearchConfig:
     """What was asked for, as data with absolute paths."""
     from netlathe.search.config import SearchConfig, load_space
     from netlathe.search.costing import TargetSpec
@@ -204,8 +213,8 @@ def absolute(text: str) -> str:
 class Lines:
     """Progress on stderr: a line a trial where somebody watches, else one every ten seconds."""
 
-    def __init__(self, wish: SearchConfig) -> None:
-        self.wish, self.last = wish, 0.0
+    def __init__(self, config: SearchConfig) -> None:
+        self.config, self.last = config, 0.0
         self.trials: list[Trial] = []
 
     def log(self, line: str) -> None:
@@ -222,7 +231,7 @@ class Lines:
             said = (
                 f"{trial.score:.2f}" if trial.state is TrialState.DONE else f"{trial.state.value} {trial.error}".strip()
             )
-            self.log(f"{study.spent:.4g} of {self.wish.evaluations}: trial {trial.number} {said}; {self.best()}")
+            self.log(f"{study.spent:.4g} of {self.config.evaluations}: trial {trial.number} {said}; {self.best()}")
 
     def best(self) -> str:
         """The best so far."""

@@ -64,15 +64,15 @@ def document(folder: Path) -> dict[str, Any]:
     from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
     from netlathe.search.trial import trial_to_json as plain
 
-    wish, facts, trials, finals = read(folder)
+    config, facts, trials, finals = read(folder)
     top, won = best_trial(trials), winning_trial(trials, facts)
     final = curse(trials, finals, won)
     return {
         "folder": str(folder),
-        "space": wish.space,
-        "strategy": wish.strategy,
-        "seed": wish.seed,
-        "evaluations": wish.evaluations,
+        "space": config.space,
+        "strategy": config.strategy,
+        "seed": config.seed,
+        "evaluations": config.evaluations,
         "ended": facts.get("ended"),
         "counts": count_states(trials),
         "feasible_share": facts.get("feasible_share"),
@@ -97,7 +97,7 @@ def show(folder: Path, whole: bool = False) -> None:
     """The findings on stdout."""
     from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
 
-    wish, facts, trials, finals = read(folder)
+    config, facts, trials, finals = read(folder)
     top, won = best_trial(trials), winning_trial(trials, facts)
     found = trial_front(trials)
     if found:
@@ -109,17 +109,17 @@ def show(folder: Path, whole: bool = False) -> None:
                     (str(t.number), f"{number(t.score)}", *(SHOW[name](t.costs[name]) for name in names), text(t))
                     for t in (found if whole else found[:SHOWN])
                 ],
-                title=f"front of {wish.space}",
+                title=f"front of {config.space}",
                 caption="" if whole or len(found) <= SHOWN else f"{len(found) - SHOWN} more: --all",
             )
         )
-    limits = " ".join(f"--{name} {value}" for name, value in wish.limits.items())
-    click.echo(f"{wish.strategy} in {wish.space}, seed {wish.seed}{', ' * bool(limits)}{limits}")
+    limits = " ".join(f"--{name} {value}" for name, value in config.limits.items())
+    click.echo(f"{config.strategy} in {config.space}, seed {config.seed}{', ' * bool(limits)}{limits}")
     click.echo(f"  ended        {facts.get('ended') or 'not yet'}")
     how = count_states(trials)
     click.echo(f"  trials       {', '.join(f'{count} {state}' for state, count in how.items()) or 'none yet'}")
     share = facts.get("feasible_share")
-    if wish.limits and share is not None:
+    if config.limits and share is not None:
         click.echo(f"  feasible     about {100 * share:.0f} % of the space, by forecast, before the search")
     spent = sum(trial.seconds for trial in trials)
     if spent >= 1:

@@ -1,4 +1,4 @@
-"""The application: one small function a question of the page. Everything that it knows is the shelf."""
+"""The application: one small function a question of the page. Everything that it knows is the catalogue."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ STATUS = {Exit.USAGE: 422, Exit.INFEASIBLE: 422, Exit.MISSING: 501}
 
 
 def make_app(
-    token: str, shelf: Catalogue | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
+    token: str, catalogue: Catalogue | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
 ) -> ASGIApp:
     """The page for one token. `upload` bounds a file in bytes, `seconds` the time to read it."""
-    shelf = shelf or Catalogue()
+    catalogue = catalogue or Catalogue()
 
     @lru_cache(maxsize=128)
     def seen(state: LabState) -> tuple[LabFacts, dict[str, Any]]:
-        net = shelf.net(state.net)
-        found = read_facts(state, net, shelf.card(state.device))
+        net = catalogue.net(state.net)
+        found = read_facts(state, net, catalogue.card(state.device))
         return found, answer(state, found, net)
 
     async def page(request: Request) -> Response:
@@ -69,10 +69,15 @@ def make_app(
 
     async def menu(request: Request) -> Response:
         cards = [
-            {"name": name, "title": title, "class": kind, "runs": [[r.name, r.said] for r in runs(shelf.card(name))]}
-            for name, title, kind in shelf.devices()
+            {
+                "name": name,
+                "title": title,
+                "class": kind,
+                "runs": [[r.name, r.said] for r in runs(catalogue.card(name))],
+            }
+            for name, title, kind in catalogue.devices()
         ]
-        return JSONResponse({"networks": zoo.names(), "uploads": shelf.networks(), "devices": cards})
+        return JSONResponse({"networks": zoo.names(), "uploads": catalogue.networks(), "devices": cards})
 
     @lru_cache(maxsize=128)
     def written(state: LabState, names: str, tables: bool) -> bytes:
@@ -92,15 +97,15 @@ def make_app(
                 raise ClientDisconnect
             await turns.pause()
 
-        return JSONResponse(await advice.advice(state, shelf.net(state.net), shelf.card(state.device), pause))
+        return JSONResponse(await advice.advice(state, catalogue.net(state.net), catalogue.card(state.device), pause))
 
     async def fronts(request: Request) -> Response:
         state = read_state(await query(request))
-        return JSONResponse(await front(state, shelf.card(state.device), turns.pause))
+        return JSONResponse(await front(state, catalogue.card(state.device), turns.pause))
 
     async def roads(request: Request) -> Response:
         state = read_state(await query(request))
-        return JSONResponse(await run_in_threadpool(roadmap_steps, shelf.net(state.net)))
+        return JSONResponse(await run_in_threadpool(roadmap_steps, catalogue.net(state.net)))
 
     async def upload_file(request: Request) -> Response:
         name = Path(request.query_params.get("name", "")).name[:120] or "unnamed"
@@ -118,12 +123,12 @@ def make_app(
                 file.write(piece)
             file.flush()
             parsed = await child.parse(Path(file.name), name, seconds=seconds)
-        mark = shelf.put(content.hexdigest()[:12], parsed)
+        mark = catalogue.put(content.hexdigest()[:12], parsed)
         return JSONResponse({"name": mark, "title": parsed.name, "kind": child.KINDS[Path(name).suffix.lower()]})
 
     async def export(request: Request) -> Response:
         state = read_state(request.url.query)
-        net, card = shelf.net(state.net), shelf.card(state.device)
+        net, card = catalogue.net(state.net), catalogue.card(state.device)
         folder = tempfile.TemporaryDirectory(prefix="netlathe-lab-")
         try:
             what = request.path_params["what"]

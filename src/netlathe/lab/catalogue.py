@@ -1,4 +1,4 @@
-"""The shelf: the networks and cards that the page can name. The zoo, and what was uploaded since the server started.
+"""The catalogue: the networks and cards that the page can name: the zoo, and what was uploaded since the start.
 
 A page names no path of a file system: a network is a name of the zoo with its choices, or the mark of an upload.
 """
@@ -29,7 +29,7 @@ def mark_of(content: bytes) -> str:
 
 
 class Catalogue:
-    """Uploads by mark; one shelf a server, shared by its tabs, for a mark says the content."""
+    """Uploads by mark; one a server, shared by its tabs, for a mark says the content."""
 
     def __init__(self) -> None:
         self.uploads: OrderedDict[str, Parsed] = OrderedDict()

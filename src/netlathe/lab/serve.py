@@ -54,8 +54,8 @@ def serve(
 ) -> None:
     """Serve until the process is told to stop; `ready` gets the address.
 
-    `files` are put on the shelf, as if they had been dropped. Raises MissingExtra, and NetlatheError for a port that is
-    taken and files with faults.
+    `files` are put into the catalogue, as if they had been dropped. Raises MissingExtra, and NetlatheError for a port
+    that is taken and files with faults.
     """
     refuse_missing()
     if token and not TOKEN.fullmatch(token):
@@ -66,11 +66,13 @@ def serve(
     from netlathe.lab.app import make_app
     from netlathe.lab.catalogue import Catalogue
 
-    token, shelf = token or new_token(), Catalogue()
-    first = [put_module(shelf, file) if ".py:" in file else asyncio.run(placed(shelf, Path(file))) for file in files]
+    token, catalogue = token or new_token(), Catalogue()
+    first = [
+        put_module(catalogue, file) if ".py:" in file else asyncio.run(placed(catalogue, Path(file))) for file in files
+    ]
     with closing(listening(port)) as sock:
         config = uvicorn.Config(
-            make_app(token, shelf), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+            make_app(token, catalogue), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )
         fragment = f"#net={first[0]}" if first else ""
         settle()
@@ -88,14 +90,14 @@ def settle() -> None:
     gc.set_threshold(50_000, 50, 1_000)
 
 
-def put_module(shelf: Catalogue, text: str) -> str:
-    """Put what a function of a Python file returns on the shelf: named on the command line, so it may run here."""
+def put_module(catalogue: Catalogue, text: str) -> str:
+    """What a function of a Python file returns, into the catalogue: named on the command line, so it may run here."""
     (net,) = load_any(text)
-    return shelf.put(net.key, net.renamed(text))
+    return catalogue.put(net.key, net.renamed(text))
 
 
-async def placed(shelf: Catalogue, file: Path) -> str:
-    """Put a file on the shelf, read as carefully as one that is dropped."""
+async def placed(catalogue: Catalogue, file: Path) -> str:
+    """Put a file into the catalogue, read as carefully as one that is dropped."""
     from netlathe.lab.catalogue import mark_of
     from netlathe.lab.child import parse
 
@@ -104,4 +106,4 @@ async def placed(shelf: Catalogue, file: Path) -> str:
     except OSError as error:
         message = f"cannot read this file: {error.strerror}"
         raise NetlatheError(message, code="file.unreadable", path=str(file)) from None
-    return shelf.put(mark_of(content), await parse(file, file.name))
+    return catalogue.put(mark_of(content), await parse(file, file.name))

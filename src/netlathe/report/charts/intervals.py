@@ -9,7 +9,7 @@ from netlathe.report.charts.chart import Chart, axis, figure, hover, label
 from netlathe.report.theme import SERIES
 
 
-class Value(NamedTuple):
+class Interval(NamedTuple):
     """A name, a value and the ends of its interval; `note` is said in the table."""
 
     name: str
@@ -23,7 +23,7 @@ def chart(
     id: str,
     title: str,
     description: str,
-    values: Sequence[Value],
+    values: Sequence[Interval],
     *,
     x: str,
     show: Callable[[float], str],
@@ -71,6 +71,6 @@ def chart(
     )
 
 
-def span(v: Value, show: Callable[[float], str]) -> str:
+def span(v: Interval, show: Callable[[float], str]) -> str:
     """The interval in brackets; empty where there is none."""
     return f" ({show(v.low)} to {show(v.high)})" if v.low < v.high else ""

@@ -9,7 +9,7 @@ from netlathe.report.charts.chart import Chart, axis, figure, hover
 from netlathe.report.theme import DIM, SERIES
 
 
-class Trial(NamedTuple):
+class TrialMark(NamedTuple):
     """A trial: its number, what became of it, its score where it has one, and what to say of it."""
 
     number: int
@@ -18,7 +18,7 @@ class Trial(NamedTuple):
     note: str = ""
 
 
-def chart(trials: Sequence[Trial], *, word: str = "validation accuracy, %") -> Chart:
+def chart(trials: Sequence[TrialMark], *, word: str = "validation accuracy, %") -> Chart:
     """`word` names the score; higher is better."""
     scored = [(trial, trial.score) for trial in trials if trial.score is not None]
     best, corners = None, list[tuple[int, float]]()
@@ -53,7 +53,7 @@ def chart(trials: Sequence[Trial], *, word: str = "validation accuracy, %") -> C
     )
 
 
-def traces(pairs: Sequence[tuple[Trial, float]], state: str, symbol: str, colour: str) -> list[dict[str, Any]]:
+def traces(pairs: Sequence[tuple[TrialMark, float]], state: str, symbol: str, colour: str) -> list[dict[str, Any]]:
     """The trials of one state as marks."""
     if not pairs:
         return []

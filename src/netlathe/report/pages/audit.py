@@ -17,7 +17,7 @@ LOOK = {"holds": "kept", "caveat": "open", "does-not-hold": "over", "not-testabl
 def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     """`data` is that of `netlathe audit --json`."""
     claims, totals = data["claims"], data["totals"]
-    counts = [intervals.Value(WORDS.get(name, name), n, n, n) for name, n in totals.items()]
+    counts = [intervals.Interval(WORDS.get(name, name), n, n, n) for name, n in totals.items()]
     said = f"{totals.get('holds', 0)} of {len(claims)} claims hold as they are said."
     chart = intervals.chart("verdicts", "Verdicts", said, counts, x="claims", show="{:.0f}".format, bars=True)
     slides: dict[int, list[Data]] = {}

@@ -65,7 +65,7 @@ def conditions(m: Data) -> str:
 def latencies(done: Sequence[Data]) -> Part:
     """The latencies as marks with whiskers."""
     values = [
-        intervals.Value(m["network"], m["low_ms"], m["median_ms"], m["high_ms"], f"{m['runs']:,} runs, id {m['id']}")
+        intervals.Interval(m["network"], m["low_ms"], m["median_ms"], m["high_ms"], f"{m['runs']:,} runs, id {m['id']}")
         for m in done
     ]
     quick = min(done, key=lambda m: m["median_ms"])

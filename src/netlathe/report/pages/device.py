@@ -67,7 +67,7 @@ def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
 def shares(by: str, times: Mapping[str, float], whole: float) -> Part:
     """Time by bound or by kind as bars."""
     values = [
-        intervals.Value(name, ms, ms, ms, f"{100 * ms / whole:.1f} %" if whole else "") for name, ms in times.items()
+        intervals.Interval(name, ms, ms, ms, f"{100 * ms / whole:.1f} %" if whole else "") for name, ms in times.items()
     ]
     most = max(times, key=lambda name: times[name], default="")
     said = f"Most of it: {most}, {100 * times[most] / whole:.0f} %." if most and whole else ""

@@ -104,7 +104,7 @@ def classes(card: Data) -> list[tuple[str, Sequence[Part]]]:
     if not found:
         return []
     values = [
-        intervals.Value(name, 100 * r["low"], 100 * r["share"], 100 * r["high"], f"{r['images']:,} images")
+        intervals.Interval(name, 100 * r["low"], 100 * r["share"], 100 * r["high"], f"{r['images']:,} images")
         for name, r in zip(card["classes"], found["recall"], strict=True)
         if r["images"]
     ]

@@ -95,7 +95,9 @@ def show(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
     """`data` is that of `netlathe search show --json`."""
     best, final = data["best"], data["final"]
     trials = [
-        progress.Trial(t["number"], t["state"], t["score"], name(t)) for t in data["trials"] if t["state"] != "running"
+        progress.TrialMark(t["number"], t["state"], t["score"], name(t))
+        for t in data["trials"]
+        if t["state"] != "running"
     ]
     sections: list[tuple[str, Sequence[Part]]] = [("The search", [progress.chart(trials, word="score")])]
     found = plane(data)
