@@ -112,8 +112,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetlatheError(f"cannot read this file: {said}", code="file.unreadable", path=str(path)) from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise NetlatheError(f"cannot read this file: {reason}", code="file.unreadable", path=str(path)) from None
 
 
 def parse_choices(text: str, source: str) -> dict[str, Any]:

@@ -194,10 +194,11 @@ def unknown_operators_raise(network: Network, twin: Any = None) -> str:
         ("ONNX", lambda: to_onnx(strange, zeros)),
         ("torch", lambda: to_torch(strange, device="meta")),
     ):
-        said = refusal(lower)
-        require(bool(said), f"the {reading} reading takes an operator that it does not know")
+        message = refusal(lower)
+        require(bool(message), f"the {reading} reading takes an operator that it does not know")
         require(
-            "Unknown" in said and path in said, f"the {reading} reading does not say which operator and where: {said}"
+            "Unknown" in message and path in message,
+            f"the {reading} reading does not say which operator and where: {message}",
         )
     return f"at {path}"
 

@@ -241,7 +241,7 @@ class Dag(Combinator):
 def check_names(names: tuple[str, ...], items: tuple[Node, ...]) -> None:
     """Names are as many as items, unique, and without the dot that separates the parts of a path."""
     need(len(names) == len(items) > 0, f"{len(names)} names for {len(items)} items: give one each, and at least one")
-    said = [name for name in names if name]
-    need(len(set(said)) == len(said), f"names must differ: {', '.join(names)}")
-    need(len(names) - len(said) <= 1, "at most one part may go without a name")
-    need(not any("." in name for name in said), "names must not contain a dot")
+    given_names = [name for name in names if name]
+    need(len(set(given_names)) == len(given_names), f"names must differ: {', '.join(names)}")
+    need(len(names) - len(given_names) <= 1, "at most one part may go without a name")
+    need(not any("." in name for name in given_names), "names must not contain a dot")

@@ -22,8 +22,8 @@ DEEPEST = 100  # nodes within nodes; the deepest network of the zoo, U-Net, has 
 def node_kinds() -> dict[str, type[Node]]:
     """Every concrete node by the name that documents use."""
     modules = (layers, pools, joins, tokens, combinators)
-    found = (value for module in modules for value in vars(module).values())
-    nodes: list[type[Node]] = [c for c in (*found, Times) if isinstance(c, type) and issubclass(c, Node)]
+    members = (value for module in modules for value in vars(module).values())
+    nodes: list[type[Node]] = [c for c in (*members, Times) if isinstance(c, type) and issubclass(c, Node)]
     return {c.label: c for c in nodes if "__dataclass_fields__" in vars(c) and c is not Named}
 
 
@@ -46,13 +46,13 @@ def encode(value: Any) -> Any:
     if not isinstance(value, Node):
         return value
     defaults = {f.name: f.default for f in fields(value)}  # type: ignore[arg-type]
-    said = {name: encode(field) for name, field in value.fields().items() if field != defaults[name]}
+    entries = {name: encode(field) for name, field in value.fields().items() if field != defaults[name]}
     if isinstance(value, Named):  # names and items are one list of named nodes in the document
-        names = said.pop("names")
-        said["items"] = [
-            ({"name": name} if name else {}) | item for name, item in zip(names, said["items"], strict=True)
+        names = entries.pop("names")
+        entries["items"] = [
+            ({"name": name} if name else {}) | item for name, item in zip(names, entries["items"], strict=True)
         ]
-    return {"kind": value.label} | said
+    return {"kind": value.label} | entries
 
 
 def from_json(text: str, *, source: str = "arch.json") -> Network:
@@ -84,9 +84,9 @@ class Reader:
     def __init__(self) -> None:
         self.faults: list[str] = []
 
-    def fault(self, path: str, message: str, legal: Any = (), said: str = "") -> None:
+    def fault(self, path: str, message: str, legal: Any = (), text: str = "") -> None:
         """Note a fault, with the nearest legal word."""
-        close = nearest(said, legal)
+        close = nearest(text, legal)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
         self.faults.append(f"{path or 'document'}: {message}{hint}")
 
@@ -178,8 +178,8 @@ def mismatch(cls: type[Node], key: str, value: Any) -> str:
     try:
         field_validator(cast(Any, cls), key).validate_python(value, strict=True)
     except ValidationError as error:
-        said = f"a {value.label} node" if isinstance(value, Node) else repr(value)
-        return f"{said:.60} does not fit: {error.errors()[0]['msg'].lower()}"
+        what = f"a {value.label} node" if isinstance(value, Node) else repr(value)
+        return f"{what:.60} does not fit: {error.errors()[0]['msg'].lower()}"
     return ""
 
 

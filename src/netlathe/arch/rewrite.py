@@ -50,10 +50,10 @@ def rewrite(expression: Node, rule: Rule, *, name: str = "rewrite") -> Node:
 
 def at(expression: Node, path: str) -> Node:
     """The outermost node with that path. Raises NetlatheError with the nearest paths."""
-    for found, node in walk(expression):
-        if found == path:
+    for here, node in walk(expression):
+        if here == path:
             return node
-    raise unknown("path", path, {found for found, _ in walk(expression) if found}, code="arch.unknown_path")
+    raise unknown("path", path, {here for here, _ in walk(expression) if here}, code="arch.unknown_path")
 
 
 def replace_at(expression: Node, path: str, new: Node | Callable[[Node], Node]) -> Node:

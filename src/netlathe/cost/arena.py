@@ -29,10 +29,10 @@ def arena(plan: MemoryPlan) -> list[Allocation]:
     end = {buffer: last[buffer] for buffer in first}
     owner = {buffer: buffer for buffer in first}
     for moment in run_order(plan, order):
-        made = plan.steps[moment.step].writes
-        owner[made] = made if moment.replaced is None else owner[moment.replaced]
-        first.setdefault(owner[made], moment.step)
-        end[owner[made]] = last.get(made, moment.step)
+        output = plan.steps[moment.step].writes
+        owner[output] = output if moment.replaced is None else owner[moment.replaced]
+        first.setdefault(owner[output], moment.step)
+        end[owner[output]] = last.get(output, moment.step)
     places: list[Allocation] = []
     taken: list[list[Allocation]] = [[] for _ in range(len(plan.steps) + 1)]  # by step
     for buffer in sorted(first, key=lambda buffer: (-plan.sizes[buffer], first[buffer])):

@@ -150,26 +150,26 @@ def convention(graph: Graph, tool: str, network: str = "", figure: Figure | None
                 hint="fvcore and timm count operators: --convention fvcore",
             )
     heads = frozenset(i for op in graph.ops if op.view for i in op.inputs)  # what is flattened for the classifier
-    found: dict[str, CountDifference] = {}
+    differences: dict[str, CountDifference] = {}
     for rule in RULES[tool]:
         ops = [op for op in graph.ops if matches(op, rule.kind) and applies_at(op, network, rule.where, heads)]
         if ops:
             macs = sum(rule.reads * op.in_elements + rule.writes * op.out_elements + rule.macs * op.macs for op in ops)
-            _, known, before = found.get(rule.reason, (rule.reason, 0, 0))
-            found[rule.reason] = CountDifference(rule.reason, known + len(ops), before + macs)
-    return Convention(tool, ours + sum(row.macs for row in found.values()), ours, tuple(found.values()))
+            _, known, before = differences.get(rule.reason, (rule.reason, 0, 0))
+            differences[rule.reason] = CountDifference(rule.reason, known + len(ops), before + macs)
+    return Convention(tool, ours + sum(row.macs for row in differences.values()), ours, tuple(differences.values()))
 
 
 def published_macs(network: str, resolution: int) -> tuple[Figure, ...]:
     """The published figures with MACs, one for each value. Raises NetlatheError where nothing is published."""
-    found = {f.macs_G: f for f in reversed(figures(network)) if f.macs_G is not None and f.resolution == resolution}
-    if not found:
+    by_macs = {f.macs_G: f for f in reversed(figures(network)) if f.macs_G is not None and f.resolution == resolution}
+    if not by_macs:
         raise NetlatheError(
             f"no MACs of {network or 'this network'} at {resolution} pixels are published",
             code="cost.unpublished",
             hint="zoo/published.csv lists what is; leave out --resolution, or take another convention",
         )
-    return tuple(reversed(found.values()))
+    return tuple(reversed(by_macs.values()))
 
 
 def paper(ours: Size, figure: Figure) -> Convention:

@@ -34,8 +34,8 @@ def sympy() -> Any:
 
 def symbols(names: str) -> tuple[Any, ...]:
     """Positive whole numbers by name, separated by blanks: widths, groups, sizes of maps."""
-    found = sympy().symbols(names, integer=True, positive=True)
-    return found if isinstance(found, tuple) else (found,)
+    created = sympy().symbols(names, integer=True, positive=True)
+    return created if isinstance(created, tuple) else (created,)
 
 
 def odd_symbol(name: str) -> Any:

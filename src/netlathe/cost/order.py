@@ -40,18 +40,18 @@ class Puzzle(NamedTuple):
 def best_order(plan: MemoryPlan, limit: int = LIMIT) -> Best:
     """The order of least peak memory; never worse than the given one, which stays where the search meets its limit."""
     puzzle = Puzzle(plan, predecessors(plan), readers(plan))
-    given = [moment.live for moment in run_order(plan, range(len(plan.steps)))]
+    peaks = [moment.live for moment in run_order(plan, range(len(plan.steps)))]
     stretches = split_stretches(puzzle.waits)
     orders = {stretch[0]: stretch for stretch in stretches}
-    floor = max((given[stretch[0]] for stretch in stretches if len(stretch) == 1), default=0)
+    floor = max((peaks[stretch[0]] for stretch in stretches if len(stretch) == 1), default=0)
     unproven = 0
-    for peak, stretch in sorted([(max(given[i] for i in s), s) for s in stretches], reverse=True):
+    for peak, stretch in sorted([(max(peaks[i] for i in s), s) for s in stretches], reverse=True):
         if peak > floor:
-            found = search_stretch(puzzle, stretch, floor, peak, limit)
-            if found is None:
+            better = search_stretch(puzzle, stretch, floor, peak, limit)
+            if better is None:
                 unproven = max(unproven, peak)
             else:
-                floor, orders[stretch[0]] = found
+                floor, orders[stretch[0]] = better
     return Best(tuple(i for stretch in stretches for i in orders[stretch[0]]), exact=unproven <= floor)
 
 
@@ -102,8 +102,8 @@ def search_stretch(
     plan, waits, readers = puzzle
     done = (1 << stretch[0]) - 1
     goal = (1 << stretch[-1] + 1) - 1
-    made = plan.inputs.union(step.writes for step in plan.steps[: stretch[0]])
-    live = sum(plan.sizes[buffer] for buffer in made if readers[buffer] & ~done)
+    available = plan.inputs.union(step.writes for step in plan.steps[: stretch[0]])
+    live = sum(plan.sizes[buffer] for buffer in available if readers[buffer] & ~done)
 
     def effect(i: int, done: int) -> tuple[int, int]:
         """What step i adds to the memory in use: while it runs, and after."""

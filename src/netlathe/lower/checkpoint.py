@@ -107,13 +107,13 @@ def unwrap_tensors(content: Any, entry: str | None, path: str) -> dict[str, Any]
     if entry is None and len(held) > 1:
         hint = f"say which: entry={next(iter(held))!r}"
         raise NetlatheError(f"this file holds {' and '.join(held)}", code="weights.entry", path=path, hint=hint)
-    found = tensor_entries(held[entry or next(iter(held))] if held else content)
-    if not found:
+    tensors = tensor_entries(held[entry or next(iter(held))] if held else content)
+    if not tensors:
         raise NetlatheError("this file holds no tensors by name", code="weights.format", path=path)
     for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in found):
-            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return found
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def tensor_entries(value: Any) -> dict[str, Any]:

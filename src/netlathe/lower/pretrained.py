@@ -111,13 +111,13 @@ def from_file(
 
     A pickle is read for its tensors alone; `entry` picks a part of a checkpoint. Raises as `from_timm` does.
     """
-    found, about = read_tensors(path, entry)
-    found = {name: tensor for name, tensor in found.items() if not name.endswith("num_batches_tracked")}
+    tensors, about = read_tensors(path, entry)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
     shapes = tensor_shapes(network)
     licence = about.get("license")
-    if 2 * len(found.keys() & shapes.keys()) > len(shapes):
+    if 2 * len(tensors.keys() & shapes.keys()) > len(shapes):
         return own_paths(
-            network, {name: to_array(tensor) for name, tensor in found.items()}, str(path), strict, licence
+            network, {name: to_array(tensor) for name, tensor in tensors.items()}, str(path), strict, licence
         )
     troubles: list[NetlatheError] = []
     for twin in twins_of(network.name):
@@ -127,16 +127,16 @@ def from_file(
             troubles.append(error)
             continue
         names = {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
-        if names <= found.keys():
-            fill_module(module, {name: found[name] for name in names}, path)
+        if names <= tensors.keys():
+            fill_module(module, {name: tensors[name] for name in names}, path)
             loaded = take_weights(module, network, str(path), twin=twin, strict=strict, verify=verify)
-            unused = tuple(name for name in found if name not in names)
+            unused = tuple(name for name in tensors if name not in names)
             return replace(loaded, unused=(*loaded.unused, *unused), licence=licence)
-    known = " or ".join(f"{twin.library}'s {twin.name}" for twin in twins_of(network.name))
+    twin_names = " or ".join(f"{twin.library}'s {twin.name}" for twin in twins_of(network.name))
     tried = "".join(f"; {error.message}" for error in troubles)
     raise NetlatheError(
-        f"its tensors ({', '.join(list(found)[:3])} ...) are named neither by the paths of {network.name}"
-        + (f" nor as in {known}{tried}" if known else ", which has no twin in timm or torchvision"),
+        f"its tensors ({', '.join(list(tensors)[:3])} ...) are named neither by the paths of {network.name}"
+        + (f" nor as in {twin_names}{tried}" if twin_names else ", which has no twin in timm or torchvision"),
         code="weights.names",
         path=str(path),
         hint="build the module that the file belongs to, load it there, and give it to from_module(module, network)",
@@ -144,16 +144,18 @@ def from_file(
 
 
 def own_paths(
-    network: Network, given: dict[str, Array], source: str, strict: bool, licence: str | None
+    network: Network, tensors: dict[str, Array], source: str, strict: bool, licence: str | None
 ) -> LoadedWeights:
     """Tensors that are named by our paths."""
     if strict:
-        return LoadedWeights(network, checked_weights(network, given), source, licence=licence)
+        return LoadedWeights(network, checked_weights(network, tensors), source, licence=licence)
     shapes = tensor_shapes(network)
-    fitting = {name: given[name] for name, shape in shapes.items() if name in given and given[name].shape == shape}
+    fitting = {
+        name: tensors[name] for name, shape in shapes.items() if name in tensors and tensors[name].shape == shape
+    }
     missing = tuple(name for name in shapes if name not in fitting)
     return LoadedWeights(
-        network, fitting, source, missing, tuple(name for name in given if name not in fitting), licence
+        network, fitting, source, missing, tuple(name for name in tensors if name not in fitting), licence
     )
 
 
@@ -220,11 +222,11 @@ def difference(model: bytes, probe: OutputProbe) -> float:
 
 def disagreement(loaded: LoadedWeights, error: float) -> NetlatheError:
     """All tensors fit, and yet another function."""
-    named = f"; it is known to be {loaded.twin}" if ":" in loaded.twin else ""
+    named_as = f"; it is known to be {loaded.twin}" if ":" in loaded.twin else ""
     failure = NetlatheError(
         f"the weights of {loaded.source} fit {loaded.network.name}, but its output differs by {error:.1e} (relative)",
         code="weights.disagree",
-        hint=f"the source computes something else, such as another activation, padding or epsilon of a norm{named}",
+        hint=f"the source computes something else, such as another activation, padding or epsilon of a norm{named_as}",
     )
     failure.exit = Exit.CHECK_FAILED
     return failure
@@ -252,9 +254,9 @@ def fill_module(module: Any, tensors: dict[str, Any], path: str | Path) -> None:
     try:
         module.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        said = [line.strip() for line in str(error).splitlines()[1:]]
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise NetlatheError(
-            "the tensors do not have the shapes of the network:\n  " + "\n  ".join(said[:SHOWN]),
+            "the tensors do not have the shapes of the network:\n  " + "\n  ".join(lines[:SHOWN]),
             code="weights.mismatch",
             path=str(path),
             hint="another number of classes or resolution? give NET with it: resnet50:classes=10",

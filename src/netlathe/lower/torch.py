@@ -128,7 +128,7 @@ class WithHeads(fx.GraphModule):
         return with_heads, super().__reduce__()
 
 
-def with_heads(rebuild: Any, given: tuple[Any, ...]) -> WithHeads:
+def with_heads(rebuild: Any, arguments: tuple[Any, ...]) -> WithHeads:
     """What a pickle holds, with both forwards."""
-    module = rebuild(*given)
+    module = rebuild(*arguments)
     return WithHeads(module, module.graph)

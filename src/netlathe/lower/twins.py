@@ -87,11 +87,11 @@ def import_library(name: str) -> ModuleType:
 
 def build_twin(twin: Twin, network: Network | None = None, **options: Any) -> Any:
     """The module with random weights, made for the classes and the resolution of a network if one is given."""
-    made = import_library(twin.library)
+    library = import_library(twin.library)
     options = module_options(twin, network) | options
     if twin.library == "timm":
-        return made.create_model(twin.name, **options)
-    return made.models.get_model(twin.name, weights=None, **OPTIONS.get(twin.name, {}) | options)
+        return library.create_model(twin.name, **options)
+    return library.models.get_model(twin.name, weights=None, **OPTIONS.get(twin.name, {}) | options)
 
 
 def module_options(twin: Twin, network: Network | None) -> dict[str, Any]:
@@ -117,10 +117,10 @@ def pretrained_timm(name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
         with weights_only():
             module = timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # unknown names, a network that is down, a file that is gone: each library has its own
-        known = []
+        close = []
         with suppress(Exception):
-            known = nearest(name, timm.list_pretrained())
-        raise fetch_error("timm", name, error, known) from error
+            close = nearest(name, timm.list_pretrained())
+        raise fetch_error("timm", name, error, close) from error
     return module, dict(module.pretrained_cfg)
 
 
@@ -131,8 +131,8 @@ def pretrained_torchvision(name: str, weights: str, **options: Any) -> tuple[Any
         legal = models.get_model_weights(name)
         entry = legal[weights]
     except (KeyError, ValueError) as error:
-        known = [w.name for w in legal] if isinstance(error, KeyError) else nearest(name, models.list_models())
-        raise fetch_error("torchvision", f"{name}.{weights}", error, known) from error
+        close = [w.name for w in legal] if isinstance(error, KeyError) else nearest(name, models.list_models())
+        raise fetch_error("torchvision", f"{name}.{weights}", error, close) from error
     try:
         with weights_only():
             module = models.get_model(name, weights=entry, **options)
@@ -143,13 +143,13 @@ def pretrained_torchvision(name: str, weights: str, **options: Any) -> tuple[Any
     return module, entry
 
 
-def fetch_error(source: str, name: str, error: Exception, known: list[str]) -> NetlatheError:
+def fetch_error(source: str, name: str, error: Exception, close: list[str]) -> NetlatheError:
     """One screen for whatever a library raised."""
-    said = str(error).strip().splitlines()
+    lines = str(error).strip().splitlines()
     return NetlatheError(
-        f"{source} does not give the weights {name!r}: {said[0] if said else type(error).__name__}",
+        f"{source} does not give the weights {name!r}: {lines[0] if lines else type(error).__name__}",
         code="weights.fetch",
-        hint=f"did you mean {' or '.join(known)}?"
-        if known
+        hint=f"did you mean {' or '.join(close)}?"
+        if close
         else "is this machine online? a file works without: --weights file",
     )

@@ -51,12 +51,12 @@ class WeightTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         y = func(*args, **(kwargs or {}))
-        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
-        values = [x for x in given if x in self.reads]
-        owners = dict.fromkeys(path for x in given for path in self.owners.get(x, ()))
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        values = [x for x in tensors if x in self.reads]
+        owners = dict.fromkeys(path for x in tensors for path in self.owners.get(x, ()))
         if values:
-            starts = start_offsets(func, args, given)
-            reads = self.flow.join(zip(starts, (self.reads.get(x, {}) for x in given), strict=False))
+            starts = start_offsets(func, args, tensors)
+            reads = self.flow.join(zip(starts, (self.reads.get(x, {}) for x in tensors), strict=False))
             for path in owners:
                 reads = self.enter(path, reads)
         for result in tree_leaves(y):
@@ -64,7 +64,7 @@ class WeightTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.reads[result] = reads
             elif isinstance(result, torch.Tensor) and owners:
                 self.owners[result] = tuple(owners)
-                self.follow(func, [self.made[x] for x in given if x in self.made], result)
+                self.follow(func, [self.made[x] for x in tensors if x in self.made], result)
         return y
 
     def follow(self, func: Any, sources: Sequence[tuple[str, bool]], result: torch.Tensor) -> None:
@@ -89,12 +89,12 @@ class WeightTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.flow.join([(0, reads), (0, self.entered[path])])
 
 
-def start_offsets(func: Any, args: Sequence[Any], given: Sequence[torch.Tensor]) -> list[int]:
+def start_offsets(func: Any, args: Sequence[Any], tensors: Sequence[torch.Tensor]) -> list[int]:
     """Where each tensor starts in a concatenation; zeros for every other operator."""
     if func.overloadpacket is not aten.cat:
-        return [0] * len(given)
+        return [0] * len(tensors)
     axis = args[1] if len(args) > 1 else 0
-    return list(accumulate((x.shape[axis] for x in given), initial=0))
+    return list(accumulate((x.shape[axis] for x in tensors), initial=0))
 
 
 def owner(name: str) -> tuple[str, str]:
@@ -133,9 +133,9 @@ def trace_weights(module: torch.nn.Module, *inputs: torch.Tensor) -> WeightTrace
             y = module(*inputs)
     except Exception as error:
         shapes = ", ".join("x".join(map(str, x.shape)) for x in inputs)
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         raise NetlatheError(
-            f"the forward of {type(module).__name__} fails on {shapes}: {said[0] if said else type(error).__name__}",
+            f"the forward of {type(module).__name__} fails on {shapes}: {lines[0] if lines else type(error).__name__}",
             code="weights.forward",
             hint="position embeddings fix the resolution: give the network the one of the weights",
         ) from error

@@ -49,11 +49,11 @@ def random_weights(of: Network | Graph, seed: int = 0) -> dict[str, Array]:
     }
 
 
-def checked_weights(of: Network | Graph, given: Mapping[str, Any]) -> dict[str, Array]:
+def checked_weights(of: Network | Graph, weights: Mapping[str, Any]) -> dict[str, Array]:
     """The given tensors as float32 by path; raises NetlatheError with everything missing, unexpected or misshapen."""
     shapes = tensor_shapes(of)
-    faults = [f"missing: {name} {shape}" for name, shape in shapes.items() if name not in given]
-    for name, array in given.items():
+    faults = [f"missing: {name} {shape}" for name, shape in shapes.items() if name not in weights]
+    for name, array in weights.items():
         if name not in shapes:
             close = nearest(name, shapes, 1)
             faults.append(f"unexpected: {name}" + (f" (did you mean {close[0]}?)" if close else ""))
@@ -66,7 +66,7 @@ def checked_weights(of: Network | Graph, given: Mapping[str, Any]) -> dict[str, 
             code="weights.mismatch",
             hint="tensors are named by the path of their operator, such as stem.conv.weight",
         )
-    return {name: np.asarray(given[name], dtype=np.float32) for name in shapes}
+    return {name: np.asarray(weights[name], dtype=np.float32) for name in shapes}
 
 
 SHOWN = 20  # faults that fit on one screen

@@ -100,7 +100,7 @@ def strip_data(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def fix_inputs(model: onnx.ModelProto, given: tuple[Shape, ...], source: str) -> list[str]:
+def fix_inputs(model: onnx.ModelProto, shapes: tuple[Shape, ...], source: str) -> list[str]:
     """Give every input a whole shape with a batch of 1; returns their names."""
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in weights]
@@ -111,13 +111,13 @@ def fix_inputs(model: onnx.ModelProto, given: tuple[Shape, ...], source: str) ->
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param in batches:
                 axis.dim_value = 1
-    if len(given) > len(free):
-        raise NetlatheError(f"{len(given)} shapes for {len(free)} inputs", code="read.inputs", path=source)
-    for value, wanted in zip(free, [*given, *[None] * (len(free) - len(given))], strict=True):
+    if len(shapes) > len(free):
+        raise NetlatheError(f"{len(shapes)} shapes for {len(free)} inputs", code="read.inputs", path=source)
+    for value, wanted in zip(free, [*shapes, *[None] * (len(free) - len(shapes))], strict=True):
         axes = value.type.tensor_type.shape.dim
         if wanted is not None and len(wanted) != len(axes) - 1:
-            said = "x".join(axis.dim_param or str(axis.dim_value) for axis in axes[1:])
-            message = f"the input {value.name} is {said}, not {'x'.join(map(str, wanted))}"
+            sizes = "x".join(axis.dim_param or str(axis.dim_value) for axis in axes[1:])
+            message = f"the input {value.name} is {sizes}, not {'x'.join(map(str, wanted))}"
             raise NetlatheError(message, code="read.inputs", path=source)
         for i, axis in enumerate(axes):
             if i and wanted is not None:
@@ -144,13 +144,13 @@ def fix_inputs(model: onnx.ModelProto, given: tuple[Shape, ...], source: str) ->
 def running_statistics(graph: onnx.GraphProto) -> set[str]:
     """The tensors that are means and variances of batch norms and nothing else."""
     alias = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    found: set[str] = set()
+    statistics: set[str] = set()
     others: set[str] = set()
     for node in (node for node in graph.node if node.output[0] not in alias):
         norm = node.op_type == "BatchNormalization"
-        found.update(alias.get(name, name) for name in node.input[3:5] if norm)
+        statistics.update(alias.get(name, name) for name in node.input[3:5] if norm)
         others.update(alias.get(name, name) for name in (node.input[:3] if norm else node.input))
-    return found - others
+    return statistics - others
 
 
 def constants(node: onnx.NodeProto) -> list[onnx.TensorProto]:
@@ -194,10 +194,10 @@ def write_node(
     call = OnnxCall(tuple(shapes.get(name, ()) for name in node.input), y, attributes)
     form, macs = rule.work(call) if rule.work else (rule.form, 0)
     weighted = rule.kind == "matmul" and any(x.root.id is None and x.sources for x in xs)
-    made = builder.emit(Scope(path), "linear" if weighted else rule.kind, form, xs[:1] if rule.first else xs, y, macs)
-    values[node.output[0]] = made
+    result = builder.emit(Scope(path), "linear" if weighted else rule.kind, form, xs[:1] if rule.first else xs, y, macs)
+    values[node.output[0]] = result
     for output in node.output[1:]:
-        values[output] = builder.view(made, shapes.get(output, y))
+        values[output] = builder.view(result, shapes.get(output, y))
 
 
 def path_of(node: onnx.NodeProto, i: int) -> str:

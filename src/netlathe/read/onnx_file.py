@@ -111,8 +111,8 @@ class OnnxFile(ModelFile):
     def key(self) -> str:
         """A hash of its content and its inputs; weights in other files are left out."""
         content = hashlib.sha256(self.path.read_bytes())
-        said = ", ".join(f"Entry({', '.join(f'{k}={v!r}' for k, v in e._asdict().items())})" for e in self.entries)
-        content.update(f"({said}{',' * (len(self.entries) == 1)})".encode())
+        text = ", ".join(f"Entry({', '.join(f'{k}={v!r}' for k, v in e._asdict().items())})" for e in self.entries)
+        content.update(f"({text}{',' * (len(self.entries) == 1)})".encode())
         return content.hexdigest()[:16]
 
     @cached_property

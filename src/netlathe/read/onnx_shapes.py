@@ -37,7 +37,7 @@ def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
     Raises NetlatheError where shapes do not fit.
     """
     graph = model.graph
-    said = {v.name: shape for v in (*graph.value_info, *graph.output) if (shape := shape_of(v)) is not None}
+    written = {v.name: shape for v in (*graph.value_info, *graph.output) if (shape := shape_of(v)) is not None}
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
@@ -51,7 +51,7 @@ def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
         shapes = infer(bare, source)
         missing = any(name and name not in shapes for node in bare.graph.node for name in node.output)
         if not missing or not fold_constants(bare.graph, shapes, values, opsets):
-            return said | shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+            return written | shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
 
 
 def infer(model: onnx.ModelProto, source: str) -> dict[str, Shape]:

@@ -61,8 +61,8 @@ def read_module(module: nn.Module, *inputs: Shape | torch.Tensor, training: bool
     for x in xs:
         recorder.assign(x, builder.input(tuple(x.shape)))
     y = recorder.run(twin, xs)
-    found = [recorder.values[id(leaf)] for leaf in tree_leaves(y) if id(leaf) in recorder.values]
-    graph = builder.graph(found, recorder.root)
+    outputs = [recorder.values[id(leaf)] for leaf in tree_leaves(y) if id(leaf) in recorder.values]
+    graph = builder.graph(outputs, recorder.root)
     uncalled = {name: shape for name, shape in weights.items() if name not in builder.used}
     return ModuleReading(graph, uncalled, {name: first for name, first in aliases.items() if name != first})
 
@@ -134,18 +134,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         tensors = tensors_of(args, kwargs)
-        known = any(t.is_meta or self.written(t) for t in tensors)
+        is_traced = any(t.is_meta or self.written(t) for t in tensors)
         device = kwargs.get("device")
-        if device is not None and (known or device.type != "cpu"):
+        if device is not None and (is_traced or device.type != "cpu"):
             kwargs = {**kwargs, "device": META}
-        if known and not all(t.is_meta for t in tensors):
+        if is_traced and not all(t.is_meta for t in tensors):
             args, kwargs = self.moved(args), {key: self.moved(value) for key, value in kwargs.items()}
             tensors = tensors_of(args, kwargs)
         name = name_of(func)
-        if known and name in NEEDS_VALUES:
+        if is_traced and name in NEEDS_VALUES:
             self.refuse_values(name)
         try:
-            y = self.once(func, func, args, kwargs) if known and not func.is_view else func(*args, **kwargs)
+            y = self.once(func, func, args, kwargs) if is_traced and not func.is_view else func(*args, **kwargs)
         except NotImplementedError as error:
             raise NetlatheError(
                 f"torch cannot say which shape {name} makes without running it",
@@ -153,15 +153,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
                 path=self.scope.path,
                 hint="of an operator of your own, say it: torch.library.register_fake",
             ) from error
-        if not self.quiet and (known or (tensors and func.is_view)):
+        if not self.quiet and (is_traced or (tensors and func.is_view)):
             self.write(func, name, args, kwargs, tensors, y)
         return y
 
     def once(self, what: Any, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """func(...), run once for equal arguments: torch takes longer to find shapes than we to remember them."""
         key = (what, signature(args), signature(tuple(kwargs.items())))
-        found = self.memo.get(key)
-        if found is None:
+        remembered = self.memo.get(key)
+        if remembered is None:
             y = func(*args, **kwargs)
             tensors = y if isinstance(y, (tuple, list)) else (y,)
             own = isinstance(what, torch._ops.OpOverload) and what._schema.is_mutable  # it writes into an argument
@@ -170,29 +170,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             elif not own and all(isinstance(t, torch.Tensor) and t.is_meta for t in tensors):
                 self.memo[key] = type(y), [(t.shape, t.stride(), t.dtype) for t in tensors]
             return y
-        if found is IN_PLACE:
+        if remembered is IN_PLACE:
             return args[0]
-        kind, recipes = found
-        made = [torch.empty_strided(shape, stride, dtype=dtype, device=META) for shape, stride, dtype in recipes]
-        return made[0] if issubclass(kind, torch.Tensor) else kind(made)
+        kind, recipes = remembered
+        results = [torch.empty_strided(shape, stride, dtype=dtype, device=META) for shape, stride, dtype in recipes]
+        return results[0] if issubclass(kind, torch.Tensor) else kind(results)
 
     def write(self, func: Any, name: str, args: Any, kwargs: Any, tensors: list[torch.Tensor], y: Any) -> None:
         """One operator that has run."""
-        made = [t for t in (y if isinstance(y, (tuple, list)) else [y]) if isinstance(t, torch.Tensor)]
+        results = [t for t in (y if isinstance(y, (tuple, list)) else [y]) if isinstance(t, torch.Tensor)]
         reads = [self.value_of(t) for t in tensors]
         if func.is_view or name in VIEWS or torch.Tag.inplace_view in func.tags:
-            for t in made:
+            for t in results:
                 self.assign(t, self.builder.view(reads[0], tuple(t.shape)))
-        elif name not in MAKERS and made:
-            target = next((t for t in tensors if t is made[0]), None)  # in place
-            self.record(name, AtenCall(args, kwargs, tuple(made[0].shape)), reads, made, target)
+        elif name not in MAKERS and results:
+            target = next((t for t in tensors if t is results[0]), None)  # in place
+            self.record(name, AtenCall(args, kwargs, tuple(results[0].shape)), reads, results, target)
 
     def record(
         self,
         name: str,
         call: AtenCall,
         reads: list[TracedValue],
-        made: list[torch.Tensor],
+        results: list[torch.Tensor],
         target: torch.Tensor | None = None,
     ) -> None:
         """Write an operator down by its rule; further results are views of the first."""
@@ -203,11 +203,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         linear = rule.kind == "matmul" and any(h.id is None and h.root.id is None and h.sources for h in reads)
         traced = self.builder.emit(self.scope, "linear" if linear else rule.kind, form, reads, call.y, macs)
         if target is None:
-            self.assign(made[0], traced)
+            self.assign(results[0], traced)
         else:
             root = self.value_of(target).root
             root.id, root.sources = traced.id, traced.sources if traced.id is None else ()
-        for further in made[1:]:
+        for further in results[1:]:
             self.assign(further, self.builder.view(traced, tuple(further.shape)))
 
     def value_of(self, tensor: torch.Tensor) -> TracedValue:
@@ -307,13 +307,13 @@ class KeepWhole(TorchFunctionMode):
 
 def tensors_of(args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
     """The tensors among arguments, those in lists included."""
-    found: list[torch.Tensor] = []
+    tensors: list[torch.Tensor] = []
     for value in (*args, *kwargs.values()):
         if isinstance(value, torch.Tensor):
-            found.append(value)
+            tensors.append(value)
         elif isinstance(value, (list, tuple)):
-            found += [item for item in value if isinstance(item, torch.Tensor)]
-    return found
+            tensors += [item for item in value if isinstance(item, torch.Tensor)]
+    return tensors
 
 
 def signature(value: Any) -> Any:

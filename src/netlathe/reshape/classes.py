@@ -41,8 +41,8 @@ def for_images(network: Network, *, classes: int, channels: int, resolution: int
 def classifiers(graph: Graph) -> list[str]:
     """The paths of the linear layers that compute the result and, as wide, the outputs of auxiliary heads."""
     wide = graph.shapes[graph.outputs[0]]
-    made = {op.output: op for op in graph.ops}
-    ends = [made[i] for i in graph.outputs if i in made and graph.shapes[i] == wide]
+    makers = {op.output: op for op in graph.ops}
+    ends = [makers[i] for i in graph.outputs if i in makers and graph.shapes[i] == wide]
     if not ends or ends[0].output != graph.outputs[0] or len(wide) != 1:
         raise NetlatheError("this network does not end in classes", code="train.network")
     for op in ends:

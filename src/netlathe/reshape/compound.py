@@ -117,21 +117,21 @@ def grid_search(
     seen before are scored once. Raises NetlatheError where no point has the cost asked for.
     """
     start = totals(network.body, network.input).macs
-    found: list[ScalingCandidate] = []
+    candidates: list[ScalingCandidate] = []
     scores: dict[str, float] = {}
     for factors in grid(step, times, tolerance):
         scaled = scale(network, factors)
         ratio = totals(scaled.body, scaled.input).macs / start
         if scaled.key not in scores:
             scores[scaled.key] = objective(scaled)
-        found.append(ScalingCandidate(factors, scaled, ratio, scores[scaled.key]))
-    if not found:
+        candidates.append(ScalingCandidate(factors, scaled, ratio, scores[scaled.key]))
+    if not candidates:
         raise NetlatheError(
             f"no point of a grid of steps {step:g} multiplies the MACs by {times:g}",
             code="compound.grid",
             hint="take smaller steps or a larger tolerance",
         )
-    return sorted(found, key=lambda candidate: -candidate.score)
+    return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
 class Released(NamedTuple):
@@ -150,11 +150,11 @@ def released_models(start: Network, table: Mapping[str, tuple[float, float, int]
     """B1 to B7 by table (width, depth, resolution) and by formula at phi = 1 ... 7."""
     rows = []
     for phi, (name, (width, depth, side)) in enumerate(table.items(), 1):
-        told = Factors(depth, width, side / start.input[-1])
-        said = compound(phi)
-        counts = [totals(net.body, net.input).macs for net in (scale(start, told), scale(start, said))]
-        implied = (log(depth) / log(ALPHA), log(width) / log(BETA), log(told.resolution) / log(GAMMA))
-        rows.append(Released(name, phi, told, said, counts[0], counts[1], implied))
+        by_table = Factors(depth, width, side / start.input[-1])
+        by_formula = compound(phi)
+        counts = [totals(net.body, net.input).macs for net in (scale(start, by_table), scale(start, by_formula))]
+        implied = (log(depth) / log(ALPHA), log(width) / log(BETA), log(by_table.resolution) / log(GAMMA))
+        rows.append(Released(name, phi, by_table, by_formula, counts[0], counts[1], implied))
     return rows
 
 

@@ -167,14 +167,14 @@ def factor(
         body = rewrite(network.body, rule, name=f"factor {form}")
     except NetlatheError as error:
         if error.code == "rewrite.no_match":
-            said = ", ".join(sorted({f"{op.form} {op.kind}".strip() for op in graph.ops if op.macs}))
+            kinds = ", ".join(sorted({f"{op.form} {op.kind}".strip() for op in graph.ops if op.macs}))
             error.hint = (
-                f"operators of {network.name} with MACs: {said}; the default is dense convolutions after the first"
+                f"operators of {network.name} with MACs: {kinds}; the default is dense convolutions after the first"
             )
         raise
-    found = replace(network, name=f"{network.name}-{form}", body=body)
-    totals(body, found.input, *found.more)  # a shape that does not fit is an error here
-    return Factored(found, form, parts)
+    factored = replace(network, name=f"{network.name}-{form}", body=body)
+    totals(body, factored.input, *factored.more)  # a shape that does not fit is an error here
+    return Factored(factored, form, parts)
 
 
 def factors(
@@ -216,15 +216,15 @@ def free_width(op: Op, form: str, width: int | Callable[[Op], int] | None) -> in
     arrive, leave = op.in_shapes[0][axis], op.out_shape[axis]
     if width is None:
         return 1 if form == "separable" else leave if form in WIDE else max(1, min(arrive, leave) // 4)
-    found = width(op) if callable(width) else width
-    if found < 1:
-        raise NetlatheError(f"the width must be at least 1, not {found}", code="factor.width", path=op.path)
-    return found
+    size = width(op) if callable(width) else width
+    if size < 1:
+        raise NetlatheError(f"the width must be at least 1, not {size}", code="factor.width", path=op.path)
+    return size
 
 
 def following(body: Node) -> dict[str, dict[str, Node]]:
     """By path of a leaf: the norm and the activation that come right after it in its sequence."""
-    found: dict[str, dict[str, Node]] = {}
+    followers: dict[str, dict[str, Node]] = {}
     for path, node in walk(body):
         if not isinstance(node, Seq):
             continue
@@ -236,8 +236,8 @@ def following(body: Node) -> dict[str, dict[str, Node]]:
                     break
                 after[key] = item
             if after and isinstance(node.items[i], Conv | Linear):
-                found[join(path, name)] = after
-    return found
+                followers[join(path, name)] = after
+    return followers
 
 
 def cost_factor(form: str, what: str = "macs") -> Any:

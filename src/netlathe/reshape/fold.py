@@ -33,16 +33,16 @@ class Folded:
 
 def foldable(graph: Graph) -> dict[str, str]:
     """The operator before every batch norm that can take it over: the norm alone reads what it computes."""
-    made = {op.output: op for op in graph.ops}
+    makers = {op.output: op for op in graph.ops}
     readers = [value for op in graph.ops for value in op.inputs] + list(graph.outputs)
-    found = {}
+    pairs = {}
     for op in graph.ops:
-        before = made.get(op.inputs[0]) if op.inputs else None
+        before = makers.get(op.inputs[0]) if op.inputs else None
         if op.kind != "norm" or op.form != "batch" or before is None or readers.count(before.output) > 1:
             continue
         if isinstance(before.leaf, Conv | Linear):
-            found[before.path] = op.path
-    return found
+            pairs[before.path] = op.path
+    return pairs
 
 
 def fold(network: Network) -> Folded:
@@ -108,7 +108,7 @@ def merge(network: Network) -> Merged:
     """
     graph = network.graph()
     by_path = {op.path: op for op in graph.ops}
-    found: dict[str, tuple[str, ...]] = {}
+    branches_of: dict[str, tuple[str, ...]] = {}
 
     def rule(path: str, node: Node) -> Node | None:
         if not isinstance(node, Dag) or node.inputs != 1 or not isinstance(node.vertices[-1].body, Add):
@@ -126,7 +126,7 @@ def merge(network: Network) -> Merged:
         if len(same) > 1 or not centred or (len(plain) < len(convs) and pair(widest.stride) != (1, 1)):
             return None
         # One operator has the path of the sum, so what reads it reads on.
-        found[join(path, "add")] = tuple(join(path, vertex.name) for vertex in branches)
+        branches_of[join(path, "add")] = tuple(join(path, vertex.name) for vertex in branches)
         return seq(add=replace(widest, bias=True))
 
     def core(body: Node) -> Conv | Norm | None:
@@ -137,4 +137,4 @@ def merge(network: Network) -> Merged:
         return first if isinstance(first, Conv) else None
 
     body = rewrite(network.body, rule, name="merge")
-    return Merged(replace(network, name=f"{network.name}-merged", body=body), found)
+    return Merged(replace(network, name=f"{network.name}-merged", body=body), branches_of)

@@ -41,11 +41,11 @@ def inner(network: Network, factor: float, rounding: str = "ten_percent", keep: 
 @lru_cache(maxsize=64)
 def width_step(network: Network) -> int:
     """The greatest common divisor of the channels that arrive where a width is relative; 0 where none is."""
-    found = 0
+    divisor = 0
     for op in network.graph().ops:
         if isinstance(op.leaf, Wide) and isinstance(op.leaf.width, Times) and op.leaf.width.num > op.leaf.width.den:
-            found = gcd(found, op.in_shapes[0][0 if op.kind == "conv" else -1])
-    return found
+            divisor = gcd(divisor, op.in_shapes[0][0 if op.kind == "conv" else -1])
+    return divisor
 
 
 @dataclass

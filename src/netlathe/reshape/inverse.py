@@ -46,8 +46,8 @@ def operator(inner: str) -> Any:
 def balance(inner: str) -> Any:
     """The m at which the operator costs as much as both pointwise parts; None where m does not matter."""
     m = symbols("m")[0]
-    found = sympy().solve(sympy().Eq(operator(inner), cost("none")), m)
-    return found[0] if found else None
+    solutions = sympy().solve(sympy().Eq(operator(inner), cost("none")), m)
+    return solutions[0] if solutions else None
 
 
 def share(inner: str) -> Any:

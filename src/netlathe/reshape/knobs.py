@@ -64,8 +64,8 @@ def resolution(network: Network, pixels: float) -> Network:
     """The network for square images of another side, in pixels. Raises NetlatheError where a window no longer fits."""
     if pixels != int(pixels):
         raise NetlatheError(f"resolution must be a whole number of pixels, not {pixels:g}", code="knob.resolution")
-    found = network.at(int(pixels))
-    return checked_body("resolution", found, found.body, pixels)
+    resized = network.at(int(pixels))
+    return checked_body("resolution", resized, resized.body, pixels)
 
 
 @lru_cache(maxsize=64)
@@ -103,8 +103,8 @@ def groups(network: Network, count: float) -> Network:
 
     Raises NetlatheError where there is none, and with the legal numbers where `count` does not divide the widths.
     """
-    found = cardinal(network)
-    if not found:
+    ops = cardinal(network)
+    if not ops:
         forms = {op.form for op in network.graph().ops if op.kind == "conv"}
         why = "its spatial convolutions are depthwise, so the cardinality is the width" if "depthwise" in forms else (
             "no spatial convolution lies between a 1x1 squeeze and a 1x1 expansion"
@@ -114,9 +114,11 @@ def groups(network: Network, count: float) -> Network:
         )
     possible = cardinalities(network)
     if count not in possible:
-        said = ", ".join(map(str, possible))
-        raise NetlatheError(f"{network.name} cannot have groups={count:g}", code="knob.groups", hint=f"legal: {said}")
-    by_path = {op.path for op in found}
+        legal_counts = ", ".join(map(str, possible))
+        raise NetlatheError(
+            f"{network.name} cannot have groups={count:g}", code="knob.groups", hint=f"legal: {legal_counts}"
+        )
+    by_path = {op.path for op in ops}
 
     def turn(path: str, node: Node) -> Node:
         return (
@@ -131,9 +133,9 @@ def cardinalities(network: Network) -> list[int]:
     return divisors(cardinal(network))
 
 
-def divisors(found: Iterable[Op]) -> list[int]:
+def divisors(ops: Iterable[Op]) -> list[int]:
     """The numbers of groups that all these convolutions can have, ascending."""
-    widths = [c for op in found for c in (op.in_shapes[0][0], op.out_shape[0])]
+    widths = [c for op in ops for c in (op.in_shapes[0][0], op.out_shape[0])]
     return [g for g in range(1, min(widths) + 1) if gcd(*widths) % g == 0] if widths else []
 
 
@@ -172,13 +174,13 @@ def turn_knobs(network: Network, values: Mapping[str, float], rules: KnobRules =
     for knob in values:
         if knob not in KNOBS:
             raise unknown("knob", knob, KNOBS, code="knob.unknown")
-    found = network
+    turned = network
     for knob, (turn, *_) in KNOBS.items():
         if knob in values:
             rule = () if knob in ("groups", "resolution") else (getattr(rules, knob, rules.width), rules.keep)
-            found = turn(found, values[knob], *rule)
-    said = "".join(f"-{knob[0]}{values[knob]:g}" for knob in KNOBS if knob in values)
-    return found if found is network else replace(found, name=network.name + said)
+            turned = turn(turned, values[knob], *rule)
+    suffix = "".join(f"-{knob[0]}{values[knob]:g}" for knob in KNOBS if knob in values)
+    return turned if turned is network else replace(turned, name=network.name + suffix)
 
 
 def reshape(

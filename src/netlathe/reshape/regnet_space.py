@@ -89,23 +89,23 @@ def sample(space: RegNetSpace, count: int, seed: int = 0, tries: int = 10_000) -
 
     Raises Infeasible after `tries` draws in a row without a new one, with what they broke.
     """
-    rng, found = Random(seed), dict[str, Network]()
+    rng, networks = Random(seed), dict[str, Network]()
     why: Counter[str] = Counter()
     for _ in range(count):
         for _ in range(tries):
             got = draw(space, rng)
-            if isinstance(got, Network) and got.key not in found:
-                found[got.key] = got
+            if isinstance(got, Network) and got.key not in networks:
+                networks[got.key] = got
                 break
             why["seen before" if isinstance(got, Network) else got] += 1
         else:
-            said = ", ".join(f"{reason} ({times})" for reason, times in why.most_common(4))
+            reasons = ", ".join(f"{reason} ({times})" for reason, times in why.most_common(4))
             raise Infeasible(
-                f"{tries} draws gave no further network; {len(found)} of {count} were found",
+                f"{tries} draws gave no further network; {len(networks)} of {count} were found",
                 code="regnet.sample",
-                hint=f"what they broke: {said}; widen that bound",
+                hint=f"what they broke: {reasons}; widen that bound",
             )
-    return list(found.values())
+    return list(networks.values())
 
 
 def dominates_everywhere(a: Iterable[float], b: Iterable[float]) -> bool:

@@ -106,9 +106,9 @@ def solve(
             low = middle
         else:
             high = middle - 1
-    found = simplest_value(at, values, low)
-    solved = at(found)
-    return Solved(solved, knob, values[found], cost_of(solved, measure), reachable)
+    index = simplest_value(at, values, low)
+    solved = at(index)
+    return Solved(solved, knob, values[index], cost_of(solved, measure), reachable)
 
 
 def knob_values(network: Network, knob: str) -> Sequence[float]:
@@ -160,14 +160,14 @@ def next_fitting(at: Reach, index: int, low: int) -> int:
     return low
 
 
-def simplest_value(at: Reach, values: Sequence[float], found: int) -> int:
+def simplest_value(at: Reach, values: Sequence[float], index: int) -> int:
     """Of the values that give the same expression, one with the fewest digits."""
     if values is not THOUSANDTHS:
-        return found
-    same = at(found).body
+        return index
+    same = at(index).body
     for size in (1000, 500, 250, 100, 50, 25, 10, 5, 2):
-        thousandths = round(values[found] * 1000)
+        thousandths = round(values[index] * 1000)
         rounded = int(thousandths // size * size - 10)
-        if 0 <= rounded <= found and at(rounded).body == same:
+        if 0 <= rounded <= index and at(rounded).body == same:
             return rounded
-    return found
+    return index

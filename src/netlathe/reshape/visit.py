@@ -67,15 +67,15 @@ class Neighbours:
 
 def classifiers(graph: Graph) -> frozenset[str]:
     """The paths of the operators that give an output its width: the last ones with channels of their own."""
-    made = {op.output: op for op in graph.ops}
-    found: set[str] = set()
+    makers = {op.output: op for op in graph.ops}
+    paths: set[str] = set()
     waiting = list(graph.outputs)
     while waiting:
-        op = made.get(waiting.pop())
+        op = makers.get(waiting.pop())
         if op is None:
             continue
         if op.kind in ("conv", "linear", "rbf"):
-            found.add(op.path)
+            paths.add(op.path)
         else:
             waiting += op.inputs
-    return frozenset(found)
+    return frozenset(paths)

@@ -92,12 +92,12 @@ def round_width(old: int, factor: float, rounding: str, units: dict[int, int]) -
 def width_multiples(graph: Graph) -> dict[int, int]:
     """By free width: the number that must divide it, because groups or heads split it or a multiple of it."""
     free = {op.leaf.width for op in graph.ops if isinstance(op.leaf, Wide)}
-    found: dict[int, int] = {}
+    multiples: dict[int, int] = {}
 
     def need(channels: int, unit: int) -> None:
         for wide in {channels} & free or {w for w in free if isinstance(w, int) and channels % w == 0}:
             assert isinstance(wide, int)
-            found[wide] = lcm(found.get(wide, 1), unit // gcd(unit, channels // wide))
+            multiples[wide] = lcm(multiples.get(wide, 1), unit // gcd(unit, channels // wide))
 
     for op in graph.ops:
         match op.leaf:
@@ -112,4 +112,4 @@ def width_multiples(graph: Graph) -> dict[int, int]:
                 need(op.in_shapes[0][0], count)
             case Attention(heads=count) | WindowAttention(heads=count):
                 need(op.out_shape[-1], count)
-    return found
+    return multiples

@@ -94,7 +94,7 @@ def step(left: Node, right: Node) -> Node:
 
 
 @block
-def cell(found: Cell, width: Size, stride: int, style: Style, prepare: tuple[tuple[int, Node], ...]) -> Node:
+def cell(genotype: Cell, width: Size, stride: int, style: Style, prepare: tuple[tuple[int, Node], ...]) -> Node:
     """The Dag of a cell on states 0 and 1, which `prepare` first brings to its width, in that order.
 
     Only operations that read states 0 and 1 have the stride.
@@ -104,11 +104,11 @@ def cell(found: Cell, width: Size, stride: int, style: Style, prepare: tuple[tup
     for state, body in prepare:
         names[state] = f"state{state}"
         vertices.append(Vertex(f"state{state}", body, (f"in{state}",)))
-    for i, pair in enumerate(found.steps, 1):
+    for i, pair in enumerate(genotype.steps, 1):
         left, right = (operation(name, width, stride if state < 2 else 1, style) for name, state in pair)
         vertices.append(Vertex(f"step{i}", step(left, right), tuple(names[state] for _, state in pair)))
         names.append(f"step{i}")
-    return Dag(2, (*vertices, Vertex("cat", Cat(), tuple(names[state] for state in found.concat))))
+    return Dag(2, (*vertices, Vertex("cat", Cat(), tuple(names[state] for state in genotype.concat))))
 
 
 def wiring(dag: Node, width: Size, stride: int, style: Style, names: tuple[str, ...]) -> Cell | None:

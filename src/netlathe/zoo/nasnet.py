@@ -82,8 +82,8 @@ def nasnet(
         vertices.append(Vertex(name, body, (last, before)))
         return name
 
-    def both(found: Cell, width: Size, stride: int, old: Node) -> Node:
-        return cell(found, width, stride, style, ((1, old), (0, point(width, style))))
+    def both(genotype: Cell, width: Size, stride: int, old: Node) -> Node:
+        return cell(genotype, width, stride, style, ((1, old), (0, point(width, style))))
 
     def reduction(width: Size) -> Node:
         return both(reduce, width, 2, point(width, style))

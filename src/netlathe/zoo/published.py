@@ -54,11 +54,11 @@ def figure(row: dict[str, str]) -> Figure:
 @cache
 def table() -> dict[str, tuple[Figure, ...]]:
     """All figures by network, in the order of the file."""
-    found: dict[str, list[Figure]] = defaultdict(list)
+    by_network: dict[str, list[Figure]] = defaultdict(list)
     with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found[row["network"]].append(figure(row))
-    return {network: tuple(rows) for network, rows in found.items()}
+            by_network[row["network"]].append(figure(row))
+    return {network: tuple(rows) for network, rows in by_network.items()}
 
 
 def figures(network: str) -> tuple[Figure, ...]:
