@@ -30,6 +30,7 @@ from netlathe.search.oneshot.supernet import Supernet
 from netlathe.search.oneshot.task import EARLY, OneShotRun, apply_remedy
 from netlathe.search.space import SearchSpace
 from netlathe.search.spaces import get
+from netlathe.train import checkpoint
 from netlathe.train.images import ImageSet, load
 from netlathe.train.recipefile import load as recipe_of
 
@@ -180,6 +181,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_
 
     with pytest.raises(Killed):
         search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "killed", progress=kill)
+    assert checkpoint.read_newest(tmp_path / "killed")["threads"] == torch.get_num_threads()  # which it goes on with
     again = search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "killed")
     whole = search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "whole")
     assert again.genotype == whole.genotype

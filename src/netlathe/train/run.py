@@ -173,7 +173,7 @@ def use_threads(asked: int | None, old: Mapping[str, Any] | None, here: Ranks) -
     """
     if asked is not None:
         torch.set_num_threads(asked)
-    elif old is not None:
+    elif old is not None and "threads" in old:
         torch.set_num_threads(int(old["threads"]))
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, idle_cores() // here.world))

@@ -10,6 +10,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from netlathe.arch.document import to_json
 from netlathe.files import write_text
 from netlathe.search.collapse import MOST_DECAY
@@ -61,8 +63,8 @@ class OneShotRun:
     def save(self) -> None:
         """A checkpoint."""
         self.state.generation += 1
-        document = snapshot(self.state, self.spent()) | {"who": self.identity(), "lines": self.metrics.lines}
-        checkpoint.save(self.folder, document, self.state.generation)
+        facts = {"who": self.identity(), "lines": self.metrics.lines, "threads": torch.get_num_threads()}
+        checkpoint.save(self.folder, snapshot(self.state, self.spent()) | facts, self.state.generation)
 
     def identity(self) -> dict[str, Any]:
         """What makes a search this search."""
