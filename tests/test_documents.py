@@ -1,5 +1,6 @@
 """What people write and what is said of it: pydantic's errors in our words, with places and nearest names."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from netlathe.documents.faults import Fault, faults_error, suggest, unknown_field, unknown_word
 from netlathe.documents.schema import check_document
+from netlathe.documents.tables import parse_csv
 from netlathe.documents.toml import parse_toml, read_text, read_toml, to_toml
 from netlathe.errors import NetlatheError
 
@@ -115,3 +117,21 @@ TABLES = st.dictionaries(KEYS, VALUES | st.lists(VALUES, max_size=3), max_size=4
 )
 def test_what_is_written_as_toml_reads_back(document):
     assert parse_toml(to_toml(document), source="", code="", what="") == document
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_csv_is_read_with_its_lines_whatever_parts_its_values(sign):
+    text = "\n".join(["a, b", '1,"x\n2"', "", " , ", "3", "4,5,6"]).replace(",", sign)
+    columns, rows = parse_csv(text)
+    assert columns == ["a", "b"]
+    assert [(row.line, row.cells, row.surplus) for row in rows] == [
+        (3, {"a": "1", "b": "x\n2"}, False),
+        (6, {"a": "3", "b": ""}, False),
+        (7, {"a": "4", "b": "5"}, True),
+    ]
+
+
+def test_csv_whose_quote_does_not_end_is_refused():
+    with pytest.raises(csv.Error):
+        parse_csv('a,b\n1,"x\n')
+    assert parse_csv("") == ([], [])

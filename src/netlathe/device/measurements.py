@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,10 @@ from netlathe.device.features import FeatureRow
 from netlathe.device.fit import fit_few
 from netlathe.device.latency import feature_row
 from netlathe.device.vocabulary import PRECISIONS
-from netlathe.errors import NetlatheError, nearest
+from netlathe.documents.faults import Fault, faults_error, suggest
+from netlathe.documents.tables import CsvRow, parse_csv
+from netlathe.documents.toml import read_text
+from netlathe.errors import NetlatheError
 from netlathe.load import load_any
 from netlathe.runtimes import registry
 
@@ -55,79 +57,68 @@ class ProbeNetwork(NamedTuple):
 def read(path: str | Path) -> list[MeasuredNetwork]:
     """The measurements of a CSV file. Raises one NetlatheError that lists every fault with its line."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetlatheError(f"cannot read this file: {said}", code="file.unreadable", path=str(path)) from None
-    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    columns = [(name or "").strip() for name in rows.fieldnames or ()]
-    rows.fieldnames = columns
+        columns, rows = parse_csv(read_text(path))
+    except csv.Error as error:
+        message = f"this is no CSV file: {error}"
+        raise NetlatheError(message, code="device.measurements", path=str(path), hint=HINT) from None
     legal = (*NEEDED, *DEFAULTS)
-    faults = [f"line 1: the column {name} is missing" for name in NEEDED if name not in columns]
+    faults = [Fault("line 1", f"the column {name} is missing") for name in NEEDED if name not in columns]
     for name in columns:
         if name not in legal:
-            close = nearest(name, legal)
-            faults.append(
-                f"line 1: unknown column {name!r} ({f'did you mean {close[0]}?' if close else ', '.join(legal)})"
-            )
+            faults.append(Fault("line 1", f"unknown column {name!r} ({suggest(name, legal)})"))
     found: list[MeasuredNetwork] = []
     first: dict[tuple[str, str, int, str, int], int] = {}
-    for line in rows if not faults else ():
-        at = rows.line_num
-        if not any(isinstance(v, str) and v.strip() for v in line.values()):
-            continue
-        measured = parse_line(line, f"line {at}", faults)
+    for row in rows if not faults else ():
+        at = row.line
+        measured = parse_row(row, faults)
         if measured is None:
             continue
         key = (measured.name, *measured[3:])
         if key in first:
-            faults.append(
-                f"line {at}: {measured.name} was measured in line {first[key]} already: keep one, their median"
-            )
+            said = f"{measured.name} was measured in line {first[key]} already: keep one, their median"
+            faults.append(Fault(f"line {at}", said))
         first.setdefault(key, at)
         found.append(measured)
     if not faults:
         sizes: dict[tuple[str, int, str, int], int] = defaultdict(int)
         for m in found:
             sizes[m[3:]] += 1
-        faults += [
-            f"{n} networks of {' '.join(map(str, k))}: a model needs {LEAST}" for k, n in sizes.items() if n < LEAST
-        ]
-        faults += ["there are no measurements"] * (not found)
+        for condition, count in sizes.items():
+            if count < LEAST:
+                faults.append(Fault(f"{count} networks of {' '.join(map(str, condition))}", f"a model needs {LEAST}"))
+        faults += [Fault("", "there are no measurements")] * (not found)
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
-        message = f"{len(faults)} fault{'s' * (len(faults) > 1)}\n{listed}"
-        raise NetlatheError(message, code="device.measurements", path=str(path), hint=HINT)
+        raise faults_error(faults, code="device.measurements", path=str(path), hint=HINT)
     return found
 
 
-def parse_line(line: Mapping[str | None, str | list[str] | None], at: str, faults: list[str]) -> MeasuredNetwork | None:
-    """A line, or None and what is wrong with it."""
-    before = len(faults)
-    if None in line:
-        faults.append(f"{at}: more values than columns")
-    given = {str(k): v.strip() for k, v in line.items() if isinstance(v, str) and v.strip()}
-    cells = DEFAULTS | given
+def parse_row(row: CsvRow, faults: list[Fault]) -> MeasuredNetwork | None:
+    """A row, or None and what is wrong with it."""
+    before, at = len(faults), f"line {row.line}"
+    if row.surplus:
+        faults.append(Fault(at, "more values than columns"))
+    cells = DEFAULTS | {name: value for name, value in row.cells.items() if value}
     for name in NEEDED:
         if name not in cells:
-            faults.append(f"{at}: {name} is missing")
+            faults.append(Fault(at, f"{name} is missing"))
     ms = positive(cells.get("latency_ms", "1"))
     if ms is None:
-        faults.append(f"{at}: latency_ms must be a positive number, not {cells['latency_ms']!r}")
+        faults.append(Fault(at, f"latency_ms must be a positive number, not {cells['latency_ms']!r}"))
     whole = {name: int(cells[name]) if cells[name].isdigit() else 0 for name in ("threads", "batch")}
-    faults += [f"{at}: {k} must be a whole number from 1, not {cells[k]!r}" for k, v in whole.items() if v < 1]
+    faults += [Fault(at, f"{k} must be a whole number from 1, not {cells[k]!r}") for k, v in whole.items() if v < 1]
     runtime = registry.forecast_name(cells["runtime"])
     for what, value, legal in (
         ("runtime", runtime, registry.forecast_names()),
         ("precision", cells["precision"], PRECISIONS),
     ):
         if value not in legal:
-            faults.append(f"{at}: unknown {what} {value!r} (legal: {', '.join(legal)})")
+            faults.append(Fault(at, f"unknown {what} {value!r} (legal: {', '.join(legal)})"))
     graph = None
     try:
         graph = network_named(cells["network"]).graph() if "network" in cells else None
     except NetlatheError as error:
-        faults.append(f"{at}: {error.message}" + (f" ({error.hint})" if error.hint and "\n" not in error.hint else ""))
+        fix = f" ({error.hint})" if error.hint and "\n" not in error.hint else ""
+        faults.append(Fault(at, error.message + fix))
     if len(faults) > before or graph is None or ms is None:
         return None
     return MeasuredNetwork(cells["network"], graph, ms, runtime, whole["threads"], cells["precision"], whole["batch"])

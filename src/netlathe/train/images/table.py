@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from netlathe.documents.faults import Fault, faults_error
+from netlathe.documents.tables import parse_csv
 from netlathe.errors import NetlatheError, nearest
 from netlathe.train.images.sources import FREE, SPLITS, TRAIN, ImageFiles, ImageSource, SkippedFile, sorted_classes
 
@@ -29,27 +30,29 @@ def csv_source(path: Path) -> ImageSource:
     """The images that a CSV file lists. Raises one NetlatheError with the lines of every fault."""
     rows = read_rows(path)
     by_path: dict[str, LabelRow] = {}
-    faults: list[str] = []
+    faults: list[Fault] = []
     repeated: list[str] = []
     for row in rows:
         first = by_path.setdefault(row.path, row)
         if row.label == "":
-            faults.append(f"line {row.line}: no label")
+            faults.append(Fault(f"line {row.line}", "no label"))
         elif row.split != first.split:
-            faults.append(f"lines {first.line} and {row.line}: {row.path} is in {first.split} and in {row.split}")
+            faults.append(
+                Fault(f"lines {first.line} and {row.line}", f"{row.path} is in {first.split} and in {row.split}")
+            )
         elif row.label != first.label:
-            faults.append(f"lines {first.line} and {row.line}: {row.path} is {first.label} and {row.label}")
+            faults.append(Fault(f"lines {first.line} and {row.line}", f"{row.path} is {first.label} and {row.label}"))
         elif first is not row:
             repeated.append(str(row.line))
         if row.split and row.split.lower() not in SPLITS:
             close = nearest(row.split, SPLITS)
             hint = f"did you mean {close[0]}?" if close else "legal: train, validation, test"
-            faults.append(f"line {row.line}: unknown split {row.split!r} ({hint})")
+            faults.append(Fault(f"line {row.line}", f"unknown split {row.split!r} ({hint})"))
     splits = any(row.split for row in rows)
     if splits:
-        faults += [f"line {row.line}: no split, where other rows have one" for row in rows if not row.split]
+        faults += [Fault(f"line {row.line}", "no split, where other rows have one") for row in rows if not row.split]
         codes = {SPLITS.get(row.split.lower()) for row in rows}
-        faults += ["no row is in train"] if TRAIN not in codes else []
+        faults += [Fault("", "no row is in train")] if TRAIN not in codes else []
     if faults:
         raise table_error(path, faults)
     there = {row.path: path.parent / row.path for row in by_path.values()}
@@ -84,42 +87,30 @@ def csv_source(path: Path) -> ImageSource:
 def read_rows(path: Path) -> list[LabelRow]:
     """The rows of the file, without blank ones."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        head = text.partition("\n")[0]
-        between = max(",;\t", key=head.count)
-        table = csv.DictReader(StringIO(text, newline=""), delimiter=between, strict=True)
-        columns = {name.strip().lower(): name for name in table.fieldnames or ()}
-        if not {"path", "label"} <= set(columns):
-            names = ", ".join(columns) or "nothing"
-            raise NetlatheError(
-                f"needs the columns path and label, and has {names}",
-                code="images.csv",
-                path=str(path),
-                hint="the first line is path,label or path,label,split",
-            )
-        rows = [
-            LabelRow(
-                table.line_num, *((row.get(columns.get(name, "")) or "").strip() for name in ("path", "label", "split"))
-            )
-            for row in table
-        ]
+        columns, rows = parse_csv(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise NetlatheError(f"cannot be read: {error.strerror}", code="images.csv", path=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise NetlatheError(f"is no CSV file in UTF-8: {error}", code="images.csv", path=str(path)) from error
-    return [row for row in rows if row.path]
+    named = {name.lower(): name for name in columns}
+    if not {"path", "label"} <= set(named):
+        raise NetlatheError(
+            f"needs the columns path and label, and has {', '.join(named) or 'nothing'}",
+            code="images.csv",
+            path=str(path),
+            hint="the first line is path,label or path,label,split",
+        )
+    labels = [
+        LabelRow(row.line, *(row.cells.get(named.get(name, ""), "") for name in ("path", "label", "split")))
+        for row in rows
+    ]
+    return [row for row in labels if row.path]
 
 
-def table_error(path: Path, faults: Sequence[str]) -> NetlatheError:
+def table_error(path: Path, faults: Sequence[Fault]) -> NetlatheError:
     """One error for the faults of a file."""
-    more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN])
-    return NetlatheError(
-        f"{len(faults)} fault{'s' * (len(faults) > 1)}{listed}{more}",
-        code="images.csv",
-        path=str(path),
-        hint="each image has one label, and one split if any has",
-    )
+    hint = "each image has one label, and one split if any has"
+    return faults_error(faults, code="images.csv", path=str(path), hint=hint, shown=SHOWN)
 
 
 def shorten_lines(lines: Sequence[str]) -> str:

@@ -1,0 +1,32 @@
+"""CSV files as people and spreadsheets write them."""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+from typing import NamedTuple
+
+
+class CsvRow(NamedTuple):
+    """A row with its line in the file: stripped texts by column, and whether it has more values than columns."""
+
+    line: int
+    cells: dict[str, str]
+    surplus: bool
+
+
+def parse_csv(text: str) -> tuple[list[str], list[CsvRow]]:
+    """The columns and the rows of a text, without blank rows; commas, semicolons or tabs, as its first line has them.
+
+    A row with fewer values has empty texts. Raises csv.Error for quotes that do not end.
+    """
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    columns = [name.strip() for name in next(reader, [])]
+    rows = []
+    for values in reader:
+        texts = [value.strip() for value in values]
+        if any(texts):
+            cells = dict.fromkeys(columns, "") | dict(zip(columns, texts, strict=False))
+            rows.append(CsvRow(reader.line_num, cells, len(texts) > len(columns)))
+    return columns, rows
