@@ -12,6 +12,7 @@ from netlathe.arch.combinators import Named
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
+from netlathe.documents.faults import Fault, faults_error
 from netlathe.errors import NetlatheError, nearest
 
 SCHEMA = "netlathe.arch/1"
@@ -67,14 +68,8 @@ def from_json(text: str, *, source: str = "arch.json") -> Network:
     reader = Reader()
     network = reader.network(document)
     if reader.faults or network is None:
-        count = len(reader.faults)
-        listed = "\n".join(f"  {fault}" for fault in reader.faults)
-        raise NetlatheError(
-            f"{count} fault{'s' * (count > 1)}; nothing was run\n{listed}",
-            code="arch.invalid",
-            path=source,
-            hint="`netlathe arch resnet18 --json` prints a document that is right",
-        )
+        hint = "`netlathe arch resnet18 --json` prints a document that is right"
+        raise faults_error(reader.faults, code="arch.invalid", path=source, hint=hint, note="; nothing was run")
     return network
 
 
@@ -82,13 +77,13 @@ class Reader:
     """Decodes a document and gathers its faults instead of stopping at the first."""
 
     def __init__(self) -> None:
-        self.faults: list[str] = []
+        self.faults: list[Fault] = []
 
     def fault(self, path: str, message: str, legal: Any = (), text: str = "") -> None:
         """Note a fault, with the nearest legal word."""
         close = nearest(text, legal)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        self.faults.append(f"{path or 'document'}: {message}{hint}")
+        self.faults.append(Fault(path or "document", message + hint))
 
     def network(self, document: Any) -> Network | None:
         if not isinstance(document, dict):

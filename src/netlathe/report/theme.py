@@ -14,7 +14,6 @@ INK, DIM, LINE, PAPER = "@ink", "@dim", "@line", "@paper"
 SERIES = tuple(
     f"@{name}" for name in ("dense", "depthwise", "transposed", "grouped", "attention", "linear", "pointwise")
 )
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "6px 2px")
 PATTERNS = ("", "/", ".", "x", "-", "+", "|")
 

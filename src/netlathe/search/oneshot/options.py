@@ -9,12 +9,8 @@ from netlathe.errors import NetlatheError, unknown
 
 Method = Literal["darts", "rsws"]
 Remedy = Literal["none", "early-stop", "decay", "skips"]
-REMEDIES: dict[str, str] = {
-    "none": "the search as published",
-    "early-stop": "stop when the eigenvalue rises, and go back (DARTS-ES)",
-    "decay": "three times the weight decay when the eigenvalue rises, up to 0.0243 (DARTS-ADA)",
-    "skips": "two skips in the normal cell, the strongest (P-DARTS)",
-}
+# early-stop: stop and go back when the eigenvalue rises (DARTS-ES); decay: then triple the weight decay, up to 0.0243
+# (DARTS-ADA); skips: keep the two strongest skips of the normal cell (P-DARTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
