@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles what it imports; compiling everything that is installed takes longer than some installations.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Lint beside the tests, Chromium beside the packages.
+MAKEFLAGS += --jobs=3
 
-.PHONY: demo fit test browser docs bench lint clean
+.PHONY: demo fit test pytest browser docs bench lint clean
 
 demo: .venv/report
 	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G --html choice.html
@@ -17,8 +20,10 @@ OUT ?= out
 fit: .venv/train
 	$(BIN)/netlathe fit $(DATA) $(BUDGET) --time $(TIME) -o $(OUT)
 
-test: .venv/dev lint browser
-	$(BIN)/python -m pytest -n 2
+test: .venv/dev lint pytest
+
+pytest: .venv/dev browser
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The pages are tested in a real browser. Where it can be installed it is; else those tests are skipped and say so.
 browser:
@@ -35,7 +40,7 @@ docs: .venv/docs
 	$(BIN)/python docs/make_site.py
 
 # Ratios against the peers, each script in one run, and the tests that are too heavy for every change; slow.
-bench: .venv/dev
+bench: .venv/bench
 	$(BIN)/python -m pytest -m slow
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
@@ -58,6 +63,10 @@ bench: .venv/dev
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch -e '.[dev]'
 	touch $@ .venv/report .venv/train .venv/docs
+
+.venv/bench: .venv/dev
+	$(PIP) -e '.[bench]'
+	touch $@
 
 clean:
 	rm -rf .venv
