@@ -73,12 +73,12 @@ def join(parts: Iterable[object], between: str = "\n") -> Html:
 
 def tag(name: str, *parts: object, **attributes: object) -> Html:
     """An element; `class_` is class and `aria_label` is aria-label. An attribute that is None or False is left out."""
-    said = "".join(
+    written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{text(value)}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    return Html(f"<{name}{said}>{join(parts, '')}</{name}>")
+    return Html(f"<{name}{written}>{join(parts, '')}</{name}>")
 
 
 def document(title: str, body: object, *, policy: str = POLICY, style: str = STYLE, after: str = "") -> str:
@@ -110,10 +110,21 @@ def pairs(rows: Iterable[tuple[str, object]]) -> Html:
     )
 
 
-def table(heads: Sequence[object], rows: Iterable[Sequence[object]], kind: str | None = None, said: str = "") -> Html:
-    """A table that scrolls on its own; the first cell of a row names it. A cell that is a <td> keeps its attributes."""
+def table(
+    heads: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    kind: str | None = None,
+    label: str = "",
+    alignments: Sequence[str | None] = (),
+) -> Html:
+    """A table that scrolls on its own; the first cell of a row names it. A cell that is a <td> keeps its attributes.
+
+    `label` is what a screen reader calls it, `alignments` the class of each column, else
+    guessed from its cells.
+    """
     lines = [list(row) for row in rows]
-    kinds = [alignment(column) for column in zip(*lines, strict=True)] or [None] * len(heads)
+    guessed = [alignment(column) for column in zip(*lines, strict=True)] or [None] * len(heads)
+    kinds = list(alignments) or guessed
     top = join((tag("th", name, scope="col", class_=kind) for name, kind in zip(heads, kinds, strict=True)), "")
     body = join(
         (
@@ -123,22 +134,22 @@ def table(heads: Sequence[object], rows: Iterable[Sequence[object]], kind: str |
         "",
     )
     inner = tag("table", tag("thead", tag("tr", top)), tag("tbody", body), class_=kind)
-    return tag("div", inner, class_="wide", tabindex="0", role="group", aria_label=said or "table")
+    return tag("div", inner, class_="wide", tabindex="0", role="group", aria_label=label or "table")
 
 
 def cell(value: object, kind: str | None) -> Html:
     """A cell of a table."""
-    found = text(value)
-    if isinstance(value, Html) and found.startswith("<td"):
-        return found
-    return tag("td", found, class_=f"{kind} prose" if kind and len(found) > LONG else kind)
+    content = text(value)
+    if isinstance(value, Html) and content.startswith("<td"):
+        return content
+    return tag("td", content, class_=f"{kind} prose" if kind and len(content) > LONG else kind)
 
 
 def alignment(column: Iterable[object]) -> str | None:
     """The class of a column: figures stand right, words left."""
-    said = [str(value).replace('<td class="text', "") for value in column if value and str(value) != "-"]
-    figures = sum(value[0] in "0123456789+-~.<" or value.startswith("x ") for value in said)
-    return "text" if said and 2 * figures < len(said) else None
+    words = [str(value).replace('<td class="text', "") for value in column if value and str(value) != "-"]
+    figures = sum(value[0] in "0123456789+-~.<" or value.startswith("x ") for value in words)
+    return "text" if words and 2 * figures < len(words) else None
 
 
 def bullets(items: Iterable[object]) -> Html:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil, log10
 
 from netlathe.errors import NetlatheError
@@ -84,6 +84,12 @@ def show_ms(number: float) -> str:
     return f"{number:.3g} ms" if number < 1000 else f"{number / 1000:.3g} s"
 
 
+def show_rate(flops: float) -> str:
+    """FLOPs a second: 3.12e14 -> 312 TFLOP/s; three digits."""
+    unit, size = ("TFLOP/s", 1e12) if flops >= 1e12 else ("GFLOP/s", 1e9)
+    return f"{flops / size:.3g} {unit}"
+
+
 def show_span(number: float) -> str:
     """Seconds as people say them: 95 -> 1 min 35 s"""
     if number < 10:
@@ -92,6 +98,36 @@ def show_span(number: float) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [f"{hours} h"] * (hours > 0) + [f"{minutes} min"] * (hours + minutes > 0) + [f"{rest} s"] * (hours == 0)
     return " ".join(parts)
+
+
+def show_percent(share: float, digits: int = 1) -> str:
+    """0.4217 -> 42.2 %"""
+    return f"{100 * share:.{digits}f} %"
+
+
+def show_points(accuracy: float) -> str:
+    """An accuracy in %, under a heading that says so: 76.13 -> 76.1"""
+    return f"{accuracy:.1f}"
+
+
+def show_ratio(ratio: float) -> str:
+    """What a change multiplies a cost by: 0.5 -> x 0.50"""
+    return f"x {ratio:.2f}"
+
+
+def show_interval(low_ms: float, high_ms: float) -> str:
+    """Both ends of a latency, three digits: 9.87 to 10.2 ms"""
+    return f"{low_ms:.3g} to {high_ms:.3g} ms"
+
+
+def show_intensity(flops_per_byte: float) -> str:
+    """FLOPs per byte, under a heading that says so: 26.64 -> 26.6"""
+    return f"{flops_per_byte:.1f}"
+
+
+def show_shape(shape: Iterable[int]) -> str:
+    """(3, 224, 224) -> 3x224x224"""
+    return "x".join(map(str, shape))
 
 
 def ask(number: float, units: Units) -> str:

@@ -10,10 +10,10 @@ from netlathe.audit.advise import TASKS, Advice, advise, image_count
 from netlathe.choose.budget import Candidate, read_budget
 from netlathe.cli.audit import field
 from netlathe.cli.budget import budget_options
-from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cli.common import emit, json_option, print_table, wide_option
 from netlathe.errors import Exit
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.tables.table import Column, make_table
+from netlathe.units import show_bytes, show_count, show_ms, show_points
 
 
 @click.command()
@@ -23,6 +23,7 @@ from netlathe.units import show_bytes, show_count, show_ms
 @budget_options()
 @click.option("--precision", metavar="NAME", help="On the device, such as fp16.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@wide_option
 @json_option
 def command(
     task: str,
@@ -63,22 +64,16 @@ def show(found: Advice) -> None:
     for i, reason in enumerate(found.reasons, 1):
         click.echo("\n".join(field(f"{i}.", reason)))
     if found.fitting:
-        rows = [
-            (
-                *(candidate.name, f"{candidate.top1:.1f}"),
-                *(forecast(candidate) if found.device else "-", show_bytes(candidate.memory_bytes)),
-                *(show_bytes(candidate.size_bytes), show_count(candidate.macs), candidate.figure.recipe),
-            )
-            for candidate in found.fitting
-        ]
-        heads = (
-            "the most accurate that fit",
-            "top-1 %",
-            "forecast",
-            "memory",
-            "size",
-            "MACs",
-            "recipe of the accuracy",
-        )
-        print_table(text_table(heads, rows))
+        timed = bool(found.device)
+        columns = (
+            Column("the most accurate that fit", lambda candidate: candidate.name, text=True),
+            Column("top-1 %", lambda candidate: candidate.top1, show_points),
+            Column("forecast", lambda candidate: forecast(candidate) if timed else None, priority=1 if timed else 4),
+            Column("memory", lambda candidate: candidate.memory_bytes, show_bytes, priority=2),
+            Column("size", lambda candidate: candidate.size_bytes, show_bytes, priority=2),
+            Column("MACs", lambda candidate: candidate.macs, show_count, priority=2),
+            Column("recipe of the accuracy", lambda candidate: candidate.figure.recipe,
+                   priority=3, text=True, align="right"),
+        )  # fmt: skip
+        print_table(make_table(columns, found.fitting))
     click.echo(f"{'' if found.fitting else chr(10)}  next: {found.command}")

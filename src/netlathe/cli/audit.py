@@ -9,11 +9,20 @@ import click
 
 from netlathe.audit.claims import KINDS, VERDICTS, select_claims
 from netlathe.audit.run import Finding, check_claims, count_verdicts
-from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
+from netlathe.cli.common import (
+    again,
+    emit,
+    html_option,
+    json_option,
+    print_table,
+    progress_bar,
+    wide_option,
+    write_page,
+)
 from netlathe.errors import Exit
-from netlathe.tables.table import text_table
+from netlathe.tables.audit import TONES, WORDS, claims_table
+from netlathe.tables.table import Column, make_table
 
-WORDS = {"holds": "holds", "caveat": "caveat", "does-not-hold": "does not hold", "not-testable": "not testable"}
 WRAP = 104  # columns of the detail view
 
 
@@ -27,6 +36,7 @@ WRAP = 104  # columns of the detail view
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="A network.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of what is measured.")
 @html_option
+@wide_option
 @json_option
 def command(
     ids: tuple[str, ...],
@@ -102,12 +112,8 @@ def drift(found: Sequence[Finding]) -> list[str]:
 
 def show(found: Sequence[Finding]) -> None:
     """The table, and totals by verdict."""
-    rows = [
-        (f.claim.id, str(f.claim.slide), f.claim.text, WORDS[f.verdict] + "*" * bool(f.claim.differs), f.value)
-        for f in found
-    ]
-    if rows:
-        print_table(text_table(("claim", "slide", "what is said", "verdict", "found"), rows, texts=5))
+    if found:
+        print_table(claims_table(finding.record() for finding in found))
     counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in count_verdicts(found).items() if number)
     click.echo(f"  {len(found)} claims: {counts or 'none'}")
     if any(f.claim.differs for f in found):
@@ -157,8 +163,12 @@ def show_tables(table: str, as_json: bool) -> int:
     if as_json:
         emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift(every))
     else:
-        cells = [(row.line.name, *row.line.cells, WORDS[row.verdict]) for row in found]
-        print_table(text_table(("", *HEADS[table], "verdict"), cells, texts=len(HEADS[table]) + 2))
+        columns = (
+            Column("", lambda row: row.line.name, text=True, wraps=True, name="the row's name"),
+            *(lecture_column(heading, i) for i, heading in enumerate(HEADS[table])),
+            Column("verdict", lambda row: row.verdict, WORDS.__getitem__, text=True, tone=TONES.__getitem__),
+        )
+        print_table(make_table(columns, found))
         for row in found:
             click.echo(f"  {row.line.name}")
             for finding in row.findings:
@@ -168,3 +178,8 @@ def show_tables(table: str, as_json: bool) -> int:
     for line in drift(every):
         click.echo(line, err=True)
     return Exit.CHECK_FAILED if drift(every) else Exit.DONE
+
+
+def lecture_column(heading: str, index: int) -> Column:
+    """A column of one of the lecture's tables, as it stands there."""
+    return Column(heading, lambda row: row.line.cells[index], text=True, wraps=True)

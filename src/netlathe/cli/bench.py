@@ -23,12 +23,13 @@ from netlathe.cli.common import (
     resolution_option,
     single_or_many,
     warn,
+    wide_option,
 )
 from netlathe.errors import Exit, NetlatheError
 from netlathe.read.module import InputShape
 from netlathe.runtimes import registry
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes, show_ms
+from netlathe.tables.compare import latencies_table
+from netlathe.units import show_ms
 
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")
 seconds_option = click.option(
@@ -73,6 +74,7 @@ An ONNX file runs as it is, a torch module as torch exports it to ONNX: under {R
 @runtime_option
 @precision_option
 @click.option("--from", "source", metavar="ID", help="Repeat the measurement of that id, under its conditions.")
+@wide_option
 @json_option
 def command(
     nets: tuple[str, ...],
@@ -134,25 +136,8 @@ def same(before: Measurement) -> Net:
 
 def show(done: Sequence[Measurement]) -> None:
     """The latencies as a table, with their conditions."""
-    image = ["an image"] * (done[0].batch > 1)
-    heads = ("network", "id", "median", *image, "interval", "min", "p90", "runs", "memory")
-    table = [
-        (named(m, done), m.id, *((m.failure, *[""] * (len(heads) - 3)) if m.failure else figures(m))) for m in done
-    ]
-    print_table(text_table(heads, table, title=conditions(done), caption=basis(done[0])))
-
-
-def named(m: Measurement, done: Sequence[Measurement]) -> str:
-    """A network, and its precision where others have another one."""
-    return m.network if len({other.precision for other in done}) == 1 else f"{m.network} {m.precision}"
-
-
-def figures(m: Measurement) -> tuple[str, ...]:
-    """The cells of a measurement that succeeded."""
-    memory = show_bytes(m.rss_bytes) if m.rss_bytes is not None else "-"
-    image = [show_ms(m.median_ms / m.batch)] * (m.batch > 1)
-    interval = f"{m.low_ms:.3g} to {m.high_ms:.3g} ms"
-    return show_ms(m.median_ms), *image, interval, show_ms(m.min_ms), show_ms(m.p90_ms), str(m.runs), memory
+    rows = [m.to_json() for m in done]
+    print_table(latencies_table(rows, title=conditions(done), caption=basis(done[0])))
 
 
 def conditions(done: Sequence[Measurement]) -> str:

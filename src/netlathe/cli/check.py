@@ -11,13 +11,13 @@ from netlathe.bench import ledger
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE
 from netlathe.cli.bench import conditions
-from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
+from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn, wide_option
 from netlathe.deploy.check import CheckReport, check, format_markdown
 from netlathe.deploy.limits import KINDS, package_limits, read_limits
 from netlathe.deploy.package import Package, load_package
 from netlathe.deploy.score import held_out_split, images_for
 from netlathe.errors import Exit
-from netlathe.tables.table import text_table
+from netlathe.tables.table import Column, make_table
 
 
 @click.command()
@@ -28,6 +28,7 @@ from netlathe.tables.table import text_table
               help="Measuring time; each process takes two fifths of it.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(5), default=HEADLINE, show_default=True, help="Fresh ones.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="A summary in Markdown on stdout.")
+@wide_option
 @json_option
 def command(
     out: Path,
@@ -85,10 +86,15 @@ def document(package: Package, done: CheckReport) -> dict[str, Any]:
 
 def show(package: Package, done: CheckReport) -> None:
     """The findings as a table, and the verdict."""
-    rows = [
-        (f.name, f.used, "" if f.limit is None else KINDS[f.name].show(f.limit), f.verdict, f.note)
-        for f in done.findings
-    ]
     title = conditions([done.latency]) if done.latency else f"for {package.device}, not measured"
-    print_table(text_table(("", "measured", "limit", "verdict", "of"), rows, title=title))
+    print_table(make_table(COLUMNS, done.findings, title=title))
     click.echo(f"{package.folder}: {done.verdict}")
+
+
+COLUMNS = (
+    Column("", lambda finding: finding.name, text=True, name="the limit's name"),
+    Column("measured", lambda finding: finding.used),
+    Column("limit", lambda finding: "" if finding.limit is None else KINDS[finding.name].show(finding.limit)),
+    Column("verdict", lambda finding: finding.verdict, text=True, align="right"),
+    Column("of", lambda finding: finding.note, priority=2, text=True, wraps=True, align="right"),
+)

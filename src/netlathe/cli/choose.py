@@ -14,7 +14,16 @@ from netlathe.choose.run import choose
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.budget import budget_options
 from netlathe.cli.choose_show import busy, data, infeasible, show
-from netlathe.cli.common import batch_option, emit, html_option, json_option, progress_bar, warn, write_page
+from netlathe.cli.common import (
+    batch_option,
+    emit,
+    html_option,
+    json_option,
+    progress_bar,
+    warn,
+    wide_option,
+    write_page,
+)
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import runnable
 
@@ -33,6 +42,7 @@ from netlathe.runtimes.registry import runnable
 @click.option("--all", "whole", is_flag=True, help="Print the whole front, not its upper end.")
 @click.option("--fresh", is_flag=True, help="Measure again what was measured here in the last day.")
 @html_option
+@wide_option
 @json_option
 def command(
     limits: dict[str, Any],

@@ -13,7 +13,7 @@ from netlathe.choose.decide import Decision, binding, noise, pareto_candidates
 from netlathe.choose.run import ChoiceResult, nearest_budget
 from netlathe.cli.common import print_table
 from netlathe.errors import Infeasible
-from netlathe.tables.table import text_table
+from netlathe.tables.choose import candidate_key, front_table
 from netlathe.units import show_bytes, show_count, show_ms
 
 SHOWN = 12  # rows of the front that fit on a screen
@@ -94,7 +94,8 @@ def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
     decision, place = outcome.decision, outcome.place
     pick = decision.pick
     assert pick is not None
-    marks = {pick.setting: "pick"} | {c.setting: "tied" for c in decision.ties}
+    marks = {candidate_key(c): "tied" for c in map(candidate_data, decision.ties)}
+    marks |= {candidate_key(candidate_data(pick)): "pick"}
     best = pareto_candidates(decision.fitting) or [pick]
     shown = {c.setting: c for c in [*best[: None if whole else SHOWN], pick, *decision.ties]}
     ordered = sorted(shown.values(), key=lambda c: (-c.top1, c.latency_ms))
@@ -102,53 +103,14 @@ def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
     how = "" if several else f", {pick.runtime}, {pick.precision}"
     threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.here else ""
     where = f"{place.card.name} ({place.card.id}){how}{threads}, batch {place.batch}"
-    print_table(
-        text_table(
-            (
-                "network",
-                *(["runtime"] if several else []),
-                "",
-                "top-1 %",
-                "latency",
-                *(["an image"] if place.batch > 1 else []),
-                "interval",
-                "predicted",
-                "off",
-                "memory",
-                "size",
-                "MACs",
-                "recipe of the accuracy",
-            ),
-            [cells(c, marks.get(c.setting, ""), several, place.batch) for c in ordered],
-            title=f"{where}: the front of accuracy, latency and memory",
-        )
-    )
+    rows = [candidate_data(c) for c in ordered]
+    title = f"{where}: the front of accuracy, latency and memory"
+    print_table(front_table(rows, marks, batch=place.batch, several=several, title=title))
     if len(best) > SHOWN and not whole:
         click.echo(f"  ... and {len(best) - SHOWN} less accurate networks of the front: --all shows them\n")
     for line in reasons(outcome):
         click.echo(f"  {line}")
     click.echo(f"\n  repeat: {again}")
-
-
-def cells(c: Candidate, mark: str, several: bool, batch: int) -> tuple[str, ...]:
-    """A row of the front; a latency that is only predicted is marked ~."""
-    low, middle, high = c.interval
-    about, off = "" if c.known else "~", residual(c)
-    return (
-        c.name,
-        *([f"{c.runtime} {c.precision}"] if several else []),
-        mark,
-        f"{c.top1:.1f}",
-        about + show_ms(middle) if middle < inf else "-",
-        *([about + show_ms(middle / batch) if middle < inf else "-"] if batch > 1 else []),
-        f"{low:.3g} to {high:.3g} ms" if high < inf else "-",
-        show_ms(c.forecast.ms) if c.forecast else "-",
-        f"{100 * off:+.0f} %" if off is not None else "-",
-        show_bytes(c.memory_bytes),
-        show_bytes(c.size_bytes),
-        show_count(c.macs),
-        c.figure.recipe,
-    )
 
 
 def named(c: Candidate, several: bool) -> str:

@@ -115,19 +115,22 @@ wide_option = click.option(
 )
 
 
+def terminal_width() -> int | None:
+    """Characters of a line of the terminal; None where stdout is none, or --wide was given."""
+    import shutil
+
+    context = click.get_current_context(silent=True)
+    wide = context is not None and context.meta.get(WIDE, False)
+    return None if wide or not sys.stdout.isatty() else shutil.get_terminal_size().columns
+
+
 def print_table(table: Table) -> None:
     """A table on stdout. A terminal gets the columns that it has room for; a pipe or a file gets all of them."""
     from rich.console import Console
 
     from netlathe.tables.terminal import UNLIMITED, render
 
-    context = click.get_current_context(silent=True)
-    wide = context is not None and context.meta.get(WIDE, False)
-    console = Console(highlight=False, emoji=False)
-    limited = console.is_terminal and not wide
-    if not limited:
-        console.width = UNLIMITED
-    render(table, console, width=console.width if limited else None)
+    render(table, Console(width=UNLIMITED, highlight=False, emoji=False), terminal_width())
 
 
 def one_net(text: str, resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> Net:

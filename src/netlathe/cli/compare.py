@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,14 @@ from netlathe.cli.common import (
     reading_notes,
     resolution_option,
     warn,
+    wide_option,
     write_page,
 )
 from netlathe.cost.count import count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
 from netlathe.read.module import InputShape
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.tables.compare import networks_table
 from netlathe.zoo.published import best
 
 FP32 = 4
@@ -62,6 +61,7 @@ FP32 = 4
 @click.option("--no-latency", is_flag=True, help="Costs alone: nothing is measured.")
 @click.option("--diff", "with_diff", is_flag=True, help="What turns the first network into each of the others.")
 @html_option
+@wide_option
 @json_option
 def command(
     nets: tuple[str, ...],
@@ -117,7 +117,7 @@ def command(
         emit("compare", {"networks": rows}, warnings)
         return
     title, caption = (conditions(done), basis(done[0])) if done else (f"batch {batch}, fp32", "")
-    print_table(text_table(*table(rows, done), title=title, caption=caption))
+    print_table(networks_table(rows, title=title, caption=caption))
     for network, changed in zip(found[1:], diffs, strict=False):
         click.echo(f"{found[0].name} -> {network.name}")
         click.echo(changed)
@@ -148,35 +148,3 @@ def versus(m: Measurement, first: Measurement) -> dict[str, Any]:
         "ratio": m.median_ms / first.median_ms if not (m.failure or first.failure) else None,
         "tied": m is not first and m.low_ms <= first.high_ms and first.low_ms <= m.high_ms,
     }
-
-
-def table(rows: Sequence[dict[str, Any]], done: Sequence[Measurement]) -> tuple[list[str], list[list[str]]]:
-    """Columns and cells: a row a network, ratios to the first."""
-    heads = ["network", "input", "params", "MACs", "ratio", "acts", "FLOP/B", "peak", "top-1 %"]
-    heads += ["median", "interval", "ratio"] if done else []
-    cells = []
-    for entry in rows:
-        line = [
-            entry["name"],
-            "x".join(map(str, entry["input"])),
-            show_count(entry["params"]),
-            show_count(entry["macs"]),
-            f"{entry['macs'] / rows[0]['macs']:.3f}" if rows[0]["macs"] else "-",
-            show_count(entry["acts"]),
-            f"{entry['intensity']:.1f}",
-            show_bytes(entry["peak_bytes"]),
-            f"{entry['top1']:.1f}" if entry["top1"] else "-",
-        ]
-        if done:
-            line += latency_cells(entry["latency"])
-        cells.append(line)
-    return heads, cells
-
-
-def latency_cells(latency: dict[str, Any]) -> list[str]:
-    """Median, interval and ratio; or that it failed."""
-    if latency["failure"]:
-        return ["failed", "-", "-"]
-    tied = " (tied)" if latency["tied"] else ""
-    interval = f"{latency['low_ms']:.3g} to {latency['high_ms']:.3g} ms"
-    return [show_ms(latency["median_ms"]), interval, f"{latency['ratio']:.3f}{tied}"]

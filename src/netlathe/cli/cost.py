@@ -21,15 +21,16 @@ from netlathe.cli.common import (
     resolution_option,
     single_or_many,
     warn,
+    wide_option,
     write_page,
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, published_macs
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.document import document
 from netlathe.cost.memory import memory
-from netlathe.cost.table import GROUPINGS, cost_rows
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes, show_count
+from netlathe.cost.table import GROUPINGS
+from netlathe.tables.cost import networks_table, parts_table
+from netlathe.units import show_bytes
 
 if TYPE_CHECKING:
     from netlathe.arch.net import Net
@@ -49,6 +50,7 @@ STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and 
 @click.option("--convention", "tool", type=click.Choice(TOOLS), help="What another tool prints for the net, and why.")
 @html_option
 @click.option("--device", metavar="CARD", help="Of the roofline in the page.  [default: this machine, else rpi-5]")
+@wide_option
 @json_option
 def command(
     nets: tuple[str, ...],
@@ -122,23 +124,7 @@ def show(network: Net, by: str, batch: int, precision: str) -> None:
     graph = network.graph()
     size = BYTES[precision]
     cost, peak = count(graph), memory(graph, size, batch)
-    table = [
-        (
-            row.path or network.name,
-            *([row.kind] if by == "op" else []),
-            "x".join(map(str, row.out_shape)),
-            show_count(row.cost.params),
-            show_count(row.cost.macs),
-            f"{100 * row.share:.1f} %",
-            show_count(row.cost.acts),
-            show_bytes(row.bytes_fused),
-            f"{row.intensity_fused:.1f}",
-        )
-        for row in cost_rows(graph, by, bytes_per_element=size, batch=batch)
-    ]
-    shape = "x".join(map(str, network.input))
-    heads = (by, *(["kind"] if by == "op" else []), "out", "params", "MACs", "share", "acts", "moved", "FLOP/B")
-    print_table(text_table(heads, table, title=f"{network.name}, {shape}, batch {batch}, {precision}"))
+    print_table(parts_table(data(network, by, batch, precision)))
     eager, fused = cost.bytes(size, batch), cost.bytes(size, batch, fused=True)
     facts = {
         "params": f"{cost.params:,} trainable ({show_bytes(cost.weight_bytes(size))}), {cost.buffers:,} in buffers",
@@ -155,25 +141,8 @@ def show(network: Net, by: str, batch: int, precision: str) -> None:
 
 def show_many(found: list[Net], batch: int, precision: str) -> None:
     """Several networks: a row each."""
-    size = BYTES[precision]
-    table = []
-    for network in found:
-        graph = network.graph()
-        cost = count(graph)
-        table.append(
-            (
-                network.name,
-                "x".join(map(str, network.input)),
-                show_count(cost.params),
-                show_count(cost.macs),
-                show_count(cost.acts),
-                show_bytes(cost.weight_bytes(size)),
-                show_bytes(memory(graph, size, batch).arena),
-                f"{cost.intensity(size, batch, fused=True):.1f}",
-            )
-        )
-    heads = ("network", "input", "params", "MACs", "acts", "weights", "peak arena", "FLOP/B fused")
-    print_table(text_table(heads, table, title=f"batch {batch}, {precision}"))
+    documents = [data(network, "net", batch, precision) for network in found]
+    print_table(networks_table(documents, f"batch {batch}, {precision}"))
 
 
 def conventions(network: Net, tool: str) -> list[Convention]:

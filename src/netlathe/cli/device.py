@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,19 +23,20 @@ from netlathe.cli.common import (
     reading_notes,
     resolution_option,
     warn,
+    wide_option,
     write_page,
 )
 from netlathe.cli.device_fit import fit, probe_set
 from netlathe.cli.lazy import Lazy
 from netlathe.device.card import CardFigure, DeviceCard, load, names
 from netlathe.device.vocabulary import PRECISIONS
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.tables.device import changes_table, roofline_table
+from netlathe.tables.table import Column, make_table
+from netlathe.units import show_ms, show_points
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
     from netlathe.device.micro import MicroFit, Spread
-    from netlathe.device.rankings import Ranking
     from netlathe.read.module import InputShape
 
 
@@ -74,6 +75,7 @@ def value(figure: CardFigure) -> str:
 
 
 @command.command("list")
+@wide_option
 @json_option
 def list_(as_json: bool) -> None:
     """The cards that come with Netlathe; ? marks unconfirmed figures."""
@@ -82,24 +84,41 @@ def list_(as_json: bool) -> None:
         emit("device", {"cards": [asdict(card) for card in cards]})
         return
 
-    def best(card: DeviceCard, quantity: str, *wanted: str) -> str:
-        found = [f for of in wanted for f in card.find(quantity, of or None)]
-        return value(max(found, key=lambda f: f.base)) if found else "-"
+    print_table(make_table(CARD_COLUMNS, cards))
 
-    table = [
-        (
-            *(card.id, card.class_, best(card, "peak", "fp32"), best(card, "peak", "fp16", "bf16")),
-            *(best(card, "peak", "int8"), best(card, "bandwidth", "dram")),
-            best(card, "sram", "") if card.find("sram") else best(card, "memory", ""),
-        )
-        for card in cards
-    ]
-    print_table(text_table(("card", "class", "fp32", "fp16, bf16", "int8", "bandwidth", "memory"), table))
+
+def strongest(quantity: str, *of: str) -> Callable[[DeviceCard], str | None]:
+    """The largest of a card's figures of a quantity, as it is written; None where it has none."""
+
+    def read(card: DeviceCard) -> str | None:
+        figures = [figure for kind in of for figure in card.find(quantity, kind or None)]
+        return value(max(figures, key=lambda figure: figure.base)) if figures else None
+
+    return read
+
+
+CARD_COLUMNS = (
+    Column("card", lambda card: card.id, text=True),
+    Column("class", lambda card: card.class_, priority=2, text=True, align="right"),
+    Column("fp32", strongest("peak", "fp32")),
+    Column("fp16, bf16", strongest("peak", "fp16", "bf16"), priority=2),
+    Column("int8", strongest("peak", "int8")),
+    Column("bandwidth", strongest("bandwidth", "dram"), priority=2),
+    Column("memory", lambda card: strongest("sram" if card.find("sram") else "memory", "")(card)),
+)
+FIGURE_COLUMNS = (
+    Column("figure", lambda figure: f"{figure.of} {figure.quantity}".strip(), text=True),
+    Column("value", lambda figure: figure, value),
+    Column("kind", lambda figure: figure.kind, priority=2, text=True, align="right"),
+    Column("note", lambda figure: figure.note, priority=4, text=True, wraps=True, align="right"),
+    Column("source", lambda figure: figure.source, priority=3, text=True, wraps=True, align="right"),
+)
 
 
 @command.command()
 @click.argument("name", metavar="CARD")
 @click.option("--toml", "as_toml", is_flag=True, help="The file itself, to start a card of your own.")
+@wide_option
 @json_option
 def show(name: str, as_toml: bool, as_json: bool) -> None:
     """Every figure of a card, with its kind and its source, and its models; `this` is the card of this machine."""
@@ -113,12 +132,7 @@ def show(name: str, as_toml: bool, as_json: bool) -> None:
     if as_json:
         emit("device", asdict(card))
         return
-    rows = [(f"{f.of} {f.quantity}".strip(), value(f), f.kind, f.note, f.source) for f in card.figures]
-    print_table(
-        text_table(
-            ("figure", "value", "kind", "note", "source"), rows, title=f"{card.name}, {card.class_}, {card.date}"
-        )
-    )
+    print_table(make_table(FIGURE_COLUMNS, card.figures, title=f"{card.name}, {card.class_}, {card.date}"))
     show_models(card)
     if card.notes:
         click.echo(f"  note     {card.notes}")
@@ -152,6 +166,7 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
 @click.option("--attained", is_flag=True, help="Measured figures of the card, where it has them, instead of its roofs.")
 @click.option("--eager", is_flag=True, help="Every operator moves its own bytes: nothing is fused.")
 @html_option
+@wide_option
 @json_option
 def roofline(
     net: str,
@@ -168,7 +183,6 @@ def roofline(
 ) -> None:
     """Least times: operator by operator the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs."""
     from netlathe.device.roofline import roofline as read
-    from netlathe.device.roofline import show_rate
 
     network, card = one_net(net, resolution, inputs), load(name)
     roof = read(network.graph(), card, precision=pick(card, precision), batch=batch, fused=not eager, attained=attained)
@@ -182,22 +196,7 @@ def roofline(
     if as_json:
         emit("device", data, warnings)
         return
-    groups: dict[str, list[Any]] = {}
-    for line in roof.lines:
-        groups.setdefault({"op": line.path, "kind": line.kind, "bound": line.bound}[by], []).append(line)
-    rows = []
-    for group, lines in groups.items():
-        flops, moved, ms = (sum(getattr(line, key) for line in lines) for key in ("flops", "bytes", "ms"))
-        waits = sum(line.ms for line in lines if line.bound == "memory") / ms if ms else 0.0
-        intensity = f"{flops / moved:.1f}" if moved else "-"
-        attainable = show_rate(1e3 * flops / ms) if ms else "-"
-        share = f"{100 * ms / roof.ms:.1f} %"
-        row = (group, show_count(flops), show_bytes(moved), intensity, attainable, f"{100 * waits:.0f} %", show_ms(ms))
-        rows.append((*row, share))
-    title = f"{network.name} on {card.id}, {roof.precision}, batch {batch}"
-    print_table(
-        text_table((by, "FLOPs", "moved", "FLOP/B", "attainable", "waits", "least time", "share"), rows, title=title)
-    )
+    print_table(roofline_table(data, by))
     click.echo(
         f"  ridge    {roof.ridge:.1f} FLOP/byte; the network has {roof.intensity:.1f}\n"
         f"  waits    {100 * roof.waiting:.0f} % of the time is bound by memory\n"
@@ -217,6 +216,7 @@ def roofline(
 @click.option("--runtime", metavar="NAME", help="Predict under it instead of the roofline; a model of the card if any.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of that model.")
 @html_option
+@wide_option
 @json_option
 def why(
     net: str,
@@ -259,15 +259,7 @@ def why(
         click.echo(f"  by {what:<6} {said}")
     slowest = sorted(timing.parts, key=lambda part: -part.ms)[:3]
     click.echo("  slowest   " + ", ".join(f"{part.path} {show_ms(part.ms)}" for part in slowest))
-    rows = [
-        (
-            *(change.name, f"{100 * change.gain:.0f} %", show_ms(change.ms), f"x {change.macs:.2f}"),
-            *(f"x {change.params:.2f}", "yes" if change.retrain else "no"),
-        )
-        for change in answer.changes
-    ]
-    heads = ("change", "gain", "an image", "MACs", "params", "train again")
-    print_table(text_table(heads, rows, caption="" if rows else "no known change gains 1 %"))
+    print_table(changes_table(asdict(change) for change in answer.changes))
     if near:
         show_ceilings(near)
     warn(warnings)
@@ -277,6 +269,7 @@ CARDS = (("h200-sxm", "bf16", 128), ("rtx-3090", "fp16", 128), ("i9-10940x", "fp
 
 
 @command.command()
+@wide_option
 @json_option
 def rankings(as_json: bool) -> None:
     """VGG-16, ResNet-50 and MobileNetV1 by MACs, on GPUs and on CPUs: the three rankings of the lecture's slide."""
@@ -289,14 +282,19 @@ def rankings(as_json: bool) -> None:
         emit("device", {"networks": NETWORKS, "captions": {k: c.text for k, c in CAPTIONS.items()}, "rankings": data})
         return
 
-    def row(r: Ranking) -> tuple[str, ...]:
-        return (r.source, *(f"{ratio:.1f}" for ratio in r.ratios), r.verdict)
-
     for what, caption in CAPTIONS.items():
-        rows = [row(r) for r in found if r.what == what]
-        print_table(
-            text_table(("cost over MobileNetV1's", *NETWORKS, "the caption"), rows, title=f'{what}: "{caption.text}"')
+        columns = (
+            Column("cost over MobileNetV1's", lambda ranking: ranking.source, text=True),
+            *(ratio_column(name, i) for i, name in enumerate(NETWORKS)),
+            Column("the caption", lambda ranking: ranking.verdict, text=True, align="right"),
         )
+        rows = [ranking for ranking in found if ranking.what == what]
+        print_table(make_table(columns, rows, title=f'{what}: "{caption.text}"'))
+
+
+def ratio_column(network: str, index: int) -> Column:
+    """A network's cost over MobileNetV1's."""
+    return Column(network, lambda ranking: ranking.ratios[index], "{:.1f}".format)
 
 
 @command.command()
@@ -306,6 +304,7 @@ def rankings(as_json: bool) -> None:
 @resolution_option
 @input_option
 @click.option("--published", is_flag=True, help="At every resolution with a published accuracy: the alpha/rho tables.")
+@wide_option
 @json_option
 def micro(
     nets: tuple[str, ...],
@@ -346,28 +345,41 @@ def at_published(found: Iterable[Network]) -> list[Network]:
     ]
 
 
+def show_ends(figure: Spread, unit: float = 1.0) -> str:
+    """The middle, and both ends: 300 (294 to 309)"""
+    middle, low, high = (f"{part / unit:.0f}" for part in (figure.mid, figure.low, figure.high))
+    return f"{middle} ({low} to {high})"
+
+
+def show_kib(figure: Spread) -> str:
+    """Both ends in KiB."""
+    return show_ends(figure, 1024)
+
+
+def show_verdict(fit: MicroFit) -> str:
+    """Whether a network fits; what is too small for it, or what running it in patches costs."""
+    if fit.patched:
+        n, more = fit.patched.splits, 100 * fit.patched.extra
+        return f"{n}x{n} patches to {fit.patched.path}, +{more:.1f} % MACs"
+    return f"{fit.verdict}: {fit.binding}" if fit.verdict == "too big" else fit.verdict
+
+
+FIT_COLUMNS = (  # of pairs: a fit and the published accuracy
+    Column("network", lambda row: row[0].network, text=True),
+    Column("flash KiB", lambda row: row[0].flash, show_kib, priority=2),
+    Column("SRAM KiB", lambda row: row[0].sram, show_kib),
+    Column("ms", lambda row: row[0].ms or None, show_ends),
+    Column("top-1 %", lambda row: row[1] or None, show_points),
+    Column("verdict", lambda row: row[0], show_verdict, text=True, wraps=True, align="right"),
+)
+
+
 def show_fits(card: DeviceCard, fits: list[MicroFit], top1: list[float | None]) -> None:
     """A row a network, then the most accurate that fits."""
-
-    def ends(r: Spread, show: Callable[[float], str]) -> str:
-        return f"{show(r.mid)} ({show(r.low)} to {show(r.high)})"
-
-    def kib(size: float) -> str:
-        return f"{size / 1024:.0f}"
-
-    rows = []
-    for one, accuracy in zip(fits, top1, strict=True):
-        how = f"{one.verdict}: {one.binding}" if one.verdict == "too big" else one.verdict
-        if one.patched:
-            n, more = one.patched.splits, 100 * one.patched.extra
-            how = f"{n}x{n} patches to {one.patched.path}, +{more:.1f} % MACs"
-        time = ends(one.ms, lambda ms: f"{ms:.0f}") if one.ms else "-"
-        shown = f"{accuracy:.1f}" if accuracy else "-"
-        rows.append((one.network, ends(one.flash, kib), ends(one.sram, kib), time, shown, how))
     flash = fits[0].flash_limit
     limits = f"flash {flash // 1024 if flash else '?'} KiB, SRAM {fits[0].sram_limit // 1024} KiB"
     title = f"{card.id} under {fits[0].runtime}: {limits}, int8"
-    print_table(text_table(("network", "flash KiB", "SRAM KiB", "ms", "top-1 %", "verdict"), rows, title=title))
+    print_table(make_table(FIT_COLUMNS, zip(fits, top1, strict=True), title=title))
     fitting = [
         (a or 0.0, one.network) for one, a in zip(fits, top1, strict=True) if one.verdict in ("fits", "in patches")
     ]

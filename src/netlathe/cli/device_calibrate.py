@@ -10,12 +10,13 @@ import click
 from netlathe.bench.calibrate import Calibration, calibrate, card_of
 from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import own_card_path, read_own_card
-from netlathe.cli.common import emit, json_option, print_table, progress_bar
-from netlathe.device.card import load, save
+from netlathe.cli.common import emit, json_option, print_table, progress_bar, wide_option
+from netlathe.device.card import CardFigure, load, save
 from netlathe.errors import NetlatheError
 from netlathe.files import make_folder
 from netlathe.runtimes import registry
-from netlathe.tables.table import text_table
+from netlathe.tables.table import Column, make_table
+from netlathe.units import show_percent
 
 
 @click.command("calibrate")
@@ -33,6 +34,7 @@ from netlathe.tables.table import text_table
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: where choose finds it]"
 )
 @click.option("--force", is_flag=True, help="On a busy machine too.")
+@wide_option
 @json_option
 def command(
     names: tuple[str, ...],
@@ -94,22 +96,22 @@ def data(c: Calibration) -> dict[str, Any]:
 
 def show(done: list[Calibration]) -> None:
     """A row a runtime."""
-    rows = []
-    for c in done:
-        error, figures = c.model.error, {(f.quantity, f.of): f for f in c.figures}
-        peak = figures["peak", c.model.precision]
-        rows.append(
-            (
-                f"{c.model.runtime} {c.model.runtime_version}",
-                c.model.precision,
-                str(c.model.threads),
-                f"{peak.value:g} {peak.unit}",
-                f"{figures['bandwidth', 'dram'].value:g} GB/s" if ("bandwidth", "dram") in figures else "-",
-                f"{100 * error.mape:.1f} %",
-                f"{error.low:.2f} to {error.high:.2f}",
-                f"{c.seconds:.0f} s",
-            )
-        )
-    heads = ("runtime", "precision", "threads", "peak", "dram copy", "held-out MAPE", "measured / predicted", "took")
     machine = this_machine()
-    print_table(text_table(heads, rows, title=f"{machine.cpu} ({machine.id})"))
+    print_table(make_table(COLUMNS, done, title=f"{machine.cpu} ({machine.id})"))
+
+
+def figure(calibration: Calibration, quantity: str, of: str) -> CardFigure | None:
+    """What calibration found, by quantity and what it is of."""
+    return next((f for f in calibration.figures if (f.quantity, f.of) == (quantity, of)), None)
+
+
+COLUMNS = (
+    Column("runtime", lambda c: f"{c.model.runtime} {c.model.runtime_version}", text=True),
+    Column("precision", lambda c: c.model.precision, text=True, align="right"),
+    Column("threads", lambda c: c.model.threads, priority=3),
+    Column("peak", lambda c: figure(c, "peak", c.model.precision), lambda peak: f"{peak.value:g} {peak.unit}"),
+    Column("dram copy", lambda c: figure(c, "bandwidth", "dram"), lambda copy: f"{copy.value:g} GB/s", priority=2),
+    Column("held-out MAPE", lambda c: c.model.error.mape, show_percent),
+    Column("measured / predicted", lambda c: f"{c.model.error.low:.2f} to {c.model.error.high:.2f}", priority=2),
+    Column("took", lambda c: f"{c.seconds:.0f} s", priority=3),
+)

@@ -7,9 +7,9 @@ from datetime import date
 
 import click
 
-from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cli.common import emit, json_option, print_table, wide_option
 from netlathe.runtimes.registry import DEFAULT
-from netlathe.tables.table import text_table
+from netlathe.tables.table import Column, make_table
 from netlathe.units import mac_count, show_count
 
 
@@ -21,6 +21,7 @@ from netlathe.units import mac_count, show_count
 @click.option("--device", metavar="CARD", help="Take figures and name from this card.  [default: a new card]")
 @click.option("--name", metavar="TEXT", help="What the device is called.")
 @click.option("--class", "class_", default="phone", show_default=True, metavar="CLASS", help="Of a new card.")
+@wide_option
 @json_option
 def fit(measurements: str, output: str, device: str | None, name: str | None, class_: str, as_json: bool) -> None:
     """A card with a latency model from measured networks.
@@ -48,15 +49,18 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
     if as_json:
         emit("device", {"card": output, "models": [asdict(m) for m in found]})
         return
-    rows = [
-        (
-            *(m.runtime, str(m.threads), m.precision, str(m.batch), str(m.networks), f"{m.error.mape:.0%}"),
-            f"{m.error.low:.2f} to {m.error.high:.2f} x",
-        )
-        for m in found
-    ]
-    columns = ("runtime", "threads", "precision", "batch", "networks", "error, left out", "90 % interval")
-    print_table(text_table(columns, rows, title=f"{output}: models of {made.name}"))
+    print_table(make_table(MODEL_COLUMNS, found, title=f"{output}: models of {made.name}"))
+
+
+MODEL_COLUMNS = (
+    Column("runtime", lambda model: model.runtime, text=True),
+    Column("threads", lambda model: model.threads, priority=3),
+    Column("precision", lambda model: model.precision, priority=2, text=True, align="right"),
+    Column("batch", lambda model: model.batch, priority=3),
+    Column("networks", lambda model: model.networks, priority=2),
+    Column("error, left out", lambda model: model.error.mape, "{:.0%}".format),
+    Column("90 % interval", lambda model: f"{model.error.low:.2f} to {model.error.high:.2f} x"),
+)
 
 
 @click.command("probe-set")
@@ -66,6 +70,7 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
 )
 @click.option("--max-macs", default="5G", show_default=True, metavar="MACS", help="None larger.")
 @click.option("--runtime", default=DEFAULT, show_default=True, help="Whose fusion counts.")
+@wide_option
 @json_option
 def probe_set(count: int, pattern: str, max_macs: str, runtime: str, as_json: bool) -> None:
     """The networks to measure on a device, for `netlathe device fit` (D-optimal, with some of middling size)."""
@@ -77,11 +82,6 @@ def probe_set(count: int, pattern: str, max_macs: str, runtime: str, as_json: bo
     if as_json:
         emit("device", {"networks": [{"network": net.name, "macs": net.macs} for net in chosen]})
         return
-    print_table(
-        text_table(
-            ("network", "MACs"),
-            [(net.name, show_count(net.macs)) for net in chosen],
-            title=f"measure these {count} of {len(nets)}",
-        )
-    )
+    columns = (Column("network", lambda net: net.name, text=True), Column("MACs", lambda net: net.macs, show_count))
+    print_table(make_table(columns, chosen, title=f"measure these {count} of {len(nets)}"))
     click.echo("  then: netlathe device fit --measurements FILE.csv -o CARD.toml")

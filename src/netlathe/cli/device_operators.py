@@ -7,10 +7,12 @@ from collections.abc import Iterable
 import click
 
 from netlathe.cli.common import print_table
-from netlathe.device.card import DeviceCard, Model, load
+from netlathe.device.card import DeviceCard, Model, Operator, load
 from netlathe.device.why import Ceiling
 from netlathe.errors import NetlatheError
-from netlathe.tables.table import text_table
+from netlathe.tables.device import ceilings_table
+from netlathe.tables.table import Column, make_table
+from netlathe.units import show_percent
 
 THIS = "this"  # the card of this machine, by this name
 
@@ -44,22 +46,32 @@ def show_models(card: DeviceCard) -> None:
 def show_operators(card: DeviceCard, model: Model) -> None:
     """Each operator alone: times cold and warm, its rate in what binds it at the roofs, and its share of them, cold."""
     peak, bandwidth = card.find("peak", model.precision), card.find("bandwidth", "dram")
-    rows = []
-    for one in model.operators:
-        roofs = (max(f.base for f in peak), max(f.base for f in bandwidth)) if peak and bandwidth else None
-        least, compute = one.least_ms(*roofs) if roofs else (0.0, one.macs > 0)
-        unit = "GFLOP/s" if compute else "GB/s"
-        cold, warm = (f"{one.rate(ms, compute) / 1e9:.3g} {unit}" for ms in (one.cold_ms, one.warm_ms))
-        share = f"{100 * least / one.cold_ms:.0f} %" if least else "-"
-        rows.append((one.of, one.shape, f"{one.cold_ms:.3f}", f"{one.warm_ms:.3f}", cold, warm, share))
-    heads = ("class", "operator alone", "ms cold", "ms warm", "cold", "warm", "of the roof, cold")
-    print_table(text_table(heads, rows, title=f"{model.runtime} {model.precision}, {model.threads} threads"))
+    roofs = (max(f.base for f in peak), max(f.base for f in bandwidth)) if peak and bandwidth else None
+
+    def least(operator: Operator) -> tuple[float, bool]:
+        return operator.least_ms(*roofs) if roofs else (0.0, operator.macs > 0)
+
+    def rate(operator: Operator, ms: float) -> str:
+        compute = least(operator)[1]
+        return f"{operator.rate(ms, compute) / 1e9:.3g} {'GFLOP/s' if compute else 'GB/s'}"
+
+    columns = (
+        Column("class", lambda operator: operator.of, text=True),
+        Column("operator alone", lambda operator: operator.shape, priority=2, text=True, align="right"),
+        Column("ms cold", lambda operator: operator.cold_ms, "{:.3f}".format, priority=3),
+        Column("ms warm", lambda operator: operator.warm_ms, "{:.3f}".format, priority=3),
+        Column("cold", lambda operator: rate(operator, operator.cold_ms)),
+        Column("warm", lambda operator: rate(operator, operator.warm_ms), priority=2),
+        Column(
+            "of the roof, cold",
+            lambda operator: least(operator)[0] / operator.cold_ms or None,
+            lambda share: show_percent(share, 0),
+        ),
+    )
+    title = f"{model.runtime} {model.precision}, {model.threads} threads"
+    print_table(make_table(columns, model.operators, title=title))
 
 
 def show_ceilings(found: Iterable[Ceiling]) -> None:
     """A line a class."""
-    rows = [
-        (c.kind, f"{c.here:.3g} {c.unit}", f"{c.warm:.3g} {c.unit}", f"{c.cold:.3g} {c.unit}", f"{c.here / c.warm:.0%}")
-        for c in found
-    ]
-    print_table(text_table(("kind", "here", "best alone, warm", "best alone, cold", "of warm"), rows))
+    print_table(ceilings_table(ceiling._asdict() for ceiling in found))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.arch.network import Network
-from netlathe.cli.common import emit, json_option, print_table, warn
+from netlathe.cli.common import emit, json_option, print_table, warn, wide_option
 from netlathe.cli.training import (
     data_option,
     epochs_option,
@@ -57,6 +57,7 @@ PAGE, DATA = "table.md", "table.json"
 @train_threads_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder of the study.")
 @click.option("--show", is_flag=True, help="Only the tables of what has finished; trains nothing.")
+@wide_option
 @json_option
 def command(
     nets: str | None,

@@ -11,12 +11,12 @@ import click
 from click.core import ParameterSource
 
 from netlathe.cli.budget import budget_options
-from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn
+from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn, wide_option
 from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
-from netlathe.tables.table import text_table
+from netlathe.tables.fit import candidates_table
 
 if TYPE_CHECKING:
     from netlathe.choose.place import Place
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("--precision", default="auto", show_default=True, help="Of training; auto measures.")
 @click.option("--dry-run", is_flag=True, help="The candidates and the plan; nothing is trained or written.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the fit.")
+@wide_option
 @json_option
 @click.pass_context
 def command(
@@ -159,7 +160,7 @@ def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -
 
 def dry(config: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
     """The candidates with their costs, and how the time would be shared."""
-    from netlathe.fit.pipeline import candidate_table, divide_time, float_limits, reserved_seconds
+    from netlathe.fit.pipeline import divide_time, float_limits, reserved_seconds
     from netlathe.fit.shortlist import shortlist
 
     found = shortlist(
@@ -177,14 +178,8 @@ def dry(config: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool
     if as_json:
         emit("fit", {"candidates": found["candidates"], "considered": found["considered"], "plan": plan})
         return
-    heads = ("candidate", "MACs", "size", "memory", "latency", "starts from")
-    print_table(
-        text_table(
-            heads,
-            candidate_table(found["candidates"]),
-            title=f"{found['considered']} networks keep the budget; these would be raced",
-        )
-    )
+    title = f"{found['considered']} networks keep the budget; these would be raced"
+    print_table(candidates_table(found["candidates"], title))
     click.echo(f"plan: {plan}")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from netlathe.arch.network import Network
-from netlathe.cli.common import batch_option, emit, json_option, one_network, print_table
+from netlathe.cli.common import batch_option, emit, json_option, one_network, print_table, wide_option
 from netlathe.cost.count import count
 from netlathe.reshape.modernise import Rung, ladder, resnet200
-from netlathe.tables.table import text_table
+from netlathe.tables.table import Column, make_table
 from netlathe.units import show_count, show_ms
 
 
@@ -24,6 +24,7 @@ from netlathe.units import show_count, show_ms
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--device", metavar="CARD", help="Predict the latency of every step on this card.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write every step as arch.json.")
+@wide_option
 @json_option
 def command(
     net: str,
@@ -103,24 +104,34 @@ def twin(network: Network) -> str:
 
 def show(name: str, rows: list[dict[str, Any]]) -> None:
     """The table and its notes."""
-    told = any(entry["published_top1"] for entry in rows)
-    heads = ["step, and what it changes", "params", "MACs", "acts"] + ["paper's G", "top-1 %"] * told
-    heads += [title for key, title in TIMES.items() if key in rows[0]]
-    notes: list[str] = []
-    cells = []
-    for entry in rows:
-        line = [f"{entry['step']:21}  {entry['what']}", *(show_count(entry[key]) for key in ("params", "macs", "acts"))]
-        if told:
-            if entry["note"]:
-                notes.append(entry["note"])
-            mark = f" [{len(notes)}]" if entry["note"] else ""
-            spread = f" ±{entry['published_deviation']:.2f}" if entry["published_deviation"] else ""
-            line += [f"{entry['published_macs_G']:.2f}{mark}", f"{entry['published_top1']:.2f}{spread}"]
-        line += [show_ms(entry[key]) if entry[key] is not None else "failed" for key in TIMES if key in entry]
-        cells.append(line)
-    print_table(text_table(heads, cells, title=f"{name}: the ConvNeXt roadmap"))
+    published = any(entry["published_top1"] for entry in rows)
+    notes = [entry["note"] for entry in rows if entry["note"]]
+
+    def show_published_macs(entry: dict[str, Any]) -> str:
+        mark = f" [{notes.index(entry['note']) + 1}]" if entry["note"] else ""
+        return f"{entry['published_macs_G']:.2f}{mark}"
+
+    def show_published_top1(entry: dict[str, Any]) -> str:
+        deviation = f" ±{entry['published_deviation']:.2f}" if entry["published_deviation"] else ""
+        return f"{entry['published_top1']:.2f}{deviation}"
+
+    columns = (
+        Column("step, and what it changes", lambda entry: f"{entry['step']:21}  {entry['what']}", text=True),
+        Column("params", "params", show_count, priority=2),
+        Column("MACs", "macs", show_count),
+        Column("acts", "acts", show_count, priority=3),
+        Column("paper's G", show_published_macs, priority=2) if published else None,
+        Column("top-1 %", show_published_top1) if published else None,
+        *(time_column(heading, key) for key, heading in TIMES.items() if key in rows[0]),
+    )
+    print_table(make_table(columns, rows, title=f"{name}: the ConvNeXt roadmap"))
     for i, note in enumerate(notes, 1):
         click.echo(f"[{i}] {note}")
+
+
+def time_column(heading: str, key: str) -> Column:
+    """A latency, or that it failed."""
+    return Column(heading, lambda entry: "failed" if entry[key] is None else show_ms(entry[key]))
 
 
 TIMES = {"predicted_ms": "predicted", "latency_ms": "measured"}

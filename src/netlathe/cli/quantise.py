@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cli.common import emit, json_option, print_table, wide_option
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.runtimes.registry import quantising_runtimes
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes
+from netlathe.tables.table import Column, make_table
+from netlathe.units import show_bytes, show_interval
 
 if TYPE_CHECKING:
     from netlathe.deploy.variants import DeployVariant
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
               help="Share of the validation images that may be lost.")  # fmt: skip
 @click.option("--calibration", type=click.IntRange(1), default=300, show_default=True, help="Training images.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@wide_option
 @json_option
 def command(
     out: Path,
@@ -70,16 +72,27 @@ def command(
         emit("quantise", {"package": str(made.folder), "precision": made.precision, "runtime": made.runtime,
                           "model": made.model, "tried": found})  # fmt: skip
         return
-    print_table(text_table(HEADS, map(row, tried), title=f"{made.network.name} on the validation images"))
+    print_table(make_table(COLUMNS, tried, title=f"{made.network.name} on the validation images"))
     click.echo(f"{made.folder}: {made.model}, {made.precision} under {made.runtime}")
 
 
-HEADS = ("form", "verdict", "latency", "interval", "size", "right")
+def latency(variant: DeployVariant) -> str | None:
+    """The middle of its latency; None where it was not timed."""
+    middle = variant.latency_ms[1]
+    return None if middle == inf else f"{middle:.3g} ms"
 
 
-def row(form: DeployVariant) -> tuple[str, ...]:
-    """The cells of a form."""
-    low, middle, high = form.latency_ms
-    latency: Any = ("-", "-") if middle == float("inf") else (f"{middle:.3g} ms", f"{low:.3g} to {high:.3g} ms")
-    right = f"{form.hits} of {form.images}" if form.images else "-"
-    return (form.name, form.verdict, *latency, show_bytes(form.size_bytes) if form.size_bytes else "-", right)
+def interval(variant: DeployVariant) -> str | None:
+    """Both ends of its latency."""
+    low, middle, high = variant.latency_ms
+    return None if middle == inf else show_interval(low, high)
+
+
+COLUMNS = (
+    Column("form", lambda variant: variant.name, text=True),
+    Column("verdict", lambda variant: variant.verdict, text=True, wraps=True, align="right"),
+    Column("latency", latency),
+    Column("interval", interval, priority=2),
+    Column("size", lambda variant: variant.size_bytes or None, show_bytes),
+    Column("right", lambda variant: f"{variant.hits} of {variant.images}" if variant.images else None),
+)

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from netlathe.cli.common import emit, json_option, one_network, print_table, warn
-from netlathe.tables.table import text_table
+from netlathe.cli.common import emit, json_option, one_network, print_table, terminal_width, warn, wide_option
+from netlathe.tables.table import Column, make_table
 from netlathe.train import recipefile
-from netlathe.train.recipe import Recipe, peak_lr
+from netlathe.train.recipe import Published, Recipe, peak_lr
 from netlathe.train.recipe_warnings import IMAGENET, find_warnings
 from netlathe.train.recipecheck import flatten
 
@@ -60,6 +60,7 @@ def as_data(recipe: Recipe) -> dict[str, Any]:
 
 
 @command.command("list")
+@wide_option
 @json_option
 def list_(as_json: bool) -> None:
     """The recipes that come with Netlathe; cost is pixels seen over those of 90 epochs at 224 px."""
@@ -67,20 +68,26 @@ def list_(as_json: bool) -> None:
     if as_json:
         emit("recipe", {"recipes": [as_data(recipe) for recipe in recipes]})
         return
-    rows = []
-    for recipe in recipes:
-        best = max(recipe.published, key=lambda result: result.top1, default=None)
-        pixels = cost(recipe, IMAGENET)["pixels_over_90_epochs"]
-        rows.append(
-            (
-                *(recipe.name, f"{recipe.epochs:g}", str(recipe.batch), str(recipe.resolution)),
-                *(recipe.optimiser.name, f"{peak_lr(recipe.optimiser, recipe.batch):.3g}", recipe.schedule.decay),
-                *(f"x {pixels:.2g}", f"{best.top1:.1f} {best.network}" if best else "-"),
-            )
-        )
-    print_table(
-        text_table(("recipe", "epochs", "batch", "px", "optimiser", "lr", "decay", "cost", "best top-1 %"), rows)
-    )
+    print_table(make_table(RECIPE_COLUMNS, recipes))
+
+
+def show_best(results: Sequence[Published]) -> str:
+    """The best published accuracy and its network."""
+    best = max(results, key=lambda result: result.top1, default=None)
+    return f"{best.top1:.1f} {best.network}" if best else "-"
+
+
+RECIPE_COLUMNS = (
+    Column("recipe", lambda recipe: recipe.name, text=True),
+    Column("epochs", lambda recipe: recipe.epochs, "{:g}".format),
+    Column("batch", lambda recipe: recipe.batch, priority=2),
+    Column("px", lambda recipe: recipe.resolution, priority=2),
+    Column("optimiser", lambda recipe: recipe.optimiser.name, text=True, align="right"),
+    Column("lr", lambda recipe: peak_lr(recipe.optimiser, recipe.batch), "{:.3g}".format, priority=2),
+    Column("decay", lambda recipe: recipe.schedule.decay, priority=3, text=True, align="right"),
+    Column("cost", lambda recipe: cost(recipe, IMAGENET)["pixels_over_90_epochs"], "x {:.2g}".format),
+    Column("best top-1 %", lambda recipe: recipe.published, show_best),
+)
 
 
 @command.command()
@@ -89,6 +96,7 @@ def list_(as_json: bool) -> None:
 @click.option("--net", metavar="NET", help="Say what the literature has against training this network by it.")
 @click.option("--images", type=click.IntRange(1), default=IMAGENET, show_default=True, help="In an epoch.")
 @click.option("--toml", "as_toml", is_flag=True, help="The complete file, to start a recipe of your own.")
+@wide_option
 @json_option
 def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_toml: bool, as_json: bool) -> None:
     """Every field of a recipe, with its source; ? marks what nobody has checked against it."""
@@ -131,6 +139,7 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
 @command.command()
 @click.argument("a")
 @click.argument("b")
+@wide_option
 @json_option
 def diff(a: str, b: str, as_json: bool) -> None:
     """The way from recipe A to recipe B, field by field, with B's notes; - where a recipe does not read the field."""
@@ -153,13 +162,22 @@ def diff(a: str, b: str, as_json: bool) -> None:
             click.echo(f"  result   {result.network} {results[result.network]:g} -> {result.top1:g} % ({gain:+.2f})")
 
 
-def print_fields(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table of texts, columns as wide as they need; a last column that is empty goes without its head."""
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    if not any(row[-1] for row in rows):
-        columns = (*columns[:-1], "")
+def print_fields(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table of texts; a last column that is empty goes without its heading. A pipe gets it without a frame."""
+    first, *middle, last = headings
+    columns = (
+        Column(first, 0, text=True),
+        *(Column(heading, i, text=True) for i, heading in enumerate(middle, 1)),
+        Column(last if any(row[-1] for row in rows) else "", -1, priority=2, text=True, wraps=True, name=last),
+    )
+    table = make_table(columns, rows, title=title)
+    if terminal_width() is not None:
+        print_table(table)
+        return
+    lines = [headings, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
     if title:
         click.echo(title + "\n")
-    for row in [columns, *rows]:
-        click.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in [table.headings, *rows]:
+        click.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
     click.echo()

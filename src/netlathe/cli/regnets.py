@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from netlathe.arch.network import Network
-from netlathe.cli.common import again, emit, html_option, json_option, print_table, write_page
+from netlathe.cli.common import again, emit, html_option, json_option, print_table, wide_option, write_page
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.regnet_space import RegNetSpace, sample
 from netlathe.stats.quantiles import step_quantile
-from netlathe.tables.table import text_table
+from netlathe.tables.table import Column, make_table
 from netlathe.units import mac_count, show_count, show_ms
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -25,6 +25,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", metavar="CARD", help="The predicted latency on this card too.")
 @html_option
+@wide_option
 @json_option
 def command(macs: str, count: int, seed: int, device: str | None, html: Path | None, as_json: bool) -> None:
     """Sample RegNetX and RegNetY networks of equal MACs, and compare the distributions of their costs.
@@ -51,14 +52,19 @@ def command(macs: str, count: int, seed: int, device: str | None, html: Path | N
         emit("regnets", {"macs": bounds, "seed": seed, "device": device, "samples": found})
         return
     shows = {"params": show_count, "acts": show_count, "ms": show_ms}
-    table = [
-        (f"{name} {cost}", *(show(step_quantile([row[cost] for row in rows], q)) for q in QUANTILES))
+    table_rows = [
+        (f"{name} {cost}", [show(step_quantile([row[cost] for row in rows], q)) for q in QUANTILES])
         for cost, show in shows.items()
         for name, rows in found.items()
         if cost in rows[0]
     ]
-    heads = ("share of networks below", *(f"{100 * q:g} %" for q in QUANTILES))
-    print_table(text_table(heads, table, title=f"{count} samples each of {macs} MACs, seed {seed}"))
+    columns = (Column("share of networks below", 0, text=True), *map(quantile_column, range(len(QUANTILES))))
+    print_table(make_table(columns, table_rows, title=f"{count} samples each of {macs} MACs, seed {seed}"))
+
+
+def quantile_column(index: int) -> Column:
+    """The cost below which a share of the networks lies."""
+    return Column(f"{100 * QUANTILES[index]:g} %", lambda row: row[1][index])
 
 
 def costs(network: Network, device: str | None) -> dict[str, Any]:

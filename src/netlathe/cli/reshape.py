@@ -11,16 +11,17 @@ import click
 
 from netlathe.arch.diff import Change, Diff, diff
 from netlathe.arch.network import Network
-from netlathe.cli.common import again, emit, json_option, one_network, print_table, write_page
+from netlathe.cli.common import again, emit, json_option, one_network, print_table, wide_option, write_page
 from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.factor import FORMS, dense, factor, where
 from netlathe.reshape.knobs import KNOBS, KnobRules, exponents, turn_knobs
 from netlathe.reshape.solve import MEASURES, Solved, solve
 from netlathe.reshape.width import ROUNDING
-from netlathe.tables.table import text_table
+from netlathe.tables.table import Column, make_table
 from netlathe.units import COUNTS, quantity, show_count
 
+COSTS = {"params": "params", "macs": "MACs", "acts": "acts"}  # of one image, and their headings
 SHOWN = 24  # lines of a diff on one screen
 
 
@@ -57,6 +58,7 @@ def target(text: str) -> tuple[str, int]:
 @click.option("--device", metavar="CARD", help="With --doubling: the predicted latency on this card too.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="With --doubling: a plot up to 8 times.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the arch.json here.")
+@wide_option
 @json_option
 def command(
     net: str,
@@ -140,16 +142,24 @@ def tell(start: Network, end: Network, solved: Solved | None, everything: bool, 
     if solved is not None:
         low, high = map(show_count, solved.reachable)
         click.echo(f"{solved.knob} = {solved.value:g} (reachable: {low} to {high})")
-    rows = [[end.name, *(show_count(after[name]) for name in before)], ["ratio", *ratios(before, after)]]
-    print_table(
-        text_table(["network", "params", "MACs", "acts"], [[start.name, *map(show_count, before.values())], *rows])
+    columns = (
+        Column("network", 0, text=True),
+        *(cost_column(heading, name) for name, heading in COSTS.items()),
     )
+    rows = [(net.name, {name: show_count(cost) for name, cost in found.items()})
+            for net, found in ((start, before), (end, after))]  # fmt: skip
+    print_table(make_table(columns, [*rows, ("ratio", ratios(before, after))]))
     click.echo("\n".join(lines(changed, everything)))
 
 
-def ratios(before: dict[str, int], after: dict[str, int]) -> list[str]:
+def cost_column(heading: str, name: str, show: Callable[[Any], str] = str) -> Column:
+    """A cost of rows that are a name and costs."""
+    return Column(heading, lambda row: row[1][name], show)
+
+
+def ratios(before: dict[str, int], after: dict[str, int]) -> dict[str, str]:
     """After over before."""
-    return [f"{after[name] / before[name]:.4f}" if before[name] else "-" for name in before]
+    return {name: f"{after[name] / before[name]:.4f}" if before[name] else "-" for name in before}
 
 
 def lines(changed: Diff, everything: bool) -> list[str]:
@@ -189,12 +199,12 @@ def tell_exponents(network: Network, as_json: bool) -> None:
         emit("reshape", {"name": network.name, "exponents": found})
         return
     known = {knob: values for knob, values in found.items() if isinstance(values, dict)}
-    rows = [[knob, *(f"{value:.2f}" for value in values.values())] for knob, values in known.items()]
-    print_table(
-        text_table(
-            ["knob", "params", "MACs", "acts"], rows, title=f"{network.name}: log2 of the cost when the knob is doubled"
-        )
+    columns = (
+        Column("knob", 0, text=True),
+        *(cost_column(heading, name, "{:.2f}".format) for name, heading in COSTS.items()),
     )
+    title = f"{network.name}: log2 of the cost when the knob is doubled"
+    print_table(make_table(columns, known.items(), title=title))
     for knob, why in found.items():
         if isinstance(why, str):
             click.echo(f"{knob}: {why}")
@@ -227,15 +237,15 @@ def tell_doubling(network: Network, device: str | None, html: Path | None, as_js
         found = [bought._asdict() | {"network": bought.network.name} for bought in rows]
         emit("reshape", {"name": network.name, "device": device, "policies": found})
         return
-    heads = ["policy", "MACs", "params", "acts", "acts per MACs"]
-    heads += [f"latency on {device}"] if device else []
-    cells = []
-    for bought in rows:
-        figures = (bought.macs, bought.params, bought.acts, bought.acts / bought.macs)
-        cells.append([bought.policy, *(f"{x:.2f}" for x in figures)])
-        if bought.latency is not None:
-            cells[-1].append(f"{bought.latency:.2f}")
-    print_table(text_table(heads, cells, title=f"{network.name}: ratios after a doubling of the MACs"))
+    columns = (
+        Column("policy", lambda bought: bought.policy, text=True),
+        Column("MACs", lambda bought: bought.macs, "{:.2f}".format),
+        Column("params", lambda bought: bought.params, "{:.2f}".format, priority=2),
+        Column("acts", lambda bought: bought.acts, "{:.2f}".format),
+        Column("acts per MACs", lambda bought: bought.acts / bought.macs, "{:.2f}".format, priority=2),
+        Column(f"latency on {device}", lambda bought: bought.latency, "{:.2f}".format) if device else None,
+    )
+    print_table(make_table(columns, rows, title=f"{network.name}: ratios after a doubling of the MACs"))
 
 
 def predicted(device: str) -> Callable[[Network], float]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlathe.cli.common import again, emit, html_option, json_option, print_table, progress_bar, write_page
+from netlathe.cli.common import (
+    again,
+    emit,
+    html_option,
+    json_option,
+    print_table,
+    progress_bar,
+    wide_option,
+    write_page,
+)
 from netlathe.errors import NetlatheError
 from netlathe.tables.table import text_table
 
@@ -38,6 +47,7 @@ BASELINES = "random,local,evolution,reinforce"
 @click.option("--margin", type=float, default=0.1, show_default=True, help="Points within which strategies are equal.")
 @click.option("--plot", type=click.Path(path_type=Path), help="A page with the curves.")
 @html_option
+@wide_option
 @json_option
 def command(
     name: str,

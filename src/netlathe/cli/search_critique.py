@@ -64,7 +64,7 @@ def page(found: Critique, again: str) -> str:
         rows = [
             piece
             for one in part.tables
-            for piece in (tag("h3", one.title), table(one.columns, one.rows, said=one.title))
+            for piece in (tag("h3", one.title), table(one.columns, one.rows, label=one.title))
         ]
         cannot = [tag("h3", "What cannot be said"), bullets(part.cannot)]
         return [paragraph(part.claim, class_="dim"), paragraph(tag("strong", part.answer)), *rows, *cannot]

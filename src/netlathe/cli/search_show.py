@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cli.common import emit, json_option, print_table, wide_option
 from netlathe.errors import NetlatheError
-from netlathe.tables.table import text_table
-from netlathe.units import show_bytes, show_count, show_ms, show_span
+from netlathe.tables.search import front_table, show_genotype, show_score
+from netlathe.units import show_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from netlathe.search.trial import Trial
 
 SHOWN = 10  # rows of the front that fit on a screen
-SHOW = {"macs": show_count, "params": show_count, "size": show_bytes, "memory": show_bytes, "latency": show_ms}
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--csv", "as_csv", is_flag=True, help="Every trial as a row, on stdout.")
 @click.option("--all", "whole", is_flag=True, help="The whole front.")
+@wide_option
 @json_option
 def command(folder: Path, as_csv: bool, whole: bool, as_json: bool) -> None:
     """The best network, the front of score and costs, what failed and why, and how much was infeasible or known.
@@ -96,23 +96,15 @@ def curse(trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial 
 def show(folder: Path, whole: bool = False) -> None:
     """The findings on stdout."""
     from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
+    from netlathe.search.trial import trial_to_json
 
     config, facts, trials, finals = read(folder)
     top, won = best_trial(trials), winning_trial(trials, facts)
     found = trial_front(trials)
     if found:
-        names = [name for name in SHOW if all(name in trial.costs for trial in found)]
-        print_table(
-            text_table(
-                ["trial", "score", *names, "network"],
-                [
-                    (str(t.number), f"{number(t.score)}", *(SHOW[name](t.costs[name]) for name in names), text(t))
-                    for t in (found if whole else found[:SHOWN])
-                ],
-                title=f"front of {config.space}",
-                caption="" if whole or len(found) <= SHOWN else f"{len(found) - SHOWN} more: --all",
-            )
-        )
+        rest = 0 if whole else max(0, len(found) - SHOWN)
+        rows = [trial_to_json(trial) for trial in (found if whole else found[:SHOWN])]
+        print_table(front_table(rows, title=f"front of {config.space}", caption=f"{rest} more: --all" if rest else ""))
     limits = " ".join(f"--{name} {value}" for name, value in config.limits.items())
     click.echo(f"{config.strategy} in {config.space}, seed {config.seed}{', ' * bool(limits)}{limits}")
     click.echo(f"  ended        {facts.get('ended') or 'not yet'}")
@@ -128,7 +120,7 @@ def show(folder: Path, whole: bool = False) -> None:
         click.echo(f"  failed       {count} x {error}")
     if top is not None:
         tried = how.get("done", 0)
-        click.echo(f"  search       {number(top.score)} (trial {top.number}, the best of {tried})")
+        click.echo(f"  search       {show_score(top.score)} (trial {top.number}, the best of {tried})")
     if won is not None:
         told(won, curse(trials, finals, won))
         click.echo(f"  files        {folder}: best.json, search.db" if (folder / "best.json").exists() else "")
@@ -136,28 +128,19 @@ def show(folder: Path, whole: bool = False) -> None:
 
 def told(won: Trial, final: FinalResult | None) -> None:
     """The winner, and what it is worth on seeds that the search has not seen."""
-    click.echo(f"  winner       trial {won.number}: {text(won)}")
+    click.echo(f"  winner       trial {won.number}: {show_genotype(won.genotype)}")
     if final is None:
         return
     half = final.half()
     interval = (
-        f", 95 % interval {number(final.score - half)} to {number(final.score + half)}" if half is not None else ""
+        f", 95 % interval {show_score(final.score - half)} to {show_score(final.score + half)}"
+        if half is not None
+        else ""
     )
-    click.echo(f"  fresh seeds  {number(final.score)}, the mean of {len(final.scores)}{interval}")
-    click.echo(f"  the curse    the search said {number(final.searched)}: {final.gap:+.2f} beyond the fresh seeds")
+    click.echo(f"  fresh seeds  {show_score(final.score)}, the mean of {len(final.scores)}{interval}")
+    click.echo(f"  the curse    the search said {show_score(final.searched)}: {final.gap:+.2f} beyond the fresh seeds")
     if final.test is not None:
-        click.echo(f"  test         {number(final.test)}, the same trainings on the test images")
-
-
-def number(score: float) -> str:
-    """A score: hundredths of a point, six digits of something large."""
-    return f"{score:.2f}" if abs(score) < 10_000 else f"{score:.6g}"
-
-
-def text(trial: Trial) -> str:
-    """The genotype in a few letters."""
-    joint = "" if max(trial.genotype, default=0) < 10 else "-"
-    return joint.join(map(str, trial.genotype))
+        click.echo(f"  test         {show_score(final.test)}, the same trainings on the test images")
 
 
 def rows(folder: Path) -> None:
@@ -172,4 +155,6 @@ def rows(folder: Path) -> None:
     out.writerow([*plainly, "genotype", *costs, "curve"])
     for found, trial in zip(documents, trials, strict=True):
         figures = [found["costs"].get(name) for name in costs]
-        out.writerow([*(found[name] for name in plainly), text(trial), *figures, json.dumps(found["curve"])])
+        out.writerow(
+            [*(found[name] for name in plainly), show_genotype(trial.genotype), *figures, json.dumps(found["curve"])]
+        )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import click
 
 from netlathe import zoo
-from netlathe.cli.common import emit, json_option, print_table
+from netlathe.cli.common import emit, json_option, print_table, wide_option
 from netlathe.cost.totals import totals
 from netlathe.errors import unknown
-from netlathe.tables.table import text_table
-from netlathe.units import show_count
+from netlathe.tables.table import Column, make_table
+from netlathe.units import show_count, show_points, show_shape
 from netlathe.zoo.published import best
 
 
 @click.command()
 @click.argument("pattern", default="*")
+@wide_option
 @json_option
 def command(pattern: str, as_json: bool) -> None:
     """The registered networks whose names match PATTERN, such as "regnet*"."""
@@ -25,29 +26,26 @@ def command(pattern: str, as_json: bool) -> None:
     for name in found:
         network = zoo.get(name)
         entries.append((network, totals(network.body, *network.inputs), best(name)))
+    table = make_table(COLUMNS, entries)
     if as_json:
-        rows = [
-            {
-                "name": network.name,
-                "input": list(network.input),
-                "params": count.params,
-                "macs": count.macs,
-                "top1": figure.top1 if figure else None,
-                "recipe": figure.recipe if figure else None,
-            }
-            for network, count, figure in entries
-        ]
-        emit("zoo", {"networks": rows})
+        emit("zoo", {"networks": table.records()})
         return
-    table = [
-        (
-            network.name,
-            "x".join(map(str, network.input)),
-            show_count(count.params),
-            show_count(count.macs),
-            f"{figure.top1:.1f}" if figure and figure.top1 else "-",
-            figure.recipe if figure else "",
-        )
-        for network, count, figure in entries
-    ]
-    print_table(text_table(("network", "input", "params", "MACs", "top-1 %", "recipe"), table))
+    print_table(table)
+
+
+COLUMNS = (  # of a network, its totals, and its best published accuracy
+    Column("network", lambda row: row[0].name, text=True, key="name"),
+    Column("input", lambda row: list(row[0].input), show_shape, key="input"),
+    Column("params", lambda row: row[1].params, show_count, key="params"),
+    Column("MACs", lambda row: row[1].macs, show_count, key="macs"),
+    Column("top-1 %", lambda row: row[2].top1 if row[2] else None, show_points, key="top1"),
+    Column(
+        "recipe",
+        lambda row: row[2].recipe if row[2] else None,
+        priority=2,
+        text=True,
+        align="right",
+        missing="",
+        key="recipe",
+    ),
+)

@@ -86,7 +86,7 @@ def budget_section(card: Mapping[str, Any]) -> Html:
     if not rows:
         return section("Budget", paragraph("None was given.", class_="dim"))
     note = paragraph("Kept means that the far end of the interval keeps the limit.", class_="dim small")
-    return section("Budget", table(("of", "verdict", "measured", "limit", "interval"), rows, said="Budget"), note)
+    return section("Budget", table(("of", "verdict", "measured", "limit", "interval"), rows, label="Budget"), note)
 
 
 def accuracy_section(card: Mapping[str, Any]) -> Html:
@@ -104,7 +104,7 @@ def accuracy_section(card: Mapping[str, Any]) -> Html:
         for name, r, p in zip(names, a["recall"], a["precision"], strict=True)
     ]
     heads = ("class", "images", "recall", "", "95 % interval", "right when said")
-    by_class = table(heads, rows, said="Recall by class")
+    by_class = table(heads, rows, label="Recall by class")
     return join([section("Accuracy", paragraph(said), by_class), confusion_section(names, a["confusion"])], "")
 
 
@@ -135,7 +135,7 @@ def confusion_section(names: Sequence[str], counts: Sequence[Sequence[int]]) -> 
         )[:LISTED]
         rows = [(names[i], tag("td", names[j], class_="text"), f"{n:,}") for n, i, j in found]
         heads = ("is", "was said to be", "images")
-        return section("Commonest confusions", table(heads, rows, said="Commonest confusions"))
+        return section("Commonest confusions", table(heads, rows, label="Commonest confusions"))
     cells = [
         (name, *(shaded_cell(n, sum(row), i == j) for j, n in enumerate(row)))
         for i, (name, row) in enumerate(zip(names, counts, strict=True))
@@ -200,7 +200,7 @@ def variants_section(card: Mapping[str, Any]) -> Html:
         "Runtimes and precisions that were tried",
         ("form", "verdict", "latency", "size", "validation images right"),
     )
-    return section(title, table(heads, rows, said=title))
+    return section(title, table(heads, rows, label=title))
 
 
 def data_section(card: Mapping[str, Any]) -> Html:
@@ -215,7 +215,7 @@ def data_section(card: Mapping[str, Any]) -> Html:
     about = pairs([("source", d["source"]), ("layout", d["layout"]), ("split", d["split"]), ("licence", licence),
                    ("unreadable images", f"{d['skipped']:,} left out" if d["skipped"] else None),
                    ("in more than one split", f"{d['leaks']:,} contents" if d["leaks"] else None)])  # fmt: skip
-    counts = table(("class", *splits), [total, *rows], said="Images by class and split")
+    counts = table(("class", *splits), [total, *rows], label="Images by class and split")
     return section("Data", about, counts, bullets(d["warnings"]) if d["warnings"] else "")
 
 

@@ -131,9 +131,3 @@ def roofline(
         for op, flops, moved, busy, waits in raw
     )
     return Roofline(card.id, precision, batch, peak, bandwidth, lines, tuple(card.warnings(compute, memory)))
-
-
-def show_rate(flops: float) -> str:
-    """3.12e14 -> 312 TFLOP/s; three digits."""
-    unit, size = ("TFLOP/s", 1e12) if flops >= 1e12 else ("GFLOP/s", 1e9)
-    return f"{flops / size:.3g} {unit}"

@@ -8,7 +8,7 @@ card.html.
 from __future__ import annotations
 
 import time as clock_
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -170,20 +170,3 @@ def final_seconds(seconds: float | None, spent: float) -> float | None:
 def reserved_seconds(seconds: float) -> float:
     """Seconds kept for what comes after training."""
     return min(RESERVE_S, seconds / 4) + RESERVE * seconds
-
-
-def candidate_table(candidates: Sequence[Row]) -> list[tuple[str, ...]]:
-    """The rows of a table of candidates: name, MACs, size, memory, latency."""
-    from netlathe.units import show_bytes, show_count, show_ms
-
-    return [
-        (
-            c["name"],
-            show_count(c["macs"]),
-            show_bytes(c["size_bytes"]),
-            show_bytes(c["memory_bytes"]),
-            f"{'' if c['measured'] else '~'}{show_ms(c['latency_ms'][1])}",
-            c["weights"] or "random",
-        )
-        for c in candidates
-    ]

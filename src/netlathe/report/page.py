@@ -82,7 +82,7 @@ def figure(chart: Chart) -> Html:
     """The place of a chart, and the same as a table."""
     name = f"title-{chart.id}"
     height = f"height:{chart.figure['layout']['height']}px"
-    twin = table(chart.heads, chart.rows, said=f"{chart.title}, as a table")
+    twin = table(chart.heads, chart.rows, label=f"{chart.title}, as a table")
     return tag(
         "figure",
         tag("h3", chart.title, id=name),

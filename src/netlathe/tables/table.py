@@ -1,40 +1,59 @@
-"""Table: columns that read rows. `cells` are its texts, `records` its JSON values; `terminal.py` lays it out.
+"""Table: columns that read rows. `cells` are its texts, `records` its JSON values; `terminal` and `page` lay it out.
 
-A column reads a row with `get` and writes the value with `show`, so a figure is rounded in one place for every face.
+A column reads a row with `get` and writes the value with `show`, so a quantity is rounded in one place for every face.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, Literal
 
-MISSING = "-"  # what a cell without a value says
+MISSING = "-"  # the text of a cell without a value
+Tone = Literal["", "kept", "over", "open", "none"]  # how a verdict looks: green, red, amber, pale
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its heading, the value of a row, and how that is written.
 
-    `priority` decides what a narrow terminal shows: 1 always, and of the others the largest numbers are left out
-    first. `text` columns stand at the left; one with `wraps` may take several lines. `key` is the name in JSON
-    documents; a column without one is for people only. `style` is a rich style, for terminals alone.
+    `get` is a function of the row, or the key or index of an item of it. `priority` decides what a narrow terminal
+    shows: 1 always; of the others the largest numbers are left out first. `text` columns hold words, which may be
+    shortened where nothing else helps; one with `wraps` may take several lines; all others hold figures, which are
+    never cut. Words stand at the left, figures at the right, unless `align` says otherwise. `name` is what people call
+    a column whose heading is empty, `key` its name in JSON documents (a column without one is for people only), `tone`
+    tells how a value looks, and `missing` is the text of a row without a value.
     """
 
     heading: str
-    get: Callable[[Any], Any]
+    get: Callable[[Any], Any] | str | int
     show: Callable[[Any], str] = str
-    key: str = ""
     priority: int = 1
     text: bool = False
     wraps: bool = False
-    style: str = ""
+    align: Literal["left", "right", ""] = ""
+    name: str = ""
+    key: str = ""
+    tone: Callable[[Any], Tone] | None = None
+    missing: str = MISSING
+
+    @property
+    def at_left(self) -> bool:
+        """Whether its cells start at the left."""
+        return self.align == "left" if self.align else self.text
+
+    def value(self, row: Any) -> Any:
+        """The value of a row; None where it is missing."""
+        return self.get(row) if callable(self.get) else row[self.get]
 
     def cell(self, row: Any) -> str:
-        """The text of a row; a value that is None is missing."""
-        value = self.get(row)
-        return MISSING if value is None else self.show(value)
+        """The text of a row."""
+        value = self.value(row)
+        return self.missing if value is None else self.show(value)
+
+    def look(self, row: Any) -> Tone:
+        """The tone of a row."""
+        return self.tone(self.value(row)) if self.tone else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +77,11 @@ class Table:
     def records(self) -> list[dict[str, Any]]:
         """The values by key, row by row, as JSON documents hold them."""
         keyed = [column for column in self.columns if column.key]
-        return [{column.key: column.get(row) for column in keyed} for row in self.rows]
+        return [{column.key: column.value(row) for column in keyed} for row in self.rows]
 
-    def keep(self, columns: Iterable[Column]) -> Table:
-        """The same table with these of its columns, in their old order."""
-        kept = set(map(id, columns))
-        return replace(self, columns=tuple(column for column in self.columns if id(column) in kept))
+    def keep(self, indices: Iterable[int]) -> Table:
+        """The same table with these of its columns."""
+        return replace(self, columns=tuple(self.columns[i] for i in indices))
 
 
 def make_table(columns: Iterable[Column | None], rows: Iterable[Any], *, title: str = "", caption: str = "") -> Table:
@@ -71,34 +89,11 @@ def make_table(columns: Iterable[Column | None], rows: Iterable[Any], *, title: 
     return Table(tuple(column for column in columns if column is not None), tuple(rows), title, caption)
 
 
-def text_table(
-    headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    title: str = "",
-    caption: str = "",
-    texts: int = 1,
-    priorities: Sequence[int] | Mapping[str, int] = (),
-) -> Table:
-    """A table of cells that are texts already: the first `texts` columns stand at the left.
+def text_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", caption: str = "") -> Table:
+    """A table of texts that somebody else wrote: the first column is a name, the others are figures or verdicts.
 
-    `priorities` are one per column, or by heading; a column without one has priority 1. All text columns but a lone
-    one may wrap.
+    A narrow terminal leaves the last columns out first, but keeps the first and the last: a verdict stands last.
     """
-    by_heading = priorities if isinstance(priorities, Mapping) else dict(zip(headings, priorities, strict=False))
-    columns = [
-        Column(
-            heading,
-            itemgetter(i),
-            priority=by_heading.get(heading, 1),
-            text=i < texts,
-            wraps=i < texts and texts > 1,
-        )
-        for i, heading in enumerate(headings)
-    ]
+    last = len(headings) - 1
+    columns = [Column(name, i, priority=1 if i in (0, 1, last) else i, text=i == 0) for i, name in enumerate(headings)]
     return make_table(columns, rows, title=title, caption=caption)
-
-
-def field(heading: str, name: str, show: Callable[[Any], str] = str, **how: Any) -> Column:
-    """A column of an attribute of the rows, known in JSON by the attribute's name."""
-    return Column(heading, attrgetter(name), show, **{"key": name} | how)

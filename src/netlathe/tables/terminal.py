@@ -1,83 +1,88 @@
 """A table on a terminal: what is important stands whole; what has no room is left out, and a line says so.
 
-No number is ever cut. Columns are left out by priority, the rightmost of the least important first, until what remains
-fits. Text that may wrap gives way before a column does, down to `WRAPPED` characters.
+No figure is ever cut. Columns are left out by priority, the rightmost of the least important first, until what remains
+fits; text that may wrap gives way before a column does, down to `WRAPPED` characters. Only where the columns that
+always stand are too wide together are their words shortened, the longest first.
 """
 
 from __future__ import annotations
 
-from itertools import count
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from netlathe.tables.table import Column, Table
+from netlathe.tables.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
 WRAPPED = 18  # characters that a column of wrapping text keeps at least
-GAP = 2  # blanks around a cell, one at each side, and the line between two columns is empty
+SHORTENED = 12  # and one whose words are shortened
+GAP = 3  # between two columns, with the line between them, which is empty
 UNLIMITED = 1000  # a pipe or a file gets everything
+STYLES = {"kept": "green", "over": "red", "open": "yellow", "none": "dim"}
 
 
-def fit(table: Table, width: int | None) -> tuple[Table, list[Column]]:
-    """The table with the columns that a width has room for, and those that it has not; None is no limit."""
-    kept = list(table.columns)
-    if width is None:
-        return table, []
-    widths = dict(zip(map(id, table.columns), natural_widths(table), strict=True))
-    place = dict(zip(map(id, table.columns), count()))
-    while needed(kept, widths) > width:
-        optional = [column for column in kept if column.priority > 1]
-        if not optional:
+def fit(table: Table, width: int) -> dict[int, int]:
+    """The columns that `width` characters have room for, by index, and the characters that each gets."""
+    columns, natural = table.columns, natural_widths(table)
+    least = [min(size, WRAPPED) if column.wraps else size for size, column in zip(natural, columns, strict=True)]
+    sizes = {i: least[i] for i, column in enumerate(columns) if column.priority == 1}
+    for i in sorted(range(len(columns)), key=lambda i: (columns[i].priority, i)):
+        if i not in sizes and needed(sizes) + GAP + least[i] <= width:
+            sizes[i] = least[i]
+    while needed(sizes) > width:
+        words = [i for i in sizes if columns[i].text and sizes[i] > SHORTENED]
+        if not words:
             break
-        kept.remove(max(optional, key=lambda column: (column.priority, place[id(column)])))
-    left_out = [column for column in table.columns if all(column is not other for other in kept)]
-    return table.keep(kept), left_out
+        sizes[max(words, key=sizes.__getitem__)] -= 1
+    for i in sorted(i for i in sizes if columns[i].wraps):  # what is left goes to the texts that wrap, the first first
+        sizes[i] += max(0, min(width - needed(sizes), natural[i] - sizes[i]))
+    return dict(sorted(sizes.items()))
 
 
 def natural_widths(table: Table) -> list[int]:
-    """Characters that each column needs when nothing wraps."""
+    """Characters that each column takes when nothing wraps."""
     from rich.cells import cell_len
 
     lines = [table.headings, *table.cells()]
-    return [max(cell_len(line[i]) for line in lines) for i in range(len(table.columns))]
+    return [max(cell_len(part) for line in lines for part in line[i].split("\n")) for i in range(len(table.columns))]
 
 
-def needed(columns: list[Column], widths: dict[int, int]) -> int:
-    """Characters that a line of the table takes at least."""
-    least = [min(widths[id(column)], WRAPPED) if column.wraps else widths[id(column)] for column in columns]
-    return sum(least) + (GAP + 1) * len(columns) + 1
+def needed(sizes: Mapping[int, int]) -> int:
+    """Characters that a line of columns of these sizes takes."""
+    return sum(sizes.values()) + GAP * len(sizes) + 1
 
 
-def narrowest(table: Table) -> int:
-    """Characters that a table takes at least: a terminal that is narrower still wraps lines, and cuts nothing."""
-    return needed(list(table.columns), dict(zip(map(id, table.columns), natural_widths(table), strict=True)))
+def render(table: Table, console: Console, width: int | None = None) -> None:
+    """Print a table within `width` characters; None shows every column whole."""
+    if width is None:
+        console.print(grid(table, title=table.title or None, caption=table.caption or None))
+        return
+    from rich.text import Text
+
+    sizes = fit(table, width)
+    if table.title:
+        console.print(Text(table.title, style="italic"), width=width)
+    # Wider than the terminal where figures need it: the terminal breaks the line, and nothing is cut.
+    console.print(grid(table, sizes), width=max(width, needed(sizes)))
+    left_out = [column.name or column.heading for i, column in enumerate(table.columns) if i not in sizes]
+    notes = [table.caption, f"not shown: {', '.join(left_out)} (--wide shows all columns)" if left_out else ""]
+    for note in filter(None, notes):
+        console.print(Text(note, style="dim"), width=width)
 
 
-def render(table: Table, console: Console, *, width: int | None = None) -> None:
-    """Print a table, within `width` characters; None shows every column."""
+def grid(table: Table, sizes: Mapping[int, int] | None = None, **frame: Any) -> RichTable:
+    """The lines of a table: all columns as wide as they need, or those of `sizes`."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown, left_out = fit(table, width)
-    lines = [shown.caption] if shown.caption else []
-    if left_out:
-        lines.append(f"no room for {', '.join(column.heading for column in left_out)}: --wide shows all columns")
-    grid = RichTable(
-        title=shown.title,
-        box=SIMPLE_HEAD,
-        title_justify="left",
-        caption="\n".join(lines) or None,
-        caption_justify="left",
-    )
-    for column in shown.columns:
-        grid.add_column(
-            column.heading,
-            justify="left" if column.text else "right",
-            no_wrap=not column.wraps,
-            style=column.style or None,
-        )
-    for cells in shown.cells():
-        grid.add_row(*map(Text, cells))
-    console.print(grid, width=None if width is None else max(width, narrowest(shown)))
+    lines = RichTable(box=SIMPLE_HEAD, title_justify="left", caption_justify="left", **frame)
+    shown = [table.columns[i] for i in (range(len(table.columns)) if sizes is None else sizes)]
+    for column, size in zip(shown, [None] * len(shown) if sizes is None else sizes.values(), strict=True):
+        at_left = column.at_left or (column.wraps and sizes is not None)  # lines of prose begin below each other
+        lines.add_column(column.heading, justify="left" if at_left else "right", no_wrap=not column.wraps, width=size)
+    for row in table.rows:
+        lines.add_row(*(Text(column.cell(row), style=STYLES.get(column.look(row), "")) for column in shown))
+    return lines

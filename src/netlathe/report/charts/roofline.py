@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from math import log10
 from typing import Any, NamedTuple
 
-from netlathe.device.roofline import Roofline, RooflineRow, show_rate
+from netlathe.device.roofline import Roofline, RooflineRow
 from netlathe.report.charts.chart import Chart, axis, figure, hover, side
 from netlathe.report.picture import COLOURS
 from netlathe.report.theme import DIM, INK, OTHER, SIGNS, sort_of
-from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.units import show_bytes, show_count, show_ms, show_rate
 
 GIGA = 1e9
 

@@ -46,7 +46,7 @@ def nested(value: Any) -> bool:
 def records(rows: Sequence[Mapping[str, Any]], title: str) -> Html:
     """A list of records as a table; what is nested in a cell is written as text."""
     heads = tuple(dict.fromkeys(str(key) for row in rows for key in row))
-    return table(heads, [[said(row.get(head)) for head in heads] for row in rows], said=title)
+    return table(heads, [[said(row.get(head)) for head in heads] for row in rows], label=title)
 
 
 def said(value: Any) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlathe.html import Html, join, pairs, table, tag
+from netlathe.html import Html, join, pairs, tag
 from netlathe.report.charts import intervals
 from netlathe.report.page import Page, Part
+from netlathe.tables.audit import TONES, WORDS, claims_table
+from netlathe.tables.page import render_html
 
 Data = Mapping[str, Any]
-WORDS = {"holds": "holds", "caveat": "caveat", "does-not-hold": "does not hold", "not-testable": "not testable"}
-LOOK = {"holds": "kept", "caveat": "open", "does-not-hold": "over", "not-testable": "none"}
 
 
 def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
@@ -23,7 +23,7 @@ def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
     slides: dict[int, list[Data]] = {}
     for claim in claims:
         slides.setdefault(claim["slide"], []).append(claim)
-    sections: list[tuple[str, Sequence[Part]]] = [("Verdicts", [chart, every(claims)])]
+    sections: list[tuple[str, Sequence[Part]]] = [("Verdicts", [chart, render_html(claims_table(claims), "Claims")])]
     sections += [(f"Slide {slide}", [detail(claim) for claim in found]) for slide, found in sorted(slides.items())]
     return Page(
         title="The claims of the lecture, checked",
@@ -33,21 +33,6 @@ def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
         sections=sections,
         command=command,
     )
-
-
-def every(claims: Sequence[Data]) -> Html:
-    """A row a claim."""
-    rows = [
-        (
-            claim["id"],
-            str(claim["slide"]),
-            tag("td", claim["text"], class_="text prose"),
-            tag("td", WORDS.get(claim["verdict"], claim["verdict"]), class_=f"text {LOOK.get(claim['verdict'], '')}"),
-            tag("td", claim["value"], class_="text prose"),
-        )
-        for claim in claims
-    ]
-    return table(("claim", "slide", "what is said", "verdict", "found"), rows, said="Claims")
 
 
 def detail(claim: Data) -> Html:
@@ -60,7 +45,7 @@ def detail(claim: Data) -> Html:
         f"{r['what']}: {r['value']:g} {r['unit']} ({r['device']}, {r['date']}; {r['command']})"
         for r in claim["records"]
     ]
-    verdict = tag("b", WORDS.get(claim["verdict"], claim["verdict"]), class_=LOOK.get(claim["verdict"]))
+    verdict = tag("b", WORDS.get(claim["verdict"], claim["verdict"]), class_=TONES.get(claim["verdict"]))
     facts = [
         ("kind", claim["kind"]),
         ("found", claim["value"]),

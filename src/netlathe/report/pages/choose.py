@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from netlathe.html import Html, bullets, table
+from netlathe.html import Html, bullets
 from netlathe.report.charts import front, predicted
 from netlathe.report.page import Page, Part
+from netlathe.tables.choose import candidate_key, candidate_name, front_table, latency_interval
+from netlathe.tables.page import render_html
 from netlathe.units import show_bytes, show_count, show_ms
 
 Data = Mapping[str, Any]
@@ -23,14 +25,14 @@ def page(data: Data, warnings: Sequence[str] = ()) -> Page:
     first = front.chart(points(data), latency_ms=budget["latency"], accuracy=budget["top1"])
     sections: list[tuple[str, Sequence[Part]]] = [
         ("Why this one", [bullets(data.get("reasons", ()))] if data.get("reasons") else []),
-        ("The front", [first, candidates([*data["front"], *data["ties"]])]),
+        ("The front", [first, candidates(data)]),
     ]
     if known:
         sections.append(("Prediction", [predicted.chart(known)]))
     threads = f"{device['threads']} thread{'s' * (device['threads'] > 1)}, " if device["here"] else ""
     how = f"{len(data['measured'])} candidates measured here" if device["here"] else "latency predicted, not measured"
     return Page(
-        title=f"{named(pick)} for {said(limits)}",
+        title=f"{candidate_name(pick)} for {said(limits)}",
         lead=f"The most accurate of {data['fitting']} networks that fit, among {data['candidates']} candidates.",
         basis=f"{device['name']} ({device['id']}), {pick['runtime']}, {pick['precision']}, {threads}"
         f"batch {data['batch']}; {how}. Accuracy is published, ImageNet top-1.",
@@ -41,11 +43,6 @@ def page(data: Data, warnings: Sequence[str] = ()) -> Page:
     )
 
 
-def named(c: Data) -> str:
-    """A candidate, and its resolution where it is not the usual one."""
-    return str(c["name"]) if c["resolution"] == 224 else f"{c['name']}@{c['resolution']}"
-
-
 def said(limits: Mapping[str, float]) -> str:
     """The budget in words."""
     words = [f"{'at least ' * (name == 'top1')}{SHOW[name](value)} {name}" for name, value in limits.items()]
@@ -54,7 +51,7 @@ def said(limits: Mapping[str, float]) -> str:
 
 def tiles(pick: Data, limits: Mapping[str, float]) -> list[tuple[str, str, str]]:
     """The pick, figure by figure, with the limit below."""
-    low, middle, high = interval(pick)
+    low, middle, high = latency_interval(pick)
     uses = {
         "top1": pick["top1"],
         "latency": middle,
@@ -72,30 +69,27 @@ def tiles(pick: Data, limits: Mapping[str, float]) -> list[tuple[str, str, str]]
     return found
 
 
-def interval(c: Data) -> tuple[float, float, float]:
-    """The latency of a candidate: measured, else predicted, else unknown."""
-    m, p = c["latency"], c["predicted"]
-    if m and not m["failure"]:
-        return m["low_ms"], m["median_ms"], m["high_ms"]
-    return (p["low_ms"], p["ms"], p["high_ms"]) if p else (0.0, inf, inf)
-
-
 def points(data: Data) -> list[front.Point]:
     """What the front shows: pick, ties, front, and what else was measured."""
     found: dict[tuple[str, str, str], front.Point] = {}
     limits = data["budget"]
 
     def over(c: Data) -> bool:
-        used = {"macs": c["macs"], "size": c["size_bytes"], "memory": c["memory_bytes"], "latency": interval(c)[2]}
+        used = {
+            "macs": c["macs"],
+            "size": c["size_bytes"],
+            "memory": c["memory_bytes"],
+            "latency": latency_interval(c)[2],
+        }
         too_big = any(limits[name] is not None and used[name] > limits[name] for name in used)
         return too_big or (limits["top1"] is not None and c["top1"] < limits["top1"])
 
     def add(candidates: Iterable[Data], mark: str) -> None:
         for c in candidates:
-            low, middle, high = interval(c)
+            low, middle, high = latency_interval(c)
             note = f"{'measured' if c['latency'] else 'predicted'}, {c['runtime']} {c['precision']}"
-            point = front.Point(named(c), c["top1"], middle, low, high, c["memory_bytes"], mark, note)
-            found.setdefault((named(c), c["runtime"], c["precision"]), point)
+            point = front.Point(candidate_name(c), c["top1"], middle, low, high, c["memory_bytes"], mark, note)
+            found.setdefault((candidate_name(c), c["runtime"], c["precision"]), point)
 
     add([data["pick"]], "pick")
     add(data["ties"], "tied")
@@ -108,24 +102,15 @@ def points(data: Data) -> list[front.Point]:
 def pair(c: Data) -> predicted.Pair:
     """A measured candidate and its forecast."""
     p, m = c["predicted"], c["latency"]
-    return predicted.Pair(named(c), (p["low_ms"], p["ms"], p["high_ms"]), (m["low_ms"], m["median_ms"], m["high_ms"]))
+    return predicted.Pair(
+        candidate_name(c), (p["low_ms"], p["ms"], p["high_ms"]), (m["low_ms"], m["median_ms"], m["high_ms"])
+    )
 
 
-def candidates(found: Iterable[Data]) -> Html:
-    """The front with what the figures rest on."""
-    rows = [
-        (
-            named(c),
-            f"{c['top1']:.1f} %",
-            ("" if c["latency"] else "~") + show_ms(interval(c)[1]) if interval(c)[1] < inf else "-",
-            show_bytes(c["size_bytes"]),
-            show_bytes(c["memory_bytes"]),
-            show_count(c["macs"]),
-            c["runtime"],
-            c["precision"],
-            c["recipe"],
-        )
-        for c in {(named(c), c["runtime"], c["precision"]): c for c in found}.values()
-    ]
-    heads = ("network", "top-1", "latency", "size", "memory", "MACs", "runtime", "precision", "recipe of the accuracy")
-    return table(heads, rows, said="Candidates of the front")
+def candidates(data: Data) -> Html:
+    """The front and what is tied with the pick, with what the figures rest on."""
+    shown = {candidate_key(c): c for c in [*data["front"], *data["ties"]]}
+    marks = {candidate_key(c): "tied" for c in data["ties"]} | {candidate_key(data["pick"]): "pick"}
+    several = len({(c["runtime"], c["precision"]) for c in shown.values()}) > 1
+    rows = front_table(shown.values(), marks, batch=data["batch"], several=several)
+    return render_html(rows, "Candidates of the front")

@@ -8,7 +8,9 @@ from typing import Any
 from netlathe.html import Html, join, pairs, paragraph, table, tag
 from netlathe.report.charts import front, intervals, stages
 from netlathe.report.page import Page, Part
-from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.tables.compare import latencies_table, networks_table
+from netlathe.tables.page import render_html
+from netlathe.units import show_bytes, show_ms
 
 Data = Mapping[str, Any]
 
@@ -48,7 +50,7 @@ def bench(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Pag
         basis=conditions(found[0]),
         notes=[*warnings, *(f"{m['network']} failed: {m['failure']}" for m in found if m["failure"])],
         sections=[
-            ("Latency", [latencies(done)] if done else []),
+            ("Latency", [latencies(done), render_html(latencies_table(done), "Latencies")] if done else []),
             *((m["network"], [measurement(m)]) for m in done),
         ],
         command=command or f"netlathe bench --from {found[0]['id']}",
@@ -108,24 +110,7 @@ def bars(rows: Sequence[Data]) -> Part:
 
 def costs(rows: Sequence[Data]) -> Html:
     """Every figure."""
-    heads = ("network", "input", "params", "MACs", "ratio", "acts", "FLOP/B", "peak", "top-1", "recipe")
-    first = rows[0]["macs"]
-    cells = [
-        (
-            row["name"],
-            "x".join(map(str, row["input"])),
-            show_count(row["params"]),
-            show_count(row["macs"]),
-            f"{row['macs'] / first:.3f}" if first else "-",
-            show_count(row["acts"]),
-            f"{row['intensity']:.1f}",
-            show_bytes(row["peak_bytes"]),
-            f"{row['top1']:.1f} %" if row["top1"] else "-",
-            row["recipe"] or "",
-        )
-        for row in rows
-    ]
-    return table(heads, cells, said="Costs")
+    return render_html(networks_table(rows), "Costs")
 
 
 def changes(first: str, row: Data) -> Html:
@@ -134,4 +119,4 @@ def changes(first: str, row: Data) -> Html:
     heads = tuple(found[0])
     cells = [[f"{v:+,}" if k in ("params", "macs") else str(v) for k, v in change.items()] for change in found]
     title = f"{first} to {row['name']}: {len(found)} changes"
-    return join([paragraph(tag("b", title)), table(heads, cells, said=title)])
+    return join([paragraph(tag("b", title)), table(heads, cells, label=title)])

@@ -17,6 +17,8 @@ from netlathe.report.charts import memory, profile, stages
 from netlathe.report.charts import roofline as roof
 from netlathe.report.page import Page, Part
 from netlathe.runtimes.registry import DEFAULT
+from netlathe.tables.cost import networks_table
+from netlathe.tables.page import render_html
 from netlathe.units import show_bytes, show_count, show_ms
 
 Data = Mapping[str, Any]
@@ -93,7 +95,7 @@ def peaks(data: Data) -> Html:
     """The peak in every sense that people mean."""
     found, at = data["memory_bytes"], data["memory_bytes"]["at"]
     rows = [(said, show_bytes(found[name]), at.get(name, "")) for name, said in VARIANTS.items()]
-    return table(("activations", "peak", "at"), rows, said="Peak memory")
+    return table(("activations", "peak", "at"), rows, label="Peak memory")
 
 
 def forecast(graph: Graph, card: DeviceCard, precision: str, batch: int) -> LatencyPrediction | str:
@@ -128,24 +130,10 @@ def totals(data: Data) -> Html:
 
 def many(found: Sequence[Data], *, command: str = "") -> Page:
     """Several networks: a row each."""
-    rows = [
-        (
-            data["name"],
-            "x".join(map(str, data["input"])),
-            show_count(data["params"]),
-            show_count(data["macs"]),
-            show_count(data["acts"]),
-            show_bytes(data["weight_bytes"]),
-            show_bytes(data["memory_bytes"]["arena"]),
-            f"{data['intensity']['fused']:.1f}",
-        )
-        for data in found
-    ]
-    heads = ("network", "input", "params", "MACs", "acts", "weights", "peak arena", "FLOP/B fused")
     cost = [stages.Part(d["name"], d["macs"], d["params"], d["moved_bytes"]["fused"]) for d in found]
     return Page(
         title=f"{len(found)} networks: what they cost",
         lead=f"Batch {found[0]['batch']}, {found[0]['precision']}. Counts are exact.",
-        sections=[("Side by side", [stages.between(cost), table(heads, rows, said="Costs")])],
+        sections=[("Side by side", [stages.between(cost), render_html(networks_table(found), "Costs")])],
         command=command,
     )

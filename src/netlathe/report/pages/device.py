@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netlathe.device.roofline import Roofline, RooflineRow
-from netlathe.html import Html, table
 from netlathe.report.charts import intervals
 from netlathe.report.charts import roofline as roof
 from netlathe.report.page import Page, Part
-from netlathe.units import show_count, show_ms
+from netlathe.tables.device import ceilings_table, changes_table, slowest_table
+from netlathe.tables.page import render_html
+from netlathe.units import show_ms
 
 Data = Mapping[str, Any]
 
@@ -46,11 +47,11 @@ def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     slow = sorted(timing["parts"], key=lambda part: -part["ms"])[:20]
     sections: list[tuple[str, Sequence[Part]]] = [
         ("Where the time goes", [shares(by, data[f"by_{by}"], ms) for by in ("bound", "kind")]),
-        ("What would help", [changes(data["changes"])]),
-        ("The slowest operators", [slowest(slow, ms)]),
+        ("What would help", [render_html(changes_table(data["changes"]), "Changes")]),
+        ("The slowest operators", [render_html(slowest_table(slow, ms), "The slowest operators")]),
     ]
     if data["ceilings"]:
-        sections.append(("How near to the best", [ceilings(data["ceilings"])]))
+        sections.append(("How near to the best", [render_html(ceilings_table(data["ceilings"]), "Ceilings")]))
     best = data["changes"][0] if data["changes"] else None
     gain = (f"-{100 * best['gain']:.0f} %", best["name"]) if best else ("none", "no known change gains 1 %")
     return Page(
@@ -72,30 +73,3 @@ def shares(by: str, times: Mapping[str, float], whole: float) -> Part:
     most = max(times, key=lambda name: times[name], default="")
     said = f"Most of it: {most}, {100 * times[most] / whole:.0f} %." if most and whole else ""
     return intervals.chart(f"by-{by}", f"Time by {by}", said, values, x="ms", show=show_ms, bars=True)
-
-
-def changes(found: Sequence[Data]) -> Html:
-    """The changes that gain, the best first."""
-    rows = [
-        (
-            *(c["name"], f"{100 * c['gain']:.0f} %", show_ms(c["ms"]), f"x {c['macs']:.2f}", f"x {c['params']:.2f}"),
-            "yes" if c["retrain"] else "no",
-        )
-        for c in found
-    ]
-    return table(("change", "gain", "an image", "MACs", "params", "train again"), rows, said="Changes")
-
-
-def slowest(parts: Sequence[Data], whole: float) -> Html:
-    """Operators by time."""
-    rows = [(p["path"], p["kind"], p["bound"], show_ms(p["ms"]), f"{100 * p['ms'] / whole:.1f} %") for p in parts]
-    return table(("operator", "kind", "bound", "time", "share"), rows, said="The slowest operators")
-
-
-def ceilings(found: Sequence[Data]) -> Html:
-    """What a class of operators attains here, and at best alone."""
-    rows = [
-        (c["kind"], *(f"{show_count(c[name])} {c['unit']}" for name in ("here", "warm", "cold")),
-         f"{c['here'] / c['warm']:.0%}") for c in found
-    ]  # fmt: skip
-    return table(("kind", "here", "best alone, warm", "best alone, cold", "of warm"), rows, said="Ceilings")

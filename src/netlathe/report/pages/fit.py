@@ -13,11 +13,12 @@ from netlathe.cost.table import cost_rows
 from netlathe.deploy import model_card_page
 from netlathe.deploy.model_card import read_card
 from netlathe.errors import NetlatheError
-from netlathe.html import paragraph, table
+from netlathe.html import paragraph
 from netlathe.report.charts import front, intervals, memory, predicted, profile, stages
 from netlathe.report.page import Page, Part
 from netlathe.report.pages.compare import conditions
-from netlathe.units import show_bytes, show_ms
+from netlathe.tables.fit import race_table
+from netlathe.tables.page import render_html
 
 Data = Mapping[str, Any]
 
@@ -66,21 +67,8 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
     ]
     if pairs:
         parts.append(predicted.chart(pairs))
-    cells = [
-        (
-            c["name"],
-            f"{100 * score[c['name']]:.1f} %" if c["name"] in score else "-",
-            str(sum(c["name"] in rung["validation"] for rung in rungs)),
-            show_ms(c["latency_ms"][1]),
-            show_bytes(c["memory_bytes"]),
-            show_bytes(c["size_bytes"]),
-            ended[c["name"]],
-        )
-        for c in found
-    ]
-    heads = ("network", "validation", "rungs", "latency", "memory", "size", "in the end")
     note = paragraph("Accuracies of the race are of short trainings; what was kept was then trained to the end.")
-    return [("The race", [note, *parts, table(heads, cells, said="Candidates")])]
+    return [("The race", [note, *parts, render_html(race_table(found, rungs, ended), "Candidates")])]
 
 
 def ends(forecast: Data) -> predicted.Ends:

@@ -55,7 +55,7 @@ def comparison(data: Data, warnings: Sequence[str] = (), *, command: str = "") -
 def finals(arms: Sequence[Data]) -> Html:
     """Where each strategy ends, the least regret first."""
     rows = [(arm["name"], f"{arm['regret'][-1]:.3f}", f"{arm['low'][-1]:.3f} to {arm['high'][-1]:.3f}") for arm in arms]
-    return table(("strategy", "regret at the end", "95 % interval"), rows, said="Regret at the end")
+    return table(("strategy", "regret at the end", "95 % interval"), rows, label="Regret at the end")
 
 
 def pairs_table(found: Sequence[Data]) -> Html:
@@ -76,7 +76,7 @@ def pairs_table(found: Sequence[Data]) -> Html:
         for p in found
     ]
     heads = ("pair", "less regret by", "95 % interval", "ahead in", "p (Holm)", "verdict")
-    return table(heads, rows, said="Pairs of strategies")
+    return table(heads, rows, label="Pairs of strategies")
 
 
 def winners(arms: Sequence[Data]) -> Html:
@@ -88,7 +88,7 @@ def winners(arms: Sequence[Data]) -> Html:
         ends = "-" if not curse or curse["low"] is None else f"{curse['low']:+.3f} to {curse['high']:+.3f}"
         rows.append((arm["name"], f"{seen:.2f} %", f"{worth:.2f} %", f"{curse['mean']:+.3f}" if curse else "-", ends))
     heads = ("strategy", "it reports", "unseen seeds say", "winner's curse", "95 % interval")
-    return table(heads, rows, said="The winner, trained again")
+    return table(heads, rows, label="The winner, trained again")
 
 
 def show(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
