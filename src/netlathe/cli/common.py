@@ -130,7 +130,9 @@ def print_table(table: Table) -> None:
 
     from netlathe.tables.terminal import UNLIMITED, render
 
-    render(table, Console(width=UNLIMITED, highlight=False, emoji=False), terminal_width())
+    # Only with a height too does rich keep the width: it takes a dumb terminal for one of 80 characters.
+    console = Console(width=UNLIMITED, height=25, highlight=False, emoji=False)
+    render(table, console, terminal_width())
 
 
 def one_net(text: str, resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> Net:

@@ -284,9 +284,9 @@ def rankings(as_json: bool) -> None:
 
     for what, caption in CAPTIONS.items():
         columns = (
-            Column("cost over MobileNetV1's", lambda ranking: ranking.source, text=True),
+            Column("cost over MobileNetV1's", lambda ranking: ranking.source, text=True, wraps=True),
             *(ratio_column(name, i) for i, name in enumerate(NETWORKS)),
-            Column("the caption", lambda ranking: ranking.verdict, text=True, align="right"),
+            Column("the caption", lambda ranking: ranking.verdict, text=True, wraps=True, align="right"),
         )
         rows = [ranking for ranking in found if ranking.what == what]
         print_table(make_table(columns, rows, title=f'{what}: "{caption.text}"'))
@@ -366,10 +366,10 @@ def show_verdict(fit: MicroFit) -> str:
 
 FIT_COLUMNS = (  # of pairs: a fit and the published accuracy
     Column("network", lambda row: row[0].network, text=True),
-    Column("flash KiB", lambda row: row[0].flash, show_kib, priority=2),
+    Column("flash KiB", lambda row: row[0].flash, show_kib, priority=3),
     Column("SRAM KiB", lambda row: row[0].sram, show_kib),
     Column("ms", lambda row: row[0].ms or None, show_ends),
-    Column("top-1 %", lambda row: row[1] or None, show_points),
+    Column("top-1 %", lambda row: row[1] or None, show_points, priority=2),
     Column("verdict", lambda row: row[0], show_verdict, text=True, wraps=True, align="right"),
 )
 

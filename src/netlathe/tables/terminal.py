@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-WRAPPED = 18  # characters that a column of wrapping text keeps at least
+WRAPPED = 16  # characters that a column of wrapping text keeps at least
 SHORTENED = 12  # and one whose words are shortened
 GAP = 3  # between two columns, with the line between them, which is empty
 UNLIMITED = 1000  # a pipe or a file gets everything
@@ -28,9 +28,14 @@ def fit(table: Table, width: int) -> dict[int, int]:
     columns, natural = table.columns, natural_widths(table)
     least = [min(size, WRAPPED) if column.wraps else size for size, column in zip(natural, columns, strict=True)]
     sizes = {i: least[i] for i, column in enumerate(columns) if column.priority == 1}
-    for i in sorted(range(len(columns)), key=lambda i: (columns[i].priority, i)):
-        if i not in sizes and needed(sizes) + GAP + least[i] <= width:
-            sizes[i] = least[i]
+    for priority in sorted({column.priority for column in columns} - {1}):
+        level = [i for i, column in enumerate(columns) if column.priority == priority]
+        sizes |= {i: least[i] for i in level}
+        if needed(sizes) <= width:
+            continue
+        while level and needed(sizes) > width:
+            del sizes[level.pop()]
+        break  # nothing less important stands where something more important does not
     while needed(sizes) > width:
         words = [i for i in sizes if columns[i].text and sizes[i] > SHORTENED]
         if not words:
@@ -82,7 +87,13 @@ def grid(table: Table, sizes: Mapping[int, int] | None = None, **frame: Any) -> 
     shown = [table.columns[i] for i in (range(len(table.columns)) if sizes is None else sizes)]
     for column, size in zip(shown, [None] * len(shown) if sizes is None else sizes.values(), strict=True):
         at_left = column.at_left or (column.wraps and sizes is not None)  # lines of prose begin below each other
-        lines.add_column(column.heading, justify="left" if at_left else "right", no_wrap=not column.wraps, width=size)
+        lines.add_column(
+            column.heading,
+            justify="left" if at_left else "right",
+            no_wrap=not column.wraps,
+            width=size,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
     for row in table.rows:
         lines.add_row(*(Text(column.cell(row), style=STYLES.get(column.look(row), "")) for column in shown))
     return lines
