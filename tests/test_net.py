@@ -183,6 +183,13 @@ def test_the_folder_of_a_package_names_the_file_that_is_deployed(tmp_path: Path)
     assert package.network.expression() == package.network
 
 
+def test_a_text_that_no_file_can_be_called_is_an_unknown_name() -> None:
+    for text in ("x" * 5000, "re\0snet"):
+        with pytest.raises(NetlatheError) as caught:
+            load_any(text)
+        assert caught.value.code == "zoo.unknown_name"
+
+
 # Products that read only constants: relative positions by a small network, weights standardised in the forward.
 
 

@@ -58,17 +58,24 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
 
 def is_package(text: str) -> bool:
     """Whether this is the folder of a deployed network, and no name of the zoo."""
-    return (Path(text) / "package.json").is_file() and text not in zoo.names()
+    return is_file(Path(text) / "package.json") and text not in zoo.names()
 
 
 def is_own_format(text: str) -> bool:
     """Whether this is a file in a runtime's own format, such as OpenVINO's model.xml."""
-    path = Path(text)
-    if path.suffix in (".json", ".py") or not path.is_file():
+    if text.endswith((".json", ".py")) or not is_file(Path(text)):
         return False
     from netlathe.runtimes.registry import format_owner
 
-    return format_owner(path) is not None
+    return format_owner(text) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file; no text is too long or too strange to be asked."""
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def reshaped(network: Network, inputs: Sequence[InputShape], resolution: int | None) -> Network:
