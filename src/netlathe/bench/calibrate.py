@@ -203,7 +203,7 @@ def time_cold(worker: WorkerClient, threads: int) -> float:
 
 
 def peak_figures(probes: Sequence[TimedNetwork], precision: str, source: str) -> tuple[CardFigure, ...]:
-    """The highest rate of any probe: the peak, 2 operations a MAC."""
+    """The highest rate of any probe: the peak, 2 operations per MAC."""
     rates = {t.network.name: 2 * sum(op.macs for op in t.graph.ops) / t.ms / 1e6 for t in probes}
     best = max(rates, key=lambda name: rates[name])
     return (CardFigure("peak", precision, round(rates[best], 1), "GFLOP/s", "measured", source, f"the probe {best}"),)

@@ -1,4 +1,4 @@
-"""The ledger: every measurement ever made here, one JSON object a line, only appended to.
+"""The ledger: every measurement made on this machine, one JSON object per line, only ever appended to.
 
 It lies in $NETLATHE_CACHE, else $XDG_CACHE_HOME/netlathe, else ~/.cache/netlathe. A record is one write to a file
 opened for appending, so processes that measure at the same time do not mix their lines.

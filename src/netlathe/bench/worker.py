@@ -1,8 +1,8 @@
 """The worker: a process that holds one model and runs it on request. `python -m netlathe.bench.worker`.
 
-One JSON object a line arrives and one leaves: `load` (import the runtime, load the file, warm up), then any number of
-`block` (runs for some time) and `cold` (runs with empty caches). The end of the input ends the worker. Whatever a
-runtime does to its process, a crash included, happens here and not in the process that measures.
+It reads one JSON object per line and answers each with one: `load` (import the runtime, load the file, warm up), then
+any number of `block` (runs for some time) and `cold` (runs with empty caches). The end of the input ends the worker.
+Whatever a runtime does to its process, a crash included, happens here and not in the process that measures.
 """
 
 from __future__ import annotations

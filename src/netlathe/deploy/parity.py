@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netlathe.arch.network import Network
 from netlathe.deploy.package import Preprocessing
-from netlathe.deploy.session import Logits, Pixels, compute_outputs_isolated
+from netlathe.deploy.session import compute_outputs_isolated
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.runtimes.agreement import RELATIVE, SNR_DB, Parity, compare_outputs
 from netlathe.runtimes.registry import DEFAULT
+
+if TYPE_CHECKING:
+    from netlathe.runtimes.base import Logits, Pixels
 
 
 def torch_outputs(network: Network, weights: Mapping[str, Any], preprocessing: Preprocessing, pixels: Pixels) -> Logits:

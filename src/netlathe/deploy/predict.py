@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.deploy.package import FLOAT_FILE, INPUT, Package, Preprocessing, load_package
-from netlathe.deploy.session import BATCH, Logits, open_session
+from netlathe.deploy.session import BATCH, open_session
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
+
+if TYPE_CHECKING:
+    from netlathe.runtimes.base import Logits
 
 
 class ClassProbability(NamedTuple):

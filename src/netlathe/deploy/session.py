@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netlathe.arch.graph import Graph
 from netlathe.deploy.isolation import run_isolated
@@ -17,8 +17,9 @@ from netlathe.read.onnx_file import Head, ModelFile, onnx_file
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import FileFacts, FileFormat, Infer, SessionOptions
 
-Pixels = NDArray[np.uint8]
-Logits = NDArray[np.float32]
+if TYPE_CHECKING:
+    from netlathe.runtimes.base import Logits, Pixels
+
 BATCH = 32
 
 

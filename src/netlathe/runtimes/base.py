@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from netlathe.runtimes.quantise import Quantiser
 
     Array: TypeAlias = NDArray[np.generic[Any]]
+    Pixels: TypeAlias = NDArray[np.uint8]  # images as a deployed file takes them: (N, r, r, C)
+    Logits: TypeAlias = NDArray[np.float32]  # its outputs: (N, classes)
 
 Infer: TypeAlias = "Callable[[list[Array]], Array]"  # one inference: the inputs -> the first output
 Open: TypeAlias = "Callable[[Any, SessionOptions], Infer]"  # a model -> its inference

@@ -35,7 +35,7 @@ from netlathe.runtimes.quantise import (
 )
 
 if TYPE_CHECKING:
-    from netlathe.runtimes.quantise import Logits, Pixels
+    from netlathe.runtimes.base import Logits, Pixels
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 # Operators that ONNX Runtime can run between quantised ones without going back to float.

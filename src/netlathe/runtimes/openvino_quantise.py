@@ -19,7 +19,7 @@ from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.quantise import QuantisedModel, QuantiseTask, count_hits
 
 if TYPE_CHECKING:
-    from netlathe.runtimes.quantise import Logits, Pixels
+    from netlathe.runtimes.base import Logits, Pixels
 
 try:
     import nncf

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from netlathe.runtimes.base import Open
-
-    Pixels: TypeAlias = NDArray[np.uint8]  # images as the file takes them: (N, r, r, C)
-    Logits: TypeAlias = NDArray[np.float32]  # (N, classes)
+    from netlathe.runtimes.base import Logits, Open, Pixels
 
 T = TypeVar("T")
 
