@@ -12,7 +12,7 @@ from netlathe.audit.rules import (
     is_near,
     is_same,
 )
-from netlathe.reshape.compound import Released, compound, released_models
+from netlathe.reshape.compound import ReleasedModel, compound, released_models
 from netlathe.zoo.registry import table as variants_of_zoo
 
 EFFICIENTNETS = tuple(f"efficientnet_b{i}" for i in range(8))
@@ -89,7 +89,7 @@ def doubling_depth(claim: Claim) -> CheckResult:
     )
 
 
-def released_efficientnets() -> list[Released]:
+def released_efficientnets() -> list[ReleasedModel]:
     """B1 to B7 beside the formula."""
     variants = variants_of_zoo()
     rows = {n: (variants[n].free["width"], variants[n].free["depth"], variants[n].input[-1]) for n in EFFICIENTNETS[1:]}

@@ -16,7 +16,7 @@ from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.factor import FORMS, dense, factor, where
 from netlathe.reshape.knobs import KNOBS, KnobRules, exponents, turn_knobs
-from netlathe.reshape.solve import MEASURES, Solved, solve
+from netlathe.reshape.solve import MEASURES, Solution, solve
 from netlathe.reshape.width import ROUNDING
 from netlathe.tables.table import Column, make_table
 from netlathe.units import COUNTS, quantity, show_count
@@ -103,7 +103,7 @@ def command(
         chosen = where(path=path, kernel=kernel, form="dense", test=dense)
         network = factor(network, form, chosen, **number).network
     rules = KnobRules(width=rounding, keep=keep)
-    solved: Solved | None = None
+    solved: Solution | None = None
     if to:
         solved = solve(network, *target(to), knob, given, rules)
         network = replace(solved.network, name=f"{network.name}{solved.network.name.removeprefix(network.name)}")
@@ -124,7 +124,7 @@ def costs(network: Network) -> dict[str, int]:
     return {"params": cost.params, "macs": cost.macs, "acts": cost.acts}
 
 
-def tell(start: Network, end: Network, solved: Solved | None, everything: bool, as_json: bool) -> None:
+def tell(start: Network, end: Network, solved: Solution | None, everything: bool, as_json: bool) -> None:
     """Before, after, ratio; the knob that was solved for; what changed."""
     before, after = costs(start), costs(end)
     changed = diff(start.graph(), end.graph())

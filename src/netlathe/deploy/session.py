@@ -13,7 +13,7 @@ from netlathe.arch.graph import Graph
 from netlathe.deploy.isolation import run_isolated
 from netlathe.deploy.package import FILE, INPUT, Package, load_package
 from netlathe.errors import NetlatheError
-from netlathe.read.onnx_file import Head, ModelFile, onnx_file
+from netlathe.read.onnx_file import FileHead, ModelFile, onnx_file
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import FileFacts, FileFormat, Infer, SessionOptions
 
@@ -151,10 +151,10 @@ class OwnFormatFile(ModelFile):
         return self.format.inspect(self.path)
 
     @cached_property
-    def head(self) -> Head:
+    def head(self) -> FileHead:
         """Its inputs and its precision."""
         facts = self.facts
-        return Head(facts.inputs, tuple(entry.shape for entry in facts.inputs), facts.precision)
+        return FileHead(facts.inputs, tuple(entry.shape for entry in facts.inputs), facts.precision)
 
     @property
     def key(self) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from netlathe.arch.layers import Norm
 from netlathe.arch.network import Network
 from netlathe.lower.weights import Array, checked_weights, tensor_name, tensor_shapes
-from netlathe.reshape.fold import Folded, Merged, fold, merge
+from netlathe.reshape.fold import FoldedNetwork, MergedNetwork, fold, merge
 
 Wide = NDArray[np.float64]  # sums are taken in double precision
 
@@ -38,7 +38,7 @@ def fold_network(network: Network, weights: Mapping[str, Any]) -> tuple[Network,
     return done.network, fold_weights(done, old)
 
 
-def fold_weights(done: Folded, old: Mapping[str, Array]) -> dict[str, Array]:
+def fold_weights(done: FoldedNetwork, old: Mapping[str, Array]) -> dict[str, Array]:
     """The weights of a folded network, from those before."""
     new = dict(old)
     for path, norm in done.norms.items():
@@ -58,7 +58,7 @@ def merge_network(network: Network, weights: Mapping[str, Any]) -> tuple[Network
     return done.network, merge_weights(network, done, old)
 
 
-def merge_weights(network: Network, done: Merged, old: Mapping[str, Array]) -> dict[str, Array]:
+def merge_weights(network: Network, done: MergedNetwork, old: Mapping[str, Array]) -> dict[str, Array]:
     """The weights of a merged network, from those before."""
     shapes = tensor_shapes(done.network)
     eps = {op.path: op.leaf.eps for op in network.graph().ops if isinstance(op.leaf, Norm)}

@@ -21,7 +21,7 @@ import numpy as np
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.lower.weights import Array, checked_weights, random_weights, tensor_name, tensor_shapes
-from netlathe.reshape.factor import Factored, Where, dense, factor
+from netlathe.reshape.factor import FactoredNetwork, Where, dense, factor
 
 Split = Callable[[Array, int], tuple[Array, ...]]  # (kernel, rank) -> kernels of the factors, in order
 
@@ -33,13 +33,13 @@ class FactorError(NamedTuple):
     relative: float
 
 
-class Decomposed(NamedTuple):
+class Decomposition(NamedTuple):
     """A factored network with weights by path, and the error of every factored operator."""
 
     network: Network
     weights: dict[str, Array]
     errors: tuple[FactorError, ...]
-    factored: Factored
+    factored: FactoredNetwork
 
 
 def truncated_svd(matrix: Array, rank: int) -> tuple[Array, Array]:
@@ -86,7 +86,7 @@ def decompose(
     where: Where = dense,
     *,
     width: int | Callable[[Any], int] | None = None,
-) -> Decomposed:
+) -> Decomposition:
     """Factor a trained network and give the factors the weights nearest to what they replace, the rest its own.
 
     Nothing stands between the factors, so where the error is 0 the output is the same. Raises NetlatheError for
@@ -113,7 +113,7 @@ def decompose(
             new[tensor_name(parts[-1], "bias")] = old[bias]
         lost = np.linalg.norm(kernel - multiply_factors(form, pieces, kernel.shape[1])) / np.linalg.norm(kernel)
         errors.append(FactorError(path, float(lost)))
-    return Decomposed(done.network, checked_weights(done.network, new), tuple(errors), done)
+    return Decomposition(done.network, checked_weights(done.network, new), tuple(errors), done)
 
 
 def multiply_factors(form: str, pieces: list[Array], inputs: int) -> Array:

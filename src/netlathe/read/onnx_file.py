@@ -41,7 +41,7 @@ INPUTS: dict[int, tuple[str, int | None]] = {
 }
 
 
-class Head(NamedTuple):
+class FileHead(NamedTuple):
     """What has to be known of a file to run it."""
 
     entries: tuple[FileInput, ...]
@@ -56,7 +56,7 @@ class ModelFile(Foreign):
 
     @property
     @abstractmethod
-    def head(self) -> Head:
+    def head(self) -> FileHead:
         """What has to be known to run it."""
 
     @property
@@ -103,7 +103,7 @@ class OnnxFile(ModelFile):
     shapes: tuple[Shape, ...] = ()
 
     @cached_property
-    def head(self) -> Head:
+    def head(self) -> FileHead:
         """Raises NetlatheError for a file that is no ONNX, that has no inputs, or with free axes beside the batch."""
         return read_head(self.path, self.shapes)
 
@@ -144,7 +144,7 @@ def onnx_file(path: str | Path, *inputs: Shape) -> OnnxFile:
     return file
 
 
-def read_head(path: Path, shapes: tuple[Shape, ...]) -> Head:
+def read_head(path: Path, shapes: tuple[Shape, ...]) -> FileHead:
     """The inputs of a file, with these shapes where it leaves axes free, and its precision. Raises NetlatheError."""
     model = parse_model(path)
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -154,7 +154,7 @@ def read_head(path: Path, shapes: tuple[Shape, ...]) -> Head:
         raise NetlatheError(message, code="read.inputs", path=str(path))
     wanted = [*shapes, *[None] * (len(values) - len(shapes))]
     entries = tuple(read_input(value, shape, str(path)) for value, shape in zip(values, wanted, strict=True))
-    return Head(entries, tuple(map(written_shape, values)), precision_of(model, values[0]))
+    return FileHead(entries, tuple(map(written_shape, values)), precision_of(model, values[0]))
 
 
 def read_input(value: onnx.ValueInfoProto, wanted: Shape | None, source: str) -> FileInput:
@@ -177,7 +177,7 @@ def written_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     return tuple(axis.dim_value or None for axis in value.type.tensor_type.shape.dim)
 
 
-def refuse_unrunnable(head: Head, source: str) -> None:
+def refuse_unrunnable(head: FileHead, source: str) -> None:
     """Raise NetlatheError for an input of a type that nobody knows how to make, and of a shape that is not the file's.
 
     Only counting may give a file another shape than it is fixed to.

@@ -134,7 +134,7 @@ def grid_search(
     return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
-class Released(NamedTuple):
+class ReleasedModel(NamedTuple):
     """A released EfficientNet beside the formula: factors of both, MACs of both, phi that each factor implies."""
 
     name: str
@@ -146,7 +146,7 @@ class Released(NamedTuple):
     implied: tuple[float, float, float]
 
 
-def released_models(start: Network, table: Mapping[str, tuple[float, float, int]]) -> list[Released]:
+def released_models(start: Network, table: Mapping[str, tuple[float, float, int]]) -> list[ReleasedModel]:
     """B1 to B7 by table (width, depth, resolution) and by formula at phi = 1 ... 7."""
     rows = []
     for phi, (name, (width, depth, side)) in enumerate(table.items(), 1):
@@ -154,11 +154,11 @@ def released_models(start: Network, table: Mapping[str, tuple[float, float, int]
         by_formula = compound(phi)
         counts = [totals(net.body, net.input).macs for net in (scale(start, by_table), scale(start, by_formula))]
         implied = (log(depth) / log(ALPHA), log(width) / log(BETA), log(by_table.resolution) / log(GAMMA))
-        rows.append(Released(name, phi, by_table, by_formula, counts[0], counts[1], implied))
+        rows.append(ReleasedModel(name, phi, by_table, by_formula, counts[0], counts[1], implied))
     return rows
 
 
-class Bought(NamedTuple):
+class PolicyCosts(NamedTuple):
     """What a policy buys: counted ratios to the network at the start, and those of the latency where it is known."""
 
     policy: str
@@ -169,7 +169,9 @@ class Bought(NamedTuple):
     latency: float | None
 
 
-def doubling(network: Network, times: float = 2, latency: Callable[[Network], float] | None = None) -> list[Bought]:
+def doubling(
+    network: Network, times: float = 2, latency: Callable[[Network], float] | None = None
+) -> list[PolicyCosts]:
     """What `times` the compute buys by every policy; `latency` predicts or measures milliseconds.
 
     Depths round to the nearest, because a stage of two blocks times 1.07 would otherwise become one of three.
@@ -184,5 +186,5 @@ def doubling(network: Network, times: float = 2, latency: Callable[[Network], fl
         cost = totals(scaled.body, scaled.input)
         after = latency(scaled) / before if latency and before else None
         ratios = (cost.macs / start.macs, cost.params / start.params, cost.acts / start.acts)
-        rows.append(Bought(name, scaled, *ratios, after))
+        rows.append(PolicyCosts(name, scaled, *ratios, after))
     return rows

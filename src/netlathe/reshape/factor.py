@@ -91,7 +91,7 @@ WIDE = ("spatial", "split")  # forms whose free width is by default that of the 
 
 
 @dataclass(frozen=True, slots=True)
-class Factored:
+class FactoredNetwork:
     """What factor() did: the new network and, by path of a factored operator, what it was and the paths it became."""
 
     network: Network
@@ -137,7 +137,7 @@ def factor(
     groups: int | None = None,
     width: int | Callable[[Op], int] | None = None,
     linear: bool = False,
-) -> Factored:
+) -> FactoredNetwork:
     """Replace the operators for which `where` holds by a form; paths grow by the names of the factors.
 
     `groups` for grouped, `width` for the forms that have one (a number, or a function of the operator). Raises
@@ -174,7 +174,7 @@ def factor(
         raise
     factored = replace(network, name=f"{network.name}-{form}", body=body)
     totals(body, factored.input, *factored.more)  # a shape that does not fit is an error here
-    return Factored(factored, form, parts)
+    return FactoredNetwork(factored, form, parts)
 
 
 def factors(

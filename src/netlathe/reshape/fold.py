@@ -23,7 +23,7 @@ from netlathe.errors import NetlatheError
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedNetwork:
     """A network without the folded norms; `norms` says which norm went into which operator, by path."""
 
     network: Network
@@ -45,7 +45,7 @@ def foldable(graph: Graph) -> dict[str, str]:
     return pairs
 
 
-def fold(network: Network) -> Folded:
+def fold(network: Network) -> FoldedNetwork:
     """Give every convolution and linear layer the batch norm right behind it; it gets a bias, the norm goes.
 
     Norms before an activation and a convolution (DenseNet's) stay. Raises NetlatheError where none can be folded.
@@ -68,7 +68,7 @@ def fold(network: Network) -> Folded:
             f"{network.name} has no batch norm behind a convolution", code="fold.none", hint="nothing needs folding"
         )
     folded = replace(network, name=f"{network.name}-folded", body=body)
-    return Folded(folded, norms, {path: eps[path] for path in gone})
+    return FoldedNetwork(folded, norms, {path: eps[path] for path in gone})
 
 
 def drop_empty(node: Node) -> Node | None:
@@ -93,14 +93,14 @@ def repvgg_block(out: Size, stride: int = 1, groups: Size = 1) -> Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedNetwork:
     """A network whose sums of parallel convolutions are single ones; `branches` by path of the new convolution."""
 
     network: Network
     branches: dict[str, tuple[str, ...]]
 
 
-def merge(network: Network) -> Merged:
+def merge(network: Network) -> MergedNetwork:
     """Sums of branches of one input, each a convolution with its norm, or a norm alone -> one convolution with bias.
 
     All branches must have one stride, one width and one grouping, and keep the size as a centred window does. Raises
@@ -137,4 +137,4 @@ def merge(network: Network) -> Merged:
         return first if isinstance(first, Conv) else None
 
     body = rewrite(network.body, rule, name="merge")
-    return Merged(replace(network, name=f"{network.name}-merged", body=body), branches_of)
+    return MergedNetwork(replace(network, name=f"{network.name}-merged", body=body), branches_of)

@@ -23,7 +23,7 @@ PIXELS = tuple(range(1, 2049))
 Reach = Callable[[int], Network]  # the network at the value of that number
 
 
-class Solved(NamedTuple):
+class Solution(NamedTuple):
     """The network at the solved value of a knob, its cost, and the costs that the knob reaches at its ends."""
 
     network: Network
@@ -70,7 +70,7 @@ def solve(
     knob: str | None = None,
     given: Mapping[str, float] | None = None,
     rules: KnobRules = USUAL,
-) -> Solved:
+) -> Solution:
     """Turn the `given` knobs, and `knob` (else the first that is missing) as far as `measure` stays within `target`.
 
     Raises Infeasible with the reachable range where the target lies outside it; NetlatheError for unknown words and
@@ -108,7 +108,7 @@ def solve(
             high = middle - 1
     index = simplest_value(at, values, low)
     solved = at(index)
-    return Solved(solved, knob, values[index], cost_of(solved, measure), reachable)
+    return Solution(solved, knob, values[index], cost_of(solved, measure), reachable)
 
 
 def knob_values(network: Network, knob: str) -> Sequence[float]:

@@ -59,7 +59,7 @@ def width(network: Network, factor: float, rounding: str = "ten_percent", keep: 
     return checked_body("width", network, body, factor)
 
 
-class Around(NamedTuple):
+class WidthSurroundings(NamedTuple):
     """What the widths of a network depend on; remembered, because a search asks for many widths of one network."""
 
     last: frozenset[str]  # paths of the classifiers
@@ -68,13 +68,13 @@ class Around(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def width_surroundings(network: Network) -> Around:
+def width_surroundings(network: Network) -> WidthSurroundings:
     """The surroundings of the free widths of a network."""
     graph = network.graph(training=True)
     free = {op.leaf.width for op in graph.ops if isinstance(op.leaf, Wide) and isinstance(op.leaf.width, int)}
     adds_what_it_concatenated = {"cat", "add"} <= {op.kind for op in graph.ops}
     smallest = {w: min(v for v in free if odd_part(v) == odd_part(w)) for w in free}
-    return Around(classifiers(graph), width_multiples(graph), smallest if adds_what_it_concatenated else {})
+    return WidthSurroundings(classifiers(graph), width_multiples(graph), smallest if adds_what_it_concatenated else {})
 
 
 def odd_part(width: int) -> int:
