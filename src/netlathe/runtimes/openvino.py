@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.runtimes.base import FileFacts, FileFormat, FileInput, Infer, Runtime, SessionOptions
@@ -17,6 +16,8 @@ from netlathe.runtimes.fusion import fusion
 from netlathe.runtimes.quantise import Quantiser
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     from netlathe.runtimes.base import Array
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -65,6 +66,8 @@ def inspect(path: Path) -> FileFacts:
 
     Raises NetlatheError for a file that is none.
     """
+    from xml.etree import ElementTree
+
     try:
         root = ElementTree.parse(path).getroot()
         content = hashlib.sha256()
@@ -85,7 +88,7 @@ def inspect(path: Path) -> FileFacts:
     return FileFacts(inputs, "int8+fp32" if quantised else "fp32", content.hexdigest()[:16])
 
 
-def file_input(layer: ElementTree.Element, path: Path) -> FileInput:
+def file_input(layer: Element, path: Path) -> FileInput:
     """One input of an IR; only its batch may be free."""
     data = layer.find("data")
     attributes = dict(data.attrib) if data is not None else {}

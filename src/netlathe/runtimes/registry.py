@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ def precisions_of_file(name: str, written: str, runtime_name: str, precision: st
 
 def runtime_version(name: str) -> str:
     """The installed version, without importing it; raises MissingExtra where it is not installed."""
+    from importlib import metadata  # what starts fast need not know a version
+
     found = runtime(name)
     try:
         return metadata.version(found.package)
