@@ -60,7 +60,7 @@ def parse_value(text: str) -> float | str:
 def parse_sayings(text: str) -> dict[str, float | str]:
     """gpus=2; place=basement -> {"gpus": 2.0, "place": "basement"}"""
     pairs = (part.partition("=") for part in text.split(";") if part.strip())
-    return {name.strip(): parse_value(said.strip()) for name, _, said in pairs}
+    return {name.strip(): parse_value(value.strip()) for name, _, value in pairs}
 
 
 @cache

@@ -40,26 +40,26 @@ def grade(fact: bool, clean: bool = True) -> Verdict:
     return "does-not-hold" if not fact else "holds" if clean else "caveat"
 
 
-def relative_difference(found: float, said: float) -> float:
+def relative_difference(value: float, claimed: float) -> float:
     """How far a number is from the claim's, as a share of the claim's."""
-    return abs(found - said) / abs(said) if said else float(found != said)
+    return abs(value - claimed) / abs(claimed) if claimed else float(value != claimed)
 
 
-def is_same(found: float, said: float, within: float = SAME) -> bool:
+def is_same(value: float, claimed: float, within: float = SAME) -> bool:
     """Whether a number is the claim's, to its digits."""
-    return relative_difference(found, said) <= within
+    return relative_difference(value, claimed) <= within
 
 
-def is_near(found: float, said: float) -> bool:
+def is_near(value: float, claimed: float) -> bool:
     """Whether a number is about the claim's."""
-    return relative_difference(found, said) <= NEAR
+    return relative_difference(value, claimed) <= NEAR
 
 
-def grade_points(found: float, said: float) -> Verdict:
+def grade_points(value: float, claimed: float) -> Verdict:
     """The verdict on an accuracy in percent: within 0.1 points it holds, within 0.3 (the noise of trainings) nearly."""
-    return grade(abs(found - said) <= 0.3, abs(found - said) <= 0.1)
+    return grade(abs(value - claimed) <= 0.3, abs(value - claimed) <= 0.1)
 
 
-def grade_number(found: float, said: float) -> Verdict:
+def grade_number(value: float, claimed: float) -> Verdict:
     """The verdict on a number: within 2 % it holds, within 10 % with a caveat."""
-    return grade(is_near(found, said), is_same(found, said))
+    return grade(is_near(value, claimed), is_same(value, claimed))

@@ -214,10 +214,12 @@ def to_toml(card: DeviceCard) -> str:
     document: dict[str, Any] = {"schema": SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
     document |= {"date": day(card.date)} | ({"notes": card.notes} if card.notes else {})
     models = [
-        said(model) | {"date": day(model.date), "error": said(model.error)} | lists("operators", model.operators)
+        changed_fields(model)
+        | {"date": day(model.date), "error": changed_fields(model.error)}
+        | list_of_tables("operators", model.operators)
         for model in card.models
     ]
-    return document_to_toml(document | lists("figure", card.figures) | ({"model": models} if models else {}))
+    return document_to_toml(document | list_of_tables("figure", card.figures) | ({"model": models} if models else {}))
 
 
 def day(text: str) -> date | str:
@@ -228,13 +230,13 @@ def day(text: str) -> date | str:
         return text
 
 
-def lists(name: str, records: Iterable[Any]) -> dict[str, Any]:
+def list_of_tables(name: str, records: Iterable[Any]) -> dict[str, Any]:
     """A list of tables by its name; nothing where it is empty."""
-    rows = [said(record) for record in records]
+    rows = [changed_fields(record) for record in records]
     return {name: rows} if rows else {}
 
 
-def said(record: Any) -> dict[str, Any]:
+def changed_fields(record: Any) -> dict[str, Any]:
     """The fields of a record that differ from their default."""
     values = {f.name: getattr(record, f.name) for f in fields(record)}
     defaults = {f.name: f.default for f in fields(record)}

@@ -37,8 +37,8 @@ def domination(points: Array, violations: Array) -> NDArray[np.bool_]:
     equal = violations[:, None] == violations[None, :]
     nowhere_worse = (points[:, None] <= points[None, :]).all(axis=2)
     somewhere_better = (points[:, None] < points[None, :]).any(axis=2)
-    found: NDArray[np.bool_] = less | (equal & nowhere_worse & somewhere_better)
-    return found
+    matrix: NDArray[np.bool_] = less | (equal & nowhere_worse & somewhere_better)
+    return matrix
 
 
 def ranks(points: Array, violations: Array) -> NDArray[np.int64]:
@@ -46,29 +46,29 @@ def ranks(points: Array, violations: Array) -> NDArray[np.int64]:
     import numpy as np
 
     above = domination(points, violations)
-    found = np.full(len(points), -1)
+    front_of = np.full(len(points), -1)
     left = np.ones(len(points), dtype=bool)
     rank = 0
     while left.any():
         free = left & ~above[left].any(axis=0)
-        found[free] = rank
+        front_of[free] = rank
         left &= ~free
         rank += 1
-    return found
+    return front_of
 
 
 def crowding(points: Array) -> Array:
     """Crowding distance of the points of one front: the normalised gap between its neighbours; infinite at the ends."""
     import numpy as np
 
-    found = np.zeros(len(points))
+    distances = np.zeros(len(points))
     for column in points.T:
         order = np.argsort(column, kind="stable")
         span = column[order[-1]] - column[order[0]]
-        found[order[[0, -1]]] = inf
+        distances[order[[0, -1]]] = inf
         if span > 0:
-            found[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
-    return found
+            distances[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+    return distances
 
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
