@@ -15,8 +15,10 @@ os.environ["NETLATHE_CACHE"] = tempfile.mkdtemp(prefix="netlathe-bench-")
 
 from netlathe.choose.budget import Budget
 from netlathe.choose.decide import tied
-from netlathe.choose.place import candidates, this_place
 from netlathe.choose.run import choose
+from netlathe.sources.source import candidates
+from netlathe.sources.zoo import Zoo
+from netlathe.target.here import targets_here
 
 BUDGETS = {
     "15 ms": Budget(latency=15),
@@ -28,36 +30,36 @@ FULL_LIMIT = Budget(latency=60)  # measuring everything leaves out what no forec
 
 def main() -> None:
     start = time.perf_counter()
-    place = this_place(["onnxruntime"], "fp32", 1)
-    error = place.card.models[0].error
+    targets = targets_here(["onnxruntime"], "fp32", 1)
+    error = targets[0].device.models[0].error
     interval = f"measured / predicted {error.low:.2f} to {error.high:.2f}"
     print(f"calibration {time.perf_counter() - start:.0f} s, held-out MAPE {100 * error.mape:.1f} %, {interval}")
     start = time.perf_counter()
-    pool = candidates(place)
+    pool = candidates(Zoo(), targets)
     print(f"{len(pool)} candidates counted and forecast in {time.perf_counter() - start:.1f} s")
     quick = {}
     for name, budget in BUDGETS.items():
         start = time.perf_counter()
-        outcome = choose(pool, budget, place, fresh=True)
+        outcome = choose(pool, budget, targets, fresh=True)
         quick[name] = (time.perf_counter() - start, outcome)
     small = [c for c in pool if FULL_LIMIT.possible(c)]
     start = time.perf_counter()
-    full = choose(small, FULL_LIMIT, place, fresh=True, everything=True)
+    full = choose(small, FULL_LIMIT, targets, fresh=True, everything=True)
     took = time.perf_counter() - start
     print(f"measuring {sum(c.known for c in full.candidates)} networks: {took:.0f} s")
-    known = {c.setting: c for c in full.candidates}
+    known = {c.key: c for c in full.candidates}
     for name, budget in BUDGETS.items():
         seconds, outcome = quick[name]
         pick = outcome.decision.pick
-        best = choose(list(known.values()), budget, place).decision.pick
+        best = choose(list(known.values()), budget, targets).decision.pick
         assert pick is not None
         assert best is not None
         worse = pick.top1 < best.top1 and not tied(pick, best)
-        verdict = "WORSE" if worse else "the same" if pick.setting == best.setting else "tied, or better"
+        verdict = "WORSE" if worse else "the same" if pick.key == best.key else "tied, or better"
         measured = sum(c.known for c in outcome.candidates)
         print(f"{name}: {seconds:.1f} s, {measured} measured, {took / seconds:.1f} x faster; {verdict}")
         for c in (pick, best):
-            print(f"    {c.setting}: {c.top1:.1f} %, {c.latency_ms:.2f} ms")
+            print(f"    {c.key}: {c.top1:.1f} %, {c.latency_ms:.2f} ms")
 
 
 if __name__ == "__main__":

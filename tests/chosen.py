@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from netlathe import zoo
 from netlathe.bench.measurement import Measurement
-from netlathe.choose.budget import Candidate
-from netlathe.zoo.published import Figure
+from netlathe.choose.budget import Accuracy, Candidate
+from netlathe.choose.decide import IMAGES
 
 NETWORK = zoo.get("lenet5_modern")
 
@@ -20,9 +20,9 @@ def measured(median, rough=False, failure=None, processes=1):
 
 
 def candidate(name, top1, ms, *, macs=100, size=10, memory=20):
-    figure = Figure(name, 224, None, None, top1, None, "some recipe", 1, False, "somewhere", "")
+    accuracy = Accuracy(top1, "some recipe", "somewhere", IMAGES)
     latency = measured(ms) if ms else None
-    return Candidate(replace(NETWORK, name=name, input=(3, 224, 224)), figure, macs, size, memory, latency=latency)
+    return Candidate(replace(NETWORK, name=name, input=(3, 224, 224)), accuracy, macs, size, memory, latency=latency)
 
 
 A = candidate("small", 60.0, 2.0, macs=50, size=5, memory=10)

@@ -11,6 +11,7 @@ from netlathe.audit.advise import advise, image_count
 from netlathe.choose.budget import Budget
 from netlathe.cli.main import run
 from netlathe.errors import Exit, NetlatheError
+from netlathe.sources.source import SourceFilter
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def few_networks(monkeypatch):
     from netlathe.audit import advise as advising
 
     every = advising.candidates
-    monkeypatch.setattr(advising, "candidates", lambda place: every(place, "mobilenet*"))
+    monkeypatch.setattr(advising, "candidates", lambda zoo, targets: every(zoo, targets, SourceFilter("mobilenet*")))
 
 
 def called(*words, capsys):

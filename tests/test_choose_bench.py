@@ -9,27 +9,37 @@ import pytest
 from chosen import A, measured
 from command import netlathe
 
+from netlathe import zoo
 from netlathe.bench import ledger
 from netlathe.bench.measure import HEADLINE
 from netlathe.choose import run as choosing
-from netlathe.choose.budget import Budget, Forecast
+from netlathe.choose.budget import Budget, within_device
 from netlathe.choose.decide import decide, tied
-from netlathe.choose.place import Place, candidates, card_place, extrapolated, models, this_place, within_card
 from netlathe.choose.run import choose, nearest_budget
 from netlathe.cli.choose_show import infeasible
 from netlathe.cost.totals import totals
 from netlathe.device.card import DeviceCard, ErrorBar, Model, save
 from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
+from netlathe.sources import source
+from netlathe.sources.zoo import Zoo
+from netlathe.target.card import CardTarget
+from netlathe.target.device import targets_on
+from netlathe.target.here import MachineTarget, calibrated, targets_here
+from netlathe.target.target import Forecast
+from netlathe.zoo.published import figures as published
 
 MS_A_GMAC = 20.0
-HERE = Place(
-    DeviceCard(
-        "this-test", "a test", "server cpu core", "2026-01-01", (),
-        (Model("onnxruntime", "2026-01-01", 9, {"*.macs": MS_A_GMAC, "*.calls": 0.01}, ErrorBar(0.1, 1.0, 0.8, 1.3)),),
-    ),
-    (("onnxruntime", "fp32"),), 1, True,
+CARD = DeviceCard(
+    "this-test", "a test", "server cpu core", "2026-01-01", (),
+    (Model("onnxruntime", "2026-01-01", 9, {"*.macs": MS_A_GMAC, "*.calls": 0.01}, ErrorBar(0.1, 1.0, 0.8, 1.3)),),
 )  # fmt: skip
+HERE = [MachineTarget(CARD, "onnxruntime")]
+AWAY = [CardTarget(CARD, "onnxruntime")]
+
+
+def candidates(targets, pattern="*", recipe=""):
+    return source.candidates(Zoo(), targets, source.SourceFilter(pattern, recipe))
 
 
 def test_candidates_are_the_published_pairs_of_network_and_resolution():
@@ -40,7 +50,11 @@ def test_candidates_are_the_published_pairs_of_network_and_resolution():
     assert small.size_bytes == 4 * (470_072 + 5_472)
     assert small.memory_bytes > small.size_bytes
     assert small.forecast.low_ms < small.forecast.ms < small.forecast.high_ms
-    assert all(not c.figure.extra_data and c.figure.crops == 1 for c in found.values())
+    figures = {
+        (f.network, f.resolution, f.top1, f.recipe): f for name in zoo.names("mobilenetv1*") for f in published(name)
+    }
+    qualifying = [figures[c.net.name, c.resolution, c.top1, c.accuracy.recipe] for c in found.values()]
+    assert all(not figure.extra_data and figure.crops == 1 for figure in qualifying)
 
 
 def test_a_recipe_restricts_the_accuracies():
@@ -106,7 +120,7 @@ def test_measuring_only_what_can_win_picks_what_measuring_everything_picks(bench
     quick = choose(pool, budget, HERE, fresh=True)
     count = len(bench.shortlist)
     full = choose(pool, budget, HERE, fresh=True, everything=True)
-    assert quick.decision.pick.setting == full.decision.pick.setting
+    assert quick.decision.pick.key == full.decision.pick.key
     assert not budget.broken(quick.decision.pick)
     assert all(c.known for c in [quick.decision.pick, quick.decision.top])
     assert count < len(bench.shortlist) - count
@@ -114,21 +128,21 @@ def test_measuring_only_what_can_win_picks_what_measuring_everything_picks(bench
 
 def test_the_pick_is_measured_in_several_fresh_processes_and_nothing_else_is(bench):
     pick = choose(candidates(HERE, "mobilenetv*"), Budget(latency=6), HERE).decision.pick
-    assert bench.claims == [(pick.network.name, HEADLINE)]
+    assert bench.claims == [(pick.net.name, HEADLINE)]
     assert pick.latency.processes == HEADLINE >= 5
 
 
 def test_a_network_that_keeps_the_budget_in_one_process_but_not_in_several_is_not_claimed(bench):
     pool = candidates(HERE, "mobilenetv1*")
     first = choose(pool, Budget(latency=15), HERE, fresh=True).decision.pick
-    bench.slow = {first.network.key: 15 / first.latency_ms}  # the middle fits, the upper end does not
+    bench.slow = {first.net.key: 15 / first.latency_ms}  # the middle fits, the upper end does not
     outcome = choose(pool, Budget(latency=15), HERE, fresh=True)
     second = outcome.decision.pick
-    assert second.setting != first.setting
+    assert second.key != first.key
     assert second.latency.processes == HEADLINE
     assert second.latency_high_ms <= 15
     (way,) = [r for r in outcome.decision.relaxations if r.limit.name == "latency"]
-    assert way.candidate.setting == first.setting, "it is named as what a longer latency admits"
+    assert way.candidate.key == first.key, "it is named as what a longer latency admits"
 
 
 def test_the_latency_that_is_offered_for_an_impossible_one_is_of_several_processes(bench):
@@ -171,57 +185,57 @@ def test_the_ledger_gives_the_record_of_most_processes_not_a_later_hasty_one(ben
     ledger.append(replace(pick.latency, processes=1, median_ms=99.0))
     count = len(bench)
     again = choose(pool, Budget(latency=5), HERE).decision.pick
-    assert (again.setting, again.latency_ms, len(bench)) == (pick.setting, pick.latency_ms, count)
+    assert (again.key, again.latency_ms, len(bench)) == (pick.key, pick.latency_ms, count)
 
 
 def test_a_choice_for_a_batch_forecasts_and_measures_the_whole_batch(bench):
-    place = replace(HERE, batch=8)
-    one, eight = (candidates(at, "mobilenetv1*") for at in (HERE, place))
+    targets = [replace(HERE[0], batch=8)]
+    one, eight = (candidates(at, "mobilenetv1*") for at in (HERE, targets))
     for a, b in zip(one, eight, strict=True):
         assert (a.macs, a.size_bytes, a.top1) == (b.macs, b.size_bytes, b.top1)
         activations = a.memory_bytes - a.size_bytes
         assert b.memory_bytes == b.size_bytes + 8 * activations
         assert a.forecast.ms < b.forecast.ms < 8 * a.forecast.ms, "calls are paid once"
-    pick = choose(eight, Budget(latency=40), place).decision.pick
+    pick = choose(eight, Budget(latency=40), targets).decision.pick
     assert pick.latency.batch == 8
-    assert pick.latency_ms == pytest.approx(latency_of(pick.network, 8))
-    assert pick.setting == choose(one, Budget(latency=5), HERE).decision.pick.setting
+    assert pick.latency_ms == pytest.approx(latency_of(pick.net, 8))
+    assert pick.key == choose(one, Budget(latency=5), HERE).decision.pick.key
 
 
 def test_what_was_measured_at_another_batch_says_nothing(bench):
     pool = candidates(HERE, "mobilenetv1*")
     choose(pool, Budget(latency=5), HERE)
     count = len(bench)
-    place = replace(HERE, batch=2)
-    outcome = choose(candidates(place, "mobilenetv1*"), Budget(latency=10), place)
+    targets = [replace(HERE[0], batch=2)]
+    outcome = choose(candidates(targets, "mobilenetv1*"), Budget(latency=10), targets)
     assert len(bench) > count
     assert {c.latency.batch for c in outcome.candidates if c.known} == {2}
 
 
 def test_a_forecast_beyond_the_batch_of_its_model_is_wider_and_says_so():
     one = candidates(HERE, "resnet18")[0]
-    graph = one.network.graph()
-    near = predict(graph, HERE.card)
+    graph = one.net.graph()
+    near = predict(graph, CARD)
     for batch in (2, 8):
-        far = predict(graph, HERE.card, batch=batch)
+        far = predict(graph, CARD, batch=batch)
         wider = 1.1 ** log2(batch)
         assert far.high_ms / far.total_ms == pytest.approx(wider * near.high_ms / near.total_ms)
         assert far.low_ms / far.total_ms == pytest.approx(near.low_ms / near.total_ms / wider)
         assert any(f"at batch {batch} it is extrapolated" in said for said in far.warnings)
-    own = replace(HERE.card.models[0], batch=8)
-    card = replace(HERE.card, models=(*HERE.card.models, own))
-    assert extrapolated(HERE.card, HERE.settings, 1, 8) == [
+    own = replace(CARD.models[0], batch=8)
+    card = replace(CARD, models=(*CARD.models, own))
+    assert replace(HERE[0], batch=8).notes == [
         "onnxruntime fp32: the model was fitted at batch 1: at batch 8 it is extrapolated, with a wider interval"
     ]
-    assert extrapolated(card, HERE.settings, 1, 8) == extrapolated(card, HERE.settings, 1, 1) == []
+    assert replace(HERE[0], device=card, batch=8).notes == replace(HERE[0], device=card).notes == []
 
 
 def test_a_card_forecasts_batches_too():
-    one, eight = (card_place("rpi-5", (), None, 4, batch) for batch in (1, 8))
-    a, b = (candidates(place, "resnet18")[0] for place in (one, eight))
+    one, eight = (targets_on("rpi-5", (), None, 4, batch) for batch in (1, 8))
+    a, b = (candidates(targets, "resnet18")[0] for targets in (one, eight))
     assert a.forecast.ms < b.forecast.ms < 8 * a.forecast.ms, "weights and calls are paid once"
     with pytest.raises(NetlatheError, match="stm32f746 runs one image at a time, not 8"):
-        card_place("stm32f746", (), None, 1, 8)
+        targets_on("stm32f746", (), None, 1, 8)
 
 
 def test_an_impossible_latency_is_answered_with_a_measured_possible_one(bench):
@@ -234,10 +248,11 @@ def test_an_impossible_latency_is_answered_with_a_measured_possible_one(bench):
 
 
 def test_an_impossible_budget_of_a_batch_says_for_how_many_images_and_on_what_it_rests(bench):
-    place = replace(HERE, batch=4, notes=("a note",))
-    said = str(infeasible(choose(candidates(place, "resnet*"), Budget(latency=0.001), place)))
+    noted = replace(CARD, models=(replace(CARD.models[0], note="fitted on a note"),))
+    targets = [replace(HERE[0], device=noted, batch=4)]
+    said = str(infeasible(choose(candidates(targets, "resnet*"), Budget(latency=0.001), targets)))
     assert "ms for 4 images" in said
-    assert "a note" in said
+    assert "onnxruntime fp32 was fitted on a note" in said
 
 
 def test_limits_that_exclude_each_other_are_answered_with_the_nearest_network(bench):
@@ -245,11 +260,11 @@ def test_limits_that_exclude_each_other_are_answered_with_the_nearest_network(be
     nearest, broken = nearest_budget(outcome)
     assert outcome.decision.relaxations == []
     assert {limit.name for limit in broken} == {"size", "macs"}
-    assert nearest.network.name == "resnet18"
+    assert nearest.net.name == "resnet18"
 
 
 def test_an_unmeasured_forecast_decides_elsewhere_and_its_upper_end_has_to_fit(bench):
-    away = replace(HERE, here=False)
+    away = AWAY
     pool = candidates(away, "mobilenetv*")
     outcome = choose(pool, Budget(latency=5), away)
     assert bench == []
@@ -259,55 +274,49 @@ def test_an_unmeasured_forecast_decides_elsewhere_and_its_upper_end_has_to_fit(b
 
 
 def test_runtime_and_precision_are_part_of_the_answer():
-    model = HERE.card.models[0]
+    model = CARD.models[0]
     fast = replace(model, runtime="openvino", precision="bf16", coefficients={"*.macs": 5.0, "*.calls": 0.01})
-    place = replace(
-        HERE,
-        card=replace(HERE.card, models=(model, fast)),
-        settings=(("onnxruntime", "fp32"), ("openvino", "bf16")),
-        here=False,
-    )
-    pick = choose(candidates(place, "resnet*"), Budget(latency=40), place).decision.pick
+    card = replace(CARD, models=(model, fast))
+    targets = [CardTarget(card, "onnxruntime", "fp32"), CardTarget(card, "openvino", "bf16")]
+    pick = choose(candidates(targets, "resnet*"), Budget(latency=40), targets).decision.pick
     assert (pick.runtime, pick.precision) == ("openvino", "bf16")
-    assert (
-        pick.top1
-        > choose(candidates(HERE, "resnet*"), Budget(latency=40), replace(HERE, here=False)).decision.pick.top1
-    )
+    assert pick.top1 > choose(candidates(HERE, "resnet*"), Budget(latency=40), AWAY).decision.pick.top1
 
 
 def test_a_microcontroller_brings_its_own_limits():
-    place = card_place("stm32f746", (), None, 1)
-    budget = within_card(Budget(), place.card)
+    targets = targets_on("stm32f746", (), None, 1)
+    budget = within_device(Budget(), targets[0])
     assert (budget.size, budget.memory) == (1 << 20, 320 << 10)
-    outcome = choose(candidates(place, "mobilenetv[12]*"), budget, place)
-    assert outcome.decision.pick.network.name == "mobilenetv1_025"
+    outcome = choose(candidates(targets, "mobilenetv[12]*"), budget, targets)
+    assert outcome.decision.pick.net.name == "mobilenetv1_025"
     assert outcome.decision.pick.precision == "int8"
 
 
 def test_a_precision_that_a_card_has_not_is_refused():
     with pytest.raises(NetlatheError, match="unknown precision of rpi-5 'int8'"):
-        card_place("rpi-5", (), "int8", 1)
+        targets_on("rpi-5", (), "int8", 1)
 
 
 def test_a_precision_that_no_model_of_a_card_has_is_refused(tmp_path):
-    save(HERE.card, tmp_path / "card.toml")
+    save(CARD, tmp_path / "card.toml")
     with pytest.raises(NetlatheError, match="unknown precision of this-test 'bf16'"):
-        card_place(str(tmp_path / "card.toml"), (), "bf16", 1)
+        targets_on(str(tmp_path / "card.toml"), (), "bf16", 1)
     with pytest.raises(NetlatheError, match="unknown precision of stm32f746 'fp32'"):
-        card_place("stm32f746", (), "fp32", 1)
+        targets_on("stm32f746", (), "fp32", 1)
 
 
 def test_compiled_torch_is_forecast_by_its_own_rule():
-    compiled = replace(HERE.card.models[0], runtime="torch-compile")
-    place = replace(HERE, card=replace(HERE.card, models=(compiled,)), settings=(("torch-compiled", "fp32"),))
-    assert models(place.card, 1) == [("torch-compiled", "fp32")]
-    found = candidates(place, "resnet18")[0]
-    assert found.forecast.ms == predict(found.network.graph(), place.card, runtime="torch-compile").total_ms
+    compiled = replace(CARD.models[0], runtime="torch-compile")
+    card = replace(CARD, models=(compiled,))
+    targets = [MachineTarget(card, "torch-compiled")]
+    assert calibrated(card, 1) == [("torch-compiled", "fp32")]
+    found = candidates(targets, "resnet18")[0]
+    assert found.forecast.ms == predict(found.net.graph(), card, runtime="torch-compile").total_ms
 
 
 def test_a_gpu_here_is_chosen_for_by_its_own_card():
     with pytest.raises(NetlatheError, match=r"choose --device my-gpu\.toml"):
-        this_place(["torch-cuda"], None, 1)
+        targets_here(["torch-cuda"], None, 1)
 
 
 def test_a_candidate_without_any_latency_fits_only_where_no_latency_is_asked():

@@ -17,7 +17,6 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from netlathe.choose.budget import Budget
-from netlathe.choose.place import card_place
 from netlathe.deploy.package import load_package
 from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
@@ -28,6 +27,7 @@ from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, standard_e
 from netlathe.fit.space import ImageSpec, find_fitting, interleave_families, nearest_budgets, smallest_members
 from netlathe.lower.initial import initial_weights
 from netlathe.runfolder.steps import cached_step
+from netlathe.target.device import targets_on
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
@@ -229,39 +229,41 @@ def test_a_fit_without_a_budget_or_with_two_lengths_is_refused(stripes: Path, tm
 
 
 def test_candidates_keep_the_cheap_limits_by_construction_and_are_the_widest_that_do() -> None:
-    place = card_place("rpi-5", (), None, 1)
+    targets = targets_on("rpi-5", (), None, 1)
     budget = Budget(macs=60_000_000, size=4_000_000, latency=40.0)
-    found = find_fitting(place, budget, PHOTOS, most_macs=float("inf"))
+    found = find_fitting(targets, budget, PHOTOS, most_macs=float("inf"))
     assert len(found) > 10
     assert all(budget.possible(c) for c in found)
-    assert {c.network.input[1] for c in found} <= {32, 48, 64, 96, 128}
-    richer = find_fitting(place, Budget(macs=120_000_000, size=8_000_000, latency=80.0), PHOTOS, most_macs=float("inf"))
-    largest = {c.network.input: max(d.macs for d in found if d.network.input == c.network.input) for c in found}
+    assert {c.net.input[1] for c in found} <= {32, 48, 64, 96, 128}
+    richer = find_fitting(
+        targets, Budget(macs=120_000_000, size=8_000_000, latency=80.0), PHOTOS, most_macs=float("inf")
+    )
+    largest = {c.net.input: max(d.macs for d in found if d.net.input == c.net.input) for c in found}
     for input, macs in largest.items():
-        assert max(c.macs for c in richer if c.network.input == input) >= macs
+        assert max(c.macs for c in richer if c.net.input == input) >= macs
 
 
 def test_a_microcontroller_gets_networks_that_fit_its_memory() -> None:
-    place = card_place("stm32f746", (), None, 1)
-    budget = Budget(size=place.card.bytes("flash"), memory=place.card.bytes("sram"))
-    found = find_fitting(place, budget, PHOTOS, most_macs=float("inf"))
+    targets = targets_on("stm32f746", (), None, 1)
+    budget = Budget(size=targets[0].device.bytes("flash"), memory=targets[0].device.bytes("sram"))
+    found = find_fitting(targets, budget, PHOTOS, most_macs=float("inf"))
     assert found
     assert all(c.memory_bytes <= 320 * 1024 and c.size_bytes <= 2**20 for c in found)
 
 
 def test_the_nearest_budget_admits_something() -> None:
-    place = card_place("rpi-5", (), None, 1)
-    least = smallest_members(place, PHOTOS)
+    targets = targets_on("rpi-5", (), None, 1)
+    least = smallest_members(targets, PHOTOS)
     nearest = nearest_budgets(Budget(size=1000, macs=10**12), least)
     assert list(nearest) == ["size"]
     assert "kB" in nearest["size"]
 
 
 def test_a_shortlist_takes_turns_through_the_families() -> None:
-    place = card_place("rpi-5", (), None, 1)
-    found = find_fitting(place, Budget(macs=10**8), PHOTOS, most_macs=float("inf"))
+    targets = targets_on("rpi-5", (), None, 1)
+    found = find_fitting(targets, Budget(macs=10**8), PHOTOS, most_macs=float("inf"))
     short = interleave_families(found, 6)
-    assert len({c.network.name.partition(":")[0] for c in short}) == 6
+    assert len({c.net.name.partition(":")[0] for c in short}) == 6
     assert len(interleave_families(found, 10**6)) == len(found)
 
 

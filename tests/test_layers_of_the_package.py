@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "src" / "netlathe"
 # Top to bottom: a room imports only from rooms above it (and the files beside the rooms).
 ORDER = (
     *("process", "runfolder", "stats", "documents", "tables"),
-    *("arch", "runtimes", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "choose"),
-    *("train", "deploy", "search", "fit", "audit", "report", "lab", "cli"),
+    *("arch", "runtimes", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "target", "choose"),
+    *("train", "deploy", "search", "sources", "fit", "audit", "report", "lab", "cli"),
 )
 SHARED = ("stats", "documents", "tables", "runtimes")
 LIGHT = ("process", "runfolder", "arch", "zoo", "cost", "device", "reshape")

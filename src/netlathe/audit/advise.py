@@ -15,11 +15,14 @@ from typing import Any
 from netlathe import zoo
 from netlathe.audit import records
 from netlathe.audit.tables import CheckedRow, check_row, lecture_rows
-from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate
+from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, within_device
 from netlathe.choose.decide import noise
-from netlathe.choose.place import Place, candidates, card_place, within_card
 from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
+from netlathe.sources.source import candidates
+from netlathe.sources.zoo import Zoo
+from netlathe.target.device import targets_on
+from netlathe.target.target import Target
 from netlathe.units import COUNTS, quantity, show_count
 
 TASKS = {
@@ -80,8 +83,8 @@ def network_facts(candidate: Candidate) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "top1": candidate.top1,
-        "recipe": candidate.figure.recipe,
-        "source": candidate.figure.source,
+        "recipe": candidate.known_accuracy.recipe,
+        "source": candidate.known_accuracy.source,
         "macs": candidate.macs,
         "size_bytes": candidate.size_bytes,
         "memory_bytes": candidate.memory_bytes,
@@ -133,12 +136,12 @@ def advise(
         raise NetlatheError("a latency needs a device", code="advise.device", hint=hint)
     found = rows_of(task, images)
     reasons = [describe_row(row) for row in found] + data_reasons(task, images)
-    place = card_place(device, (), precision, threads) if device else None
-    limits = within_card(limits, place.card) if place else limits
+    targets = targets_on(device, (), precision, threads) if device else None
+    limits = within_device(limits, targets[0]) if targets else limits
     fitting: list[Candidate] = []
     tried: list[Candidate] = []
-    if task in RANKED and (place is not None or limits != Budget()):
-        tried = candidates(place or any_target())
+    if task in RANKED and (targets is not None or limits != Budget()):
+        tried = candidates(Zoo(), targets or [any_target()])
         fitting = sorted((c for c in tried if not limits.broken(c)), key=lambda c: (-c.top1, c.latency_ms, c.macs))
         reasons += fit_reasons(task, found, fitting, tried, limits, device)
     elif task not in RANKED:
@@ -158,9 +161,9 @@ def advise(
     )
 
 
-def any_target() -> Place:
-    """A place for limits that no device decides: MACs, file and memory in fp32."""
-    return card_place("i9-10940x", (), "fp32", 1)
+def any_target() -> Target:
+    """A target for limits that no device decides: MACs, file and memory in fp32."""
+    return targets_on("i9-10940x", (), "fp32", 1)[0]
 
 
 def is_middling(limits: Budget, candidate: Candidate) -> bool:
@@ -215,7 +218,7 @@ def fit_reasons(
     if not fitting:
         return [*found, "Nothing fits: a larger limit, or another device."]
     patterns = [pattern for row in rows for pattern in row.line.networks]
-    own = [c for c in fitting if any(fnmatchcase(c.network.name, pattern) for pattern in patterns)]
+    own = [c for c in fitting if any(fnmatchcase(c.net.name, pattern) for pattern in patterns)]
     best = fitting[0]
     if not own:
         return [*found, f"None is of the row's families ({', '.join(patterns)}); the most accurate is {best.name}."]
@@ -263,5 +266,5 @@ def next_command(
     if device:
         return " ".join(["netlathe choose --device", shlex.quote(device), *options])
     if task == "dense":
-        return f"netlathe cost {fitting[0].network.name if fitting else 'convnext_tiny'} --resolution 512 --by stage"
+        return f"netlathe cost {fitting[0].net.name if fitting else 'convnext_tiny'} --resolution 512 --by stage"
     return " ".join(["netlathe choose", *(options or ["--latency 15ms"])])

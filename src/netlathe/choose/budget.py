@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, inf
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from netlathe.arch.net import Net
 from netlathe.bench.measurement import Measurement
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import DEFAULT
+from netlathe.target.target import CostEstimate, Forecast, Target
 from netlathe.units import (
     COUNTS,
     DECIMAL_BYTES,
@@ -23,28 +24,26 @@ from netlathe.units import (
     show_count,
     show_ms,
 )
-from netlathe.zoo.published import Figure
 
 
-class Forecast(NamedTuple):
-    """A predicted latency; nine of ten networks lie between the ends."""
+class Accuracy(NamedTuple):
+    """A top-1 accuracy in %, how it was reached and who says so."""
 
-    ms: float
-    low_ms: float
-    high_ms: float
-    basis: str
+    top1: float
+    recipe: str = ""
+    source: str = ""
+    images: int | None = None  # on which it was measured; None where nobody says
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network at a resolution under a runtime in a precision, with its published accuracy and its costs.
+    """A net under a runtime in a precision, with its accuracy where one is known, and its costs (see `CostEstimate`).
 
-    `size_bytes` is the file, `memory_bytes` the weights plus the peak of live activations as an inference runtime
-    allocates them (norm and activation folded, one arena). Latency is forecast, and measured where it was.
+    Latency is forecast, and measured where it was.
     """
 
-    network: Net
-    figure: Figure
+    net: Net
+    accuracy: Accuracy | None
     macs: int
     size_bytes: int
     memory_bytes: int
@@ -56,22 +55,28 @@ class Candidate:
     @property
     def name(self) -> str:
         """The network, and the resolution where it is not the usual one."""
-        return self.network.name if self.resolution == 224 else f"{self.network.name}@{self.resolution}"
+        return self.net.name if self.resolution == 224 else f"{self.net.name}@{self.resolution}"
 
     @property
-    def setting(self) -> str:
+    def key(self) -> str:
         """What tells candidates apart: network, runtime and precision."""
         return f"{self.name} {self.runtime} {self.precision}"
 
     @property
     def resolution(self) -> int:
-        return self.network.input[1]
+        """Pixels of a side of the image."""
+        return self.net.input[-1]
+
+    @property
+    def known_accuracy(self) -> Accuracy:
+        """The accuracy of a candidate that is asked for its accuracy."""
+        assert self.accuracy is not None
+        return self.accuracy
 
     @property
     def top1(self) -> float:
-        """Published top-1 accuracy on ImageNet, %."""
-        assert self.figure.top1 is not None
-        return self.figure.top1
+        """The accuracy in %."""
+        return self.known_accuracy.top1
 
     @property
     def known(self) -> bool:
@@ -96,6 +101,19 @@ class Candidate:
     def latency_high_ms(self) -> float:
         """The upper end of the latency: what has to fit a budget."""
         return self.interval[2]
+
+
+def candidate_of(
+    net: Net, estimate: CostEstimate, runtime: str, precision: str, accuracy: Accuracy | None = None
+) -> Candidate:
+    """A candidate of what was estimated."""
+    e = estimate
+    return Candidate(net, accuracy, e.macs, e.size_bytes, e.memory_bytes, runtime, precision, e.forecast)
+
+
+def candidate_on(target: Target, net: Net, accuracy: Accuracy | None = None) -> Candidate:
+    """A net on a target with its costs and its forecast. Raises NetlatheError where the target cannot give them."""
+    return candidate_of(net, target.estimate(net), target.runtime, target.precision, accuracy)
 
 
 class Limit(NamedTuple):
@@ -174,3 +192,8 @@ def read_budget(limits: Mapping[str, str | float]) -> Budget:
 def keeps(limit: Limit, used: float, bound: float) -> bool:
     """Whether a use keeps a bound."""
     return used >= bound if limit.at_least else used <= bound
+
+
+def within_device(budget: Budget, target: Target) -> Budget:
+    """The budget with the limits of the device itself where it names none."""
+    return replace(budget, **{name: getattr(budget, name) or value for name, value in target.limits.items()})

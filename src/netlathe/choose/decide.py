@@ -12,10 +12,18 @@ from netlathe.stats.pareto import pareto_front
 IMAGES = 50_000  # of the ImageNet validation set, on which the published accuracies were measured
 
 
-def noise(top1: float) -> float:
-    """Half the 95 % interval of a top-1 accuracy measured on 50,000 images, in points (binomial, normal limit)."""
+def noise(top1: float, images: int | None = IMAGES) -> float:
+    """Half the 95 % interval of a top-1 accuracy measured on so many images, in points (binomial, normal limit).
+
+    0 where nobody says on how many: the accuracy is taken as it is written.
+    """
     p = top1 / 100
-    return 100 * 1.96 * sqrt(p * (1 - p) / IMAGES)
+    return 100 * 1.96 * sqrt(p * (1 - p) / images) if images else 0.0
+
+
+def noise_of(candidate: Candidate) -> float:
+    """The noise of a candidate's accuracy, in points."""
+    return noise(candidate.top1, candidate.known_accuracy.images)
 
 
 def pareto_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -26,8 +34,8 @@ def pareto_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def tied(a: Candidate, b: Candidate) -> bool:
-    """The published accuracies differ by less than the noise of measuring them."""
-    return abs(a.top1 - b.top1) < noise(max(a.top1, b.top1))
+    """The accuracies differ by less than the noise of measuring the better one."""
+    return abs(a.top1 - b.top1) < noise_of(max(a, b, key=lambda c: c.top1))
 
 
 @dataclass(frozen=True, slots=True)

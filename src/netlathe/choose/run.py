@@ -19,8 +19,8 @@ from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
 from netlathe.choose.decide import Decision, decide, tied
-from netlathe.choose.place import Place
 from netlathe.runtimes.registry import runtime_version
+from netlathe.target.target import Target
 
 MAX_AGE = timedelta(days=1)  # older measurements of this machine are made again
 RESUMED = timedelta(minutes=15)  # a contended one too, within this time: an interrupted choice continues
@@ -36,24 +36,31 @@ class ChoiceResult:
     """The decision and everything it rests on."""
 
     budget: Budget
-    place: Place
+    targets: Sequence[Target]  # the ways to run a network that were compared, on one device
     candidates: list[Candidate]
     excluded: dict[str, int]  # by cheap limit: candidates that do not keep it, counted under every limit they break
     decision: Decision
 
 
+def notes_of(targets: Sequence[Target]) -> list[str]:
+    """What to say beside everything that is forecast on targets, each once."""
+    return list(dict.fromkeys(note for target in targets for note in target.notes))
+
+
 class MeasurementCache:
     """The latencies of candidates on this machine, from the ledger where it knows them."""
 
-    def __init__(self, place: Place, seconds: float, fresh: bool, progress: Progress | None) -> None:
-        self.place, self.seconds, self.progress = place, seconds, progress
+    def __init__(
+        self, targets: Sequence[Target], seconds: float = 1.0, *, fresh: bool = False, progress: Progress | None = None
+    ) -> None:
+        self.targets, self.seconds, self.progress = targets, seconds, progress
         self.known: dict[Key, Measurement] = {} if fresh else self.remembered()
 
     def remembered(self) -> dict[Key, Measurement]:
         """What the ledger has for these conditions: that of most processes, then the newest."""
-        place, known = self.place, dict[Key, Measurement]()
-        versions = {runtime: runtime_version(runtime) for runtime, _ in place.settings}
-        conditions = (place.card.id.removeprefix("this-"), place.threads, place.batch)
+        known, target = dict[Key, Measurement](), self.targets[0]
+        versions = {one.runtime: runtime_version(one.runtime) for one in self.targets}
+        conditions = (target.device.id.removeprefix("this-"), target.threads, target.batch)
         for m in ledger.read():
             fits = (m.device, m.threads, m.batch) == conditions and versions.get(m.runtime) == m.runtime_version
             young = fits and m.age() < (RESUMED if m.contended else MAX_AGE)
@@ -66,12 +73,12 @@ class MeasurementCache:
         """The candidates with latencies of so many processes at least; those of one runtime take turns."""
         for runtime, precision in dict.fromkeys((c.runtime, c.precision) for c in found):
             same = [c for c in found if (c.runtime, c.precision) == (runtime, precision)]
-            todo = [c.network for c in same if self.processes(c) < processes]
+            todo = [c.net for c in same if self.processes(c) < processes]
             if todo:
                 done = measure(
                     todo,
-                    threads=self.place.threads,
-                    batch=self.place.batch,
+                    threads=self.targets[0].threads,
+                    batch=self.targets[0].batch,
                     seconds=self.seconds,
                     processes=processes,
                     runtime=runtime,
@@ -90,13 +97,13 @@ class MeasurementCache:
 
 def measurement_key(c: Candidate) -> Key:
     """What a measurement of a candidate is known by."""
-    return c.network.key, c.runtime, c.precision
+    return c.net.key, c.runtime, c.precision
 
 
 def choose(
     found: Iterable[Candidate],
     budget: Budget,
-    place: Place,
+    targets: Sequence[Target],
     *,
     seconds: float = 1.0,
     fresh: bool = False,
@@ -108,13 +115,13 @@ def choose(
     `everything` measures all that keep the cheap limits, whatever is forecast (the benchmark's reference). Ctrl-C
     raises; what was measured stays in the ledger.
     """
-    pool = {c.setting: c for c in found}
+    pool = {c.key: c for c in found}
 
     def update(some: Sequence[Candidate], processes: int = 1) -> None:
-        pool.update({c.setting: c for c in bench.measure(some, processes)})
+        pool.update({c.key: c for c in bench.measure(some, processes)})
 
-    if place.here:
-        bench = MeasurementCache(place, seconds, fresh, progress)
+    if targets[0].measures:
+        bench = MeasurementCache(targets, seconds, fresh=fresh, progress=progress)
         if everything:
             keeping = [c for c in pool.values() if not budget.broken(c, CHEAP)]
             for i in range(0, len(keeping), ROUND):
@@ -127,7 +134,7 @@ def choose(
                 break
             update(claims, HEADLINE)
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
-    return ChoiceResult(budget, place, list(pool.values()), excluded, decide(list(pool.values()), budget))
+    return ChoiceResult(budget, targets, list(pool.values()), excluded, decide(list(pool.values()), budget))
 
 
 def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:

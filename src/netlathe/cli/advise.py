@@ -72,7 +72,7 @@ def show(found: Advice) -> None:
             Column("memory", lambda candidate: candidate.memory_bytes, show_bytes, priority=2),
             Column("size", lambda candidate: candidate.size_bytes, show_bytes, priority=2),
             Column("MACs", lambda candidate: candidate.macs, show_count, priority=2),
-            Column("recipe of the accuracy", lambda candidate: candidate.figure.recipe,
+            Column("recipe of the accuracy", lambda candidate: candidate.known_accuracy.recipe,
                    priority=3, text=True, align="right"),
         )  # fmt: skip
         print_table(make_table(columns, found.fitting))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from netlathe.choose.budget import LIMITS, Budget, read_budget
-from netlathe.choose.place import candidates, card_place, this_place, within_card
-from netlathe.choose.run import choose
+from netlathe.choose.budget import LIMITS, Budget, read_budget, within_device
+from netlathe.choose.run import choose, notes_of
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.budget import budget_options
 from netlathe.cli.choose_show import busy, data, infeasible, show
@@ -26,6 +26,12 @@ from netlathe.cli.common import (
 )
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import runnable
+from netlathe.sources.registry import open_source
+from netlathe.sources.source import SourceFilter, candidates
+from netlathe.sources.zoo import NAME as ZOO
+from netlathe.target.device import targets_on
+from netlathe.target.here import targets_here
+from netlathe.target.target import Target
 
 
 @click.command()
@@ -38,6 +44,9 @@ from netlathe.runtimes.registry import runnable
 @click.option("--networks", "pattern", default="*", metavar="PATTERN", help='Only these, such as "regnet*".')
 @click.option("--recipe", default="", metavar="WORD", help="Only accuracies by recipes that contain the word.")
 @click.option("--extra-data", is_flag=True, help="Also networks pre-trained on more than ImageNet-1k.")
+@click.option("--from", "source", default="zoo", metavar="SOURCE",
+              show_default=True,
+              help="Of the candidates: zoo, a folder of networks with their accuracies, or of a search.")  # fmt: skip
 @seconds_option
 @click.option("--all", "whole", is_flag=True, help="Print the whole front, not its upper end.")
 @click.option("--fresh", is_flag=True, help="Measure again what was measured here in the last day.")
@@ -54,6 +63,7 @@ def command(
     pattern: str,
     recipe: str,
     extra_data: bool,
+    source: str,
     seconds: float,
     whole: bool,
     fresh: bool,
@@ -82,16 +92,16 @@ def command(
                 if name not in runnable():
                     raise click.BadParameter(f"{name!r} is not one of {', '.join(runnable())}", param_hint="--runtime")
             with progress_bar("calibrating") as progress:
-                place = this_place(runtimes, precision, threads, batch=batch, progress=progress)
+                targets = targets_here(runtimes, precision, threads, batch=batch, progress=progress)
         else:
-            place = card_place(device, runtimes, precision, threads, batch)
-        budget = within_card(asked, place.card)
+            targets = targets_on(device, runtimes, precision, threads, batch)
+        budget = within_device(asked, targets[0])
         if all(budget.limit(limit) is None for limit in LIMITS):
             hint = f"for example: netlathe choose --device {device} --latency 15ms"
             raise NetlatheError("a choice needs at least one limit", code="choose.no_budget", hint=hint)
-        found = candidates(place, pattern, recipe=recipe, extra_data=extra_data)
+        found = candidates(open_source(source), targets, SourceFilter(pattern, recipe, extra_data))
         with progress_bar("measuring") as progress:
-            outcome = choose(found, budget, place, seconds=seconds, fresh=fresh, progress=progress)
+            outcome = choose(found, budget, targets, seconds=seconds, fresh=fresh, progress=progress)
     except KeyboardInterrupt:
         click.echo("what was measured is kept: the same command continues", err=True)
         raise
@@ -99,9 +109,9 @@ def command(
         raise infeasible(outcome)
     words = {**limits, "device": device}
     words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None, "threads": threads}
-    words |= {"batch": batch if batch > 1 else None}
-    again = repeat(words, place.settings if place.here else (), extra_data)
-    warnings = [*place.notes, *busy(outcome.decision)]
+    words |= {"batch": batch if batch > 1 else None, "from": source if source != ZOO else None}
+    again = repeat(words, targets if targets[0].measures else (), extra_data)
+    warnings = [*notes_of(targets), *busy(outcome.decision)]
     if html is not None:
         from netlathe.report.pages.choose import page
 
@@ -113,12 +123,12 @@ def command(
     warn(warnings)
 
 
-def repeat(options: dict[str, Any], settings: tuple[tuple[str, str], ...], extra_data: bool) -> str:
+def repeat(options: dict[str, Any], targets: Sequence[Target], extra_data: bool) -> str:
     """The command that repeats a choice, with the runtimes spelt out."""
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
-    for runtime in dict.fromkeys(runtime for runtime, _ in settings):
+    for runtime in dict.fromkeys(target.runtime for target in targets):
         words += ["--runtime", runtime]
-    precisions = {precision for _, precision in settings}
+    precisions = {target.precision for target in targets}
     if len(precisions) == 1:
         words += ["--precision", precisions.pop()]
     return shlex.join(["netlathe", "choose", *words, *["--extra-data"] * extra_data])

@@ -9,8 +9,8 @@ import click
 
 from netlathe.bench.measure import HEADLINE
 from netlathe.choose.budget import LIMITS, Candidate
-from netlathe.choose.decide import Decision, binding, noise, pareto_candidates
-from netlathe.choose.run import ChoiceResult, nearest_budget
+from netlathe.choose.decide import Decision, binding, noise_of, pareto_candidates
+from netlathe.choose.run import ChoiceResult, nearest_budget, notes_of
 from netlathe.cli.common import print_table
 from netlathe.errors import Infeasible
 from netlathe.tables.choose import candidate_key, front_table
@@ -46,13 +46,13 @@ def residual(c: Candidate) -> float | None:
 def candidate_data(c: Candidate) -> dict[str, Any]:
     """A candidate as JSON values."""
     return {
-        "name": c.network.name,
+        "name": c.net.name,
         "resolution": c.resolution,
         "runtime": c.runtime,
         "precision": c.precision,
         "top1": c.top1,
-        "recipe": c.figure.recipe,
-        "source": c.figure.source,
+        "recipe": c.known_accuracy.recipe,
+        "source": c.known_accuracy.source,
         "macs": c.macs,
         "size_bytes": c.size_bytes,
         "memory_bytes": c.memory_bytes,
@@ -65,7 +65,7 @@ def candidate_data(c: Candidate) -> dict[str, Any]:
 
 def data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
     """The outcome as JSON values."""
-    decision, budget, place = outcome.decision, outcome.budget, outcome.place
+    decision, budget, target = outcome.decision, outcome.budget, outcome.targets[0]
     tight = binding(decision, budget)
     return {
         "pick": candidate_data(decision.pick) if decision.pick else None,
@@ -82,8 +82,13 @@ def data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
         "measured": [candidate_data(c) for c in outcome.candidates if c.known],
         "excluded": outcome.excluded,
         "fitting": len(decision.fitting),
-        "device": {"id": place.card.id, "name": place.card.name, "here": place.here, "threads": place.threads},
-        "batch": place.batch,
+        "device": {
+            "id": target.device.id,
+            "name": target.device.name,
+            "here": target.measures,
+            "threads": target.threads,
+        },
+        "batch": target.batch,
         "reasons": reasons(outcome) if decision.pick else [],
         "command": again,
     }
@@ -91,21 +96,21 @@ def data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
 
 def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
     """The front as a table, the pick and the reasons in sentences."""
-    decision, place = outcome.decision, outcome.place
+    decision, target = outcome.decision, outcome.targets[0]
     pick = decision.pick
     assert pick is not None
     marks = {candidate_key(c): "tied" for c in map(candidate_data, decision.ties)}
     marks |= {candidate_key(candidate_data(pick)): "pick"}
     best = pareto_candidates(decision.fitting) or [pick]
-    shown = {c.setting: c for c in [*best[: None if whole else SHOWN], pick, *decision.ties]}
+    shown = {c.key: c for c in [*best[: None if whole else SHOWN], pick, *decision.ties]}
     ordered = sorted(shown.values(), key=lambda c: (-c.top1, c.latency_ms))
-    several = len(place.settings) > 1
+    several = len(outcome.targets) > 1
     how = "" if several else f", {pick.runtime}, {pick.precision}"
-    threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.here else ""
-    where = f"{place.card.name} ({place.card.id}){how}{threads}, batch {place.batch}"
+    threads = f", {target.threads} thread{'s' * (target.threads > 1)}" if target.measures else ""
+    where = f"{target.device.name} ({target.device.id}){how}{threads}, batch {target.batch}"
     rows = [candidate_data(c) for c in ordered]
     title = f"{where}: the front of accuracy, latency and memory"
-    print_table(front_table(rows, marks, batch=place.batch, several=several, title=title))
+    print_table(front_table(rows, marks, batch=target.batch, several=several, title=title))
     if len(best) > SHOWN and not whole:
         click.echo(f"  ... and {len(best) - SHOWN} less accurate networks of the front: --all shows them\n")
     for line in reasons(outcome):
@@ -120,14 +125,16 @@ def named(c: Candidate, several: bool) -> str:
 
 def reasons(outcome: ChoiceResult) -> list[str]:
     """Why this one: fit, ties, the next better by limit, the next cheaper, and what was left out."""
-    decision, budget, place = outcome.decision, outcome.budget, outcome.place
-    pick, several = decision.pick, len(place.settings) > 1
+    decision, budget = outcome.decision, outcome.budget
+    pick, several = decision.pick, len(outcome.targets) > 1
     assert pick is not None
     lines = [f"pick: {named(pick, several)}, the most accurate of {len(decision.fitting)} candidates that fit"]
     if decision.ties:
         names = ", ".join(f"{named(c, several)} ({c.top1:.1f} %, {show_ms(c.latency_ms)})" for c in decision.ties)
         lines[0] = f"pick: {named(pick, several)}, the fastest of those whose accuracy is tied with the best that fits"
-        lines.append(f"tied within {noise(pick.top1):.2f} points, the noise of 50,000 test images: {names}")
+        lines.append(
+            f"tied within {noise_of(pick):.2f} points, the noise of {pick.known_accuracy.images:,} test images: {names}"
+        )
     uses = [
         f"{limit.name} {limit.show(limit.used(pick))} of {limit.show(bound)}"
         for limit in LIMITS
@@ -155,7 +162,7 @@ def accounting(outcome: ChoiceResult) -> list[str]:
     total, known = len(outcome.candidates), sum(c.known for c in outcome.candidates)
     broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
     left = f"of {total} candidates these exceed a limit that needs no measurement: {broken or 'none'}"
-    if not outcome.place.here:
+    if not outcome.targets[0].measures:
         basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
         return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
     fresh = sum(c.latency is not None and c.latency.processes >= HEADLINE for c in outcome.candidates)
@@ -165,7 +172,7 @@ def accounting(outcome: ChoiceResult) -> list[str]:
 
 def infeasible(outcome: ChoiceResult) -> Infeasible:
     """The error for a budget that nothing keeps: what binds, and the nearest budgets that work."""
-    budget, decision, several = outcome.budget, outcome.decision, len(outcome.place.settings) > 1
+    budget, decision, several = outcome.budget, outcome.decision, len(outcome.targets) > 1
     lines = [
         f"--{r.limit.name} {r.limit.ask(r.value)} would do: {named(r.candidate, several)} ({r.candidate.top1:.1f} %)"
         for r in decision.relaxations
@@ -175,7 +182,7 @@ def infeasible(outcome: ChoiceResult) -> Infeasible:
         joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in broken)
         lines = [f"no single limit is to blame; the nearest network, {named(candidate, several)}, needs {joint}"]
     smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
-    how, batch = "" if smallest.known else "about ", outcome.place.batch
+    how, batch = "" if smallest.known else "about ", outcome.targets[0].batch
     of_batch = f" for {batch} images" if batch > 1 else ""
     uses = [
         f"{show_count(smallest.macs)} MACs",
@@ -185,7 +192,7 @@ def infeasible(outcome: ChoiceResult) -> Infeasible:
         *([f"{how}{show_ms(smallest.latency_ms)}{of_batch}"] if smallest.latency_ms < inf else []),
     ]
     lines.append(f"the smallest network, {named(smallest, several)}: {', '.join(uses)}")
-    lines += outcome.place.notes
+    lines += notes_of(outcome.targets)
     tight = binding(decision, budget)
     blame = f"; the binding limit is {tight.limit.name}" if tight else ""
     message = f"no network of {len(outcome.candidates)} fits this budget{blame}"

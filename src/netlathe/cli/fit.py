@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from netlathe.runtimes import registry
 from netlathe.tables.fit import candidates_table
 
 if TYPE_CHECKING:
-    from netlathe.choose.place import Place
     from netlathe.fit.config import FitConfig
+    from netlathe.target.target import Target
     from netlathe.train.images import Splits
 
 
@@ -126,8 +127,9 @@ def refuse_others(ctx: click.Context) -> None:
 def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -> None:
     """Carry out a fit in a folder; without one, say what would be done."""
     from netlathe.choose.budget import Budget
-    from netlathe.choose.place import card_place, this_place
     from netlathe.fit.pipeline import fit
+    from netlathe.target.device import targets_on
+    from netlathe.target.here import targets_here
     from netlathe.train.images import load
 
     if config.limits == Budget() and config.device is None:
@@ -135,9 +137,9 @@ def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -
         raise NetlatheError("a fit needs at least one limit", code="choose.no_budget", hint=hint)
     if config.device is None:
         with progress_bar("calibrating") as bar:
-            place = this_place(config.runtimes or (registry.DEFAULT,), None, config.run_threads, progress=bar)
+            targets = targets_here(config.runtimes or (registry.DEFAULT,), None, config.run_threads, progress=bar)
     else:
-        place = card_place(config.device, config.runtimes, None, config.run_threads)
+        targets = targets_on(config.device, config.runtimes, None, config.run_threads)
     with progress_bar("images") as bar:
         splits = load(
             config.data, size=config.resolution, progress=bar and (lambda what, done, total: bar(done, total, what))
@@ -146,7 +148,7 @@ def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -
         click.echo(line, err=True)
     say = partial(click.echo, err=True)
     if folder is None:
-        dry(config, splits, place, say, as_json)
+        dry(config, splits, targets, say, as_json)
         return
 
     def bars(title: str) -> Any:
@@ -154,17 +156,17 @@ def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -
         return None
 
     with resumable():
-        package, checked = fit(config, splits, place, folder, started=started, say=say, progress=bars)
+        package, checked = fit(config, splits, targets, folder, started=started, say=say, progress=bars)
     show(package, checked, as_json)
 
 
-def dry(config: FitConfig, splits: Splits, place: Place, say: Any, as_json: bool) -> None:
+def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, as_json: bool) -> None:
     """The candidates with their costs, and how the time would be shared."""
     from netlathe.fit.pipeline import divide_time, float_limits, reserved_seconds
     from netlathe.fit.shortlist import shortlist
 
     found = shortlist(
-        splits, place, float_limits(config.limits, place, config.form), say,
+        splits, targets, float_limits(config.limits, targets[0], config.form), say,
         seconds=config.seconds, epochs=config.epochs, weights=config.weights,
     )  # fmt: skip
     search = divide_time(config.seconds, config.epochs, 0.0)["search_s"]

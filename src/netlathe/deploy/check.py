@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE, Progress, measure
 from netlathe.bench.measurement import Measurement
-from netlathe.choose.budget import Forecast
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
 from netlathe.deploy.limits import KINDS
@@ -22,6 +21,7 @@ from netlathe.deploy.package import Package
 from netlathe.deploy.score import ConfusionScore, score
 from netlathe.deploy.session import model_file
 from netlathe.errors import NetlatheError
+from netlathe.target.target import Forecast
 
 if TYPE_CHECKING:
     from netlathe.train.images import ImageSet

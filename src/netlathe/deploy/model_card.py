@@ -14,7 +14,6 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.bench.machine import this_machine
-from netlathe.choose.budget import Forecast
 from netlathe.cost.count import count
 from netlathe.deploy.check import CheckReport, memory_bytes
 from netlathe.deploy.model_card_page import page
@@ -23,6 +22,7 @@ from netlathe.deploy.predict import snippet
 from netlathe.deploy.score import ConfusionScore
 from netlathe.errors import NetlatheError
 from netlathe.files import write_json, write_text
+from netlathe.target.target import Forecast
 
 if TYPE_CHECKING:
     from netlathe.train.images import DatasetReport

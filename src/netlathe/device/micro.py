@@ -64,6 +64,11 @@ class MicroFit:
     warnings: tuple[str, ...]
 
 
+def is_micro(card: DeviceCard) -> bool:
+    """Whether a card is of a microcontroller."""
+    return card.class_ == "microcontroller"
+
+
 @cache
 def measured_rows() -> tuple[dict[str, str], ...]:
     """The rows of mcu_measurements.csv."""
@@ -102,7 +107,7 @@ def fit_micro(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> Micro
 
     Raises NetlatheError for a card that is no microcontroller, and for a runtime without measurements.
     """
-    if card.class_ != "microcontroller":
+    if not is_micro(card):
         raise NetlatheError(
             f"{card.id} is no microcontroller but a {card.class_}", code="device.not_micro", hint="try stm32f746"
         )

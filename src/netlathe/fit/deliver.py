@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netlathe.bench import ledger
-from netlathe.choose.budget import Forecast
-from netlathe.choose.place import MCU, Place
 from netlathe.deploy.check import CheckReport, check, check_figures
 from netlathe.deploy.export import arch_document, load_trained, model_pixels
 from netlathe.deploy.limits import package_limits
@@ -21,14 +19,11 @@ from netlathe.deploy.score import held_out_split, images_for, score
 from netlathe.deploy.variants import choose_variant, labelled_pixels
 from netlathe.fit.race import Row
 from netlathe.runtimes import registry
+from netlathe.target.target import Forecast, Target
 from netlathe.train.images import DatasetReport, Splits
 from netlathe.train.start import StartingWeights
 
 Say = Callable[[str], None]
-ONNX_ON_MCU = (
-    "TensorFlow Lite: the file is an int8 ONNX graph with QDQ nodes, which STM32Cube.AI and similar tools read; no "
-    "kept converter to .tflite runs without TensorFlow or JAX."
-)
 
 
 class Evidence(NamedTuple):
@@ -40,11 +35,11 @@ class Evidence(NamedTuple):
 
 
 def export_float(
-    winner: Row, start: StartingWeights, splits: Splits, place: Place, out: Path, budget: Mapping[str, str], say: Say
+    winner: Row, start: StartingWeights, splits: Splits, target: Target, out: Path, budget: Mapping[str, str], say: Say
 ) -> Package:
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
     run = load_trained(out / "final")
-    runtime = registry.DEFAULT if not place.here else winner["runtime"]
+    runtime = winner["runtime"] if target.measures else registry.DEFAULT
     package = write_package(
         Package(
             arch=arch_document(run.network),
@@ -52,8 +47,8 @@ def export_float(
             preprocessing=run.preprocessing,
             runtime=runtime,
             precision="fp32",
-            threads=place.threads,
-            device=place.card.id.removeprefix("this-") if place.here else place.card.id,
+            threads=target.threads,
+            device=target.device.id.removeprefix("this-") if target.measures else target.device.id,
             weights=f"{start.source}, trained on here" if start.source else "trained here, on the images of the card",
             licence=start.licence,
             budget=dict(budget),
@@ -73,7 +68,7 @@ def export_float(
 def select_variant(
     package: Package,
     splits: Splits,
-    place: Place,
+    target: Target,
     *,
     form: PrecisionChoice,
     runtimes: tuple[str, ...],
@@ -82,17 +77,17 @@ def select_variant(
     say: Say,
 ) -> tuple[Package, list[dict[str, Any]]]:
     """The package in its best form (`deploy.variants`), judged on validation images, calibrated on training images."""
-    wanted: PrecisionChoice = "int8" if place.card.class_ == MCU else form
-    if not place.here and wanted != "int8":  # nothing is timed here, so nothing can be shown to be faster
+    wanted: PrecisionChoice = target.only_precision or form
+    if not target.measures and wanted != "int8":  # nothing is timed here, so nothing can be shown to be faster
         wanted = "fp32"
     chosen, tried = choose_variant(
         package,
         labelled_pixels(splits.train, package, ENOUGH, seed),
         labelled_pixels(splits.validation, package),
-        runtimes=runtimes if place.here else (registry.DEFAULT,),
+        runtimes=runtimes if target.measures else (registry.DEFAULT,),
         wanted=wanted,
         limits=limits_in(package),
-        measured=place.here,
+        measured=target.measures,
         seconds=seconds,
         say=say,
     )
@@ -100,7 +95,7 @@ def select_variant(
 
 
 def verify(
-    package: Package, place: Place, data: str, forecast: Forecast | None, training: TrainingRecord, evidence: Evidence
+    package: Package, target: Target, data: str, forecast: Forecast | None, training: TrainingRecord, evidence: Evidence
 ) -> CheckReport:
     """Measure the file again, look at the test images once, and write the card.
 
@@ -108,13 +103,13 @@ def verify(
     """
     limits = limits_in(package)
     split, images = held_out_split(images_for(package, data))  # as `netlathe check` decodes them
-    if place.here:
+    if target.measures:
         checked = check(package, limits, images, split=split, keep=ledger.append)
     else:
         checked = check_figures(package, limits, forecast, score(package, images, split))
     card = model_card(
         package, checked, data=evidence.images, training=training, forecast=forecast, forms=evidence.variants,
-        limits=[ONNX_ON_MCU] if place.card.class_ == MCU else [],
+        limits=list(target.caveats),
         reproduce=[evidence.command],
     )  # fmt: skip
     write_card(package.folder, card)

@@ -8,7 +8,7 @@ card.html.
 from __future__ import annotations
 
 import time as clock_
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from netlathe.arch.document import from_json
-from netlathe.choose.budget import Budget, Forecast
-from netlathe.choose.place import MCU, Place, within_card
+from netlathe.choose.budget import Budget, within_device
 from netlathe.deploy.check import CheckReport
 from netlathe.deploy.model_card import TrainingRecord
 from netlathe.deploy.package import Package, load_package
@@ -33,6 +32,7 @@ from netlathe.fit.rungs import RACE_SHARE
 from netlathe.fit.shortlist import shortlist
 from netlathe.fit.space_search import search_space
 from netlathe.runfolder.steps import StepResult, cached_step
+from netlathe.target.target import Forecast, Target
 from netlathe.train.images import Splits
 from netlathe.train.precision import find_policy
 from netlathe.train.recipefile import resolve
@@ -47,7 +47,7 @@ FINAL_SEED = 1000  # of the last training, counted from the seed of the fit
 def fit(
     config: FitConfig,
     splits: Splits,
-    place: Place,
+    targets: Sequence[Target],
     out: Path,
     *,
     started: float | None = None,
@@ -67,7 +67,7 @@ def fit(
     claim_folder(out, config.identity(splits.train.key))
     config.write(out)
     recipe, seconds, seed = config.recipe, config.seconds, config.seed
-    limits = float_limits(config.limits, place, config.form)
+    limits = float_limits(config.limits, targets[0], config.form)
     clock = Clock(out, clock_.monotonic() if started is None else started)
     trainer = CandidateTrainer(
         splits=splits, recipe=recipe, seed=seed, precision=config.precision, clock=clock, progress=progress
@@ -76,13 +76,13 @@ def fit(
     def search() -> StepResult:
         assert config.search is not None
         return search_space(
-            config.search, config.data, recipe, place, out, say,
+            config.search, config.data, recipe, targets[0], out, say,
             device=config.device, budget=config.budget, seconds=seconds, seed=seed, threads=config.threads,
         )  # fmt: skip
 
     def find_candidates() -> StepResult:
         return shortlist(
-            splits, place, limits, say, seconds=seconds, epochs=config.epochs, weights=config.weights, first=first
+            splits, targets, limits, say, seconds=seconds, epochs=config.epochs, weights=config.weights, first=first
         )
 
     arch = cached_step(out, "searched", search)["arch"] if config.search is not None else None
@@ -109,10 +109,10 @@ def fit(
 
     def deploy() -> StepResult:
         start = load_start(winner, recipe, seed)
-        package = export_float(winner, start, splits, place, out, config.budget, say)
+        package = export_float(winner, start, splits, targets[0], out, config.budget, say)
         left = UNHURRIED_S if seconds is None else seconds - clock.spent() - VERIFYING_S
         chosen, tried = select_variant(
-            package, splits, place, form=config.form, runtimes=config.runtimes, seed=seed, seconds=left, say=say
+            package, splits, targets[0], form=config.form, runtimes=config.runtimes, seed=seed, seconds=left, say=say
         )
         return {"deployed": [chosen.runtime, chosen.precision, chosen.model], "tried": tried}
 
@@ -123,7 +123,7 @@ def fit(
     training = TrainingRecord(resolve(recipe_for(recipe, winner)), (seed, seed + 1, seed + FINAL_SEED), figures)
     forecast = Forecast(**winner["forecast"]) if winner["forecast"] else None
     evidence = Evidence(splits.report, variants, command_line(config))
-    return package, verify(package, place, config.data, forecast, training, evidence)
+    return package, verify(package, targets[0], config.data, forecast, training, evidence)
 
 
 def select_racers(
@@ -138,10 +138,10 @@ def select_racers(
     return {name: {**pool[name], **pace[name]} for name in names}
 
 
-def float_limits(limits: Budget, place: Place, form: PrecisionChoice) -> Budget:
+def float_limits(limits: Budget, target: Target, form: PrecisionChoice) -> Budget:
     """The limits that were asked for and those of the device, as a float file has to keep them."""
-    limits = within_card(limits, place.card)
-    if form == "int8" and limits.size is not None and place.card.class_ != MCU:
+    limits = within_device(limits, target)
+    if form == "int8" and limits.size is not None and target.only_precision is None:
         return replace(limits, size=max(1, int((limits.size - INT8_MORE) / INT8_SHARE)))
     return limits
 

@@ -11,7 +11,6 @@ from netlathe import zoo
 from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget, Candidate
-from netlathe.choose.place import Place
 from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
@@ -27,6 +26,7 @@ from netlathe.fit.space import (
 from netlathe.load import load
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
+from netlathe.target.target import Target
 from netlathe.train import precision
 from netlathe.train.images import Splits
 
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 def shortlist(
     splits: Splits,
-    place: Place,
+    targets: Sequence[Target],
     limits: Budget,
     say: Say,
     *,
@@ -56,25 +56,27 @@ def shortlist(
     height, width, channels = splits.train.pixels.shape[1:]
     images = ImageSpec(len(splits.train.classes), channels, min(height, width))
     most = most_macs(seconds, len(splits.train), channels)
-    fitting = find_fitting(place, limits, images, most)
-    pretrained = find_pretrained(weights, limits, place, images)
-    own = [build_candidate(place, images, network, network.input[-1], *place.settings[0]) for network in first]
+    fitting = find_fitting(targets, limits, images, most)
+    pretrained = find_pretrained(weights, limits, targets, images)
+    own = [build_candidate(targets[0], images, network, network.input[-1]) for network in first]
     order = [*(c for c in own if c), *(c for c, *_ in pretrained), *interleave_families(fitting, len(fitting))]
     if not order:
-        raise infeasible_error(limits, place, images)
-    sources = {c.setting: {"given": asked, "weights": source} for c, asked, source in pretrained}
+        raise infeasible_error(limits, targets, images)
+    sources = {c.key: {"given": asked, "weights": source} for c, asked, source in pretrained}
     none = {"given": None, "weights": None}
     count = count_racers(seconds, epochs)
-    chosen = measure_shortlist(order, limits, place, count, say) if place.here else order[:count]
+    chosen = measure_shortlist(order, limits, targets, count, say) if targets[0].measures else order[:count]
     if not chosen:
-        raise infeasible_error(limits, place, images)
-    rows = [candidate_row(c) | sources.get(c.setting, none) for c in chosen]
+        raise infeasible_error(limits, targets, images)
+    rows = [candidate_row(c) | sources.get(c.key, none) for c in chosen]
     return {"candidates": rows, "considered": len(fitting) + len(pretrained), "most_macs": most}
 
 
-def measure_shortlist(order: list[Candidate], limits: Budget, place: Place, count: int, say: Say) -> list[Candidate]:
+def measure_shortlist(
+    order: list[Candidate], limits: Budget, targets: Sequence[Target], count: int, say: Say
+) -> list[Candidate]:
     """The first `count` that keep the limits when they are measured; what does not is replaced by the next in order."""
-    bench, kept, start = MeasurementCache(place, 0.5, False, None), list[Candidate](), 0
+    bench, kept, start = MeasurementCache(targets, 0.5), list[Candidate](), 0
     while len(kept) < count and start < min(len(order), MOST_MEASURED * count):
         batch = order[start : start + count - len(kept)]
         say(f"measuring {', '.join(c.name for c in batch)}")
@@ -101,7 +103,7 @@ def most_macs(seconds: float | None, count: int, channels: int) -> float:
 
 
 def find_pretrained(
-    weights: Sequence[str], limits: Budget, place: Place, images: ImageSpec
+    weights: Sequence[str], limits: Budget, targets: Sequence[Target], images: ImageSpec
 ) -> list[tuple[Candidate, str, str]]:
     """For each of `weights`: its network at the finest resolution that keeps the budget, what was asked, the source.
 
@@ -111,9 +113,9 @@ def find_pretrained(
     for asked in weights:
         network, source = resolve_weights(asked)
         tries = (
-            build_candidate(place, images, network, resolution, runtime, kind)
+            build_candidate(target, images, network, resolution)
             for resolution in reversed(images.resolutions)
-            for runtime, kind in place.settings
+            for target in targets
         )
         fits = next((c for c in tries if c is not None and limits.possible(c)), None)
         if fits is None:
@@ -144,9 +146,9 @@ def resolve_weights(asked: str) -> tuple[Network, str]:
     return load(net)[0], file
 
 
-def infeasible_error(limits: Budget, place: Place, images: ImageSpec) -> Infeasible:
+def infeasible_error(limits: Budget, targets: Sequence[Target], images: ImageSpec) -> Infeasible:
     """Which limit binds, what the smallest networks need, and budgets that would work."""
-    least = smallest_members(place, images)
+    least = smallest_members(targets, images)
     budgets = nearest_budgets(limits, least)
     small = min(least, key=lambda c: c.macs)
     need = ", ".join(f"--{name} {value}" for name, value in budgets.items())
@@ -163,8 +165,8 @@ def candidate_row(c: Candidate) -> dict[str, Any]:
     low, middle, high = c.interval
     return {
         "name": c.name,
-        "arch": to_json(c.network.expression()),
-        "key": c.network.key,
+        "arch": to_json(c.net.expression()),
+        "key": c.net.key,
         "macs": c.macs,
         "size_bytes": c.size_bytes,
         "memory_bytes": c.memory_bytes,

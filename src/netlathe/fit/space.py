@@ -6,17 +6,16 @@ found, so a tight budget gives small candidates, not none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from netlathe import zoo
 from netlathe.arch.network import Network
-from netlathe.choose.budget import LIMITS, Budget, Candidate
-from netlathe.choose.place import MCU, Place, candidate, micro_candidate
+from netlathe.choose.budget import LIMITS, Budget, Candidate, candidate_on
 from netlathe.errors import NetlatheError
 from netlathe.reshape.classes import for_images
-from netlathe.zoo.published import Figure
+from netlathe.target.target import Target
 
 
 class ZooFamily(NamedTuple):
@@ -46,7 +45,6 @@ FAMILIES = (
     ZooFamily("convnext_atto", ({},)),
 )
 RESOLUTIONS = (16, 32, 48, 64, 96, 128, 160, 192, 224)
-UNPUBLISHED = "trained here"
 
 
 class ImageSpec(NamedTuple):
@@ -62,8 +60,8 @@ class ImageSpec(NamedTuple):
         return tuple(r for r in RESOLUTIONS if self.side / 6 <= r <= max(32, self.side))
 
 
-def find_fitting(place: Place, budget: Budget, images: ImageSpec, most_macs: float) -> list[Candidate]:
-    """The widest member of each family at each resolution that may keep the budget, under each setting of the place.
+def find_fitting(targets: Sequence[Target], budget: Budget, images: ImageSpec, most_macs: float) -> list[Candidate]:
+    """The widest member of each family at each resolution that may keep the budget, on each target.
 
     `most_macs` is what training can afford an image. In the order of FAMILIES, finest resolution first. A latency is
     kept if the lower end of its forecast keeps it; measuring decides later. Empty where nothing fits.
@@ -71,77 +69,62 @@ def find_fitting(place: Place, budget: Budget, images: ImageSpec, most_macs: flo
     widest_members: dict[str, Candidate] = {}
     for family in FAMILIES:
         for resolution in reversed(images.resolutions):
-            for runtime, precision in place.settings:
-                widest = next(
-                    iterate_members(place, budget, images, family, resolution, runtime, precision, most_macs), None
-                )
+            for target in targets:
+                widest = next(iterate_members(target, budget, images, family, resolution, most_macs), None)
                 if widest is not None:
-                    widest_members.setdefault(f"{widest.network.key} {runtime} {precision}", widest)
+                    widest_members.setdefault(f"{widest.net.key} {widest.runtime} {widest.precision}", widest)
     return list(widest_members.values())
 
 
 def iterate_members(
-    place: Place,
-    budget: Budget,
-    images: ImageSpec,
-    family: ZooFamily,
-    resolution: int,
-    runtime: str,
-    precision: str,
-    most_macs: float,
+    target: Target, budget: Budget, images: ImageSpec, family: ZooFamily, resolution: int, most_macs: float
 ) -> Iterator[Candidate]:
     """Those of a family that may keep the budget, the widest first."""
     for settings in reversed(family.settings):
-        candidate = build_member(place, images, family.name, settings, resolution, runtime, precision)
+        candidate = build_member(target, images, family.name, settings, resolution)
         if candidate is not None and candidate.macs <= most_macs and budget.possible(candidate):
             yield candidate
 
 
 def build_member(
-    place: Place, images: ImageSpec, name: str, settings: dict[str, Any], resolution: int, runtime: str, precision: str
+    target: Target, images: ImageSpec, name: str, settings: dict[str, Any], resolution: int
 ) -> Candidate | None:
     """One network of a family with its costs; None where the image is too small for it."""
     words = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
     network = replace(zoo.get(name, **settings), name=f"{name}:{words}" if words else name)
-    return build_candidate(place, images, network, resolution, runtime, precision)
+    return build_candidate(target, images, network, resolution)
 
 
-def build_candidate(
-    place: Place, images: ImageSpec, network: Network, resolution: int, runtime: str, precision: str
-) -> Candidate | None:
-    """A network for the images at a resolution, with its costs; None where the image is too small for it."""
+def build_candidate(target: Target, images: ImageSpec, network: Network, resolution: int) -> Candidate | None:
+    """A network for the images at a resolution, with its costs; None where the image is too small for it.
+
+    No accuracy is known before training.
+    """
     try:
         fitted = for_images(network, classes=images.classes, channels=images.channels, resolution=resolution)
-        fitted = replace(fitted, name=network.name)
-        make = micro_candidate if place.card.class_ == MCU else candidate
-        return make(place, fitted, unknown_accuracy(fitted), runtime, precision)
+        return candidate_on(target, replace(fitted, name=network.name))
     except NetlatheError:  # a map that vanishes on the way: another resolution of the family serves
         return None
 
 
-def unknown_accuracy(network: Network) -> Figure:
-    """No accuracy is known before training."""
-    return Figure(network.name, network.input[-1], None, None, None, None, UNPUBLISHED, 1, False, UNPUBLISHED, "")
-
-
-def smallest_members(place: Place, images: ImageSpec) -> list[Candidate]:
+def smallest_members(targets: Sequence[Target], images: ImageSpec) -> list[Candidate]:
     """The cheapest member of each family at the coarsest resolution it takes: what an impossible budget is told."""
-    candidates = []
+    members = []
     for family in FAMILIES:
-        for runtime, precision in place.settings:
+        for target in targets:
             tries = (
-                build_member(place, images, family.name, family.settings[0], resolution, runtime, precision)
+                build_member(target, images, family.name, family.settings[0], resolution)
                 for resolution in images.resolutions
             )
-            candidates += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
-    return candidates
+            members += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]
+    return members
 
 
 def interleave_families(candidates: list[Candidate], count: int) -> list[Candidate]:
     """A shortlist: turns through the families, each giving its next resolution, until there are `count`."""
     by_family: dict[str, list[Candidate]] = {}
     for c in candidates:
-        by_family.setdefault(c.network.name.partition(":")[0], []).append(c)
+        by_family.setdefault(c.net.name.partition(":")[0], []).append(c)
     for members in by_family.values():  # the one that uses most of the budget first: it has the most to learn with
         members.sort(key=lambda c: -c.macs)
     turns = max(map(len, by_family.values()), default=0)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from netlathe.arch.document import to_json
-from netlathe.choose.place import Place
 from netlathe.errors import Infeasible
 from netlathe.fit.rungs import RACE_SHARE
 from netlathe.search.config import SearchConfig, load_space
@@ -22,6 +21,7 @@ from netlathe.search.objective import spec_to_json
 from netlathe.search.run import search
 from netlathe.search.training import training_spec
 from netlathe.search.trial import TrialState
+from netlathe.target.target import Target
 from netlathe.train.recipe import Recipe
 
 SEARCH_SHARE = 0.4  # of the racing time
@@ -36,7 +36,7 @@ def search_space(
     space: str,
     data: str,
     recipe: Recipe,
-    place: Place,
+    target: Target,
     out: Path,
     say: Say,
     *,
@@ -57,14 +57,13 @@ def search_space(
         epochs=max(1.0, EPOCHS_SHARE * recipe.epochs),
         threads=threads or 1,
     )
-    runtime, _ = place.settings[0]
     config = SearchConfig(
         space=space,
         strategy=STRATEGY,
         objective=spec_to_json(objective),
         evaluations=MOST_EVALUATIONS if seconds is not None else FEW_EVALUATIONS,
         limits=dict(budget),
-        where=asdict(TargetSpec(device, runtime, None, place.threads)),
+        where=asdict(TargetSpec(device, target.runtime, None, target.threads)),
         seed=seed,
         final_seeds=0,  # the race has fresh seeds, and the test images are not for the search
     )

@@ -11,21 +11,20 @@ from typing import Any
 
 from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
-from netlathe.choose.budget import Budget
-from netlathe.choose.place import MCU, within_card
+from netlathe.choose.budget import Budget, within_device
 from netlathe.device.card import DeviceCard
 from netlathe.device.why import explain, model_clock
 from netlathe.errors import NetlatheError
 from netlathe.lab.facts import keeps_limits, modernised
 from netlathe.lab.fair_queue import Pause
 from netlathe.lab.knobs import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, knob_names, turn_to_legal
-from netlathe.lab.running import run_of
+from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
 from netlathe.reshape.knobs import KNOBS, cardinalities
 from netlathe.units import show_ms
 
 SHOWN = 6  # changes
-SOON = ("width", "resolution")  # on a microcontroller: whether a network fits in patches takes half a second to say
+SOON = ("width", "resolution")  # where an estimate is not instant
 
 
 async def advice(state: LabState, net: Net, card: DeviceCard, pause: Pause) -> dict[str, Any]:
@@ -39,11 +38,12 @@ async def advice(state: LabState, net: Net, card: DeviceCard, pause: Pause) -> d
 
 async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause) -> list[dict[str, Any]]:
     """For every knob, the others as they are: the value next to the limits; None where no value keeps them."""
-    limits = within_card(state.budget, card)
+    target = target_named(card, state.run, state.batch)
+    limits = within_device(state.budget, target)
     if limits == Budget():
         return []
     now, found = dict(state.knobs), []
-    for knob in [k for k in knob_names(network) if card.class_ != MCU or k in SOON]:
+    for knob in [k for k in knob_names(network) if target.instant or k in SOON]:
 
         def fits(value: float, knob: str = knob) -> bool:
             try:
@@ -86,12 +86,12 @@ async def last(values: Sequence[float], fits: Callable[[float], bool], pause: Pa
 
 def changes(state: LabState, network: Network, card: DeviceCard) -> list[dict[str, Any]]:
     """The changes of `netlathe device why` under the predicted latency; none where the card allows no prediction."""
-    network, run = turn_to_legal(network, state.knobs).network, run_of(card, state.run)
-    if card.class_ == MCU:  # one precision and one image at a time: no change of those
+    network, target = turn_to_legal(network, state.knobs).network, target_named(card, state.run, state.batch)
+    if target.only_precision:  # one precision and one image at a time: no change of those
         return []
-    clock = model_clock(card, run.runtime, run.threads)
+    clock = model_clock(card, target.runtime, target.threads)
     try:
-        found = explain(network, card, clock, precision=run.precision, batch=state.batch)
+        found = explain(network, card, clock, precision=target.precision, batch=state.batch)
     except NetlatheError:
         return []
     return [asdict(change) | {"text": show_ms(change.ms)} for change in found.changes[:SHOWN]]

@@ -31,12 +31,13 @@ from netlathe.lab.facts import LabFacts, read_facts
 from netlathe.lab.fair_queue import FairQueue
 from netlathe.lab.front import front
 from netlathe.lab.modernise import roadmap_steps
-from netlathe.lab.running import runs
+from netlathe.lab.running import way_name, way_title
 from netlathe.lab.security import SecurityGuard
 from netlathe.lab.state import LabState, read_state
 from netlathe.lab.view import answer
 from netlathe.report.page import asset
 from netlathe.report.theme import style
+from netlathe.target.device import all_targets
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -73,7 +74,7 @@ def make_app(
                 "name": name,
                 "title": title,
                 "class": kind,
-                "runs": [[r.name, r.said] for r in runs(catalogue.card(name))],
+                "runs": [[way_name(t), way_title(t)] for t in all_targets(catalogue.card(name))],
             }
             for name, title, kind in catalogue.devices()
         ]

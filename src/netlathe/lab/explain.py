@@ -21,8 +21,8 @@ def time(f: LabFacts) -> str:
     for row in p.rows:
         stages[stage_of(row.path)] = stages.get(stage_of(row.path), 0.0) + row.ms
     stage, slowest = max(stages, key=lambda s: stages[s]), max(p.rows, key=lambda row: row.ms)
-    what = "An image takes" if f.batch == 1 else f"A batch of {f.batch} takes"
-    device = f.card.name.partition(" (")[0]
+    what = "An image takes" if f.target.batch == 1 else f"A batch of {f.target.batch} takes"
+    device = f.target.device.name.partition(" (")[0]
     return (
         f"{what} {show_ms(p.total_ms)} on {device} ({p.low_ms:.3g} to {p.high_ms:.3g} for "
         f"nine of ten networks): {100 * stages[stage] / p.total_ms:.0f} % of it in {stage}, and the slowest operator "

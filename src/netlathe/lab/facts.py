@@ -10,20 +10,21 @@ from typing import NamedTuple
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net, rewritable
-from netlathe.choose.budget import CHEAP, LIMITS, Budget, keeps
-from netlathe.choose.place import MCU, Costs, costs, within_card
-from netlathe.cost.count import BYTES, Cost, count, sum_costs
+from netlathe.choose.budget import CHEAP, LIMITS, Budget, keeps, within_device
+from netlathe.cost.count import BYTES, Cost, sum_costs
 from netlathe.cost.memory import timeline
 from netlathe.cost.table import CostRow, cost_rows
-from netlathe.device import latency, micro
+from netlathe.device import latency
 from netlathe.device.card import DeviceCard
 from netlathe.device.latency import LatencyPrediction, predict
+from netlathe.device.micro import MicroFit
 from netlathe.device.roofline import Roofline, roofline
 from netlathe.errors import NetlatheError
 from netlathe.lab.knobs import TurnedNetwork, turn_to_legal
-from netlathe.lab.running import Run, run_of
+from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
 from netlathe.reshape.modernise import ladder
+from netlathe.target.target import CostEstimate, Target, counted
 
 GRAPHS = 64  # that the predictor may remember between moves
 NAMES = {"latency": "latency", "memory": "memory", "size": "file size", "macs": "MACs"}  # of limits, in a sentence
@@ -48,17 +49,20 @@ class LabFacts:
     net: Net
     turned: TurnedNetwork | None
     graph: Graph
-    card: DeviceCard
-    run: Run
-    batch: int
+    target: Target
     cost: Cost
     stages: list[CostRow]
     prediction: LatencyPrediction | None
     roof: Roofline | None
     arena: list[tuple[str, int]]  # bytes held at every step
-    fit: micro.MicroFit | None  # on a microcontroller
+    estimate: CostEstimate
     uses: tuple[Use, ...]
     missing: tuple[str, ...]  # what the card does not know
+
+    @property
+    def fit(self) -> MicroFit | None:
+        """How it fits a microcontroller."""
+        return self.estimate.micro
 
     @property
     def over(self) -> list[Use]:
@@ -98,45 +102,42 @@ def read_facts(state: LabState, net: Net, card: DeviceCard) -> LabFacts:
         net = turned.network
     elif state.knobs:
         raise NetlatheError(f"{net.name} has no expression: it has no knobs", code="lab.no_knobs")
-    run, graph = run_of(card, state.run), net.graph()
-    size = BYTES[run.precision]
+    target, graph = target_named(card, state.run, state.batch), net.graph()
+    size = BYTES[target.precision]
     stages = cost_rows(graph, bytes_per_element=size, batch=state.batch)
     cost = sum_costs(row.cost for row in stages)
     arena = timeline(graph, "arena", size, state.batch)
     missing: list[str] = []
-    prediction, roof = predict_or_note(graph, card, run, state.batch, missing), None
+    prediction, roof = predict_or_note(graph, target, missing), None
     try:
-        roof = roofline(graph, card, precision=run.precision, batch=state.batch)
+        roof = roofline(graph, card, precision=target.precision, batch=state.batch)
     except NetlatheError as error:
         missing.append(f"No roofline: {error.message}.")
-    fit = micro_fit(net, card, run)
+    estimate = estimate_or_count(net, target)
     return LabFacts(
         net=net,
         turned=turned,
         graph=graph,
-        card=card,
-        run=run,
-        batch=state.batch,
+        target=target,
         cost=cost,
         stages=stages,
         prediction=prediction,
         roof=roof,
         arena=arena,
-        fit=fit,
-        uses=limit_uses(within_card(state.budget, card), costs(cost, peak_of(arena), run.precision), prediction, fit),
+        estimate=estimate,
+        uses=limit_uses(within_device(state.budget, target), estimate),
         missing=tuple(missing),
     )
 
 
-def limit_uses(
-    budget: Budget, counted: Costs, prediction: LatencyPrediction | None, fit: micro.MicroFit | None
-) -> tuple[Use, ...]:
+def limit_uses(budget: Budget, estimate: CostEstimate) -> tuple[Use, ...]:
     """What is used of every limit, as `netlathe choose` judges it: latency at the upper end of its interval."""
-    amount: dict[str, float | None] = dict(zip(("macs", "size", "memory"), counted, strict=True))
-    amount["latency"] = prediction.high_ms if prediction else None
-    if fit is not None:
-        amount["size"], amount["memory"] = fit.flash.high, fit.patched.peak if fit.patched else fit.sram.high
-        amount["latency"] = fit.ms.high if fit.ms else None
+    amount: dict[str, float | None] = {
+        "macs": estimate.macs,
+        "size": estimate.size_bytes,
+        "memory": estimate.memory_bytes,
+        "latency": estimate.forecast.high_ms if estimate.forecast else None,
+    }
     found = []
     for limit in (LIMITS[-1], *CHEAP):
         if limit.at_least:
@@ -152,11 +153,9 @@ def limit_uses(
 
 def keeps_limits(state: LabState, net: Net, card: DeviceCard) -> bool:
     """Whether a network keeps every limit: of `facts`, what the limits need."""
-    run, graph = run_of(card, state.run), net.graph()
-    prediction, fit = predict_or_note(graph, card, run, state.batch), micro_fit(net, card, run)
-    arena = peak_of(timeline(graph, "arena", BYTES[run.precision], state.batch))
-    counted = costs(count(graph), arena, run.precision)
-    return all(use.kept for use in limit_uses(within_card(state.budget, card), counted, prediction, fit))
+    target = target_named(card, state.run, state.batch)
+    uses = limit_uses(within_device(state.budget, target), estimate_or_count(net, target))
+    return all(use.kept for use in uses)
 
 
 def peak_of(line: list[tuple[str, int]]) -> int:
@@ -164,20 +163,35 @@ def peak_of(line: list[tuple[str, int]]) -> int:
     return max((held for _, held in line), default=0)
 
 
-def predict_or_note(
-    graph: Graph, card: DeviceCard, run: Run, batch: int, missing: list[str] | None = None
-) -> LatencyPrediction | None:
-    """The latency, or why there is none, noted in `missing`."""
+def predict_or_note(graph: Graph, target: Target, missing: list[str]) -> LatencyPrediction | None:
+    """The latency operator by operator, or why there is none, noted in `missing`."""
     try:
-        return predict(graph, card, runtime=run.runtime, threads=run.threads, precision=run.precision, batch=batch)
+        return predict(
+            graph,
+            target.device,
+            runtime=target.runtime,
+            threads=target.threads,
+            precision=target.precision,
+            batch=target.batch,
+        )
     except NetlatheError as error:
-        (missing if missing is not None else []).append(f"No latency: {error.message}.")
+        missing.append(f"No latency: {error.message}.")
         return None
     finally:
-        while len(latency.MEMO) > GRAPHS:
-            latency.MEMO.popitem(last=False)
+        forget_graphs()
 
 
-def micro_fit(net: Net, card: DeviceCard, run: Run) -> micro.MicroFit | None:
-    """The fit on a microcontroller."""
-    return micro.fit_micro(net, card, runtime=run.runtime) if card.class_ == MCU else None
+def estimate_or_count(net: Net, target: Target) -> CostEstimate:
+    """The costs of a network on a target; those that no device decides where the card does not allow a forecast."""
+    try:
+        return target.estimate(net)
+    except NetlatheError:
+        return counted(net, target.precision, target.batch)
+    finally:
+        forget_graphs()
+
+
+def forget_graphs() -> None:
+    """Let the predictor remember no more than some graphs."""
+    while len(latency.MEMO) > GRAPHS:
+        latency.MEMO.popitem(last=False)

@@ -7,44 +7,41 @@ made one network at a time, between the moves of knobs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
+from typing import Any
 
-from netlathe import zoo
-from netlathe.choose.budget import Candidate
+from netlathe.choose.budget import Candidate, candidate_on, within_device
 from netlathe.choose.decide import Decision, decide
 from netlathe.choose.decide import pareto_candidates as best
-from netlathe.choose.place import MCU, Place, candidate, micro_candidate, qualifying, within_card
-from netlathe.device import latency
 from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError
 from netlathe.lab.charts import plain
-from netlathe.lab.facts import GRAPHS
+from netlathe.lab.facts import forget_graphs
 from netlathe.lab.fair_queue import Pause
-from netlathe.lab.running import Run, run_of
+from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
 from netlathe.report.charts import front as charts
 from netlathe.report.charts.front import Point
+from netlathe.sources.zoo import Zoo
+from netlathe.target.target import Target
 
-Key: TypeAlias = tuple[DeviceCard, Run, int]
-KNOWN: dict[Key, asyncio.Task[list[Candidate]]] = {}
+KNOWN: dict[Target, asyncio.Task[list[Candidate]]] = {}
 KEPT = 16  # devices
 QUIET = tuple(charts.MARKS[mark][0] for mark in ("front", "fits", "over"))
 
 
 async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, Any]:
     """The chart, and the pick in words. Raises NetlatheError where the card allows no prediction."""
-    key = (card, run_of(card, state.run), state.batch)
-    if key not in KNOWN:
+    target = target_named(card, state.run, state.batch)
+    if target not in KNOWN:
         while len(KNOWN) >= KEPT:
             KNOWN.pop(next(iter(KNOWN))).cancel()
-        KNOWN[key] = asyncio.ensure_future(gathered(*key, pause))
+        KNOWN[target] = asyncio.ensure_future(gather_candidates(target, pause))
     try:
-        found = await asyncio.shield(KNOWN[key])
+        found = await asyncio.shield(KNOWN[target])
     except NetlatheError:
-        KNOWN.pop(key, None)
+        KNOWN.pop(target, None)
         raise
-    budget = within_card(state.budget, card)
+    budget = within_device(state.budget, target)
     decision = decide(found, budget)
     marks = {id(c): "front" for c in best(decision.fitting)} | {id(c): "tied" for c in decision.ties}
     marks |= {id(c): "over" for c in found if budget.broken(c)} | {id(decision.pick): "pick"}
@@ -59,20 +56,14 @@ async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, An
     return {"chart": plain(chart), "pick": said(decision, found)}
 
 
-async def gathered(card: DeviceCard, run: Run, batch: int, pause: Pause) -> list[Candidate]:
+async def gather_candidates(target: Target, pause: Pause) -> list[Candidate]:
     """All candidates; after each, whoever waits for an answer gets it."""
-    return [c async for c in made(card, run, batch, pause)]
-
-
-async def made(card: DeviceCard, run: Run, batch: int, pause: Pause) -> AsyncIterator[Candidate]:
-    """One candidate at a time."""
-    place = Place(card, ((run.runtime, run.precision),), run.threads, False, batch=batch)
-    make = micro_candidate if card.class_ == MCU else candidate
-    for (name, resolution), figure in qualifying().items():
-        yield make(place, zoo.get(name, resolution=resolution), figure, run.runtime, run.precision)
-        while len(latency.MEMO) > GRAPHS:
-            latency.MEMO.popitem(last=False)
+    found = []
+    for net, accuracy, _ in Zoo().entries():
+        found.append(candidate_on(target, net, accuracy))
+        forget_graphs()
         await pause()
+    return found
 
 
 def point(c: Candidate, mark: str) -> Point:

@@ -1,51 +1,26 @@
-"""How a device can run a network: the runtimes, precisions and threads that its card knows something of."""
+"""The ways to run a network on a device, by the names that the page writes in its address."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from netlathe.choose.place import MCU
-from netlathe.cost.count import BYTES
-from netlathe.device import micro
 from netlathe.device.card import DeviceCard
 from netlathe.errors import unknown
-from netlathe.runtimes.registry import DEFAULT
+from netlathe.target.device import all_targets
+from netlathe.target.target import Target
 
 
-class Run(NamedTuple):
-    """A runtime, a precision and a number of threads."""
-
-    runtime: str
-    precision: str
-    threads: int
-
-    @property
-    def name(self) -> str:
-        """As an address writes it: onnxruntime/fp32/1."""
-        return f"{self.runtime}/{self.precision}/{self.threads}"
-
-    @property
-    def said(self) -> str:
-        """For people: onnxruntime, fp32, 1 thread."""
-        return f"{self.runtime}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+def way_name(target: Target) -> str:
+    """As an address writes it: onnxruntime/fp32/1."""
+    return f"{target.runtime}/{target.precision}/{target.threads}"
 
 
-def runs(card: DeviceCard) -> list[Run]:
-    """Models first, then rates of a runtime, then the precisions with a peak; fp32 before others. Never empty."""
-    if card.class_ == MCU:
-        rates = [figure.of for figure in card.find("rate")]
-        return [Run(name, "int8", 1) for name in rates or [micro.ENGINE]]
-    found = [Run(m.runtime, m.precision, m.threads) for m in card.models]
-    found += [Run(figure.of, "fp32", 1) for figure in card.find("rate")]
-    if not found:
-        found = [Run(DEFAULT, precision, 1) for precision in card.precisions if precision in BYTES]
-    found.sort(key=lambda run: (run.precision != "fp32", run.threads))
-    return list(dict.fromkeys(found)) or [Run(DEFAULT, "fp32", 1)]
+def way_title(target: Target) -> str:
+    """For people: onnxruntime, fp32, 1 thread."""
+    return f"{target.runtime}, {target.precision}, {target.threads} thread{'s' * (target.threads > 1)}"
 
 
-def run_of(card: DeviceCard, name: str) -> Run:
-    """The run of that name, else the first. Raises NetlatheError for one that the device does not have."""
-    found = {run.name: run for run in runs(card)}
+def target_named(card: DeviceCard, name: str, batch: int = 1) -> Target:
+    """The target of that name on a device, else its usual one. Raises NetlatheError for one that it does not have."""
+    found = {way_name(target): target for target in all_targets(card, batch)}
     if name and name not in found:
         raise unknown(f"way to run a network on {card.id}", name, found, code="lab.run")
     return found[name] if name else next(iter(found.values()))

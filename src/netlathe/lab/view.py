@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from netlathe.arch.net import Net, rewritable
-from netlathe.choose.place import MCU
 from netlathe.cost.count import BYTES
 from netlathe.cost.table import stage_of
 from netlathe.device.card import DeviceCard
@@ -13,6 +12,7 @@ from netlathe.lab.charts import charts, here
 from netlathe.lab.explain import sentences, upper
 from netlathe.lab.facts import LabFacts, modernised, peak_of, read_facts, share_used
 from netlathe.lab.knobs import knob_states
+from netlathe.lab.running import way_name
 from netlathe.lab.state import LabState
 from netlathe.units import show_bytes, show_count, show_ms
 
@@ -30,8 +30,8 @@ def answer(state: LabState, f: LabFacts, start: Net) -> dict[str, Any]:
     return {
         "name": f.net.name,
         "input": "x".join(map(str, f.net.input)),
-        "device": f.card.name,
-        "run": f.run.name,
+        "device": f.target.device.name,
+        "run": way_name(f.target),
         "totals": totals(f),
         "stages": stages(f),
         "uses": [u._asdict() | {"share": None if u.used is None or not u.bound else u.used / u.bound} for u in f.uses],
@@ -48,7 +48,7 @@ def answer(state: LabState, f: LabFacts, start: Net) -> dict[str, Any]:
 
 def totals(f: LabFacts) -> list[dict[str, Any]]:
     """The figures of the head line: what it is, the number, how it is printed, and what else to say of it."""
-    size = BYTES[f.run.precision]
+    size = BYTES[f.target.precision]
     p, weights, peak = f.prediction, f.cost.weight_bytes(size), peak_of(f.arena)
     found: list[tuple[str, str, float, str, str]] = []
     if p:
@@ -66,12 +66,12 @@ def totals(f: LabFacts) -> list[dict[str, Any]]:
 
 def moved(f: LabFacts) -> int:
     """Bytes that a batch moves."""
-    return f.cost.bytes(BYTES[f.run.precision], f.batch, fused=True)
+    return f.cost.bytes(BYTES[f.target.precision], f.target.batch, fused=True)
 
 
 def intensity(f: LabFacts) -> float:
     """FLOPs a byte of a batch, fused."""
-    return f.cost.intensity(BYTES[f.run.precision], f.batch, fused=True)
+    return f.cost.intensity(BYTES[f.target.precision], f.target.batch, fused=True)
 
 
 def stages(f: LabFacts) -> dict[str, Any]:
@@ -119,11 +119,7 @@ def commands(state: LabState, f: LabFacts, start: Net) -> list[str]:
         knobs = " ".join(f"--{knob} {value:g}" for knob, value in f.turned.values.items())
         lines.append(f"netlathe reshape {file} {knobs} -o net.json")
         file = "net.json"
-    batch = f" --batch {f.batch}" if f.batch > 1 else ""
-    lines.append(f"netlathe cost {file} --precision {f.run.precision}{batch}")
-    if f.card.class_ == MCU:
-        lines.append(f"netlathe device micro {file} --device {state.device} --runtime {f.run.runtime}")
-    else:
-        options = f"--device {state.device} --runtime {f.run.runtime} --threads {f.run.threads}"
-        lines.append(f"netlathe device why {file} {options} --precision {f.run.precision}{batch}")
+    batch = f" --batch {f.target.batch}" if f.target.batch > 1 else ""
+    lines.append(f"netlathe cost {file} --precision {f.target.precision}{batch}")
+    lines.append(f.target.command(file, state.device))
     return lines

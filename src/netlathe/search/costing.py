@@ -10,16 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from netlathe.arch.network import Network
-from netlathe.choose.budget import LIMITS, READ, Budget, Candidate, Limit, keeps
+from netlathe.choose.budget import (
+    LIMITS,
+    READ,
+    Budget,
+    Candidate,
+    Limit,
+    candidate_of,
+    candidate_on,
+    keeps,
+    within_device,
+)
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.runfolder.lock import one_at_a_time
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.search.trial import Costs
-from netlathe.zoo.published import Figure
+from netlathe.target.target import Target, counted
 
 LIMITED = tuple(limit for limit in LIMITS if limit.name in READ)
 LOW = "latency_low"  # the lower end of a latency: what is checked while it is only forecast
@@ -73,7 +82,7 @@ class TargetSpec:
 
 
 class Costing:
-    """Costs of networks at a place, against a budget.
+    """Costs of networks on a target, against a budget.
 
     Calibrates this machine, which takes half a minute, where it has no card yet and a latency is asked for.
     """
@@ -83,40 +92,37 @@ class Costing:
         self.asked, self.where, self.bench = budget, where, bench
 
     @cached_property
-    def place(self) -> Any:
+    def target(self) -> Target | None:
         """Where the networks are to run; None where no limit asks for that."""
         where = self.where
         if where.device is None and self.asked.latency is None:
             return None
-        from netlathe.choose.place import card_place, this_place
-
         if where.device is not None:
-            return card_place(where.device, [], where.precision, where.threads)
-        return this_place([where.runtime], where.precision, where.threads)
+            from netlathe.target.device import targets_on
+
+            return targets_on(where.device, (), where.precision, where.threads)[0]
+        from netlathe.target.here import targets_here
+
+        return targets_here([where.runtime], where.precision, where.threads)[0]
 
     @cached_property
     def budget(self) -> Budget:
         """The limits, with those of a microcontroller."""
-        if self.where.device is None:
+        if self.where.device is None or self.target is None:
             return self.asked
-        from netlathe.choose.place import within_card
-
-        return within_card(self.asked, self.place.card)
+        return within_device(self.asked, self.target)
 
     @property
     def measures(self) -> bool:
         """Whether latencies are measured, and forecasts only sort out the hopeless."""
-        return self.place is not None and self.place.here
+        return self.target is not None and self.target.measures
 
     def candidate(self, network: Network) -> Candidate:
         """The network with its exact costs and its forecast."""
-        from netlathe.choose.place import MCU, candidate, counted, micro_candidate
-
-        figure = Figure(network.name, network.input[-1], None, None, None, None, "", 1, False, "", "")
-        if self.place is None:
-            return counted(network, figure, self.where.runtime, self.where.precision or "fp32")
-        make = micro_candidate if self.place.card.class_ == MCU else candidate
-        return make(self.place, network, figure, *self.place.settings[0])
+        if self.target is not None:
+            return candidate_on(self.target, network)
+        precision = self.where.precision or "fp32"
+        return candidate_of(network, counted(network, precision), self.where.runtime, precision)
 
     def costs(self, network: Network) -> Costs:
         """Costs by name: exact, and the interval of the forecast latency. Raises ShapeError where it does not fit."""
@@ -126,17 +132,16 @@ class Costing:
         """Costs with the latency measured here, from the ledger if it is of today; and how measuring failed."""
         from netlathe.choose.run import MeasurementCache
 
+        assert self.target is not None, "only where something is measured"
         with one_at_a_time(self.bench):
-            [candidate] = MeasurementCache(self.place, SECONDS, False, None).measure(
-                [self.candidate(network)], processes
-            )
+            [candidate] = MeasurementCache([self.target], SECONDS).measure([self.candidate(network)], processes)
         assert candidate.latency is not None
         return candidate_costs(candidate), candidate.latency.failure or ""
 
 
 def candidate_costs(c: Candidate) -> Costs:
     """The costs of a candidate by name."""
-    counts = totals(c.network.expression().body, *c.network.inputs)
+    counts = totals(c.net.expression().body, *c.net.inputs)
     costs: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}
     if c.forecast is not None or c.latency is not None:
         low, _, high = c.interval

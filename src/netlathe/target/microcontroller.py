@@ -1,0 +1,70 @@
+"""A microcontroller: one image at a time in int8, where flash and SRAM are the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from netlathe.arch.net import Net
+from netlathe.cost.count import count
+from netlathe.device import micro
+from netlathe.device.card import DeviceCard
+from netlathe.errors import NetlatheError, unknown
+from netlathe.target.target import CostEstimate, Forecast, Target, Ways
+
+INT8 = "int8"
+ONNX_FILE = (
+    "TensorFlow Lite: the file is an int8 ONNX graph with QDQ nodes, which STM32Cube.AI and similar tools read; no "
+    "kept converter to .tflite runs without TensorFlow or JAX."
+)
+
+
+@dataclass(frozen=True)
+class MicrocontrollerTarget(Target):
+    """A microcontroller by its card."""
+
+    only_precision: ClassVar[Literal["int8"] | None] = "int8"
+    instant: ClassVar[bool] = False  # whether a network fits in patches takes half a second to say
+    caveats: ClassVar[tuple[str, ...]] = (ONNX_FILE,)
+
+    def estimate(self, net: Net) -> CostEstimate:
+        """Flash is the size, SRAM the memory, both at the upper end of what is expected."""
+        fit = micro.fit_micro(net, self.device, runtime=self.runtime)
+        ms = fit.ms
+        return CostEstimate(
+            macs=fit.patched.macs if fit.patched else count(net.graph()).macs,
+            size_bytes=int(fit.flash.high),
+            memory_bytes=int(fit.patched.peak if fit.patched else fit.sram.high),
+            forecast=Forecast(ms.mid, ms.low, ms.high, f"MACs over the rate of {self.runtime}") if ms else None,
+            micro=fit,
+        )
+
+    def command(self, net: str, device: str) -> str:
+        """`device micro`, which says what fits."""
+        return f"netlathe device micro {net} --device {device} --runtime {self.runtime}"
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Flash, where the device has its own, and SRAM."""
+        flash = {"size": self.device.bytes("flash")} if self.device.find("flash") else {}
+        return {**flash, "memory": self.device.bytes("sram")}
+
+
+def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, batch: int) -> Ways:
+    """int8, one image at a time, under the runtimes that are asked for, else one that the card has a rate of.
+
+    Raises NetlatheError for another precision or batch.
+    """
+    if batch != 1:
+        raise NetlatheError(f"{card.id} runs one image at a time, not {batch}", code="device.batch")
+    if precision not in (None, INT8):
+        raise unknown(f"precision of {card.id}", str(precision), [INT8], code="device.precision")
+    rates = [figure.of for figure in card.find("rate")]
+    return [(name, INT8) for name in runtimes or [micro.ENGINE if micro.ENGINE in rates or not rates else rates[0]]]
+
+
+def options(card: DeviceCard, batch: int = 1) -> list[Target]:
+    """int8 under every runtime that the card has a rate of. Never empty."""
+    rates = [figure.of for figure in card.find("rate")]
+    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in rates or [micro.ENGINE]]

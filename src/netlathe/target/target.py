@@ -1,0 +1,91 @@
+"""Target: a device with a runtime, a precision, threads and a batch; it says what a net costs there.
+
+There are three kinds, a file each: this machine, which measures (`here`), a device that only a card describes (`card`),
+and a microcontroller (`microcontroller`). What differs between them is asked of the target, never of the class of its
+device.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+from netlathe.arch.net import Net
+from netlathe.cost.count import BYTES, count
+from netlathe.cost.memory import timeline
+from netlathe.device.card import DeviceCard
+from netlathe.device.micro import MicroFit
+
+FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
+Ways: TypeAlias = list[tuple[str, str]]  # to run a network: runtime and precision
+
+
+class Forecast(NamedTuple):
+    """A predicted latency; nine of ten networks lie between the ends."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    basis: str
+
+
+class CostEstimate(NamedTuple):
+    """What a net costs on a target before anything is measured.
+
+    `macs` are of one image, `size_bytes` of the file; `memory_bytes` is the weights and the peak of live activations as
+    an inference runtime allocates them (norm and activation folded, one arena), and the forecast is of the batch.
+    """
+
+    macs: int
+    size_bytes: int
+    memory_bytes: int
+    forecast: Forecast | None = None
+    micro: MicroFit | None = None  # how it fits a microcontroller
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device with a runtime, a precision, threads and a batch: latency and memory are of so many images."""
+
+    device: DeviceCard
+    runtime: str
+    precision: str = "fp32"
+    threads: int = 1
+    batch: int = 1
+
+    measures: ClassVar[bool] = False  # latencies are measured here; elsewhere the forecast decides
+    only_precision: ClassVar[Literal["int8"] | None] = (
+        None  # what everything is deployed in there, where there is no choice
+    )
+    instant: ClassVar[bool] = True  # an estimate takes milliseconds
+    caveats: ClassVar[tuple[str, ...]] = ()  # what an ONNX file for this target cannot do
+
+    @abstractmethod
+    def estimate(self, net: Net) -> CostEstimate:
+        """The costs of a net here, with the forecast of its latency.
+
+        Raises NetlatheError where the card has neither a model nor the figures for a forecast.
+        """
+
+    @abstractmethod
+    def command(self, net: str, device: str) -> str:
+        """The command that explains the latency of a net (as it is typed) on this device (by name or file)."""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that the device itself sets, in bytes by the name of a limit of `Budget`."""
+        return {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What to say beside everything that is forecast here."""
+        return []
+
+
+def counted(net: Net, precision: str, batch: int = 1) -> CostEstimate:
+    """The costs that no device decides, without a forecast."""
+    graph = net.graph()
+    cost, arena = count(graph), max((held for _, held in timeline(graph, "arena", BYTES[precision], batch)), default=0)
+    elements = cost.params + cost.buffers
+    return CostEstimate(cost.macs, elements * FILE_BYTES, elements * BYTES[precision] + arena)
