@@ -22,7 +22,7 @@ from netlathe.runtimes.registry import DEFAULT, model_files
 
 SCHEMA = "netlathe.package/1"
 FILE = "package.json"
-INPUT, OUTPUT = "image", "output"  # names in the file
+INPUT = "image"  # its name in the file
 FLOAT_FILE = "model.onnx"  # in float32, of which every other file is made
 
 

@@ -18,7 +18,6 @@ from netlathe.device.card import DeviceCard
 from netlathe.errors import unknown
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}  # bytes an element
-WINOGRAD = 4  # fewest multiplications of a 3x3 convolution, F(4x4, 3x3): https://arxiv.org/abs/1509.09308
 Bound = Literal["compute", "memory"]
 
 
