@@ -23,13 +23,15 @@ def charts() -> list[Chart]:
     graph, card = zoo.get("mobilenetv2").graph(), load("rpi-5")
     found = predict(graph, card)
     points = [
-        front.Point(name, 70.0 + i, 5.0 + i, 4.5 + i, 5.5 + i, 10**7 * (i + 1), mark, "measured")
+        front.FrontPoint(name, 70.0 + i, 5.0 + i, 4.5 + i, 5.5 + i, 10**7 * (i + 1), mark, "measured")
         for i, (name, mark) in enumerate(zip(EVILS, front.MARKS, strict=True))
     ]
-    pairs = [predicted.Pair(name, (4, 5, 6), (4.5 + i, 5.0 + i, 5.5 + i)) for i, name in enumerate(EVILS)]
-    regrets = [regret.Curve(name, (1, 2, 3), (3, 2, 1 + i), (2, 1, 0.5), (4, 3, 2 + i)) for i, name in enumerate(EVILS)]
+    pairs = [predicted.PredictedPair(name, (4, 5, 6), (4.5 + i, 5.0 + i, 5.5 + i)) for i, name in enumerate(EVILS)]
+    regrets = [
+        regret.RegretCurve(name, (1, 2, 3), (3, 2, 1 + i), (2, 1, 0.5), (4, 3, 2 + i)) for i, name in enumerate(EVILS)
+    ]
     values = [intervals.Interval(name, i, i + 1.0, i + 2.0, name) for i, name in enumerate(EVILS)]
-    parts = [stages.Part(name, 10 * i, 20 * i, 30 * i) for i, name in enumerate(EVILS)]
+    parts = [stages.StageBar(name, 10 * i, 20 * i, 30 * i) for i, name in enumerate(EVILS)]
     trials = [progress.TrialMark(i, "done", 50.0 + i, name) for i, name in enumerate(EVILS)]
     return [
         front.chart(points, latency_ms=9.0, accuracy=71.0),

@@ -18,7 +18,7 @@ from netlathe.arch.network import Network
 from netlathe.bench import ledger
 from netlathe.bench.measure import measure, precisions_for
 from netlathe.bench.worker import example_input
-from netlathe.cli.bench import same
+from netlathe.cli.bench import find_measured_net
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import save_onnx
 from netlathe.read.onnx_file import onnx_file
@@ -181,6 +181,6 @@ def test_compare_counts_and_times_a_file_beside_a_network(book: Path, tmp_path: 
 @pytest.mark.parametrize("network", [zoo.get("text_encoder"), zoo.get("mobilenetv1", resolution=160)])
 def test_what_a_record_measured_is_found_again_by_its_name_and_input(network: Network) -> None:
     before = record(network=network.name, key=network.key, input=network.input)
-    assert same(before) == network
+    assert find_measured_net(before) == network
     with pytest.raises(NetlatheError, match="is not the network it was"):
-        same(replace(before, key="another"))
+        find_measured_net(replace(before, key="another"))

@@ -16,7 +16,7 @@ from netlathe.choose import run as choosing
 from netlathe.choose.budget import Budget, within_device
 from netlathe.choose.decide import decide, tied
 from netlathe.choose.run import choose, nearest_budget
-from netlathe.cli.choose_show import infeasible
+from netlathe.cli.choose_show import infeasible_error
 from netlathe.cost.totals import totals
 from netlathe.device.card import DeviceCard, ErrorBar, Model, save
 from netlathe.device.latency import predict
@@ -250,7 +250,7 @@ def test_an_impossible_latency_is_answered_with_a_measured_possible_one(bench):
 def test_an_impossible_budget_of_a_batch_says_for_how_many_images_and_on_what_it_rests(bench):
     noted = replace(CARD, models=(replace(CARD.models[0], note="fitted on a note"),))
     targets = [replace(HERE[0], device=noted, batch=4)]
-    said = str(infeasible(choose(candidates(targets, "resnet*"), Budget(latency=0.001), targets)))
+    said = str(infeasible_error(choose(candidates(targets, "resnet*"), Budget(latency=0.001), targets)))
     assert "ms for 4 images" in said
     assert "onnxruntime fp32 was fitted on a note" in said
 

@@ -26,7 +26,7 @@ from netlathe.errors import NetlatheError
 from netlathe.html import Html, document, table, tag
 from netlathe.report.charts import front, predicted
 from netlathe.report.documents import page_of
-from netlathe.report.page import Page, hashed, render
+from netlathe.report.page import Page, hash_script, render
 from netlathe.report.pages import choose, search
 
 
@@ -159,7 +159,7 @@ def test_bands_of_the_profile_are_to_scale():
 
 
 def test_a_front_without_memory_says_nothing_of_it():
-    known = front.Point("a", 70, 1.0, 1.0, 1.0, None)
+    known = front.FrontPoint("a", 70, 1.0, 1.0, 1.0, None)
     chart = front.chart([known], across="MACs", unit="M", show="{:g} M".format)
     assert chart.title == "Accuracy and MACs"
     assert "memory" not in chart.description
@@ -168,8 +168,8 @@ def test_a_front_without_memory_says_nothing_of_it():
 
 
 def test_predicted_against_measured_counts_what_lies_outside():
-    inside = predicted.Pair("a", (4, 5, 6), (5.5, 5.6, 5.7))
-    outside = predicted.Pair("b", (4, 5, 6), (7, 8, 9))
+    inside = predicted.PredictedPair("a", (4, 5, 6), (5.5, 5.6, 5.7))
+    outside = predicted.PredictedPair("b", (4, 5, 6), (7, 8, 9))
     chart = predicted.chart([inside, outside])
     assert chart.description.startswith("1 of 2 measured")
     assert [row[-1] for row in chart.rows] == ["yes", "no"]
@@ -179,7 +179,7 @@ def test_what_is_not_html_is_escaped_and_what_is_html_is_not_twice():
     assert tag("p", "<b>", Html("<i></i>"), title='"') == '<p title="&quot;">&lt;b&gt;<i></i></p>'
     assert "&lt;x&gt;" in table(("<x>",), [("<y>",)])
     assert document("<t>", "<u>").count("&lt;") == 2
-    assert hashed("") == "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+    assert hash_script("") == "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 
 
 def test_a_page_without_charts_needs_no_plotly():
@@ -188,11 +188,11 @@ def test_a_page_without_charts_needs_no_plotly():
 
 def test_without_plotly_the_extra_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("netlathe.report.page.find_spec", lambda name: None)
-    from netlathe.report.page import bundle
+    from netlathe.report.page import read_plotly
 
-    bundle.cache_clear()
+    read_plotly.cache_clear()
     code = run(["cost", "lenet5", "--html", str(tmp_path / "a.html")])
-    bundle.cache_clear()
+    read_plotly.cache_clear()
     assert code == 5
     assert "netlathe[report]" in capsys.readouterr().err
     assert not (tmp_path / "a.html").exists()

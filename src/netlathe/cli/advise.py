@@ -1,4 +1,4 @@
-"""netlathe advise: what to take for a task, with reasons."""
+"""netlathe advise: recommend an architecture for a task, with reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from netlathe.audit.advise import TASKS, Advice, advise, image_count
 from netlathe.choose.budget import Candidate, read_budget
-from netlathe.cli.audit import field
+from netlathe.cli.audit import format_field
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option, print_table, wide_option
 from netlathe.errors import Exit
@@ -62,7 +62,7 @@ def show(found: Advice) -> None:
     """The answer, the reasons, the networks, the next command."""
     click.echo(f"{found.task}: {found.answer}\n")
     for i, reason in enumerate(found.reasons, 1):
-        click.echo("\n".join(field(f"{i}.", reason)))
+        click.echo("\n".join(format_field(f"{i}.", reason)))
     if found.fitting:
         timed = bool(found.device)
         columns = (

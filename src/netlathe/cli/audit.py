@@ -10,7 +10,7 @@ import click
 from netlathe.audit.claims import KINDS, VERDICTS, select_claims
 from netlathe.audit.run import Finding, check_claims, count_verdicts
 from netlathe.cli.common import (
-    again,
+    command_line,
     emit,
     html_option,
     json_option,
@@ -67,7 +67,7 @@ def command(
         return show_tables(table, as_json)
     select_claims(ids, slides=slides, kinds=kinds)  # unknown ids before anything is measured
     if what is not None:
-        ids = measured(what, ids, slides, kinds, seconds, threads)
+        ids = measure_first(what, ids, slides, kinds, seconds, threads)
         slides, kinds = (), ()
     with progress_bar("checking") as progress:
         found = check_claims(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
@@ -75,19 +75,19 @@ def command(
     if html is not None:
         from netlathe.report.pages.audit import page
 
-        write_page(html, page(data, drift(found), command=again()))
+        write_page(html, page(data, drift_messages(found), command=command_line()))
     if as_json:
-        emit("audit", data, drift(found))
+        emit("audit", data, drift_messages(found))
     elif ids:
-        click.echo("\n\n".join(map(detail, found)))
+        click.echo("\n\n".join(map(format_claim, found)))
     else:
         show(found)
-    for line in drift(found):
+    for line in drift_messages(found):
         click.echo(line, err=True)
-    return Exit.CHECK_FAILED if drift(found) else Exit.DONE
+    return Exit.CHECK_FAILED if drift_messages(found) else Exit.DONE
 
 
-def measured(
+def measure_first(
     what: str, ids: tuple[str, ...], slides: tuple[int, ...], kinds: tuple[str, ...], seconds: float, threads: int
 ) -> tuple[str, ...]:
     """Run what bears on the claims that were asked for, keep the records, and give the ids that they bear on."""
@@ -101,7 +101,7 @@ def measured(
     return tuple(id for id in asked if any(id in record.claims for record in records))
 
 
-def drift(found: Sequence[Finding]) -> list[str]:
+def drift_messages(found: Sequence[Finding]) -> list[str]:
     """What to say of checks that do not confirm the recorded verdict."""
     return [
         f"{f.claim.id}: the check says {WORDS[f.verdict]}, recorded is {WORDS[f.claim.verdict]}"
@@ -120,33 +120,36 @@ def show(found: Sequence[Finding]) -> None:
         click.echo("  * another verdict than in the project's notes; `netlathe audit --id ID` says why")
 
 
-def detail(finding: Finding) -> str:
+def format_claim(finding: Finding) -> str:
     """Everything about one claim."""
     claim = finding.claim
-    lines = [f"{claim.id}, slide {claim.slide}, {claim.kind}: {WORDS[finding.verdict]}", *field("said", claim.text)]
+    lines = [
+        f"{claim.id}, slide {claim.slide}, {claim.kind}: {WORDS[finding.verdict]}",
+        *format_field("said", claim.text),
+    ]
     says = "; ".join(
         f"{key} = {value:g}" if isinstance(value, float) else f"{key} = {value}" for key, value in claim.says.items()
     )
-    lines += field("checked", says)
-    lines += field("found", finding.value)
-    lines += field("evidence", finding.evidence)
-    lines += field("source", f"{claim.source} ({claim.mark})")
+    lines += format_field("checked", says)
+    lines += format_field("found", finding.value)
+    lines += format_field("evidence", finding.evidence)
+    lines += format_field("source", f"{claim.source} ({claim.mark})")
     for figure in finding.figures:
         shown = f"{figure.value:g}" if isinstance(figure.value, float) else figure.value
-        lines += field(
+        lines += format_field(
             "figure", f"{figure.what}: {shown} {figure.unit}".rstrip() + f" ({figure.source}; {figure.mark})"
         )
     for record in finding.records:
-        lines += field(
+        lines += format_field(
             "record", f"{record.what}: {record.value:g} {record.unit}".rstrip() + f" ({record.device}, {record.date})"
         )
-        lines += field("command", record.command)
+        lines += format_field("command", record.command)
     if claim.differs:
-        lines += field("differs", f"the project's notes say {WORDS[claim.reference]}. {claim.differs}")
+        lines += format_field("differs", f"the project's notes say {WORDS[claim.reference]}. {claim.differs}")
     return "\n".join(lines)
 
 
-def field(name: str, text: str) -> list[str]:
+def format_field(name: str, text: str) -> list[str]:
     """A named paragraph, wrapped; nothing for an empty text."""
     import textwrap
 
@@ -161,7 +164,7 @@ def show_tables(table: str, as_json: bool) -> int:
     found = check_table(table)
     every = [finding for row in found for finding in row.findings]
     if as_json:
-        emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift(every))
+        emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift_messages(every))
     else:
         columns = (
             Column("", lambda row: row.line.name, text=True, wraps=True, name="the row's name"),
@@ -172,12 +175,12 @@ def show_tables(table: str, as_json: bool) -> int:
         for row in found:
             click.echo(f"  {row.line.name}")
             for finding in row.findings:
-                click.echo("\n".join(field(finding.claim.id, finding.evidence)))
+                click.echo("\n".join(format_field(finding.claim.id, finding.evidence)))
             if row.counted:
-                click.echo("\n".join(field("counted", row.counted)))
-    for line in drift(every):
+                click.echo("\n".join(format_field("counted", row.counted)))
+    for line in drift_messages(every):
         click.echo(line, err=True)
-    return Exit.CHECK_FAILED if drift(every) else Exit.DONE
+    return Exit.CHECK_FAILED if drift_messages(every) else Exit.DONE
 
 
 def lecture_column(heading: str, index: int) -> Column:

@@ -19,10 +19,10 @@ from netlathe.cli.common import (
     input_option,
     json_option,
     print_table,
+    print_warnings,
     progress_bar,
     resolution_option,
     single_or_many,
-    warn,
     wide_option,
 )
 from netlathe.errors import Exit, NetlatheError
@@ -98,7 +98,7 @@ def command(
         processes = processes or before.processes
     if not nets:
         raise click.UsageError("give a NET, or --from ID")
-    found = any_networks(nets, resolution, inputs) if before is None else [same(before)]
+    found = any_networks(nets, resolution, inputs) if before is None else [find_measured_net(before)]
     with progress_bar("measuring") as progress:
         done = measure(
             found,
@@ -119,12 +119,12 @@ def command(
         show(done)
         if before is not None:
             click.echo(f"  before: {show_ms(before.median_ms)} ({before.date}, {before.device})")
-        warn(warnings)
+        print_warnings(warnings)
     if all(m.failure for m in done):
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
 
 
-def same(before: Measurement) -> Net:
+def find_measured_net(before: Measurement) -> Net:
     """What was measured before. Raises NetlatheError where its name means something else now."""
     given = [InputShape(before.input)]  # of a file with free axes, of a network at another resolution
     for inputs in [given] if before.network.endswith(".onnx") else [[], given]:
@@ -137,10 +137,10 @@ def same(before: Measurement) -> Net:
 def show(done: Sequence[Measurement]) -> None:
     """The latencies as a table, with their conditions."""
     rows = [m.to_json() for m in done]
-    print_table(latencies_table(rows, title=conditions(done), caption=basis(done[0])))
+    print_table(latencies_table(rows, title=format_conditions(done), caption=format_interval_basis(done[0])))
 
 
-def conditions(done: Sequence[Measurement]) -> str:
+def format_conditions(done: Sequence[Measurement]) -> str:
     """Device, runtime, threads, precision and batch in a line."""
     m, machine = done[0], this_machine()
     threads = f"{m.threads} thread{'s' * (m.threads > 1)}"
@@ -148,7 +148,7 @@ def conditions(done: Sequence[Measurement]) -> str:
     return f"{machine.cpu} ({m.device}), {m.runtime} {m.runtime_version}, {threads}, {kinds}, batch {m.batch}"
 
 
-def basis(m: Measurement) -> str:
+def format_interval_basis(m: Measurement) -> str:
     """What the interval covers."""
     if m.processes == 1:
         return "interval: 95 %, of the median of one process; another one may differ by more (--processes)"

@@ -10,8 +10,8 @@ import click
 from netlathe.bench import ledger
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE
-from netlathe.cli.bench import conditions
-from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn, wide_option
+from netlathe.cli.bench import format_conditions
+from netlathe.cli.common import emit, json_option, print_table, print_warnings, progress_bar, wide_option
 from netlathe.deploy.check import CheckReport, check, format_markdown
 from netlathe.deploy.limits import KINDS, package_limits, read_limits
 from netlathe.deploy.package import Package, load_package
@@ -65,7 +65,7 @@ def command(
         click.echo(format_markdown(package, done))
     else:
         show(package, done)
-        warn(done.warnings)
+        print_warnings(done.warnings)
     if not done.kept:
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
 
@@ -86,7 +86,7 @@ def document(package: Package, done: CheckReport) -> dict[str, Any]:
 
 def show(package: Package, done: CheckReport) -> None:
     """The findings as a table, and the verdict."""
-    title = conditions([done.latency]) if done.latency else f"for {package.device}, not measured"
+    title = format_conditions([done.latency]) if done.latency else f"for {package.device}, not measured"
     print_table(make_table(COLUMNS, done.findings, title=title))
     click.echo(f"{package.folder}: {done.verdict}")
 

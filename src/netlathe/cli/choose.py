@@ -13,14 +13,14 @@ from netlathe.choose.budget import LIMITS, Budget, read_budget, within_device
 from netlathe.choose.run import choose, notes_of
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.budget import budget_options
-from netlathe.cli.choose_show import busy, data, infeasible, show
+from netlathe.cli.choose_show import choice_data, contention_warnings, infeasible_error, show_choice
 from netlathe.cli.common import (
     batch_option,
     emit,
     html_option,
     json_option,
+    print_warnings,
     progress_bar,
-    warn,
     wide_option,
     write_page,
 )
@@ -106,21 +106,21 @@ def command(
         click.echo("what was measured is kept: the same command continues", err=True)
         raise
     if outcome.decision.pick is None:
-        raise infeasible(outcome)
+        raise infeasible_error(outcome)
     words = {**limits, "device": device}
     words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None, "threads": threads}
     words |= {"batch": batch if batch > 1 else None, "from": source if source != ZOO else None}
     again = repeat(words, targets if targets[0].measures else (), extra_data)
-    warnings = [*notes_of(targets), *busy(outcome.decision)]
+    warnings = [*notes_of(targets), *contention_warnings(outcome.decision)]
     if html is not None:
         from netlathe.report.pages.choose import page
 
-        write_page(html, page(data(outcome, again), warnings))
+        write_page(html, page(choice_data(outcome, again), warnings))
     if as_json:
-        emit("choose", data(outcome, again), warnings)
+        emit("choose", choice_data(outcome, again), warnings)
         return
-    show(outcome, again, whole)
-    warn(warnings)
+    show_choice(outcome, again, whole)
+    print_warnings(warnings)
 
 
 def repeat(options: dict[str, Any], targets: Sequence[Target], extra_data: bool) -> str:

@@ -19,14 +19,14 @@ from netlathe.units import show_bytes, show_count, show_ms
 SHOWN = 12  # rows of the front that fit on a screen
 
 
-def involved(decision: Decision) -> list[Candidate]:
+def deciding_candidates(decision: Decision) -> list[Candidate]:
     """The candidates that the decision rests on."""
     return [c for c in (decision.pick, *decision.ties, decision.cheaper) if c is not None]
 
 
-def busy(decision: Decision) -> list[str]:
+def contention_warnings(decision: Decision) -> list[str]:
     """One warning for all measurements that other processes disturbed."""
-    measured = [c.latency for c in involved(decision) if c.latency is not None]
+    measured = [c.latency for c in deciding_candidates(decision) if c.latency is not None]
     disturbed = [m for m in measured if m.contended]
     if not disturbed:
         return []
@@ -63,7 +63,7 @@ def candidate_data(c: Candidate) -> dict[str, Any]:
     }
 
 
-def data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
+def choice_data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
     """The outcome as JSON values."""
     decision, budget, target = outcome.decision, outcome.budget, outcome.targets[0]
     tight = binding(decision, budget)
@@ -94,7 +94,7 @@ def data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
     }
 
 
-def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
+def show_choice(outcome: ChoiceResult, again: str, whole: bool) -> None:
     """The front as a table, the pick and the reasons in sentences."""
     decision, target = outcome.decision, outcome.targets[0]
     pick = decision.pick
@@ -118,7 +118,7 @@ def show(outcome: ChoiceResult, again: str, whole: bool) -> None:
     click.echo(f"\n  repeat: {again}")
 
 
-def named(c: Candidate, several: bool) -> str:
+def format_candidate(c: Candidate, several: bool) -> str:
     """A candidate in a sentence."""
     return f"{c.name} under {c.runtime} {c.precision}" if several else c.name
 
@@ -128,10 +128,15 @@ def reasons(outcome: ChoiceResult) -> list[str]:
     decision, budget = outcome.decision, outcome.budget
     pick, several = decision.pick, len(outcome.targets) > 1
     assert pick is not None
-    lines = [f"pick: {named(pick, several)}, the most accurate of {len(decision.fitting)} candidates that fit"]
+    lines = [
+        f"pick: {format_candidate(pick, several)}, the most accurate of {len(decision.fitting)} candidates that fit"
+    ]
     if decision.ties:
-        names = ", ".join(f"{named(c, several)} ({c.top1:.1f} %, {show_ms(c.latency_ms)})" for c in decision.ties)
-        lines[0] = f"pick: {named(pick, several)}, the fastest of those whose accuracy is tied with the best that fits"
+        names = ", ".join(
+            f"{format_candidate(c, several)} ({c.top1:.1f} %, {show_ms(c.latency_ms)})" for c in decision.ties
+        )
+        winner = format_candidate(pick, several)
+        lines[0] = f"pick: {winner}, the fastest of those whose accuracy is tied with the best that fits"
         lines.append(
             f"tied within {noise_of(pick):.2f} points, the noise of {pick.known_accuracy.images:,} test images: {names}"
         )
@@ -145,7 +150,7 @@ def reasons(outcome: ChoiceResult) -> list[str]:
     if tight:
         lines.append(f"binding limit: {tight.limit.name}")
     for r in decision.relaxations:
-        better = f"{named(r.candidate, several)} ({r.candidate.top1:.1f} %, +{r.gain:.1f} points)"
+        better = f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %, +{r.gain:.1f} points)"
         lines.append(f"next better: --{r.limit.name} {r.limit.ask(r.value)} would admit {better}")
     if not decision.relaxations:
         lines.append("next better: no single limit, raised alone, admits a better network")
@@ -153,7 +158,7 @@ def reasons(outcome: ChoiceResult) -> list[str]:
         c = decision.cheaper
         saved = pick.latency_ms - c.latency_ms
         lost = f"gives up {pick.top1 - c.top1:.1f} points"
-        lines.append(f"next cheaper: {named(c, several)} saves {show_ms(saved)} and {lost}")
+        lines.append(f"next cheaper: {format_candidate(c, several)} saves {show_ms(saved)} and {lost}")
     return [*lines, *accounting(outcome)]
 
 
@@ -170,17 +175,20 @@ def accounting(outcome: ChoiceResult) -> list[str]:
     return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
 
 
-def infeasible(outcome: ChoiceResult) -> Infeasible:
-    """The error for a budget that nothing keeps: what binds, and the nearest budgets that work."""
+def infeasible_error(outcome: ChoiceResult) -> Infeasible:
+    """The error for a budget that no network meets: what binds, and the nearest budgets that work."""
     budget, decision, several = outcome.budget, outcome.decision, len(outcome.targets) > 1
     lines = [
-        f"--{r.limit.name} {r.limit.ask(r.value)} would do: {named(r.candidate, several)} ({r.candidate.top1:.1f} %)"
+        f"--{r.limit.name} {r.limit.ask(r.value)} would do: "
+        f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %)"
         for r in decision.relaxations
     ]
     if not lines:
         candidate, broken = nearest_budget(outcome)
         joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in broken)
-        lines = [f"no single limit is to blame; the nearest network, {named(candidate, several)}, needs {joint}"]
+        lines = [
+            f"no single limit is to blame; the nearest network, {format_candidate(candidate, several)}, needs {joint}"
+        ]
     smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
     how, batch = "" if smallest.known else "about ", outcome.targets[0].batch
     of_batch = f" for {batch} images" if batch > 1 else ""
@@ -191,7 +199,7 @@ def infeasible(outcome: ChoiceResult) -> Infeasible:
         f"{show_bytes(smallest.memory_bytes)} memory",
         *([f"{how}{show_ms(smallest.latency_ms)}{of_batch}"] if smallest.latency_ms < inf else []),
     ]
-    lines.append(f"the smallest network, {named(smallest, several)}: {', '.join(uses)}")
+    lines.append(f"the smallest network, {format_candidate(smallest, several)}: {', '.join(uses)}")
     lines += notes_of(outcome.targets)
     tight = binding(decision, budget)
     blame = f"; the binding limit is {tight.limit.name}" if tight else ""

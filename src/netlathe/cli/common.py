@@ -81,7 +81,7 @@ def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:
     click.echo(json.dumps(document, indent=1))
 
 
-def again() -> str:
+def command_line() -> str:
     """The command that is running, as it would be typed."""
     return shlex.join(["netlathe", *sys.argv[1:]])
 
@@ -100,7 +100,7 @@ def single_or_many(items: list[dict[str, Any]]) -> dict[str, Any]:
     return items[0] if len(items) == 1 else {"networks": items}
 
 
-def warn(messages: Iterable[str]) -> None:
+def print_warnings(messages: Iterable[str]) -> None:
     """Warnings, on stderr."""
     for message in messages:
         click.echo(f"warning: {message}", err=True)

@@ -13,8 +13,8 @@ from netlathe.bench import ledger
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
 from netlathe.cli.bench import (
-    basis,
-    conditions,
+    format_conditions,
+    format_interval_basis,
     precision_option,
     processes_option,
     runtime_option,
@@ -22,19 +22,19 @@ from netlathe.cli.bench import (
     threads_option,
 )
 from netlathe.cli.common import (
-    again,
     any_networks,
     batch_option,
+    command_line,
     emit,
     html_option,
     input_option,
     json_option,
     nets_argument,
     print_table,
+    print_warnings,
     progress_bar,
     reading_notes,
     resolution_option,
-    warn,
     wide_option,
     write_page,
 )
@@ -112,16 +112,16 @@ def command(
     if html is not None:
         from netlathe.report.pages.compare import page
 
-        write_page(html, page({"networks": rows}, warnings, command=again()))
+        write_page(html, page({"networks": rows}, warnings, command=command_line()))
     if as_json:
         emit("compare", {"networks": rows}, warnings)
         return
-    title, caption = (conditions(done), basis(done[0])) if done else (f"batch {batch}, fp32", "")
+    title, caption = (format_conditions(done), format_interval_basis(done[0])) if done else (f"batch {batch}, fp32", "")
     print_table(networks_table(rows, title=title, caption=caption))
     for network, changed in zip(found[1:], diffs, strict=False):
         click.echo(f"{found[0].name} -> {network.name}")
         click.echo(changed)
-    warn(warnings)
+    print_warnings(warnings)
 
 
 def row(network: Net, batch: int) -> dict[str, Any]:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import (
-    again,
     any_networks,
     batch_option,
+    command_line,
     emit,
     html_option,
     input_option,
     json_option,
     nets_argument,
     print_table,
+    print_warnings,
     reading_notes,
     resolution_option,
     single_or_many,
-    warn,
     wide_option,
     write_page,
 )
@@ -97,7 +97,7 @@ def command(
     else:
         show(found[0], by, batch, precision)
     if not as_json:
-        warn(notes)
+        print_warnings(notes)
 
 
 def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
@@ -108,15 +108,15 @@ def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
 def page(found: list[Net], by: str, batch: int, precision: str, device: str | None) -> Page:
     """One network on a device, or several side by side."""
     from netlathe.bench.own_card import read_own_card
-    from netlathe.cli.device_operators import named
+    from netlathe.cli.device_operators import load_card
     from netlathe.report.pages import cost
 
     if len(found) > 1:
-        return cost.many([data(network, by, batch, precision) for network in found], command=again())
+        return cost.many([data(network, by, batch, precision) for network in found], command=command_line())
     own = read_own_card() if device is None else None
     usable = own is not None and precision in own.precisions and own.find("bandwidth", "dram")
-    card = own if usable else named(device or STAND_IN)
-    return cost.page(data(found[0], by, batch, precision), found[0].graph(), card, command=again())
+    card = own if usable else load_card(device or STAND_IN)
+    return cost.page(data(found[0], by, batch, precision), found[0].graph(), card, command=command_line())
 
 
 def show(network: Net, by: str, batch: int, precision: str) -> None:

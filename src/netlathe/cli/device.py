@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from netlathe.cli.common import (
-    again,
     any_networks,
     batch_option,
+    command_line,
     emit,
     html_option,
     input_option,
@@ -20,14 +20,14 @@ from netlathe.cli.common import (
     nets_argument,
     one_net,
     print_table,
+    print_warnings,
     reading_notes,
     resolution_option,
-    warn,
     wide_option,
     write_page,
 )
 from netlathe.cli.device_fit import fit, probe_set
-from netlathe.cli.lazy import Lazy
+from netlathe.cli.lazy import LazyGroup
 from netlathe.device.card import CardFigure, DeviceCard, load, names
 from netlathe.device.vocabulary import PRECISIONS
 from netlathe.tables.device import changes_table, roofline_table
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 MEASURING = {"calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card.")}
 
 
-@click.group(cls=Lazy, later=MEASURING)
+@click.group(cls=LazyGroup, later=MEASURING)
 def command() -> None:
     """What a device can do, and what that means for a network.
 
@@ -62,12 +62,12 @@ precision_option = click.option(
 )
 
 
-def pick(card: DeviceCard, precision: str | None) -> str:
+def pick_precision(card: DeviceCard, precision: str | None) -> str:
     """The precision asked for, else fp32 where the card knows it, else the first it knows."""
     return precision or ("fp32" if "fp32" in card.precisions or not card.precisions else card.precisions[0])
 
 
-def value(figure: CardFigure) -> str:
+def format_figure(figure: CardFigure) -> str:
     """312000 GFLOP/s -> 312 TFLOP/s where that reads better; as the card says otherwise."""
     tera = figure.unit in ("GFLOP/s", "GOP/s") and figure.value >= 1000
     shown = f"{figure.value / 1000:.4g} T{figure.unit[1:]}" if tera else f"{figure.value:.4g} {figure.unit}"
@@ -92,7 +92,7 @@ def strongest(quantity: str, *of: str) -> Callable[[DeviceCard], str | None]:
 
     def read(card: DeviceCard) -> str | None:
         figures = [figure for kind in of for figure in card.find(quantity, kind or None)]
-        return value(max(figures, key=lambda figure: figure.base)) if figures else None
+        return format_figure(max(figures, key=lambda figure: figure.base)) if figures else None
 
     return read
 
@@ -108,7 +108,7 @@ CARD_COLUMNS = (
 )
 FIGURE_COLUMNS = (
     Column("figure", lambda figure: f"{figure.of} {figure.quantity}".strip(), text=True),
-    Column("value", lambda figure: figure, value),
+    Column("value", lambda figure: figure, format_figure),
     Column("kind", lambda figure: figure.kind, priority=2, text=True, align="right"),
     Column("note", lambda figure: figure.note, priority=4, text=True, wraps=True, align="right"),
     Column("source", lambda figure: figure.source, priority=3, text=True, wraps=True, align="right"),
@@ -122,10 +122,10 @@ FIGURE_COLUMNS = (
 @json_option
 def show(name: str, as_toml: bool, as_json: bool) -> None:
     """Every figure of a card, with its kind and its source, and its models; `this` is the card of this machine."""
-    from netlathe.cli.device_operators import named, show_models
+    from netlathe.cli.device_operators import load_card, show_models
     from netlathe.device.card import to_toml
 
-    card = named(name)
+    card = load_card(name)
     if as_toml:
         click.echo(to_toml(card), nl=False)
         return
@@ -150,7 +150,7 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
         return
     for file, card in cards.items():
         click.echo(f"{file}: right; {card.id}, {len(card.figures)} figures, {len(card.models)} models")
-    warn(warnings)
+    print_warnings(warnings)
 
 
 @command.command()
@@ -185,14 +185,21 @@ def roofline(
     from netlathe.device.roofline import roofline as read
 
     network, card = one_net(net, resolution, inputs), load(name)
-    roof = read(network.graph(), card, precision=pick(card, precision), batch=batch, fused=not eager, attained=attained)
+    roof = read(
+        network.graph(),
+        card,
+        precision=pick_precision(card, precision),
+        batch=batch,
+        fused=not eager,
+        attained=attained,
+    )
     facts = {key: getattr(roof, key) for key in ("ms", "ridge", "intensity", "waiting", "efficiency")}
     data = {"network": network.name} | asdict(roof) | facts
     warnings = [*reading_notes([network]), *roof.warnings]
     if html is not None:
         from netlathe.report.pages import device
 
-        write_page(html, device.roofline(data, warnings, command=again()))
+        write_page(html, device.roofline(data, warnings, command=command_line()))
     if as_json:
         emit("device", data, warnings)
         return
@@ -203,7 +210,7 @@ def roofline(
         f"  total    {show_ms(roof.ms)} at least ({show_ms(roof.ms / batch)} an image): at most "
         f"{100 * roof.efficiency:.1f} % of the peak"
     )
-    warn(warnings)
+    print_warnings(warnings)
 
 
 @command.command()
@@ -231,12 +238,12 @@ def why(
     as_json: bool,
 ) -> None:
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
-    from netlathe.cli.device_operators import named, show_ceilings
+    from netlathe.cli.device_operators import load_card, show_ceilings
     from netlathe.device.latency import model_for
     from netlathe.device.why import ceilings, explain, left_out, model_clock, roof_clock
 
-    network, card = one_net(net, resolution, inputs), named(name)
-    precision = pick(card, precision)
+    network, card = one_net(net, resolution, inputs), load_card(name)
+    precision = pick_precision(card, precision)
     clock = model_clock(card, runtime, threads) if runtime else roof_clock(card)
     answer = explain(network, card, clock, precision=precision, batch=batch)
     timing = answer.timing
@@ -249,7 +256,7 @@ def why(
     if html is not None:
         from netlathe.report.pages import device
 
-        write_page(html, device.why(data, warnings, command=again()))
+        write_page(html, device.why(data, warnings, command=command_line()))
     if as_json:
         emit("device", data, warnings)
         return
@@ -262,7 +269,7 @@ def why(
     print_table(changes_table(asdict(change) for change in answer.changes))
     if near:
         show_ceilings(near)
-    warn(warnings)
+    print_warnings(warnings)
 
 
 CARDS = (("h200-sxm", "bf16", 128), ("rtx-3090", "fp16", 128), ("i9-10940x", "fp32", 1), ("phone-2016-core", "fp32", 1))
@@ -331,7 +338,7 @@ def micro(
         emit("device", {"card": card.id, "fits": rows}, warnings)
         return
     show_fits(card, fits, top1)
-    warn(warnings)
+    print_warnings(warnings)
 
 
 def at_published(found: Iterable[Network]) -> list[Network]:

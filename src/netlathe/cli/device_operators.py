@@ -17,7 +17,7 @@ from netlathe.units import show_percent
 THIS = "this"  # the card of this machine, by this name
 
 
-def named(name: str) -> DeviceCard:
+def load_card(name: str) -> DeviceCard:
     """A card by name or file, or that of this machine. Raises NetlatheError where it was never calibrated."""
     if name != THIS:
         return load(name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.arch.network import Network
-from netlathe.cli.common import emit, json_option, print_table, warn, wide_option
+from netlathe.cli.common import emit, json_option, print_table, print_warnings, wide_option
 from netlathe.cli.training import (
     data_option,
     epochs_option,
@@ -103,7 +103,7 @@ def command(
     networks = networks_of(nets)
     chosen = recipes_of(recipes, changes, resolution)
     shares = fractions_of(fractions)
-    setup = prepared(networks, chosen, data, epochs, equal)
+    setup = prepare_setup(networks, chosen, data, epochs, equal)
     experiment = grid.plan_experiment(
         list(networks),
         list(setup.recipes),
@@ -122,7 +122,7 @@ def command(
         facts=facts(setup),
     )
     grid.save_experiment(experiment, folder)
-    failed = trained(experiment, folder, setup, limit, precision, threads)
+    failed = train_pending(experiment, folder, setup, limit, precision, threads)
     if failed:
         run, error = next(iter(failed.items()))
         raise NetlatheError(
@@ -134,7 +134,7 @@ def command(
     report(experiment, folder, as_json)
 
 
-def prepared(
+def prepare_setup(
     networks: Mapping[str, Network], recipes: Mapping[str, Recipe], data: str, epochs: float | None, equal: str
 ) -> ExperimentSetup:
     """The images at a size that serves all recipes, and everything that the runs share."""
@@ -146,7 +146,7 @@ def prepared(
     largest = max(recipes.values(), key=lambda r: max(r.resolution, ceil(r.evaluate.resolution / r.evaluate.crop)))
     splits = images_of(data, largest)
     count = len(splits.train)
-    warn(
+    print_warnings(
         str(said)
         for net in networks.values()
         for recipe in recipes.values()
@@ -155,7 +155,7 @@ def prepared(
     return ExperimentSetup(networks, recipes, splits, epochs, equal)
 
 
-def trained(
+def train_pending(
     experiment: Experiment,
     folder: Path,
     setup: ExperimentSetup,
@@ -191,10 +191,10 @@ def report(experiment: Experiment, folder: Path, as_json: bool) -> None:
     if as_json:
         emit("experiment", data)
     else:
-        printed(found, folder)
+        print_findings(found, folder)
 
 
-def printed(found: ExperimentFindings, folder: Path) -> None:
+def print_findings(found: ExperimentFindings, folder: Path) -> None:
     """The tables and notes on stdout."""
     from netlathe.train.experiment.table import build_tables
 

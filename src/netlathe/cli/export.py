@@ -14,7 +14,7 @@ from netlathe.errors import NetlatheError
 from netlathe.units import show_bytes
 
 
-class Batch(click.ParamType[int | None]):
+class BatchType(click.ParamType[int | None]):
     """A number of images, or None for a free batch axis."""
 
     name = "N|dynamic"
@@ -31,7 +31,7 @@ class Batch(click.ParamType[int | None]):
 @click.argument("net")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The ONNX file to write.")
 @click.option("--weights", metavar="SOURCE", help="Whose weights; without it random ones.")
-@click.option("--batch", type=Batch(), default="1", show_default=True, help="Images at a time.")
+@click.option("--batch", type=BatchType(), default="1", show_default=True, help="Images at a time.")
 @resolution_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
 @json_option

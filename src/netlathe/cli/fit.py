@@ -1,4 +1,4 @@
-"""netlathe fit photos/ --latency 10ms -o out/: images and a budget in, a verified deployable network out."""
+"""netlathe fit photos/ --latency 10ms -o out/: train and verify a network that meets a budget."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import click
 from click.core import ParameterSource
 
 from netlathe.cli.budget import budget_options
-from netlathe.cli.common import emit, json_option, print_table, progress_bar, warn, wide_option
-from netlathe.cli.training import Span, folder_of, needs_torch, resumable, set_option, train_threads_option
+from netlathe.cli.common import emit, json_option, print_table, print_warnings, progress_bar, wide_option
+from netlathe.cli.training import SpanType, folder_of, needs_torch, resumable, set_option, train_threads_option
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--weights", "weights", multiple=True, metavar="SOURCE",
               help="A candidate from given weights: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
 @click.option("--search", "space", metavar="SPACE", help="A candidate found by a search, such as around:resnet20.")
-@click.option("--time", "limit", type=Span(), help="A wall for everything, such as 20m.  [default: 15m]")
+@click.option("--time", "limit", type=SpanType(), help="A wall for everything, such as 20m.  [default: 15m]")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of the final training, instead of a time.")
 @click.option("--resolution", type=click.IntRange(32), default=160, show_default=True, help="The finest that is tried.")
 @click.option("--recipe", "recipe_name", default="small", show_default=True, help="A name or a file.")
@@ -199,6 +199,6 @@ def show(package: Any, checked: Any, as_json: bool) -> None:
                        f"interval {100 * share.low:.1f} to {100 * share.high:.1f} %")  # fmt: skip
         click.echo(f"form      {package.model}, {package.precision} under {package.runtime}")
         click.echo(f"files     {package.folder}: model.onnx, card.html, card.json, package.json, run.toml")
-        warn(checked.warnings)
+        print_warnings(checked.warnings)
     if not checked.kept and package.budget:
         raise click.exceptions.Exit(Exit.CHECK_FAILED)

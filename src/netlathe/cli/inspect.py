@@ -1,4 +1,4 @@
-"""netlathe inspect SOURCE: what there is to say about images before anything is learned from them."""
+"""netlathe inspect SOURCE: check a dataset before training."""
 
 from __future__ import annotations
 

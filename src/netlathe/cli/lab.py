@@ -19,8 +19,9 @@ from netlathe.cli.common import emit, json_option
 def command(files: tuple[str, ...], port: int, token: str | None, no_open: bool, as_json: bool) -> None:
     """A page that follows the knobs: cost, roofline, width, memory, latency and budget of a network on a device.
 
-    It answers on 127.0.0.1 alone, to who has its address, and needs no network. FILE is a model.onnx, an arch.json, a
-    file.py:function or a device card to start with; more files can be dropped on the page. Ctrl-C stops it.
+    It listens only on 127.0.0.1, its URL contains a secret token, and it works offline. FILE is a model.onnx,
+    an arch.json, a file.py:function or a device card to start with; more files can be dropped on the page. Ctrl-C
+    stops it.
 
     \b
       netlathe lab

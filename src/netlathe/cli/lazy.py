@@ -10,7 +10,7 @@ import click
 from netlathe.errors import unknown
 
 
-class Lazy(click.Group):
+class LazyGroup(click.Group):
     """`later` maps a command to (module, one line of help); the module's `command` is the command."""
 
     def __init__(self, *args: Any, later: dict[str, tuple[str, str]], **kwargs: Any) -> None:

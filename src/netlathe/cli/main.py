@@ -9,16 +9,16 @@ import traceback
 import click
 
 from netlathe import __version__
-from netlathe.cli.lazy import Lazy
+from netlathe.cli.lazy import LazyGroup
 from netlathe.errors import Exit, NetlatheError
 
 VERBS = {
     "choose": "the network that fits this machine and a budget, with the reasons",
-    "fit": "images and a budget in, a trained and verified network out",
+    "fit": "train and verify a network that meets a budget",
     "cost": "exact params, MACs, memory and traffic of networks",
     "bench": "measured latency on this machine",
     "compare": "networks side by side, costs and latencies interleaved",
-    "inspect": "what there is to say about images before anything is learned from them",
+    "inspect": "check a dataset before training",
     "train": "a network trained on images by a recipe, resumable, within a time limit",
     "pretrain": "a network that learns from images alone, by SimCLR or MoCo v2",
     "recipe": "how networks are trained, as data with sources",
@@ -26,18 +26,18 @@ VERBS = {
     "search": "the best network of a space under limits, by a search strategy, resumable",
     "export": "an ONNX file with random or real weights, verified",
     "quantise": "a deployed network in int8 or bf16, where that is measurably faster",
-    "quantize": "the same",
+    "quantize": "the American spelling of quantise",
     "check": "a deployed file against its budget, measured again; for CI",
     "predict": "the classes of images by a deployed file",
     "device": "cards, roofline, why slow, microcontroller fit",
     "reshape": "turn the knobs of a network, factor it, or solve for a budget",
     "modernise": "the ConvNeXt roadmap on a ResNet, step by step",
-    "modernize": "the same",
+    "modernize": "the American spelling of modernise",
     "regnets": "samples of the RegNet design space and their distributions",
     "report": "the page of a fit, a search or any --json document, as one HTML file",
     "lab": "a live page: turn knobs, and cost, latency and budget follow",
     "audit": "the lecture's claims, each checked now, with evidence",
-    "advise": "what to take for a task, with reasons from the audit and forecasts",
+    "advise": "recommend an architecture for a task, with reasons",
     "arch": "the expression of a network, as text or JSON",
     "zoo": "the networks that come with Netlathe",
 }
@@ -53,7 +53,7 @@ HELP = """Which vision network fits this hardware, and why?
 
 
 @click.group(
-    cls=Lazy,
+    cls=LazyGroup,
     help=HELP,
     later={verb: (f"netlathe.cli.{verb}", what) for verb, what in VERBS.items()},
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -12,7 +12,7 @@ import click
 
 from netlathe.cli.common import emit, json_option, one_network
 from netlathe.cli.training import (
-    Span,
+    SpanType,
     data_option,
     epochs_option,
     folder_of,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--weights", metavar="SOURCE", help="To start from: timm:NAME, torchvision:NAME, or a file.")
 @click.option("--precision", default="auto", show_default=True, help="A policy; auto measures and takes the fastest.")
 @train_threads_option
-@click.option("--save-every", "save_s", type=Span(), default="30s", show_default=True, help="Checkpoints.")
+@click.option("--save-every", "save_s", type=SpanType(), default="30s", show_default=True, help="Checkpoints.")
 @click.option("--tensorboard", is_flag=True, help="Event files too.")
 @json_option
 def command(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from netlathe.cli.common import emit, json_option, one_network, print_table, terminal_width, warn, wide_option
+from netlathe.cli.common import emit, json_option, one_network, print_table, print_warnings, terminal_width, wide_option
 from netlathe.tables.table import Column, make_table
 from netlathe.train import recipefile
 from netlathe.train.recipe import Published, Recipe, peak_lr
@@ -33,12 +33,12 @@ def command() -> None:
     """
 
 
-def value(x: Any) -> str:
+def format_field_value(x: Any) -> str:
     """A field for people: - where a recipe does not read it."""
     if x is None:
         return "-"
     if isinstance(x, list):
-        return ", ".join(map(value, x)) or "none"
+        return ", ".join(map(format_field_value, x)) or "none"
     return f"{x:.6g}" if isinstance(x, float) else json.dumps(x) if isinstance(x, bool) else str(x)
 
 
@@ -107,7 +107,7 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
         return
     if as_toml:
         click.echo(recipefile.to_toml(recipe), nl=False)
-        warn(warnings)
+        print_warnings(warnings)
         return
     rows: list[tuple[str, ...]] = []
     for path, said in flatten(recipefile.resolve(recipe)):
@@ -116,7 +116,7 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
             table = path.partition(".")[0]
             first = table != path and not any(row[0].startswith(f"{table}.") for row in rows)
             note = recipe.notes.get(path, recipe.notes.get(table, "") if first else "")
-            rows.append((path, value(said) + "?" * doubted, note))
+            rows.append((path, format_field_value(said) + "?" * doubted, note))
     print_fields(f"{recipe.name}: {recipe.title}", ("field", "value", "note"), rows)
     click.echo(f"  source   {recipe.source}")
     if recipe.base:
@@ -133,7 +133,7 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
         click.echo(f"  result   {recipe.notes['published']}")
     for result in recipe.published:
         click.echo(f"  result   {result.network} {result.top1:g} %" + (f" ({result.note})" if result.note else ""))
-    warn(warnings)
+    print_warnings(warnings)
 
 
 @command.command()
@@ -153,7 +153,9 @@ def diff(a: str, b: str, as_json: bool) -> None:
     if not found:
         click.echo(f"{one.name} and {other.name} train alike")
         return
-    rows = [(d.field, value(d.a), value(d.b), note) for d, note in zip(found, notes, strict=True)]
+    rows = [
+        (d.field, format_field_value(d.a), format_field_value(d.b), note) for d, note in zip(found, notes, strict=True)
+    ]
     print_fields("", ("field", one.name, other.name, "note"), rows)
     results = {result.network: result.top1 for result in one.published}
     for result in other.published:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netlathe.arch.network import Network
-from netlathe.cli.common import again, emit, html_option, json_option, print_table, wide_option, write_page
+from netlathe.cli.common import command_line, emit, html_option, json_option, print_table, wide_option, write_page
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.reshape.regnet_space import RegNetSpace, sample
@@ -47,7 +47,7 @@ def command(macs: str, count: int, seed: int, device: str | None, html: Path | N
         drawn = "ms" if device else "acts"
         label = f"predicted ms on {device}" if device else "activations"
         chart = distribution_chart({name: [row[drawn] for row in rows] for name, rows in found.items()}, label)
-        write_page(html, chart_page(chart, title=f"RegNets of {macs} MACs", command=again()))
+        write_page(html, chart_page(chart, title=f"RegNets of {macs} MACs", command=command_line()))
     if as_json:
         emit("regnets", {"macs": bounds, "seed": seed, "device": device, "samples": found})
         return

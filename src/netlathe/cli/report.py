@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlathe.cli.common import again, emit, json_option, write_page
+from netlathe.cli.common import command_line, emit, json_option, write_page
 
 if TYPE_CHECKING:
     from netlathe.report.page import Page
@@ -39,7 +39,7 @@ def command(path: str, output: Path | None, as_json: bool) -> None:
         if path == STDIN:
             raise click.UsageError("a document from the standard input needs -o FILE")
         output = Path(path) / "report.html" if Path(path).is_dir() else Path(path).with_suffix(".html")
-    write_page(output, page if page.command else replace(page, command=again()))
+    write_page(output, page if page.command else replace(page, command=command_line()))
     if as_json:
         emit("report", {"file": str(output), "title": page.title, "bytes": output.stat().st_size})
 

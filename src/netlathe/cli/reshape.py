@@ -11,7 +11,7 @@ import click
 
 from netlathe.arch.diff import Change, Diff, diff
 from netlathe.arch.network import Network
-from netlathe.cli.common import again, emit, json_option, one_network, print_table, wide_option, write_page
+from netlathe.cli.common import command_line, emit, json_option, one_network, print_table, wide_option, write_page
 from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.factor import FORMS, dense, factor, where
@@ -88,10 +88,10 @@ def command(
     """
     start = one_network(net)
     if show_exponents:
-        tell_exponents(start, as_json)
+        show_exponents_table(start, as_json)
         return
     if doubling:
-        tell_doubling(start, device, html, as_json)
+        show_doubling(start, device, html, as_json)
         return
     given = {name: value for name, value in knobs.items() if value is not None}
     if not (given or form or to):
@@ -109,7 +109,7 @@ def command(
         network = replace(solved.network, name=f"{network.name}{solved.network.name.removeprefix(network.name)}")
     else:
         network = turn_knobs(network, given, rules)
-    tell(start, network, solved, all_changes, as_json)
+    show_change(start, network, solved, all_changes, as_json)
     if output is not None:
         from netlathe.arch.document import to_json
         from netlathe.files import write_text
@@ -124,7 +124,7 @@ def costs(network: Network) -> dict[str, int]:
     return {"params": cost.params, "macs": cost.macs, "acts": cost.acts}
 
 
-def tell(start: Network, end: Network, solved: Solution | None, everything: bool, as_json: bool) -> None:
+def show_change(start: Network, end: Network, solved: Solution | None, everything: bool, as_json: bool) -> None:
     """Before, after, ratio; the knob that was solved for; what changed."""
     before, after = costs(start), costs(end)
     changed = diff(start.graph(), end.graph())
@@ -187,7 +187,7 @@ def delta(change: Change) -> str:
     return ", ".join(parts)
 
 
-def tell_exponents(network: Network, as_json: bool) -> None:
+def show_exponents_table(network: Network, as_json: bool) -> None:
     """log2 of the costs when each knob is doubled; why a knob has no meaning."""
     found: dict[str, Any] = {}
     for knob in KNOBS:
@@ -210,7 +210,7 @@ def tell_exponents(network: Network, as_json: bool) -> None:
             click.echo(f"{knob}: {why}")
 
 
-def tell_doubling(network: Network, device: str | None, html: Path | None, as_json: bool) -> None:
+def show_doubling(network: Network, device: str | None, html: Path | None, as_json: bool) -> None:
     """Ratios of the costs by policy; of the latency too, where a card is given."""
     from netlathe.reshape.compound import doubling
 
@@ -232,7 +232,7 @@ def tell_doubling(network: Network, device: str | None, html: Path | None, as_js
             x=f"MACs, times those of {network.name}",
             y=f"{what}, times",
         )
-        write_page(html, chart_page(drawn, title=f"{network.name}: ways to grow", command=again()))
+        write_page(html, chart_page(drawn, title=f"{network.name}: ways to grow", command=command_line()))
     if as_json:
         found = [bought._asdict() | {"network": bought.network.name} for bought in rows]
         emit("reshape", {"name": network.name, "device": device, "policies": found})

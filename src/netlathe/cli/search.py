@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netlathe.cli.lazy import Lazy
+from netlathe.cli.lazy import LazyGroup
 from netlathe.errors import nearest
 
 QUESTIONS = {
@@ -20,7 +20,7 @@ QUESTIONS = {
 }
 
 
-class Search(Lazy):
+class SearchGroup(LazyGroup):
     """The first word is a question, or the space to be searched."""
 
     def resolve_command(
@@ -35,7 +35,7 @@ class Search(Lazy):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Search, later=QUESTIONS)
+@click.group(cls=SearchGroup, later=QUESTIONS)
 def command() -> None:
     """The best network of a space of networks, under limits, by a search strategy.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netlathe.cli.common import (
-    again,
+    command_line,
     emit,
     html_option,
     json_option,
@@ -129,17 +129,17 @@ def draw(found: Comparison, file: Path) -> None:
     from netlathe.report.pages.search import comparison
     from netlathe.search.compare import show
 
-    write_page(file, comparison(show.comparison_to_json(found), command=again()))
+    write_page(file, comparison(show.comparison_to_json(found), command=command_line()))
 
 
 def curves(found: Comparison) -> Chart:
     """Mean regret with its interval; without the first evaluations, beside which the rest would be flat."""
-    from netlathe.report.charts.regret import Curve, chart
+    from netlathe.report.charts.regret import RegretCurve, chart
 
     start = found.evaluations // 20
     across = tuple(float(n + 1) for n in range(start, found.evaluations))
     shown = [
-        Curve(arm.name, across, *(tuple(side[start:].tolist()) for side in (arm.mean, arm.low, arm.high)))
+        RegretCurve(arm.name, across, *(tuple(side[start:].tolist()) for side in (arm.mean, arm.low, arm.high)))
         for arm in found.arms.values()
     ]
     return chart(shown, x="evaluations", band=f"95 % bootstrap interval of the mean of {found.runs} runs")

@@ -57,10 +57,10 @@ def page(found: Critique, again: str) -> str:
     """The report as one file of HTML, with the curves of every comparison."""
     from netlathe.cli.search_compare import curves
     from netlathe.html import bullets, paragraph, table, tag
-    from netlathe.report.page import Page, Part, render
+    from netlathe.report.page import Page, PagePart, render
     from netlathe.search.compare import report
 
-    def body(part: report.CritiquePart) -> Sequence[Part]:
+    def body(part: report.CritiquePart) -> Sequence[PagePart]:
         rows = [
             piece
             for one in part.tables
@@ -69,7 +69,7 @@ def page(found: Critique, again: str) -> str:
         cannot = [tag("h3", "What cannot be said"), bullets(part.cannot)]
         return [paragraph(part.claim, class_="dim"), paragraph(tag("strong", part.answer)), *rows, *cannot]
 
-    drawn: Sequence[Part] = [
+    drawn: Sequence[PagePart] = [
         curves(one)._replace(id=f"regret-{i}", title=f"Regret on {name}")
         for i, (name, one) in enumerate(found.searches.items())
     ]

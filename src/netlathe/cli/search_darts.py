@@ -7,7 +7,7 @@ import time
 import click
 
 from netlathe.cli.common import json_option
-from netlathe.cli.search_oneshot import Asked, eval_options, run_options, searched, space_options
+from netlathe.cli.search_oneshot import OneShotRequest, eval_options, run_options, searched, space_options
 from netlathe.cli.training import data_option
 
 
@@ -34,4 +34,4 @@ def command(as_json: bool, **asked: object) -> None:
       netlathe search darts --data photos/ --time 2h --remedy early-stop -o run/
       netlathe train run/best.json --data digits --recipe digits -o trained/
     """
-    searched("darts", Asked(**asked), time.monotonic(), as_json)  # type: ignore[arg-type]
+    searched("darts", OneShotRequest(**asked), time.monotonic(), as_json)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netlathe.cli.common import emit, warn
-from netlathe.cli.training import Span, folder_of, images_of, needs_torch, recipe_of, resumable, set_option
+from netlathe.cli.common import emit, print_warnings
+from netlathe.cli.training import SpanType, folder_of, images_of, needs_torch, recipe_of, resumable, set_option
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TELL_S = 10.0
 
 
 @dataclass(kw_only=True)
-class Asked:
+class OneShotRequest:
     """The options of both commands."""
 
     data: str
@@ -84,12 +84,12 @@ run_options = together(
     set_option,
     click.option("--images", type=click.IntRange(4), help="Only so many training images."),
     click.option("--epochs", type=click.FloatRange(0, min_open=True), help="[default: 50, or what --time allows]"),
-    click.option("--time", "limit", type=Span(), help="A wall for the whole search, such as 30m."),
+    click.option("--time", "limit", type=SpanType(), help="A wall for the whole search, such as 30m."),
     click.option("--batch", type=click.IntRange(2), default=64, show_default=True),
     click.option("--lr", type=float, default=0.025, show_default=True, help="Of the weights, at the start."),
     click.option("--weight-decay", type=float, default=3e-4, show_default=True),
     click.option("--seed", type=int, default=0, show_default=True),
-    click.option("--threads", type=click.IntRange(1), help="Of torch; all cores without it."),
+    click.option("--threads", type=click.IntRange(1), help="Number of torch threads (default: all cores)."),
     click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder of the search."),
 )
 eval_options = together(
@@ -98,7 +98,7 @@ eval_options = together(
 )
 
 
-def family_of(asked: Asked) -> OneShotFamily:
+def family_of(asked: OneShotRequest) -> OneShotFamily:
     """What is searched. Raises NetlatheError for an unknown space."""
     from netlathe.search.oneshot.cells import OPERATIONS, Cells
     from netlathe.search.oneshot.family import DartsFamily, SpaceFamily
@@ -117,7 +117,7 @@ def family_of(asked: Asked) -> OneShotFamily:
     return SpaceFamily(get(asked.space))
 
 
-def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
+def searched(method: str, asked: OneShotRequest, started: float, as_json: bool) -> None:
     """Run a search, and show what it found."""
     needs_torch()
     folder = folder_of(asked.output)
@@ -163,7 +163,7 @@ def searched(method: str, asked: Asked, started: float, as_json: bool) -> None:
             progress=teller(method),
         )
     warnings = warned(found)
-    warn(warnings)
+    print_warnings(warnings)
     if as_json:
         emit("search.oneshot", asdict(found), warnings)
     else:
@@ -207,7 +207,7 @@ def warned(found: OneShotResult) -> list[str]:
     return [*said, CAVEAT]
 
 
-def show(found: OneShotResult, asked: Asked) -> None:
+def show(found: OneShotResult, asked: OneShotRequest) -> None:
     """The genotype, the verdict, and what to do next."""
     from netlathe.cost.totals import totals
     from netlathe.load import load

@@ -7,7 +7,7 @@ import time
 import click
 
 from netlathe.cli.common import json_option
-from netlathe.cli.search_oneshot import Asked, eval_options, run_options, searched, space_options
+from netlathe.cli.search_oneshot import OneShotRequest, eval_options, run_options, searched, space_options
 from netlathe.cli.training import data_option
 
 
@@ -27,4 +27,4 @@ def command(as_json: bool, **asked: object) -> None:
     \b
       netlathe search rsws --data digits --recipe digits --epochs 20 --channels 8 --cells 4 -o run/
     """
-    searched("rsws", Asked(**asked), time.monotonic(), as_json)  # type: ignore[arg-type]
+    searched("rsws", OneShotRequest(**asked), time.monotonic(), as_json)  # type: ignore[arg-type]

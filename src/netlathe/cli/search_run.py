@@ -13,7 +13,7 @@ import click
 
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option
-from netlathe.cli.training import Span, folder_of, needs_torch, px_option, recipe_of, set_option
+from netlathe.cli.training import SpanType, folder_of, needs_torch, px_option, recipe_of, set_option
 from netlathe.errors import NetlatheError
 from netlathe.load import parse_choices, parse_value
 from netlathe.runtimes.registry import DEFAULT
@@ -52,7 +52,9 @@ QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
 @click.option("--bill-repeats", is_flag=True, help="A proposal of a known network counts as an evaluation.")
 @click.option("--final-seeds", type=click.IntRange(0), help="Fresh seeds for the winner.  [default: 3]")
 @click.option("--final-top", type=click.IntRange(1), help="Networks that get them.  [default: 1]")
-@click.option("--time", "limit", type=Span(), help="A wall, such as 30m: what would not end by then does not begin.")
+@click.option(
+    "--time", "limit", type=SpanType(), help="A wall, such as 30m: what would not end by then does not begin."
+)
 @click.option("--workers", type=click.IntRange(0), help="Processes; 0: this one.  [1 for training, else 0]")
 @click.option("--ray", is_flag=False, flag_value="", default=None, metavar="ADDRESS", help="Workers on a Ray cluster.")
 @click.option("--resume", is_flag=True, help="Go on with what is in the folder; SPACE and the rest are read there.")
@@ -99,7 +101,7 @@ def command(
     if config.objective["kind"] == "train":
         needs_torch()
     count = workers if workers is not None else int(config.objective["kind"] == "train")
-    lines = Lines(config)
+    lines = ProgressLines(config)
     try:
         found = search(
             config,
@@ -210,7 +212,7 @@ def absolute(text: str) -> str:
     return str(Path(text).absolute()) if Path(text).exists() else text
 
 
-class Lines:
+class ProgressLines:
     """Progress on stderr: a line a trial where somebody watches, else one every ten seconds."""
 
     def __init__(self, config: SearchConfig) -> None:

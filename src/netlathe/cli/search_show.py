@@ -39,7 +39,7 @@ def command(folder: Path, as_csv: bool, whole: bool, as_json: bool) -> None:
       netlathe search show out/ --csv > trials.csv
     """
     if as_csv:
-        rows(folder)
+        print_csv(folder)
     elif as_json:
         emit("search.show", document(folder))
     else:
@@ -66,7 +66,7 @@ def document(folder: Path) -> dict[str, Any]:
 
     config, facts, trials, finals = read(folder)
     top, won = best_trial(trials), winning_trial(trials, facts)
-    final = curse(trials, finals, won)
+    final = compute_final_result(trials, finals, won)
     return {
         "folder": str(folder),
         "space": config.space,
@@ -86,7 +86,9 @@ def document(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def curse(trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial | None) -> FinalResult | None:
+def compute_final_result(
+    trials: Sequence[Trial], finals: Sequence[dict[str, Any]], won: Trial | None
+) -> FinalResult | None:
     """The winner on fresh seeds."""
     from netlathe.search.summary import final_result
 
@@ -122,11 +124,11 @@ def show(folder: Path, whole: bool = False) -> None:
         tried = how.get("done", 0)
         click.echo(f"  search       {show_score(top.score)} (trial {top.number}, the best of {tried})")
     if won is not None:
-        told(won, curse(trials, finals, won))
+        show_winner(won, compute_final_result(trials, finals, won))
         click.echo(f"  files        {folder}: best.json, search.db" if (folder / "best.json").exists() else "")
 
 
-def told(won: Trial, final: FinalResult | None) -> None:
+def show_winner(won: Trial, final: FinalResult | None) -> None:
     """The winner, and what it is worth on seeds that the search has not seen."""
     click.echo(f"  winner       trial {won.number}: {show_genotype(won.genotype)}")
     if final is None:
@@ -143,7 +145,7 @@ def told(won: Trial, final: FinalResult | None) -> None:
         click.echo(f"  test         {show_score(final.test)}, the same trainings on the test images")
 
 
-def rows(folder: Path) -> None:
+def print_csv(folder: Path) -> None:
     """All trials as CSV."""
     from netlathe.search.trial import trial_to_json as plain
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlathe.cli.common import emit, json_option, one_network, warn
+from netlathe.cli.common import emit, json_option, one_network, print_warnings
 from netlathe.cli.training import (
-    Span,
+    SpanType,
     data_option,
     epochs_option,
     folder_of,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--precision", default="auto", show_default=True, help="A policy; auto measures and takes the fastest.")
 @train_threads_option
 @click.option("--accumulate", type=click.IntRange(1), default=1, show_default=True, help="Pieces of a step's batch.")
-@click.option("--save-every", "save_s", type=Span(), default="30s", show_default=True, help="Checkpoints.")
+@click.option("--save-every", "save_s", type=SpanType(), default="30s", show_default=True, help="Checkpoints.")
 @click.option("--tensorboard", is_flag=True, help="Event files too.")
 @json_option
 def command(
@@ -92,7 +92,7 @@ def command(
     splits = images_of(data, recipe)
     fitted = fit_to_images(network, splits.train, recipe)
     warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
-    warn(warnings)
+    print_warnings(warnings)
     start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)
     with resumable(), training_bar(network.name) as progress:
         result = train(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from netlathe.train.recipe import Recipe
 
 
-class Span(click.ParamType[float]):
+class SpanType(click.ParamType[float]):
     """A time with a unit, in seconds."""
 
     name = "TIME"
@@ -38,9 +38,13 @@ set_option = click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe, such as optimiser.lr."
 )
 epochs_option = click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Instead of the recipe's.")
-time_option = click.option("--time", "limit", type=Span(), help="A wall: everything is written by then, such as 30m.")
+time_option = click.option(
+    "--time", "limit", type=SpanType(), help="A wall: everything is written by then, such as 30m."
+)
 px_option = click.option("--resolution", type=click.IntRange(8), metavar="PX", help="Of training and test.")
-train_threads_option = click.option("--threads", type=click.IntRange(1), help="Of torch; all cores without it.")
+train_threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="Number of torch threads (default: all cores)."
+)
 
 
 def needs_torch() -> None:

@@ -35,7 +35,7 @@ from netlathe.lab.running import way_name, way_title
 from netlathe.lab.security import SecurityGuard
 from netlathe.lab.state import LabState, read_state
 from netlathe.lab.view import answer
-from netlathe.report.page import asset
+from netlathe.report.page import read_asset
 from netlathe.report.theme import style
 from netlathe.target.device import all_targets
 
@@ -153,7 +153,7 @@ def make_app(
         return Response(STYLE + style(), media_type=TYPES[".css"])
 
     async def paint(request: Request) -> Response:
-        return Response(asset("paint.js"), media_type=TYPES[".js"])
+        return Response(read_asset("paint.js"), media_type=TYPES[".js"])
 
     routes = [
         Route("/theme.css", theme),

@@ -20,7 +20,7 @@ from netlathe.lab.fair_queue import Pause
 from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
 from netlathe.report.charts import front as charts
-from netlathe.report.charts.front import Point
+from netlathe.report.charts.front import FrontPoint
 from netlathe.sources.zoo import Zoo
 from netlathe.target.target import Target
 
@@ -66,10 +66,10 @@ async def gather_candidates(target: Target, pause: Pause) -> list[Candidate]:
     return found
 
 
-def point(c: Candidate, mark: str) -> Point:
+def point(c: Candidate, mark: str) -> FrontPoint:
     """A candidate as the chart wants it."""
     low, ms, high = c.interval
-    return Point(c.name, c.top1, ms, low, high, c.memory_bytes, mark, "predicted")
+    return FrontPoint(c.name, c.top1, ms, low, high, c.memory_bytes, mark, "predicted")
 
 
 def said(decision: Decision, found: list[Candidate]) -> str:

@@ -22,7 +22,7 @@ def page_of(path: str) -> Page:
     """The page of a file or folder; `-` reads a document from the standard input. Raises NetlatheError for others."""
     if Path(path).is_dir():
         return page_of_folder(Path(path))
-    document = read(path)
+    document = read_document(path)
     schema, data = document.get("schema"), document.get("data")
     if schema == SCHEMA:
         return page_of_folder(Path(path).parent)
@@ -34,10 +34,10 @@ def page_of(path: str) -> Page:
         raise NetlatheError("this is nothing that a page can be made of", code="report.kind", path=path, hint=hint)
     warnings = [str(said) for said in document.get("warnings", ())]
     make = PAGES.get(schema)
-    return whole(schema, path, lambda: make(data, warnings) if make else anything.page(schema, data, warnings))
+    return make_page(schema, path, lambda: make(data, warnings) if make else anything.page(schema, data, warnings))
 
 
-def whole(what: str, path: str, make: Callable[[], Page]) -> Page:
+def make_page(what: str, path: str, make: Callable[[], Page]) -> Page:
     """A page of a document that may lack something. Raises NetlatheError where it does."""
     try:
         return make()
@@ -50,12 +50,12 @@ def whole(what: str, path: str, make: Callable[[], Page]) -> Page:
 def page_of_folder(folder: Path) -> Page:
     """The page of a folder, by what lies in it."""
     if (folder / JSON).exists():
-        return whole(SCHEMA, str(folder), lambda: fit.page(folder))
+        return make_page(SCHEMA, str(folder), lambda: fit.page(folder))
     hint = f"it has no {JSON}, so no fit ended in it"
     raise NetlatheError("there is nothing in this folder to report", code="report.folder", path=str(folder), hint=hint)
 
 
-def read(path: str) -> dict[str, Any]:
+def read_document(path: str) -> dict[str, Any]:
     """A JSON document. Raises NetlatheError for what is none."""
     try:
         text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from netlathe.html import STYLE, Html, document, join, notes, paragraph, section
 from netlathe.report.charts.chart import Chart
 from netlathe.report.theme import style
 
-Part = Chart | Html
+PagePart = Chart | Html
 LOOK = """
 figure{margin:.8rem 0 1.4rem}figure h3{margin-top:.4rem}.chart{width:100%;position:relative}
 .copy{display:flex;gap:.5rem;align-items:start}.copy pre{flex:1;min-width:0;margin:.3rem 0;white-space:pre-wrap}
@@ -42,7 +42,7 @@ class Page:
     basis: str = ""
     tiles: Sequence[tuple[str, str, str]] = ()
     notes: Sequence[str] = ()
-    sections: Sequence[tuple[str, Sequence[Part]]] = ()
+    sections: Sequence[tuple[str, Sequence[PagePart]]] = ()
     command: str = ""
     body: Sequence[Html] = ()  # sections that stand already, below the others
 
@@ -50,10 +50,10 @@ class Page:
 def render(page: Page) -> str:
     """The file. Raises MissingExtra where plotly is not installed."""
     charts = [part for _, parts in page.sections for part in parts if isinstance(part, Chart)]
-    scripts = [*([bundle(), asset("paint.js")] if charts else []), asset("page.js")]
+    scripts = [*([read_plotly(), read_asset("paint.js")] if charts else []), read_asset("page.js")]
     policy = (
-        f"default-src 'none'; script-src {' '.join(map(hashed, scripts))}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {' '.join(map(hash_script, scripts))}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     body = [
         tag(
@@ -64,21 +64,23 @@ def render(page: Page) -> str:
         ),
         tiles(page.tiles) if page.tiles else "",
         notes(page.notes),
-        *(section(title, *map(shown, parts)) for title, parts in page.sections),
+        *(section(title, *map(render_part, parts)) for title, parts in page.sections),
         *page.body,
-        section("Reproduce", command(page.command)) if page.command else "",
-        tag("footer", paragraph(f"Netlathe {__version__}, {made()}. This file asks for nothing from any network.",
+        section("Reproduce", render_command(page.command)) if page.command else "",
+        tag("footer", paragraph(f"Netlathe {__version__}, {format_today()}. This file works offline.",
                                 class_="dim small")),
     ]  # fmt: skip
-    return document(page.title, join(body), policy=policy, style=STYLE + style() + LOOK, after=data(charts, scripts))
+    return document(
+        page.title, join(body), policy=policy, style=STYLE + style() + LOOK, after=render_scripts(charts, scripts)
+    )
 
 
-def shown(part: Part) -> Html:
+def render_part(part: PagePart) -> Html:
     """A part of a section: HTML as it is, a chart with its title, description and table."""
-    return figure(part) if isinstance(part, Chart) else part
+    return render_figure(part) if isinstance(part, Chart) else part
 
 
-def figure(chart: Chart) -> Html:
+def render_figure(chart: Chart) -> Html:
     """The place of a chart, and the same as a table."""
     name = f"title-{chart.id}"
     height = f"height:{chart.figure['layout']['height']}px"
@@ -92,7 +94,7 @@ def figure(chart: Chart) -> Html:
     )
 
 
-def command(words: str) -> Html:
+def render_command(words: str) -> Html:
     """A command with a button that copies it; the button waits for the script."""
     return tag(
         "div",
@@ -102,7 +104,7 @@ def command(words: str) -> Html:
     )
 
 
-def data(charts: Iterable[Chart], scripts: Iterable[str]) -> Html:
+def render_scripts(charts: Iterable[Chart], scripts: Iterable[str]) -> Html:
     """The charts as data, and the scripts; no text of the data ends its element."""
     plain = json.dumps([{"id": chart.id, "figure": chart.figure} for chart in charts], separators=(",", ":"))
     inert = plain.replace("<", "\\u003c").replace("&", "\\u0026")
@@ -110,13 +112,13 @@ def data(charts: Iterable[Chart], scripts: Iterable[str]) -> Html:
     return join([*found, *(Html(f"<script>{script}</script>") for script in scripts)])
 
 
-def hashed(script: str) -> str:
+def hash_script(script: str) -> str:
     """The word of a policy that allows exactly this script."""
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
 @cache
-def bundle() -> str:
+def read_plotly() -> str:
     """plotly's own file, as the installed package brings it. Raises MissingExtra without the package."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
@@ -125,11 +127,11 @@ def bundle() -> str:
 
 
 @cache
-def asset(name: str) -> str:
+def read_asset(name: str) -> str:
     """A file beside this one."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def made() -> str:
+def format_today() -> str:
     """Today."""
     return f"{datetime.now(UTC):%Y-%m-%d}"

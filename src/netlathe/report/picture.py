@@ -32,7 +32,7 @@ COLOURS = {
 }
 
 
-class Band(NamedTuple):
+class ChannelBand(NamedTuple):
     """One step: channels that arrive and leave, what it is, what to say of it."""
 
     before: int
@@ -42,11 +42,11 @@ class Band(NamedTuple):
     title: str
 
 
-class Group(NamedTuple):
+class PictureGroup(NamedTuple):
     """The bands of a block, and how many blocks in a row look the same."""
 
     path: str
-    bands: tuple[Band, ...]
+    bands: tuple[ChannelBand, ...]
     out_shape: Shape
     repeats: int
 
@@ -56,20 +56,21 @@ def channels(shape: Shape) -> int:
     return shape[0] if len(shape) == 3 else shape[-1]
 
 
-def band(op: Op) -> Band:
+def band(op: Op) -> ChannelBand:
     """The drawing of an operator; attention reads query, key and value, whose width is a third of what arrives."""
     before = channels(op.in_shapes[0]) // (3 if op.kind == "attention" else 1)
     colour = op.form if op.form in COLOURS else op.kind
     size = "x".join(map(str, op.out_shape))
     title = " ".join(f"{op.path}: {op.form} {op.kind} to {size}".split())
-    return Band(before, channels(op.out_shape), colour, ".shortcut." in op.path, title)
+    return ChannelBand(before, channels(op.out_shape), colour, ".shortcut." in op.path, title)
 
 
-def groups(graph: Graph) -> list[Group]:
+def groups(graph: Graph) -> list[PictureGroup]:
     """Blocks in order; neighbours of the same stage that look alike become one group."""
     blocks = [(path, list(found)) for path, found in groupby(graph.ops, key=lambda op: block_of(op.path))]
     drawings = [
-        Group(path, tuple(band(op) for op in ops if op.kind in MAC_KINDS), ops[-1].out_shape, 1) for path, ops in blocks
+        PictureGroup(path, tuple(band(op) for op in ops if op.kind in MAC_KINDS), ops[-1].out_shape, 1)
+        for path, ops in blocks
     ]
     alike = groupby((d for d in drawings if d.bands), key=lambda g: (stage_of(g.path), [b[:4] for b in g.bands]))
     folded = [list(found) for _, found in alike]
@@ -105,7 +106,7 @@ def picture(network: Network) -> str:
     )
 
 
-def drawn(group: Group, y: float, most: int) -> Iterator[str]:
+def drawn(group: PictureGroup, y: float, most: int) -> Iterator[str]:
     """The bands of a block below each other, with its name at the left."""
     middle = LEFT + MARGIN + SCALE / 2
     centre = y + BAND * len(group.bands) / 2

@@ -24,7 +24,7 @@ NAMED = 5  # at most
 WIDE = 1.6  # high / low, beyond which a whisker is drawn for the pick and its ties alone
 
 
-class Point(NamedTuple):
+class FrontPoint(NamedTuple):
     """A network: accuracy in %, latency in ms with its interval, memory in bytes, and a key of MARKS."""
 
     name: str
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 
 def chart(
-    points: Sequence[Point],
+    points: Sequence[FrontPoint],
     *,
     latency_ms: float | None = None,
     accuracy: float | None = None,
@@ -82,7 +82,7 @@ def chart(
     )
 
 
-def line(points: Sequence[Point]) -> dict[str, Any]:
+def line(points: Sequence[FrontPoint]) -> dict[str, Any]:
     """The front as a staircase: what is best at or below a latency."""
     best, corners = -inf, []
     for p in points:
@@ -100,14 +100,14 @@ def line(points: Sequence[Point]) -> dict[str, Any]:
     }
 
 
-def named(points: Sequence[Point]) -> dict[Point, str]:
+def named(points: Sequence[FrontPoint]) -> dict[FrontPoint, str]:
     """Whose name is written, and where: the pick first, then the most accurate of the front, where there is room."""
     wanted = [p for p in points if p.mark in ("pick", "tied", "front")]
     if not wanted:
         return {}
     left, wide = points[0].ms, points[-1].ms / points[0].ms
     low, high = min(p.accuracy for p in points), max(p.accuracy for p in points)
-    places: dict[Point, tuple[float, float]] = {}
+    places: dict[FrontPoint, tuple[float, float]] = {}
     for p in sorted(wanted, key=lambda p: (p.mark != "pick", p.mark != "tied", -p.accuracy)):
         x, y = log(p.ms / left) / (log(wide) or 1.0), (p.accuracy - low) / ((high - low) or 1.0)
         if len(places) < NAMED and all(abs(x - a) > ROOM[0] or abs(y - b) > ROOM[1] for a, b in places.values()):
@@ -116,7 +116,12 @@ def named(points: Sequence[Point]) -> dict[Point, str]:
 
 
 def traces(
-    points: Sequence[Point], mark: str, most: int, word: str, names: Mapping[Point, str], show: Callable[[float], str]
+    points: Sequence[FrontPoint],
+    mark: str,
+    most: int,
+    word: str,
+    names: Mapping[FrontPoint, str],
+    show: Callable[[float], str],
 ) -> list[dict[str, Any]]:
     """The networks of one mark; those in `names` are named in the frame, at that side of their sign."""
     if not points:
@@ -162,17 +167,17 @@ def traces(
     ]
 
 
-def span(p: Point) -> str:
+def span(p: FrontPoint) -> str:
     """The interval in brackets, where there is one."""
     return f" ({p.low_ms:.3g} to {p.high_ms:.3g})" if p.low_ms < p.high_ms else ""
 
 
-def whisker(p: Point) -> bool:
+def whisker(p: FrontPoint) -> bool:
     """Whether the interval is drawn: wide ones of a whole front hide it, and the table has them."""
     return p.mark in ("pick", "tied") or (p.low_ms > 0 and p.high_ms / p.low_ms < WIDE)
 
 
-def row(p: Point, show: Callable[[float], str]) -> tuple[str, ...]:
+def row(p: FrontPoint, show: Callable[[float], str]) -> tuple[str, ...]:
     """A network in the table."""
     interval = f"{p.low_ms:.3g} to {p.high_ms:.3g} ms" if p.low_ms < p.high_ms else "-"
     return (

@@ -13,7 +13,7 @@ from netlathe.units import show_ms
 Ends = tuple[float, float, float]  # low, middle, high in ms
 
 
-class Pair(NamedTuple):
+class PredictedPair(NamedTuple):
     """A network with both latencies."""
 
     name: str
@@ -31,7 +31,7 @@ class Pair(NamedTuple):
         return self.predicted[0] <= self.measured[1] <= self.predicted[2]
 
 
-def chart(pairs: Sequence[Pair]) -> Chart:
+def chart(pairs: Sequence[PredictedPair]) -> Chart:
     """A sign a network: a circle inside the predicted interval, a cross outside."""
     ends = [value for p in pairs for value in (*p.predicted, *p.measured) if value > 0] or [1.0]
     low, high = min(ends) / 1.15, max(ends) * 1.15
@@ -68,7 +68,7 @@ def chart(pairs: Sequence[Pair]) -> Chart:
     )
 
 
-def traces(pairs: Sequence[Pair], inside: bool) -> list[dict[str, Any]]:
+def traces(pairs: Sequence[PredictedPair], inside: bool) -> list[dict[str, Any]]:
     """The networks inside, or those outside the predicted interval."""
     if not pairs:
         return []
@@ -111,7 +111,7 @@ def said(ends: Ends) -> str:
     return f"{show_ms(ends[1])} ({ends[0]:.3g} to {ends[2]:.3g})"
 
 
-def row(p: Pair) -> tuple[str, ...]:
+def row(p: PredictedPair) -> tuple[str, ...]:
     """A network in the table."""
     low, middle, high = p.predicted
     m_low, m_middle, m_high = p.measured

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 from netlathe.arch.graph import Graph
 from netlathe.report.charts.chart import Chart, axis, figure, hover, label
-from netlathe.report.picture import COLOURS, Band, Group, groups
+from netlathe.report.picture import COLOURS, ChannelBand, PictureGroup, groups
 from netlathe.report.theme import PAPER, SIGNS
 
 GAP = 0.7  # between blocks, in bands
 TALLEST = 1100  # pixels
 
 
-class Placed(NamedTuple):
+class PlacedOp(NamedTuple):
     """A band and where its upper edge is, in bands from the top."""
 
-    band: Band
-    group: Group
+    band: ChannelBand
+    group: PictureGroup
     y: float
 
 
@@ -64,12 +64,12 @@ def chart(graph: Graph) -> Chart:
     )
 
 
-def place(found: Sequence[Group]) -> Iterable[Placed]:
+def place(found: Sequence[PictureGroup]) -> Iterable[PlacedOp]:
     """The bands of all groups below each other."""
     y = 0.0
     for group in found:
         for band in group.bands:
-            yield Placed(band, group, y)
+            yield PlacedOp(band, group, y)
             y += 1
         y += GAP
 
@@ -81,7 +81,7 @@ def nice(most: int) -> list[int]:
     return [unit // 2, unit] if unit > 1 else [unit]
 
 
-def shapes(same: Sequence[Placed], colour: str, most: int, shortcut: bool) -> dict[str, Any]:
+def shapes(same: Sequence[PlacedOp], colour: str, most: int, shortcut: bool) -> dict[str, Any]:
     """The bands of one kind as one trace of closed shapes; a flattened map is drawn no wider than the widest step."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -106,7 +106,7 @@ def shapes(same: Sequence[Placed], colour: str, most: int, shortcut: bool) -> di
     }
 
 
-def points(placed: Sequence[Placed]) -> dict[str, Any]:
+def points(placed: Sequence[PlacedOp]) -> dict[str, Any]:
     """What the pointer finds: a sign without ink in the middle of every band."""
     return {
         "type": "scatter",
@@ -123,7 +123,7 @@ def points(placed: Sequence[Placed]) -> dict[str, Any]:
     }
 
 
-def row(p: Placed) -> tuple[str, ...]:
+def row(p: PlacedOp) -> tuple[str, ...]:
     """A band in the table."""
     path = p.band.title.partition(": ")[0]
     kind = COLOURS.get(p.band.colour, (p.band.colour,))[0] + ", shortcut" * p.band.shortcut

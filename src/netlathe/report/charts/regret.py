@@ -9,7 +9,7 @@ from netlathe.report.charts.chart import Chart, axis, figure, label
 from netlathe.report.theme import DASHES, SERIES
 
 
-class Curve(NamedTuple):
+class RegretCurve(NamedTuple):
     """A strategy: at every x the middle of its runs, and the band of them (or of their mean)."""
 
     name: str
@@ -20,7 +20,7 @@ class Curve(NamedTuple):
 
 
 def chart(
-    curves: Sequence[Curve],
+    curves: Sequence[RegretCurve],
     *,
     x: str = "trials",
     y: str = "regret, points of accuracy",
@@ -50,7 +50,7 @@ def chart(
     )
 
 
-def ground(curve: Curve, i: int) -> dict[str, Any]:
+def ground(curve: RegretCurve, i: int) -> dict[str, Any]:
     """The band: there along the upper end, back along the lower."""
     return {
         "type": "scatter",
@@ -66,7 +66,7 @@ def ground(curve: Curve, i: int) -> dict[str, Any]:
     }
 
 
-def stroke(curve: Curve, i: int) -> dict[str, Any]:
+def stroke(curve: RegretCurve, i: int) -> dict[str, Any]:
     """The middle."""
     return {
         "type": "scatter",

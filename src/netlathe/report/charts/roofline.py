@@ -15,7 +15,7 @@ from netlathe.units import show_bytes, show_count, show_ms, show_rate
 GIGA = 1e9
 
 
-class Mark(NamedTuple):
+class RooflineMark(NamedTuple):
     """Operators of one place: the blocks of a stage repeat themselves, and a mark upon a mark would hide it."""
 
     lines: list[RooflineRow]
@@ -40,7 +40,8 @@ def chart(roof: Roofline, times: Mapping[str, float] | None = None) -> Chart:
     return Chart(
         id="roofline",
         title=f"Roofline on {roof.card}, {roof.precision}, batch {roof.batch}",
-        description=f"A mark is an operator, or all that are alike, at {what}; its area is the share of the time. "
+        description=f"Each point is an operator at {what}; identical operators share a point, and its area is the "
+        f"share of the time. "
         f"{waits}: {ridge}." + " Above the slope, which is that of main memory, a cache serves." * bool(times),
         figure=figure(
             data,
@@ -53,7 +54,7 @@ def chart(roof: Roofline, times: Mapping[str, float] | None = None) -> Chart:
     )
 
 
-def rate(line: RooflineRow, times: Mapping[str, float] | None) -> float:
+def reached_rate(line: RooflineRow, times: Mapping[str, float] | None) -> float:
     """GFLOP/s: reached where a time is known, else attainable."""
     ms = (times or {}).get(line.path, 0.0)
     return 1e3 * line.flops / ms / GIGA if ms > 0 else line.attainable / GIGA
@@ -77,13 +78,16 @@ def roof_trace(roof: Roofline, drawn: list[RooflineRow]) -> dict[str, Any]:
     }
 
 
-def marks(lines: Sequence[RooflineRow], times: Mapping[str, float] | None) -> list[Mark]:
+def marks(lines: Sequence[RooflineRow], times: Mapping[str, float] | None) -> list[RooflineMark]:
     """Operators that are alike in kind, work and time, together."""
     alike: dict[tuple[object, ...], list[RooflineRow]] = {}
     for line in lines:
         place = (sort_of(line.kind), line.flops, line.bytes, round(spent(line, times), 9))
         alike.setdefault(place, []).append(line)
-    return [Mark(same, rate(same[0], times), sum(spent(line, times) for line in same)) for same in alike.values()]
+    return [
+        RooflineMark(same, reached_rate(same[0], times), sum(spent(line, times) for line in same))
+        for same in alike.values()
+    ]
 
 
 def spent(line: RooflineRow, times: Mapping[str, float] | None) -> float:
@@ -91,7 +95,7 @@ def spent(line: RooflineRow, times: Mapping[str, float] | None) -> float:
     return (times or {}).get(line.path, line.ms)
 
 
-def points(marks: Sequence[Mark], sort: str, most: float) -> dict[str, Any]:
+def points(marks: Sequence[RooflineMark], sort: str, most: float) -> dict[str, Any]:
     """The operators of one kind; `most` ms are the largest mark."""
     symbol, _ = SIGNS.get(sort, ("circle-open", ""))
     return {
@@ -113,7 +117,7 @@ def points(marks: Sequence[Mark], sort: str, most: float) -> dict[str, Any]:
     }
 
 
-def about(mark: Mark) -> str:
+def about(mark: RooflineMark) -> str:
     """What the pointer reads."""
     first, *others = mark.lines
     return hover(

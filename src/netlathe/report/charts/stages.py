@@ -11,7 +11,7 @@ from netlathe.report.theme import PATTERNS, SERIES
 from netlathe.units import show_bytes, show_count
 
 
-class Part(NamedTuple):
+class StageBar(NamedTuple):
     """A part of a network and what it costs: MACs of an image, params, and bytes: moved by a batch, fused."""
 
     path: str
@@ -24,12 +24,12 @@ MOVED = "moved bytes"
 QUANTITIES = (("MACs", "macs", show_count), ("params", "params", show_count), (MOVED, "bytes", show_bytes))
 
 
-def parts(rows: Iterable[CostRow]) -> list[Part]:
+def parts(rows: Iterable[CostRow]) -> list[StageBar]:
     """The rows of a cost table."""
-    return [Part(row.path, int(row.cost.macs), int(row.cost.params), int(row.bytes_fused)) for row in rows]
+    return [StageBar(row.path, int(row.cost.macs), int(row.cost.params), int(row.bytes_fused)) for row in rows]
 
 
-def chart(found: Sequence[Part], by: str = "stage") -> Chart:
+def chart(found: Sequence[StageBar], by: str = "stage") -> Chart:
     """Three bars a part; `by` is what a part is."""
     whole = {field: sum(getattr(part, field) for part in found) or 1 for _, field, _ in QUANTITIES}
     most = max(found, key=lambda part: part.macs, default=None)
@@ -38,7 +38,7 @@ def chart(found: Sequence[Part], by: str = "stage") -> Chart:
     return drawn(found, by, whole, "stages", f"Cost by {by}", said, "share of the network, %")
 
 
-def between(found: Sequence[Part], bytes: str = MOVED) -> Chart:
+def between(found: Sequence[StageBar], bytes: str = MOVED) -> Chart:
     """Three bars a network, against the one with most of it; `bytes` says which bytes are given."""
     whole = {field: max((getattr(part, field) for part in found), default=1) or 1 for _, field, _ in QUANTITIES}
     said = "Each quantity as a share of the largest among these networks."
@@ -46,7 +46,7 @@ def between(found: Sequence[Part], bytes: str = MOVED) -> Chart:
 
 
 def drawn(
-    found: Sequence[Part],
+    found: Sequence[StageBar],
     by: str,
     whole: dict[str, int],
     id: str,
@@ -69,7 +69,7 @@ def drawn(
     )
 
 
-def bars(found: Sequence[Part], i: int, whole: dict[str, int], third: str) -> dict[str, Any]:
+def bars(found: Sequence[StageBar], i: int, whole: dict[str, int], third: str) -> dict[str, Any]:
     """One quantity of all parts."""
     name, field, show = QUANTITIES[i]
     name = third if name == MOVED else name
@@ -93,7 +93,7 @@ def bars(found: Sequence[Part], i: int, whole: dict[str, int], third: str) -> di
     }
 
 
-def cells(part: Part, whole: dict[str, int]) -> list[str]:
+def cells(part: StageBar, whole: dict[str, int]) -> list[str]:
     """Value and share of every quantity."""
     return [
         text

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netlathe.html import Html, pairs, table
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 
 
 def page(schema: str, data: Any, warnings: Sequence[str] = ()) -> Page:
@@ -21,11 +21,11 @@ def page(schema: str, data: Any, warnings: Sequence[str] = ()) -> Page:
     )
 
 
-def sections(value: Any, title: str) -> list[tuple[str, Part]]:
+def sections(value: Any, title: str) -> list[tuple[str, PagePart]]:
     """The plain values of a table first, then what is nested."""
     if isinstance(value, Mapping):
-        plain = [(str(key), said(inner)) for key, inner in value.items() if not nested(inner)]
-        found: list[tuple[str, Part]] = [(title, pairs(plain))] if plain else []
+        plain = [(str(key), format_value(inner)) for key, inner in value.items() if not nested(inner)]
+        found: list[tuple[str, PagePart]] = [(title, pairs(plain))] if plain else []
         for key, inner in value.items():
             if nested(inner):
                 found += sections(inner, str(key))
@@ -34,7 +34,7 @@ def sections(value: Any, title: str) -> list[tuple[str, Part]]:
         return [(title, records(value, title))]
     if isinstance(value, list) and nested(value):
         return [pair for i, inner in enumerate(value) for pair in sections(inner, f"{title} {i + 1}")]
-    return [(title, pairs([(title, said(value))]))]
+    return [(title, pairs([(title, format_value(value))]))]
 
 
 def nested(value: Any) -> bool:
@@ -46,10 +46,10 @@ def nested(value: Any) -> bool:
 def records(rows: Sequence[Mapping[str, Any]], title: str) -> Html:
     """A list of records as a table; what is nested in a cell is written as text."""
     heads = tuple(dict.fromkeys(str(key) for row in rows for key in row))
-    return table(heads, [[said(row.get(head)) for head in heads] for row in rows], label=title)
+    return table(heads, [[format_value(row.get(head)) for head in heads] for row in rows], label=title)
 
 
-def said(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value in a cell."""
     if value is None:
         return "-"
@@ -60,5 +60,5 @@ def said(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key} {said(inner)}" for key, inner in value.items())
-    return ", ".join(map(said, value)) if isinstance(value, list) else str(value)
+        return "; ".join(f"{key} {format_value(inner)}" for key, inner in value.items())
+    return ", ".join(map(format_value, value)) if isinstance(value, list) else str(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 from netlathe.html import Html, join, pairs, tag
 from netlathe.report.charts import intervals
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.tables.audit import TONES, WORDS, claims_table
 from netlathe.tables.page import render_html
 
@@ -23,7 +23,9 @@ def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
     slides: dict[int, list[Data]] = {}
     for claim in claims:
         slides.setdefault(claim["slide"], []).append(claim)
-    sections: list[tuple[str, Sequence[Part]]] = [("Verdicts", [chart, render_html(claims_table(claims), "Claims")])]
+    sections: list[tuple[str, Sequence[PagePart]]] = [
+        ("Verdicts", [chart, render_html(claims_table(claims), "Claims")])
+    ]
     sections += [(f"Slide {slide}", [detail(claim) for claim in found]) for slide, found in sorted(slides.items())]
     return Page(
         title="The claims of the lecture, checked",

@@ -8,7 +8,7 @@ from typing import Any
 
 from netlathe.html import Html, bullets
 from netlathe.report.charts import front, predicted
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.tables.choose import candidate_key, candidate_name, front_table, latency_interval
 from netlathe.tables.page import render_html
 from netlathe.units import show_bytes, show_count, show_ms
@@ -23,7 +23,7 @@ def page(data: Data, warnings: Sequence[str] = ()) -> Page:
     limits = {name: value for name, value in budget.items() if value is not None}
     known = [pair(c) for c in data["measured"] if c["predicted"] and c["latency"] and not c["latency"]["failure"]]
     first = front.chart(points(data), latency_ms=budget["latency"], accuracy=budget["top1"])
-    sections: list[tuple[str, Sequence[Part]]] = [
+    sections: list[tuple[str, Sequence[PagePart]]] = [
         ("Why this one", [bullets(data.get("reasons", ()))] if data.get("reasons") else []),
         ("The front", [first, candidates(data)]),
     ]
@@ -32,7 +32,7 @@ def page(data: Data, warnings: Sequence[str] = ()) -> Page:
     threads = f"{device['threads']} thread{'s' * (device['threads'] > 1)}, " if device["here"] else ""
     how = f"{len(data['measured'])} candidates measured here" if device["here"] else "latency predicted, not measured"
     return Page(
-        title=f"{candidate_name(pick)} for {said(limits)}",
+        title=f"{candidate_name(pick)} for {format_budget(limits)}",
         lead=f"The most accurate of {data['fitting']} networks that fit, among {data['candidates']} candidates.",
         basis=f"{device['name']} ({device['id']}), {pick['runtime']}, {pick['precision']}, {threads}"
         f"batch {data['batch']}; {how}. Accuracy is published, ImageNet top-1.",
@@ -43,7 +43,7 @@ def page(data: Data, warnings: Sequence[str] = ()) -> Page:
     )
 
 
-def said(limits: Mapping[str, float]) -> str:
+def format_budget(limits: Mapping[str, float]) -> str:
     """The budget in words."""
     words = [f"{'at least ' * (name == 'top1')}{SHOW[name](value)} {name}" for name, value in limits.items()]
     return ", ".join(words) or "no limit"
@@ -69,9 +69,9 @@ def tiles(pick: Data, limits: Mapping[str, float]) -> list[tuple[str, str, str]]
     return found
 
 
-def points(data: Data) -> list[front.Point]:
+def points(data: Data) -> list[front.FrontPoint]:
     """What the front shows: pick, ties, front, and what else was measured."""
-    found: dict[tuple[str, str, str], front.Point] = {}
+    found: dict[tuple[str, str, str], front.FrontPoint] = {}
     limits = data["budget"]
 
     def over(c: Data) -> bool:
@@ -88,7 +88,7 @@ def points(data: Data) -> list[front.Point]:
         for c in candidates:
             low, middle, high = latency_interval(c)
             note = f"{'measured' if c['latency'] else 'predicted'}, {c['runtime']} {c['precision']}"
-            point = front.Point(candidate_name(c), c["top1"], middle, low, high, c["memory_bytes"], mark, note)
+            point = front.FrontPoint(candidate_name(c), c["top1"], middle, low, high, c["memory_bytes"], mark, note)
             found.setdefault((candidate_name(c), c["runtime"], c["precision"]), point)
 
     add([data["pick"]], "pick")
@@ -99,10 +99,10 @@ def points(data: Data) -> list[front.Point]:
     return list(found.values())
 
 
-def pair(c: Data) -> predicted.Pair:
+def pair(c: Data) -> predicted.PredictedPair:
     """A measured candidate and its forecast."""
     p, m = c["predicted"], c["latency"]
-    return predicted.Pair(
+    return predicted.PredictedPair(
         candidate_name(c), (p["low_ms"], p["ms"], p["high_ms"]), (m["low_ms"], m["median_ms"], m["high_ms"])
     )
 

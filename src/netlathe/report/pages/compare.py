@@ -7,7 +7,7 @@ from typing import Any
 
 from netlathe.html import Html, join, pairs, paragraph, table, tag
 from netlathe.report.charts import front, intervals, stages
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.tables.compare import latencies_table, networks_table
 from netlathe.tables.page import render_html
 from netlathe.units import show_bytes, show_ms
@@ -20,7 +20,7 @@ def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
     rows = data["networks"]
     timed = [row["latency"] for row in rows if row["latency"]]
     done = [row for row in rows if row["latency"] and not row["latency"]["failure"]]
-    sections: list[tuple[str, Sequence[Part]]] = []
+    sections: list[tuple[str, Sequence[PagePart]]] = []
     if done:
         sections.append(("Latency", [latencies([row["latency"] for row in done])]))
     placed = [point(row) for row in done if row["top1"]]
@@ -64,7 +64,7 @@ def conditions(m: Data) -> str:
     return f"{m['cpu']} ({m['device']}), {how}"
 
 
-def latencies(done: Sequence[Data]) -> Part:
+def latencies(done: Sequence[Data]) -> PagePart:
     """The latencies as marks with whiskers."""
     values = [
         intervals.Interval(m["network"], m["low_ms"], m["median_ms"], m["high_ms"], f"{m['runs']:,} runs, id {m['id']}")
@@ -95,16 +95,16 @@ def measurement(m: Data) -> Html:
     )
 
 
-def point(row: Data) -> front.Point:
+def point(row: Data) -> front.FrontPoint:
     """A network in the plane of accuracy and latency; the area is the peak of activations."""
     m = row["latency"]
     ends = (m["median_ms"], m["low_ms"], m["high_ms"])
-    return front.Point(row["name"], row["top1"], *ends, row["peak_bytes"], "front", "measured")
+    return front.FrontPoint(row["name"], row["top1"], *ends, row["peak_bytes"], "front", "measured")
 
 
-def bars(rows: Sequence[Data]) -> Part:
+def bars(rows: Sequence[Data]) -> PagePart:
     """MACs, params and activations against the largest."""
-    return stages.between([stages.Part(row["name"], row["macs"], row["params"], row["peak_bytes"]) for row in rows],
+    return stages.between([stages.StageBar(row["name"], row["macs"], row["params"], row["peak_bytes"]) for row in rows],
                           "peak memory")  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from netlathe.errors import NetlatheError
 from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import memory, profile, stages
 from netlathe.report.charts import roofline as roof
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.tables.cost import networks_table
 from netlathe.tables.page import render_html
@@ -39,7 +39,7 @@ def page(data: Data, graph: Graph | None = None, card: DeviceCard | None = None,
     """
     precision, batch = data["precision"], data["batch"]
     tiles, notes = figures(data), list[str]()
-    sections: list[tuple[str, Sequence[Part]]] = [("Where the cost is", [stages.chart(parts(data), data["by"])])]
+    sections: list[tuple[str, Sequence[PagePart]]] = [("Where the cost is", [stages.chart(parts(data), data["by"])])]
     if graph is not None:
         sections.append(("Shape", [profile.chart(graph)]))
         lines = {name: timeline(graph, name, BYTES[precision], batch) for name in ("folded", "eager")}
@@ -83,10 +83,10 @@ def figures(data: Data) -> list[tuple[str, str, str]]:
     ]
 
 
-def parts(data: Data) -> list[stages.Part]:
+def parts(data: Data) -> list[stages.StageBar]:
     """The rows of the document."""
     return [
-        stages.Part(row["path"] or data["name"], row["macs"], row["params"], row["moved_bytes"]["fused"])
+        stages.StageBar(row["path"] or data["name"], row["macs"], row["params"], row["moved_bytes"]["fused"])
         for row in data["rows"]
     ]
 
@@ -130,7 +130,7 @@ def totals(data: Data) -> Html:
 
 def many(found: Sequence[Data], *, command: str = "") -> Page:
     """Several networks: a row each."""
-    cost = [stages.Part(d["name"], d["macs"], d["params"], d["moved_bytes"]["fused"]) for d in found]
+    cost = [stages.StageBar(d["name"], d["macs"], d["params"], d["moved_bytes"]["fused"]) for d in found]
     return Page(
         title=f"{len(found)} networks: what they cost",
         lead=f"Batch {found[0]['batch']}, {found[0]['precision']}. Counts are exact.",

@@ -8,7 +8,7 @@ from typing import Any
 from netlathe.device.roofline import Roofline, RooflineRow
 from netlathe.report.charts import intervals
 from netlathe.report.charts import roofline as roof
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.tables.device import ceilings_table, changes_table, slowest_table
 from netlathe.tables.page import render_html
 from netlathe.units import show_ms
@@ -45,7 +45,7 @@ def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     """`data` is that of `netlathe device why --json`."""
     timing, ms = data["timing"], data["ms"]
     slow = sorted(timing["parts"], key=lambda part: -part["ms"])[:20]
-    sections: list[tuple[str, Sequence[Part]]] = [
+    sections: list[tuple[str, Sequence[PagePart]]] = [
         ("Where the time goes", [shares(by, data[f"by_{by}"], ms) for by in ("bound", "kind")]),
         ("What would help", [render_html(changes_table(data["changes"]), "Changes")]),
         ("The slowest operators", [render_html(slowest_table(slow, ms), "The slowest operators")]),
@@ -65,7 +65,7 @@ def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     )
 
 
-def shares(by: str, times: Mapping[str, float], whole: float) -> Part:
+def shares(by: str, times: Mapping[str, float], whole: float) -> PagePart:
     """Time by bound or by kind as bars."""
     values = [
         intervals.Interval(name, ms, ms, ms, f"{100 * ms / whole:.1f} %" if whole else "") for name, ms in times.items()

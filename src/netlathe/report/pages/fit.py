@@ -15,7 +15,7 @@ from netlathe.deploy.model_card import read_card
 from netlathe.errors import NetlatheError
 from netlathe.html import paragraph
 from netlathe.report.charts import front, intervals, memory, predicted, profile, stages
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.report.pages.compare import conditions
 from netlathe.tables.fit import race_table
 from netlathe.tables.page import render_html
@@ -39,7 +39,7 @@ def page(folder: Path) -> Page:
     )
 
 
-def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
+def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[PagePart]]]:
     """The candidates: validation accuracy of the last rung that each ran in, latency, memory; and who went on."""
     if "candidates" not in steps:
         return []
@@ -51,7 +51,7 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
     ended = {c["name"]: "too slow to train" for c in found}
     ended |= dict.fromkeys(racing, "left behind") | dict.fromkeys(kept, "trained to the end")
     points = [
-        front.Point(
+        front.FrontPoint(
             *(c["name"], 100 * score[c["name"]], c["latency_ms"][1], c["latency_ms"][0], c["latency_ms"][2]),
             *(c["memory_bytes"], "pick" if c["name"] in kept else "fits"),
             "measured" if c["measured"] else "predicted",
@@ -59,9 +59,11 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[Part]]]:
         for c in found
         if c["name"] in score
     ]
-    parts: list[Part] = [front.chart(points, word="validation")] if points else []
+    parts: list[PagePart] = [front.chart(points, word="validation")] if points else []
     pairs = [
-        predicted.Pair(c["name"], ends(c["forecast"]), (c["latency_ms"][0], c["latency_ms"][1], c["latency_ms"][2]))
+        predicted.PredictedPair(
+            c["name"], ends(c["forecast"]), (c["latency_ms"][0], c["latency_ms"][1], c["latency_ms"][2])
+        )
         for c in found
         if c["measured"] and c["forecast"]
     ]
@@ -76,7 +78,7 @@ def ends(forecast: Data) -> predicted.Ends:
     return forecast["low_ms"], forecast["ms"], forecast["high_ms"]
 
 
-def shape(card: Data) -> list[tuple[str, Sequence[Part]]]:
+def shape(card: Data) -> list[tuple[str, Sequence[PagePart]]]:
     """The network itself, where the card holds its expression."""
     try:
         graph = from_json(json.dumps(card["network"]["arch"]), source=card["name"]).graph()
@@ -86,7 +88,7 @@ def shape(card: Data) -> list[tuple[str, Sequence[Part]]]:
     return [("The network", [stages.chart(stages.parts(cost_rows(graph))), profile.chart(graph), memory.chart(lines)])]
 
 
-def classes(card: Data) -> list[tuple[str, Sequence[Part]]]:
+def classes(card: Data) -> list[tuple[str, Sequence[PagePart]]]:
     """Recall by class with intervals."""
     found = card["accuracy"]
     if not found:

@@ -8,7 +8,7 @@ from typing import Any
 from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import front, progress, regret
 from netlathe.report.charts.chart import Chart
-from netlathe.report.page import Page, Part
+from netlathe.report.page import Page, PagePart
 from netlathe.units import show_ms
 
 Data = Mapping[str, Any]
@@ -23,11 +23,11 @@ def comparison(data: Data, warnings: Sequence[str] = (), *, command: str = "") -
     start = data["evaluations"] // START
     x = tuple(float(n) for n in range(start + 1, data["evaluations"] + 1))
     curves = [
-        regret.Curve(arm["name"], x, *(tuple(arm[side][start:]) for side in ("regret", "low", "high")))
+        regret.RegretCurve(arm["name"], x, *(tuple(arm[side][start:]) for side in ("regret", "low", "high")))
         for arm in data["strategies"]
     ]
     band = f"95 % bootstrap interval of the mean of {runs} runs"
-    sections: list[tuple[str, Sequence[Part]]] = [
+    sections: list[tuple[str, Sequence[PagePart]]] = [
         ("Regret", [regret.chart(curves, x="evaluations", band=band), finals(arms)]),
         ("Pairs", [pairs_table(data["pairs"])]),
     ]
@@ -99,7 +99,7 @@ def show(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
         for t in data["trials"]
         if t["state"] != "running"
     ]
-    sections: list[tuple[str, Sequence[Part]]] = [("The search", [progress.chart(trials, word="score")])]
+    sections: list[tuple[str, Sequence[PagePart]]] = [("The search", [progress.chart(trials, word="score")])]
     found = plane(data)
     if found:
         sections.append(("The front", [found]))
@@ -136,7 +136,7 @@ def plane(data: Data) -> Chart | None:
     for cost, across, unit, size, show_ in COSTS:
         if done and all(cost in t["costs"] for t in done):
             points = [
-                front.Point(
+                front.FrontPoint(
                     f"trial {t['number']}",
                     t["score"],
                     ms := t["costs"][cost] / size,
