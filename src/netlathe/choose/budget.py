@@ -113,7 +113,7 @@ def candidate_of(
 
 def candidate_on(target: Target, net: Net, accuracy: Accuracy | None = None) -> Candidate:
     """A net on a target with its costs and its forecast. Raises NetlatheError where the target cannot give them."""
-    return candidate_of(net, target.estimate(net), target.runtime, target.precision, accuracy)
+    return candidate_of(net, target.estimate(net), target.runtime, net.precision or target.precision, accuracy)
 
 
 class Limit(NamedTuple):

@@ -34,8 +34,8 @@ def pareto_candidates(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def tied(a: Candidate, b: Candidate) -> bool:
-    """The accuracies differ by less than the noise of measuring the better one."""
-    return abs(a.top1 - b.top1) < noise_of(max(a, b, key=lambda c: c.top1))
+    """The accuracies are equal, or differ by less than the noise of measuring the better one."""
+    return a.top1 == b.top1 or abs(a.top1 - b.top1) < noise_of(max(a, b, key=lambda c: c.top1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def command(
       netlathe choose --device stm32f746
       netlathe choose --latency 15ms --html choice.html
       netlathe choose --device phone-a76-core --latency 60ms --top1 70
+      netlathe choose --from my-networks/ --latency 15ms
 
     Exit code 3: nothing fits; the binding limit and the nearest budgets are named.
     """
@@ -99,7 +100,8 @@ def command(
         if all(budget.limit(limit) is None for limit in LIMITS):
             hint = f"for example: netlathe choose --device {device} --latency 15ms"
             raise NetlatheError("a choice needs at least one limit", code="choose.no_budget", hint=hint)
-        found = candidates(open_source(source), targets, SourceFilter(pattern, recipe, extra_data))
+        opened = open_source(source)
+        found = candidates(opened, targets, SourceFilter(pattern, recipe, extra_data))
         with progress_bar("measuring") as progress:
             outcome = choose(found, budget, targets, seconds=seconds, fresh=fresh, progress=progress)
     except KeyboardInterrupt:
@@ -111,7 +113,7 @@ def command(
     words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None, "threads": threads}
     words |= {"batch": batch if batch > 1 else None, "from": source if source != ZOO else None}
     again = repeat(words, targets if targets[0].measures else (), extra_data)
-    warnings = [*notes_of(targets), *contention_warnings(outcome.decision)]
+    warnings = [*opened.notes, *notes_of(targets), *contention_warnings(outcome.decision)]
     if html is not None:
         from netlathe.report.pages.choose import page
 

@@ -137,9 +137,9 @@ def reasons(outcome: ChoiceResult) -> list[str]:
         )
         winner = format_candidate(pick, several)
         lines[0] = f"pick: {winner}, the fastest of those whose accuracy is tied with the best that fits"
-        lines.append(
-            f"tied within {noise_of(pick):.2f} points, the noise of {pick.known_accuracy.images:,} test images: {names}"
-        )
+        images = pick.known_accuracy.images
+        noise = f"tied within {noise_of(pick):.2f} points, the noise of {images:,} test images" if images else "tied"
+        lines.append(f"{noise}: {names}")
     uses = [
         f"{limit.name} {limit.show(limit.used(pick))} of {limit.show(bound)}"
         for limit in LIMITS

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
               help="Of the deployed network; auto takes bf16 or int8 where they are measurably faster.")  # fmt: skip
 @click.option("--weights", "weights", multiple=True, metavar="SOURCE",
               help="A candidate from given weights: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
+@click.option("--from", "source", metavar="SOURCE",
+              help="Of the candidates: a folder of networks, or of a search.  [default: zoo]")  # fmt: skip
 @click.option("--search", "space", metavar="SPACE", help="A candidate found by a search, such as around:resnet20.")
 @click.option("--time", "limit", type=SpanType(), help="A wall for everything, such as 20m.  [default: 15m]")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of the final training, instead of a time.")
@@ -59,6 +61,7 @@ def command(
     run_threads: int,
     form: PrecisionChoice,
     weights: tuple[str, ...],
+    source: str | None,
     space: str | None,
     limit: float | None,
     epochs: float | None,
@@ -112,6 +115,7 @@ def command(
             resolution=resolution,
             weights=weights,
             search=space,
+            source=None if source == "zoo" else source,
         )
     run(config, folder, started, as_json)
 
@@ -167,7 +171,7 @@ def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, 
 
     found = shortlist(
         splits, targets, float_limits(config.limits, targets[0], config.form), say,
-        seconds=config.seconds, epochs=config.epochs, weights=config.weights,
+        seconds=config.seconds, epochs=config.epochs, weights=config.weights, source=config.source,
     )  # fmt: skip
     search = divide_time(config.seconds, config.epochs, 0.0)["search_s"]
     plan = (

@@ -45,6 +45,7 @@ class FitConfig:
     resolution: int = 160  # the finest that is tried, px
     weights: tuple[str, ...] = ()  # pretrained ones that candidates start from
     search: str | None = None  # a space, whose best member is one of the candidates
+    source: str | None = None  # of the candidates, as --from names it; None: families of the zoo
 
     @property
     def limits(self) -> Budget:
@@ -94,5 +95,6 @@ def command_line(config: FitConfig) -> str:
     words += [f"--runtime {name}" for name in config.runtimes]
     words += [f"--weights {quote(source)}" for source in config.weights]
     words += [f"--search {quote(config.search)}"] if config.search else []
+    words += [f"--from {quote(config.source)}"] if config.source else []
     words += [f"--form {config.form}"] if config.form != "auto" else []
     return " ".join(["netlathe fit", quote(config.data), *words, f"--seed {config.seed}", "-o again/"])

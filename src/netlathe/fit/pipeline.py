@@ -82,7 +82,15 @@ def fit(
 
     def find_candidates() -> StepResult:
         return shortlist(
-            splits, targets, limits, say, seconds=seconds, epochs=config.epochs, weights=config.weights, first=first
+            splits,
+            targets,
+            limits,
+            say,
+            seconds=seconds,
+            epochs=config.epochs,
+            weights=config.weights,
+            first=first,
+            source=config.source,
         )
 
     arch = cached_step(out, "searched", search)["arch"] if config.search is not None else None

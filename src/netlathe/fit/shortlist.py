@@ -16,6 +16,8 @@ from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.fit.rungs import RACE_SHARE
 from netlathe.fit.space import (
+    FAMILIES,
+    CandidateFamily,
     ImageSpec,
     build_candidate,
     find_fitting,
@@ -26,6 +28,8 @@ from netlathe.fit.space import (
 from netlathe.load import load
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
+from netlathe.sources.registry import open_source
+from netlathe.sources.source import expressions
 from netlathe.target.target import Target
 from netlathe.train import precision
 from netlathe.train.images import Splits
@@ -46,30 +50,40 @@ def shortlist(
     epochs: float | None,
     weights: Sequence[str] = (),
     first: Sequence[Network] = (),
+    source: str | None = None,
 ) -> dict[str, Any]:
     """The candidates that are raced, measured where the device is this machine; `first` are raced where they fit.
 
     `limits` are those that were asked for and those of the device; `seconds` or `epochs` say how long the fit is;
     each of `weights`, which are sources of pretrained weights, gives a candidate. Raises Infeasible where no network
-    keeps the limits.
+    keeps the limits. `source` names where the candidates come from, instead of the families of the zoo.
     """
     height, width, channels = splits.train.pixels.shape[1:]
     images = ImageSpec(len(splits.train.classes), channels, min(height, width))
     most = most_macs(seconds, len(splits.train), channels)
-    fitting = find_fitting(targets, limits, images, most)
+    families: Sequence[CandidateFamily] = FAMILIES if source is None else source_families(source, say)
+    fitting = find_fitting(targets, limits, images, most, families)
     pretrained = find_pretrained(weights, limits, targets, images)
     own = [build_candidate(targets[0], images, network, network.input[-1]) for network in first]
     order = [*(c for c in own if c), *(c for c, *_ in pretrained), *interleave_families(fitting, len(fitting))]
     if not order:
-        raise infeasible_error(limits, targets, images)
+        raise infeasible_error(limits, targets, images, families)
     sources = {c.key: {"given": asked, "weights": source} for c, asked, source in pretrained}
     none = {"given": None, "weights": None}
     count = count_racers(seconds, epochs)
     chosen = measure_shortlist(order, limits, targets, count, say) if targets[0].measures else order[:count]
     if not chosen:
-        raise infeasible_error(limits, targets, images)
+        raise infeasible_error(limits, targets, images, families)
     rows = [candidate_row(c) | sources.get(c.key, none) for c in chosen]
     return {"candidates": rows, "considered": len(fitting) + len(pretrained), "most_macs": most}
+
+
+def source_families(source: str, say: Say) -> list[CandidateFamily]:
+    """The networks of a source that can be trained, a family each; the others are named. Raises NetlatheError."""
+    networks, others = expressions(open_source(source))
+    if others:
+        say(f"left out, for they have no expression to train: {', '.join(others)}")
+    return [CandidateFamily(network.name, network=network) for network in networks]
 
 
 def measure_shortlist(
@@ -146,9 +160,11 @@ def resolve_weights(asked: str) -> tuple[Network, str]:
     return load(net)[0], file
 
 
-def infeasible_error(limits: Budget, targets: Sequence[Target], images: ImageSpec) -> Infeasible:
+def infeasible_error(
+    limits: Budget, targets: Sequence[Target], images: ImageSpec, families: Sequence[CandidateFamily]
+) -> Infeasible:
     """Which limit binds, what the smallest networks need, and budgets that would work."""
-    least = smallest_members(targets, images)
+    least = smallest_members(targets, images, families)
     budgets = nearest_budgets(limits, least)
     small = min(least, key=lambda c: c.macs)
     need = ", ".join(f"--{name} {value}" for name, value in budgets.items())

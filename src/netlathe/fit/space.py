@@ -18,16 +18,23 @@ from netlathe.reshape.classes import for_images
 from netlathe.target.target import Target
 
 
-class ZooFamily(NamedTuple):
-    """A network of the zoo and the settings of its own knobs, from the narrowest to the widest."""
+class CandidateFamily(NamedTuple):
+    """A network of the zoo and the settings of its own knobs, from the narrowest to the widest; or one network."""
 
     name: str
-    settings: tuple[dict[str, Any], ...]
+    settings: tuple[dict[str, Any], ...] = ({},)
+    network: Network | None = None  # of another source than the zoo: it has no knobs
+
+    def build(self, settings: dict[str, Any]) -> Network:
+        """A member, named after its settings."""
+        words = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
+        network = self.network or zoo.get(self.name, **settings)
+        return replace(network, name=f"{self.name}:{words}" if words else self.name)
 
 
-def vary_knob(name: str, knob: str, values: Iterable[float], **fixed: Any) -> ZooFamily:
+def vary_knob(name: str, knob: str, values: Iterable[float], **fixed: Any) -> CandidateFamily:
     """A family with one knob."""
-    return ZooFamily(name, tuple({knob: value} | fixed for value in values))
+    return CandidateFamily(name, tuple({knob: value} | fixed for value in values))
 
 
 # Ordered by how well the family learns from few images on a short schedule: plain residual networks first, networks
@@ -37,12 +44,12 @@ FAMILIES = (
     vary_knob("resnet18", "width", (8, 12, 16, 24, 32, 48, 64)),
     vary_knob("mobilenetv2", "alpha", (0.35, 0.5, 0.75, 1.0, 1.4)),
     vary_knob("resnet20", "width", (8, 12, 16, 24, 32, 48, 64), depth=14),
-    ZooFamily("regnety_200mf", ({},)),
-    ZooFamily("regnety_400mf", ({},)),
+    CandidateFamily("regnety_200mf", ({},)),
+    CandidateFamily("regnety_400mf", ({},)),
     vary_knob("mobilenetv1", "alpha", (0.25, 0.5, 0.75, 1.0)),
-    ZooFamily("mobilenetv3_small", ({},)),
-    ZooFamily("efficientnet_b0", ({},)),
-    ZooFamily("convnext_atto", ({},)),
+    CandidateFamily("mobilenetv3_small", ({},)),
+    CandidateFamily("efficientnet_b0", ({},)),
+    CandidateFamily("convnext_atto", ({},)),
 )
 RESOLUTIONS = (16, 32, 48, 64, 96, 128, 160, 192, 224)
 
@@ -60,14 +67,20 @@ class ImageSpec(NamedTuple):
         return tuple(r for r in RESOLUTIONS if self.side / 6 <= r <= max(32, self.side))
 
 
-def find_fitting(targets: Sequence[Target], budget: Budget, images: ImageSpec, most_macs: float) -> list[Candidate]:
+def find_fitting(
+    targets: Sequence[Target],
+    budget: Budget,
+    images: ImageSpec,
+    most_macs: float,
+    families: Sequence[CandidateFamily] = FAMILIES,
+) -> list[Candidate]:
     """The widest member of each family at each resolution that may keep the budget, on each target.
 
-    `most_macs` is what training can afford an image. In the order of FAMILIES, finest resolution first. A latency is
-    kept if the lower end of its forecast keeps it; measuring decides later. Empty where nothing fits.
+    `most_macs` is what training can afford an image. In the order of the families, finest resolution first. A latency
+    is kept if the lower end of its forecast keeps it; measuring decides later. Empty where nothing fits.
     """
     widest_members: dict[str, Candidate] = {}
-    for family in FAMILIES:
+    for family in families:
         for resolution in reversed(images.resolutions):
             for target in targets:
                 widest = next(iterate_members(target, budget, images, family, resolution, most_macs), None)
@@ -77,22 +90,13 @@ def find_fitting(targets: Sequence[Target], budget: Budget, images: ImageSpec, m
 
 
 def iterate_members(
-    target: Target, budget: Budget, images: ImageSpec, family: ZooFamily, resolution: int, most_macs: float
+    target: Target, budget: Budget, images: ImageSpec, family: CandidateFamily, resolution: int, most_macs: float
 ) -> Iterator[Candidate]:
     """Those of a family that may keep the budget, the widest first."""
     for settings in reversed(family.settings):
-        candidate = build_member(target, images, family.name, settings, resolution)
+        candidate = build_candidate(target, images, family.build(settings), resolution)
         if candidate is not None and candidate.macs <= most_macs and budget.possible(candidate):
             yield candidate
-
-
-def build_member(
-    target: Target, images: ImageSpec, name: str, settings: dict[str, Any], resolution: int
-) -> Candidate | None:
-    """One network of a family with its costs; None where the image is too small for it."""
-    words = ",".join(f"{knob}={value:g}" for knob, value in settings.items())
-    network = replace(zoo.get(name, **settings), name=f"{name}:{words}" if words else name)
-    return build_candidate(target, images, network, resolution)
 
 
 def build_candidate(target: Target, images: ImageSpec, network: Network, resolution: int) -> Candidate | None:
@@ -107,13 +111,15 @@ def build_candidate(target: Target, images: ImageSpec, network: Network, resolut
         return None
 
 
-def smallest_members(targets: Sequence[Target], images: ImageSpec) -> list[Candidate]:
+def smallest_members(
+    targets: Sequence[Target], images: ImageSpec, families: Sequence[CandidateFamily] = FAMILIES
+) -> list[Candidate]:
     """The cheapest member of each family at the coarsest resolution it takes: what an impossible budget is told."""
     members = []
-    for family in FAMILIES:
+    for family in families:
         for target in targets:
             tries = (
-                build_member(target, images, family.name, family.settings[0], resolution)
+                build_candidate(target, images, family.build(family.settings[0]), resolution)
                 for resolution in images.resolutions
             )
             members += [c for c in [next((c for c in tries if c is not None), None)] if c is not None]

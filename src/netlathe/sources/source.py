@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from netlathe.arch.net import Net
+from netlathe.arch.net import Net, rewritable
+from netlathe.arch.network import Network
 from netlathe.choose.budget import Accuracy, Candidate, candidate_on
+from netlathe.errors import NetlatheError
 from netlathe.target.target import Target
 
 
@@ -44,11 +46,34 @@ class Source(Protocol):
 def candidates(source: Source, targets: Sequence[Target], wanted: SourceFilter = EVERYTHING) -> list[Candidate]:
     """Every net of a source with an accuracy, on every target, with its costs and its forecast.
 
-    Raises NetlatheError as `Source.entries` and `Target.estimate` do.
+    Raises NetlatheError as `Source.entries` and `Target.estimate` do, and where no accuracy is known.
     """
     found = []
     for net, accuracy, size in source.entries(wanted):
         for target in targets if accuracy else ():
             candidate = candidate_on(target, net, accuracy)
             found.append(candidate if size is None else replace(candidate, size_bytes=size))
+    if not found:
+        raise NetlatheError(
+            "no accuracy is known of these networks, and the most accurate that fits is what is chosen",
+            code="choose.no_accuracy",
+            hint="add a CSV file to the folder, a line a network: file,accuracy; `netlathe bench` compares latencies",
+        )
     return found
+
+
+def expressions(source: Source) -> tuple[list[Network], list[str]]:
+    """The networks of a source that can be trained from scratch, and the names of those that cannot.
+
+    Raises NetlatheError, with the names, where none can.
+    """
+    nets = [entry.net for entry in source.entries(EVERYTHING)]
+    networks = [network for net in nets if (network := rewritable(net)) is not None]
+    others = [net.name for net in nets if rewritable(net) is None]
+    if not networks:
+        raise NetlatheError(
+            f"none of these has an expression to train: {', '.join(others)}",
+            code="source.no_expression",
+            hint="an arch.json, a function that returns an expression, or the folder of a search has one",
+        )
+    return networks, others
