@@ -1,4 +1,4 @@
-"""The laws of DESIGN section 5 for every registered network, and the suite itself: it sees what is broken.
+"""The laws of `netlathe.testing` for every registered network, and the suite itself: it sees what is broken.
 
 Laws 2 and 3 run at the smallest image that a network takes, and for one network of each way to build one; the others,
 which differ in sizes, and those of more than 25 M parameters are marked slow there (`pytest -m slow`, part of
