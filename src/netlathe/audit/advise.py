@@ -134,8 +134,8 @@ def advise(
             "add --device CARD; `netlathe device list` has the cards, `netlathe choose --latency` measures this machine"
         )
         raise NetlatheError("a latency needs a device", code="advise.device", hint=hint)
-    found = rows_of(task, images)
-    reasons = [describe_row(row) for row in found] + data_reasons(task, images)
+    rows = rows_of(task, images)
+    reasons = [describe_row(row) for row in rows] + data_reasons(task, images)
     targets = targets_on(device, (), precision, threads) if device else None
     limits = within_device(limits, targets[0]) if targets else limits
     fitting: list[Candidate] = []
@@ -143,21 +143,21 @@ def advise(
     if task in RANKED and (targets is not None or limits != Budget()):
         tried = candidates(Zoo(), targets or [any_target()])
         fitting = sorted((c for c in tried if not limits.broken(c)), key=lambda c: (-c.top1, c.latency_ms, c.macs))
-        reasons += fit_reasons(task, found, fitting, tried, limits, device)
+        reasons += fit_reasons(task, rows, fitting, tried, limits, device)
     elif task not in RANKED:
-        reasons.append(zoo_reason(found[0]))
-    answers = [r.line.instead or r.line.cells[1] if r.verdict == "does-not-hold" else r.line.cells[1] for r in found]
+        reasons.append(zoo_reason(rows[0]))
+    answers = [r.line.instead or r.line.cells[1] if r.verdict == "does-not-hold" else r.line.cells[1] for r in rows]
     return Advice(
         task=task,
         answer="; or ".join(dict.fromkeys(answers)),
         reasons=tuple(reasons),
-        rows=found,
+        rows=rows,
         fitting=tuple(fitting[:SEVERAL]),
         fit_count=len(fitting),
         tried=len(tried),
         device=device or "",
         budget=limits,
-        command=next_command(task, images, device, limits, fitting, found),
+        command=next_command(task, images, device, limits, fitting, rows),
     )
 
 
@@ -208,34 +208,36 @@ def fit_reasons(
     """Which networks keep the limits, and whether the best of them is of the row's families."""
     where = f"on {device}, at the upper end of the forecast" if device else "by count"
     named = [f"{limit.name} {limit.show(bound)}" for limit in LIMITS if (bound := limits.limit(limit)) is not None]
-    found = [f"{len(fitting)} of {len(tried)} networks fit {where} ({', '.join(named) or 'no limit was given'})."]
+    reasons = [f"{len(fitting)} of {len(tried)} networks fit {where} ({', '.join(named) or 'no limit was given'})."]
     middle = [c for c in tried if not is_middling(limits, c)]
     if limits.latency is not None and len(middle) > len(fitting):
-        found.append(
+        reasons.append(
             f"At the middle of it {len(middle)} would: the forecast for {device} is rough, measure before a "
             f"better network is ruled out."
         )
     if not fitting:
-        return [*found, "Nothing fits: a larger limit, or another device."]
+        return [*reasons, "Nothing fits: a larger limit, or another device."]
     patterns = [pattern for row in rows for pattern in row.line.networks]
     own = [c for c in fitting if any(fnmatchcase(c.net.name, pattern) for pattern in patterns)]
     best = fitting[0]
     if not own:
-        return [*found, f"None is of the row's families ({', '.join(patterns)}); the most accurate is {best.name}."]
+        return [*reasons, f"None is of the row's families ({', '.join(patterns)}); the most accurate is {best.name}."]
     first = own[0]
     behind = best.top1 - first.top1
     if behind > noise(best.top1):
-        found.append(
+        reasons.append(
             f"The most accurate is {best.name} ({best.top1:.1f} %); of the row's families it is {first.name}, "
             f"{behind:.1f} points behind: here the row is not the best advice."
         )
     else:
-        found.append(f"The most accurate of the row's families, {first.name} ({first.top1:.1f} %), is as good as any.")
+        reasons.append(
+            f"The most accurate of the row's families, {first.name} ({first.top1:.1f} %), is as good as any."
+        )
     if task == "dense":
-        found.append(
+        reasons.append(
             "The accuracies are those of classification: of a backbone they say something, of a detector little."
         )
-    return found
+    return reasons
 
 
 def zoo_reason(row: CheckedRow) -> str:

@@ -85,9 +85,9 @@ def select_claims(
     legal = sorted({c.slide for c in claims_by_id().values()})
     for slide in slides:
         if slide not in legal:
-            known = ", ".join(map(str, legal))
+            legal_slides = ", ".join(map(str, legal))
             raise NetlatheError(
-                f"slide {slide} makes no claim", code="audit.slide", hint=f"slides with claims: {known}"
+                f"slide {slide} makes no claim", code="audit.slide", hint=f"slides with claims: {legal_slides}"
             )
     for kind in kinds:
         if kind not in KINDS:

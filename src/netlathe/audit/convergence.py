@@ -34,12 +34,12 @@ def tokens(claim: Claim) -> CheckResult:
 @check("s25-2")
 def no_convolution(claim: Claim) -> CheckResult:
     read = ops(VIT)
-    found = [op for op in read.ops if op.kind == "conv"]
-    share = sum(op.macs for op in found) / sum(op.macs for op in read.ops)
+    convs = [op for op in read.ops if op.kind == "conv"]
+    share = sum(op.macs for op in convs) / sum(op.macs for op in read.ops)
     difference = simulate.patches_as_convolution()
     return CheckResult(
-        f"{len(found)} convolution, {format_percent(share)} of the MACs",
-        grade(share < 0.01 and difference < SINGLE, len(found) <= claim.number("convolutions")),
+        f"{len(convs)} convolution, {format_percent(share)} of the MACs",
+        grade(share < 0.01 and difference < SINGLE, len(convs) <= claim.number("convolutions")),
         f"The linear layer on patches is a convolution of as large a stride (relative difference {difference:.0e}); it "
         f"is the only one, {format_percent(share)} of the MACs.",
     )
@@ -74,20 +74,20 @@ def step_by_step(claim: Claim) -> CheckResult:
     rungs = ladder(zoo.get(claim.word("start"))) if claim.word("start") in FIGURES else []
     steps = FIGURES["resnet50"]
     whole = bool(rungs) and rungs[-1].network.body == zoo.get("convnext_tiny").body
-    told = [r for r in rungs if r.published and abs(r.published.macs_G - macs_of(r.network) / 1e9) <= 0.006]
+    matching = [r for r in rungs if r.published and abs(r.published.macs_G - macs_of(r.network) / 1e9) <= 0.006]
     return CheckResult(
         f"{steps['start'].top1} to {steps['separate downsampling'].top1} %",
         grade(whole),
         f"{len(rungs)} rewrites lead from {claim.word('start')} to the very expression of ConvNeXt-T: {whole}; "
-        f"the MACs of {len(told)} are the printed ones. Top-1 goes from {steps['start'].top1} to "
+        f"the MACs of {len(matching)} are the printed ones. Top-1 goes from {steps['start'].top1} to "
         f"{steps['recipe'].top1} % (recipe) and {steps['separate downsampling'].top1} %.",
     )
 
 
 def macs_of(network: Network) -> int:
     """MACs of a network, counted."""
-    found: int = totals(network.body, network.input).macs
-    return found
+    total: int = totals(network.body, network.input).macs
+    return total
 
 
 @check("s26-2")

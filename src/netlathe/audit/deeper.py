@@ -47,16 +47,16 @@ def inner_share(mid: int, io: int = 256) -> float:
 
 @check("s6-1")
 def kernels(claim: Claim) -> CheckResult:
-    found: dict[str, set[str]] = {"basic": set(), "bottleneck": set()}
+    sizes_of: dict[str, set[str]] = {"basic": set(), "bottleneck": set()}
     for names, sort in ((BASIC, "basic"), (BOTTLENECK, "bottleneck")):
         for name in names:
             blocks: dict[str, list[str]] = {}
             for op in convolutions(ops(name)):
                 if op.path.startswith("stage") and "shortcut" not in op.path:
                     blocks.setdefault(".".join(op.path.split(".")[:2]), []).append(str(kernel(op)))
-            found[sort] |= {"-".join(sizes) for sizes in blocks.values()}
-    fact = all(found[sort] == {claim.word(sort)} for sort in found)
-    shown = {sort: " or ".join(sorted(sizes)) for sort, sizes in found.items()}
+            sizes_of[sort] |= {"-".join(sizes) for sizes in blocks.values()}
+    fact = all(sizes_of[sort] == {claim.word(sort)} for sort in sizes_of)
+    shown = {sort: " or ".join(sorted(sizes)) for sort, sizes in sizes_of.items()}
     return CheckResult(
         f"{shown['basic']} and {shown['bottleneck']}",
         grade(fact),
@@ -67,22 +67,22 @@ def kernels(claim: Claim) -> CheckResult:
 
 @check("s6-3")
 def bottleneck_weights(claim: Claim) -> CheckResult:
-    found = weights(bottleneck(256, 64), *SHAPE)
+    total = weights(bottleneck(256, 64), *SHAPE)
     parts = " + ".join(f"{op_cost(op).weights:,}" for op in block_convolutions(bottleneck(256, 64), *SHAPE))
     return CheckResult(
-        f"{found:,}",
-        grade_number(found, claim.number("weights")),
-        f"{parts} = {found:,} weights, against {claim.number('weights'):,.0f} as said.",
+        f"{total:,}",
+        grade_number(total, claim.number("weights")),
+        f"{parts} = {total:,} weights, against {claim.number('weights'):,.0f} as said.",
     )
 
 
 @check("s6-5")
 def same_shape(claim: Claim) -> CheckResult:
     shapes = {"basic": graph(basic(256), SHAPE).shapes[-1], "bottleneck": graph(bottleneck(256, 64), SHAPE).shapes[-1]}
-    found = "same" if set(shapes.values()) == {SHAPE} else "different"
+    answer = "same" if set(shapes.values()) == {SHAPE} else "different"
     return CheckResult(
-        found,
-        grade(found == claim.word("shape")),
+        answer,
+        grade(answer == claim.word("shape")),
         f"From {SHAPE} basic leaves {shapes['basic']} and bottleneck {shapes['bottleneck']}.",
     )
 
@@ -93,10 +93,10 @@ def same_role(claim: Claim) -> CheckResult:
         "basic": block_convolutions(basic(256), *SHAPE),
         "bottleneck": block_convolutions(bottleneck(256, 64), *SHAPE),
     }
-    field = {name: 1 + sum(kernel(op) - 1 for op in found) for name, found in blocks.items()}
-    rank = {name: min(op.out_shape[0] for op in found) for name, found in blocks.items()}
+    field = {name: 1 + sum(kernel(op) - 1 for op in operators) for name, operators in blocks.items()}
+    rank = {name: min(op.out_shape[0] for op in operators) for name, operators in blocks.items()}
     equal = len(set(field.values())) == len(set(rank.values())) == 1
-    shapes = {found[-1].out_shape for found in blocks.values()}
+    shapes = {operators[-1].out_shape for operators in blocks.values()}
     return CheckResult(
         f"sees {field['bottleneck']} or {field['basic']} pixels, rank {rank['bottleneck']} or {rank['basic']}",
         grade(("same" if shapes == {SHAPE} else "different") == claim.word("shape"), equal),
@@ -136,7 +136,7 @@ def narrowed(claim: Claim) -> CheckResult:
 
 @check("s7-2")
 def inception(claim: Claim) -> CheckResult:
-    found = {}
+    ratios = {}
     for op in convolutions(ops("googlenet_paper")):
         if op.path.endswith("five.process.conv"):
             name = op.path.split(".")[0].removeprefix("stage") + op.path.split(".")[1]
@@ -144,28 +144,28 @@ def inception(claim: Claim) -> CheckResult:
                 x for x in convolutions(ops("googlenet_paper")) if x.path == op.path.replace("process", "squeeze")
             )
             inputs, (_, *side) = arrive.in_shapes[0][0], op.out_shape
-            found[name] = cost(Conv(TABLE[name].five, 5), inputs, *side) / (arrive.macs + op.macs)
-    least, most = min(found.values()), max(found.values())
+            ratios[name] = cost(Conv(TABLE[name].five, 5), inputs, *side) / (arrive.macs + op.macs)
+    least, most = min(ratios.values()), max(ratios.values())
     return CheckResult(
         f"{least:.1f} to {most:.1f} times",
         grade(least >= claim.number("least")),
         f"Without its 1x1 a 5x5 branch of GoogLeNet would cost {least:.1f} to {most:.1f} times as much (3a "
-        f"{found['3a']:.1f}, 4a {found['4a']:.1f}, 5b {found['5b']:.1f}); a 5x5 costs {25 / 9:.1f} times a 3x3.",
+        f"{ratios['3a']:.1f}, 4a {ratios['4a']:.1f}, 5b {ratios['5b']:.1f}); a 5x5 costs {25 / 9:.1f} times a 3x3.",
     )
 
 
 @check("s7-3")
 def expands(claim: Claim) -> CheckResult:
-    found = set()
+    ratios = set()
     for name in ("vit_small_patch16", "vit_base_patch16", "vit_large_patch16"):
         for op in ops(name).ops:
             if op.path.endswith("mlp.expand"):
                 out, arrive = op.weights["weight"]
-                found.add(out / arrive)
+                ratios.add(out / arrive)
     return CheckResult(
-        " or ".join(f"{x:g} times" for x in sorted(found)),
-        grade(found == {claim.number("times")}),
-        f"Hidden over outer width of every MLP of ViT-S, -B and -L: {sorted(found)}.",
+        " or ".join(f"{x:g} times" for x in sorted(ratios)),
+        grade(ratios == {claim.number("times")}),
+        f"Hidden over outer width of every MLP of ViT-S, -B and -L: {sorted(ratios)}.",
     )
 
 
@@ -181,7 +181,7 @@ def encoder_shares(resolution: int) -> dict[str, float]:
 @check("s7-4")
 def where_the_work_is(claim: Claim) -> CheckResult:
     at = {px: encoder_shares(px) for px in (224, 1024)}
-    work = {px: "mlp" if found["mlp"] > 0.5 else "attention" for px, found in at.items()}
+    work = {px: "mlp" if shares["mlp"] > 0.5 else "attention" for px, shares in at.items()}
     now = at[224]
     return CheckResult(
         f"MLP {format_percent(now['mlp'])} at 224 px, {format_percent(at[1024]['mlp'])} at 1024",
@@ -194,15 +194,15 @@ def where_the_work_is(claim: Claim) -> CheckResult:
 
 @check("s7-5")
 def depthwise_is_cheap(claim: Claim) -> CheckResult:
-    found = {}
+    shares = {}
     for c in (16, 64, 160):
         parts = graph(block("depthwise", c, 6 * c, 3), (c, 14, 14)).ops
-        found[c] = parts[1].macs / sum(op.macs for op in parts)
+        shares[c] = parts[1].macs / sum(op.macs for op in parts)
     return CheckResult(
-        f"at most {format_percent(max(found.values()))} of the block",
-        grade(max(found.values()) <= claim.number("share")),
+        f"at most {format_percent(max(shares.values()))} of the block",
+        grade(max(shares.values()) <= claim.number("share")),
         "Depthwise share of an inverted block, expansion 6: "
-        + ", ".join(f"{format_percent(x)} at {c} channels" for c, x in found.items())
+        + ", ".join(f"{format_percent(x)} at {c} channels" for c, x in shares.items())
         + ".",
     )
 
@@ -218,13 +218,13 @@ def growth_power(inner: str, c: int = 256, m: int = 64) -> float:
 
 @check("s7-6")
 def inverse_forms(claim: Claim) -> CheckResult:
-    found = {inner: growth_power(inner) for inner in ("dense", "depthwise", "none")}
-    forms = {inner: "squeeze" if power > 1 else "expand" for inner, power in found.items()}
+    powers = {inner: growth_power(inner) for inner in ("dense", "depthwise", "none")}
+    forms = {inner: "squeeze" if power > 1 else "expand" for inner, power in powers.items()}
     return CheckResult(
         ", ".join(f"{inner}: {form}" for inner, form in forms.items()),
         grade(all(forms[inner] == claim.word(inner) for inner in forms)),
         "The operator inside two pointwise convolutions grows with its width to the power "
-        + ", ".join(f"{power:.2g} ({inner})" for inner, power in found.items())
+        + ", ".join(f"{power:.2g} ({inner})" for inner, power in powers.items())
         + "; what grows faster than the pointwise parts, which are linear, is squeezed.",
     )
 
@@ -263,10 +263,10 @@ def resnext_gain(claim: Claim) -> CheckResult:
     gains = {name: float(f.value) for name, f in family("resnext.gain.").items()}
     for recipe in ("RSB A1", "RSB A2", "RSB A3", "torchvision IMAGENET1K_V2"):
         gains[recipe] = top1("resnext50_32x4d", recipe, 224) - top1("resnet50", recipe, 224)
-    said, low, high = claim.number("points"), min(gains.values()), max(gains.values())
+    points, low, high = claim.number("points"), min(gains.values()), max(gains.values())
     return CheckResult(
         f"{low:.1f} to {high:.1f} points",
-        grade(low <= said <= high, high - low < said / 2),
+        grade(low <= points <= high, high - low < points / 2),
         "ResNeXt-50 less ResNet-50: " + ", ".join(f"{name} {gain:+.2f}" for name, gain in gains.items()) + ".",
     )
 

@@ -24,14 +24,14 @@ def channels_in(name: str, stage: str) -> list[int]:
 
 @check("s9-1")
 def joins(claim: Claim) -> CheckResult:
-    found = {name: {op.kind for op in ops(name).ops} & JOINS.keys() for name in ("resnet50", "densenet121")}
-    said = {name: " and ".join(JOINS[kind] for kind in kinds) for name, kinds in found.items()}
+    kinds_of = {name: {op.kind for op in ops(name).ops} & JOINS.keys() for name in ("resnet50", "densenet121")}
+    texts = {name: " and ".join(JOINS[kind] for kind in kinds) for name, kinds in kinds_of.items()}
     widths = channels_in("densenet121", "stage1")
     return CheckResult(
-        f"ResNet {said['resnet50']}, DenseNet {said['densenet121']}",
-        grade(said["resnet50"] == claim.word("resnet") and said["densenet121"] == claim.word("densenet")),
-        f"ResNet-50's only join {said['resnet50']}, DenseNet-121's only join {said['densenet121']}; its first block's "
-        f"layers read {', '.join(map(str, widths))} channels.",
+        f"ResNet {texts['resnet50']}, DenseNet {texts['densenet121']}",
+        grade(texts["resnet50"] == claim.word("resnet") and texts["densenet121"] == claim.word("densenet")),
+        f"ResNet-50's only join {texts['resnet50']}, DenseNet-121's only join {texts['densenet121']}; its first "
+        f"block's layers read {', '.join(map(str, widths))} channels.",
     )
 
 
@@ -67,14 +67,14 @@ def deep_supervision(claim: Claim) -> CheckResult:
 @check("s9-5")
 def memory_hungry(claim: Claim) -> CheckResult:
     pairs = (("densenet121", "resnet50"), ("densenet201", "resnet101"))
-    found = {name: backward_bytes(ops(name)) for both in pairs for name in both}
-    ratios = [found[a] / found[b] for a, b in pairs]
+    sizes = {name: backward_bytes(ops(name)) for both in pairs for name in both}
+    ratios = [sizes[a] / sizes[b] for a, b in pairs]
     stored, distinct = sum(channels_in("densenet121", "stage3")), channels_in("densenet121", "stage3")[-1] + 32
     return CheckResult(
         f"{ratios[0]:.1f} times ResNet-50",
         grade(min(ratios) > claim.number("least")),
         "Kept for the backward pass, an image, fp32: "
-        + ", ".join(f"{name} {show_bytes(size)}" for name, size in found.items())
+        + ", ".join(f"{name} {show_bytes(size)}" for name, size in sizes.items())
         + f"; DenseNet-121 has {params('resnet50') / params('densenet121'):.1f} times fewer parameters than ResNet-50. "
         f"Its block of 24 layers would store {stored:,} maps where {distinct:,} are distinct.",
     )
@@ -83,11 +83,11 @@ def memory_hungry(claim: Claim) -> CheckResult:
 @check("s10-1")
 def question_1(claim: Claim) -> CheckResult:
     parts = [op.macs // (56 * 56) for op in block_convolutions(bottleneck(256, 64), *SHAPE)]
-    found = weights(bottleneck(256, 64), *SHAPE)
+    total = weights(bottleneck(256, 64), *SHAPE)
     return CheckResult(
-        f"{found:,}",
-        grade(found == claim.number("weights") == sum(parts)),
-        f"{' + '.join(f'{part:,}' for part in parts)} = {found:,} weights.",
+        f"{total:,}",
+        grade(total == claim.number("weights") == sum(parts)),
+        f"{' + '.join(f'{part:,}' for part in parts)} = {total:,} weights.",
     )
 
 
@@ -103,21 +103,21 @@ def doubling_growth(stride: int = 1) -> tuple[float, float]:
 
 @check("s10-2")
 def question_2(claim: Claim) -> CheckResult:
-    found, said = weights(bottleneck(256, 128), *SHAPE) / weights(bottleneck(256, 64), *SHAPE), claim.number("times")
+    ratio, times = weights(bottleneck(256, 128), *SHAPE) / weights(bottleneck(256, 64), *SHAPE), claim.number("times")
     reached = (
         next(
             m
             for m in range(8, 4096)
-            if weights(bottleneck(256, 2 * m), *SHAPE) >= said * weights(bottleneck(256, m), *SHAPE)
+            if weights(bottleneck(256, 2 * m), *SHAPE) >= times * weights(bottleneck(256, m), *SHAPE)
         )
-        if said < 4
+        if times < 4
         else None
     )
     return CheckResult(
-        f"{found:.4f} times",
-        grade_number(found, said),
-        f"{weights(bottleneck(256, 128), *SHAPE):,} / {weights(bottleneck(256, 64), *SHAPE):,} = {found:.4f}, for MACs "
-        f"as well; {said:g} times needs "
+        f"{ratio:.4f} times",
+        grade_number(ratio, times),
+        f"{weights(bottleneck(256, 128), *SHAPE):,} / {weights(bottleneck(256, 64), *SHAPE):,} = {ratio:.4f}, for MACs "
+        f"as well; {times:g} times needs "
         + (f"an inner width of {reached}." if reached else "more than 4, the limit of wide blocks."),
     )
 
@@ -161,17 +161,17 @@ def equal_growth(claim: Claim) -> CheckResult:
 
 @check("s10-6")
 def the_lever(claim: Claim) -> CheckResult:
-    found = {}
+    ratios = {}
     for name in ("efficientnet_b0", "efficientnet_b4", "efficientnet_b7"):
         expand = [op for op in convolutions(ops(name)) if op.path.endswith("expand.conv") and ".se." not in op.path]
-        found[name] = {op.out_shape[0] / op.in_shapes[0][0] for op in expand}
-    fixed = len(set().union(*found.values())) == 1
+        ratios[name] = {op.out_shape[0] / op.in_shapes[0][0] for op in expand}
+    fixed = len(set().union(*ratios.values())) == 1
     lever = "all widths" if fixed else "middle width"
-    wide = {name: max(op.out_shape[0] for op in convolutions(ops(name))) for name in found}
+    wide = {name: max(op.out_shape[0] for op in convolutions(ops(name))) for name in ratios}
     return CheckResult(
         lever,
         grade(lever == claim.word("lever")),
-        f"The expansion is {' or '.join(f'{t:g}' for t in set().union(*found.values()))} in B0, B4 and B7 "
+        f"The expansion is {' or '.join(f'{t:g}' for t in set().union(*ratios.values()))} in B0, B4 and B7 "
         f"alike; outer and inner widths grow together (widest layer {', '.join(map(str, wide.values()))}). The "
         "middle width at a fixed outer one is Wide ResNet's.",
     )

@@ -20,22 +20,22 @@ def linear_share(name: str) -> float:
 
 @check("s27-2")
 def alexnet(claim: Claim) -> CheckResult:
-    found, gpus = params("alexnet_grouped"), number("alexnet.gpus")
+    total, gpus = params("alexnet_grouped"), number("alexnet.gpus")
     return CheckResult(
-        f"{found:,}, {gpus:g} GPUs",
-        grade(grade_number(found / 1e6, claim.number("millions")) == "holds" and gpus == claim.number("gpus")),
-        f"{found:,} parameters, {format_percent(linear_share('alexnet_grouped'))} of them fully connected, and "
+        f"{total:,}, {gpus:g} GPUs",
+        grade(grade_number(total / 1e6, claim.number("millions")) == "holds" and gpus == claim.number("gpus")),
+        f"{total:,} parameters, {format_percent(linear_share('alexnet_grouped'))} of them fully connected, and "
         f"{show_count(macs('alexnet_grouped'))} MACs; trained on {gpus:g} GPUs.",
     )
 
 
 @check("s27-3")
 def vgg(claim: Claim) -> CheckResult:
-    found, share = params("vgg16"), linear_share("vgg16")
+    total, share = params("vgg16"), linear_share("vgg16")
     return CheckResult(
-        f"{found:,}, {format_percent(share)} fully connected",
-        grade(grade_number(found / 1e6, claim.number("millions")) == "holds" and share > 0.5),
-        f"VGG-16 has {found:,} parameters, {format_percent(share)} in fully connected layers.",
+        f"{total:,}, {format_percent(share)} fully connected",
+        grade(grade_number(total / 1e6, claim.number("millions")) == "holds" and share > 0.5),
+        f"VGG-16 has {total:,} parameters, {format_percent(share)} in fully connected layers.",
     )
 
 
@@ -60,13 +60,13 @@ def zoo_training(name: str) -> list[Op]:
 
 @check("s27-5")
 def resnet(claim: Claim) -> CheckResult:
-    found = [op for op in convolutions(ops("resnet50")) if "shortcut" in op.path]
-    held = sum(op.params for op in found)
+    convs = [op for op in convolutions(ops("resnet50")) if "shortcut" in op.path]
+    held = sum(op.params for op in convs)
     joins = sum(op.kind == "add" for op in ops("resnet50").ops)
     return CheckResult(
-        f"{held:,} in {len(found)} projections",
-        grade(len(found) < joins / 2, held <= claim.number("params")),
-        f"{joins - len(found)} of {joins} shortcuts are free; {len(found)} project and hold {held:,} parameters "
+        f"{held:,} in {len(convs)} projections",
+        grade(len(convs) < joins / 2, held <= claim.number("params")),
+        f"{joins - len(convs)} of {joins} shortcuts are free; {len(convs)} project and hold {held:,} parameters "
         f"({format_percent(held / params('resnet50'))}), and every map that is skipped stays in memory.",
     )
 
@@ -100,13 +100,13 @@ def efficientnet(claim: Claim) -> CheckResult:
 @check("s27-8")
 def nas(claim: Claim) -> CheckResult:
     year, spent = int(word("date.nas")[:4]), number("nasnet.gpus") * number("nasnet.days")
-    known = family("transfer.")
-    works = sum(f.value == "yes" for f in known.values())
+    transfers = family("transfer.")
+    works = sum(f.value == "yes" for f in transfers.values())
     return CheckResult(
         f"from {year}, {spent:,.0f} GPU-days",
-        grade(spent >= claim.number("gpu_days"), year >= claim.number("year") and works < len(known) / 2),
+        grade(spent >= claim.number("gpu_days"), year >= claim.number("year") and works < len(transfers) / 2),
         f"The first search is of {word('date.nas')}, before {claim.number('year'):g}; NASNet cost {spent:,.0f} "
-        f"GPU-days; {works} of {len(known)} known transfers work.",
+        f"GPU-days; {works} of {len(transfers)} known transfers work.",
     )
 
 

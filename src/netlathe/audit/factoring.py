@@ -21,14 +21,14 @@ def yes_or_no(fact: bool) -> str:
 
 def check_mixing(claim: Claim, operator: str, clean: bool = True, more: str = "") -> CheckResult:
     """Compare what the Jacobian of an operator says with what a claim says of space and channels."""
-    found = simulate.find_mixing(operator)
-    said = {"space": yes_or_no(found.space), "channels": yes_or_no(found.channels)}
-    fact = all(said[axis] == claim.word(axis) for axis in said if axis in claim.says)
+    mixing = simulate.find_mixing(operator)
+    answers = {"space": yes_or_no(mixing.space), "channels": yes_or_no(mixing.channels)}
+    fact = all(answers[axis] == claim.word(axis) for axis in answers if axis in claim.says)
     return CheckResult(
-        f"space {said['space']}, channels {said['channels']}",
+        f"space {answers['space']}, channels {answers['channels']}",
         grade(fact, clean),
         f"In the Jacobian of a {operator} convolution with random weights, outputs depend on other positions: "
-        f"{said['space']}; on other channels: {said['channels']}.{more}",
+        f"{answers['space']}; on other channels: {answers['channels']}.{more}",
     )
 
 
@@ -49,13 +49,13 @@ def pointwise(claim: Claim) -> CheckResult:
 
 @check("s13-3")
 def nine_times(claim: Claim) -> CheckResult:
-    said = claim.number("times")
-    found, wide = float(1 / separable_ratio(3, 64, 256)), float(1 / separable_ratio(3, 64, 4096))
+    times = claim.number("times")
+    ratio, wide = float(1 / separable_ratio(3, 64, 256)), float(1 / separable_ratio(3, 64, 4096))
     net = macs("mobilenetv1_conv") / macs("mobilenetv1")
     return CheckResult(
-        f"{1 / separable_ratio(3, 64, 256)} = {found:.3f} times",
-        grade(relative_difference(found, said) <= NEAR, relative_difference(found, said) <= SAME),
-        f"{found:.3f} times at 256 outputs and {wide:.3f} at 4096: 9 is the limit, not the figure. The whole "
+        f"{1 / separable_ratio(3, 64, 256)} = {ratio:.3f} times",
+        grade(relative_difference(ratio, times) <= NEAR, relative_difference(ratio, times) <= SAME),
+        f"{ratio:.3f} times at 256 outputs and {wide:.3f} at 4096: 9 is the limit, not the figure. The whole "
         f"MobileNetV1 is {net:.2f} times cheaper than its twin with full convolutions.",
     )
 
@@ -80,24 +80,24 @@ def one_by_one(claim: Claim) -> CheckResult:
 
 @check("s14-3")
 def attention(claim: Claim) -> CheckResult:
-    found, difference = simulate.find_mixing("attention"), simulate.permutation_error()
+    mixing, difference = simulate.find_mixing("attention"), simulate.permutation_error()
     return CheckResult(
-        f"by content; positions mixed: {yes_or_no(found.space)}",
-        grade(difference < SINGLE, yes_or_no(found.space) == claim.word("positions")),
+        f"by content; positions mixed: {yes_or_no(mixing.space)}",
+        grade(difference < SINGLE, yes_or_no(mixing.space) == claim.word("positions")),
         f"Permuted tokens give permuted outputs (relative difference {difference:.0e}), so no position is known. But "
-        f"outputs depend on other tokens: {yes_or_no(found.space)}, and on other channels: "
-        f"{yes_or_no(found.channels)}; it is mixing of positions that does not know which they are.",
+        f"outputs depend on other tokens: {yes_or_no(mixing.space)}, and on other channels: "
+        f"{yes_or_no(mixing.channels)}; it is mixing of positions that does not know which they are.",
     )
 
 
 @check("s14-4")
 def transformer_mlp(claim: Claim) -> CheckResult:
-    found = simulate.find_mixing("mlp")
+    mixing = simulate.find_mixing("mlp")
     return CheckResult(
-        f"tokens {yes_or_no(found.space)}, channels {yes_or_no(found.channels)}",
-        grade(yes_or_no(found.space) == claim.word("tokens") and yes_or_no(found.channels) == claim.word("channels")),
-        f"In the Jacobian of the MLP of ViT, outputs depend on other tokens: {yes_or_no(found.space)}; on other "
-        f"channels: {yes_or_no(found.channels)}.",
+        f"tokens {yes_or_no(mixing.space)}, channels {yes_or_no(mixing.channels)}",
+        grade(yes_or_no(mixing.space) == claim.word("tokens") and yes_or_no(mixing.channels) == claim.word("channels")),
+        f"In the Jacobian of the MLP of ViT, outputs depend on other tokens: {yes_or_no(mixing.space)}; on other "
+        f"channels: {yes_or_no(mixing.channels)}.",
     )
 
 
@@ -131,10 +131,10 @@ def seen_before(claim: Claim) -> CheckResult:
 @check("s14-8")
 def forced(claim: Claim) -> CheckResult:
     kernel = int(claim.number("kernel"))
-    found, without = simulate.free_numbers(8, 3), simulate.free_numbers(8, 3, shifts=False)
+    free, without = simulate.free_numbers(8, 3), simulate.free_numbers(8, 3, shifts=False)
     return CheckResult(
-        f"{found} numbers are free",
-        grade(found == kernel),
+        f"{free} numbers are free",
+        grade(free == kernel),
         f"Linear maps on 8 positions in a ring have 64 free numbers; those that look 3 wide {without}; those that also "
-        f"commute with shifts {found}: the weights of a convolution, so the assumptions leave nothing else.",
+        f"commute with shifts {free}: the weights of a convolution, so the assumptions leave nothing else.",
     )

@@ -74,9 +74,9 @@ def cited_figure(key: str) -> CitedFigure:
 
 def number(key: str) -> float:
     """A published number."""
-    found = cited_figure(key).value
-    assert isinstance(found, float), f"{key} is no number: {found!r}"
-    return found
+    value = cited_figure(key).value
+    assert isinstance(value, float), f"{key} is no number: {value!r}"
+    return value
 
 
 def word(key: str) -> str:
@@ -109,15 +109,15 @@ def top1(network: str, recipe: str, resolution: int | None = None) -> float:
 def macs(name: str, resolution: int | None = None, **changes: Any) -> int:
     """MACs of a network of the zoo, counted."""
     network = zoo.get(name, resolution=resolution, **changes)
-    found: int = totals(network.body, network.input).macs
-    return found
+    total: int = totals(network.body, network.input).macs
+    return total
 
 
 def params(name: str, resolution: int | None = None, **changes: Any) -> int:
     """Trainable parameters of a network of the zoo, counted."""
     network = zoo.get(name, resolution=resolution, **changes)
-    found: int = totals(network.body, network.input).params
-    return found
+    total: int = totals(network.body, network.input).params
+    return total
 
 
 def ops(name: str, resolution: int | None = None, **changes: Any) -> Graph:
@@ -127,14 +127,14 @@ def ops(name: str, resolution: int | None = None, **changes: Any) -> Graph:
 
 def weights(expression: Node, *shape: int) -> int:
     """Kernel and matrix weights of an expression, without bias and norm, counted."""
-    found: int = count(graph(expression, shape)).weights
-    return found
+    total: int = count(graph(expression, shape)).weights
+    return total
 
 
 def cost(expression: Node, *shape: int) -> int:
     """MACs of an expression, counted."""
-    found: int = totals(expression, shape).macs
-    return found
+    total: int = totals(expression, shape).macs
+    return total
 
 
 def kernel(op: Op) -> int:

@@ -33,9 +33,9 @@ def intensity(conv: Conv, channels: int, side: int) -> float:
     return op_cost(op).intensity(FP16, fused=True)
 
 
-def to_verdict(said: str) -> Verdict:
+def to_verdict(text: str) -> Verdict:
     """The verdict of a ranking as one of ours."""
-    return "holds" if said.startswith("holds") else "caveat" if said.startswith("caveat") else "does-not-hold"
+    return "holds" if text.startswith("holds") else "caveat" if text.startswith("caveat") else "does-not-hold"
 
 
 def measured_speedups(network: str, other: str) -> list[float]:
@@ -51,31 +51,34 @@ def format_span(values: list[float]) -> str:
 
 @check("s17-2")
 def not_nine(claim: Claim) -> CheckResult:
-    found, said = measured_speedups("mobilenetv1", "vgg16"), claim.number("times")
-    below = [ratio for ratio in found if ratio < said]
+    ratios, times = measured_speedups("mobilenetv1", "vgg16"), claim.number("times")
+    below = [ratio for ratio in ratios if ratio < times]
     true = macs("vgg16") / macs("mobilenetv1")
     return CheckResult(
-        f"{format_span(found)} times",
-        grade(len(below) > len(found) / 2, len(below) == len(found)),
-        f"In {len(below)} of {len(found)} published GPU tables MobileNetV1 is less than {said:g} times faster than "
-        f"VGG-16 ({format_span(found)}). The true ratio of MACs is {true:.1f}; "
-        f"{sum(ratio < true / 2 for ratio in found)} of {len(found)} are below half of that.",
+        f"{format_span(ratios)} times",
+        grade(len(below) > len(ratios) / 2, len(below) == len(ratios)),
+        f"In {len(below)} of {len(ratios)} published GPU tables MobileNetV1 is less than {times:g} times faster than "
+        f"VGG-16 ({format_span(ratios)}). The true ratio of MACs is {true:.1f}; "
+        f"{sum(ratio < true / 2 for ratio in ratios)} of {len(ratios)} are below half of that.",
     )
 
 
 @check("s17-3")
 def low_intensity(claim: Claim) -> CheckResult:
-    found = {name: [intensity(conv(c), c, side) for c, side in PLACES] for name, conv in SORTS.items()}
+    intensities = {name: [intensity(conv(c), c, side) for c, side in PLACES] for name, conv in SORTS.items()}
     net = [op for op in ops("mobilenetv1").ops if op.kind == "conv"]
     alone = [op for op in net if op.form == "depthwise"]
     work = sum(op.macs for op in alone) / sum(op.macs for op in net)
     moved = {op.path: op_cost(op).bytes(FP16, BATCH, fused=True) for op in net}
     traffic = sum(moved[op.path] for op in alone) / sum(moved.values())
     return CheckResult(
-        f"at most {max(found['depthwise']):.2f} FLOP/B in fp16",
-        grade(max(found["depthwise"]) <= claim.number("most") and max(found["depthwise"]) < min(found["pointwise"])),
+        f"at most {max(intensities['depthwise']):.2f} FLOP/B in fp16",
+        grade(
+            max(intensities["depthwise"]) <= claim.number("most")
+            and max(intensities["depthwise"]) < min(intensities["pointwise"])
+        ),
         "FLOPs a byte in fp16 on four layers: "
-        + ", ".join(f"{name} {format_span(values)}" for name, values in found.items())
+        + ", ".join(f"{name} {format_span(values)}" for name, values in intensities.items())
         + f". In MobileNetV1 depthwise convolutions are {format_percent(work)} of the MACs and "
         f"{format_percent(traffic)} of the traffic.",
     )
@@ -115,14 +118,14 @@ def macs_are_not_latency(claim: Claim) -> CheckResult:
 
 @check("s17-6")
 def ranking_by_macs(claim: Claim) -> CheckResult:
-    found = by_macs()
-    first, second = found.steps
+    ranking = by_macs()
+    first, second = ranking.steps
     deep = macs("vgg16") / macs("resnet152")
-    order = "-".join(sorted(NETWORKS, key=lambda n: -found.costs[NETWORKS.index(n)]))
+    order = "-".join(sorted(NETWORKS, key=lambda n: -ranking.costs[NETWORKS.index(n)]))
     return CheckResult(
         f"steps of {first:.1f} and {second:.1f}",
-        to_verdict(found.verdict) if order == claim.word("order") else "does-not-hold",
-        f"{', '.join(f'{n} {show_count(c)}' for n, c in zip(NETWORKS, found.costs, strict=True))} MACs: VGG is "
+        to_verdict(ranking.verdict) if order == claim.word("order") else "does-not-hold",
+        f"{', '.join(f'{n} {show_count(c)}' for n, c in zip(NETWORKS, ranking.costs, strict=True))} MACs: VGG is "
         f"{first:.1f} times ResNet-50, marked >>, which is {second:.1f} times MobileNet, marked >; VGG-16 is "
         f"{deep:.2f} times ResNet-152.",
     )
@@ -144,8 +147,8 @@ def ranking_on_gpus(claim: Claim) -> CheckResult:
 
 def ranking_here() -> Ranking:
     """The three networks on one processor, as recorded."""
-    found = [records.latest_record(f"cpu.{name}.ms") for name in NETWORKS]
-    return Ranking("CPU", f"{found[0].device}, {found[0].date}", tuple(record.value for record in found))
+    rows = [records.latest_record(f"cpu.{name}.ms") for name in NETWORKS]
+    return Ranking("CPU", f"{rows[0].device}, {rows[0].date}", tuple(record.value for record in rows))
 
 
 @check("s17-8")

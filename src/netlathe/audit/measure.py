@@ -77,31 +77,31 @@ def describe_device(threads: int) -> str:
 
 def measure_networks(networks: Sequence[Network], how: RunConditions) -> dict[str, tuple[float, str]]:
     """Milliseconds by network, in turns, and what to say of a busy machine. Raises NetlatheError where one failed."""
-    found = {}
+    timings = {}
     for m in measure(networks, threads=how.threads, seconds=how.seconds, progress=how.progress):
         if m.failure:
             raise NetlatheError(f"{m.network} could not be measured: {m.failure}", code="audit.run")
         busy = f"; a busy machine, others used {m.foreign_load:.2f} cores" if m.contended else ""
-        found[m.network] = m.median_ms, f"{show_ms(m.low_ms)} to {show_ms(m.high_ms)} in {m.runs} runs{busy}"
-    return found
+        timings[m.network] = m.median_ms, f"{show_ms(m.low_ms)} to {show_ms(m.high_ms)} in {m.runs} runs{busy}"
+    return timings
 
 
 @register_run("measurement", "s17-5", "s17-8", "s28-3")
 def measure_rankings(how: RunConditions) -> list[Record]:
     """The networks of slide 17 and EfficientNet-B0 on this processor, in turns."""
-    found = measure_networks([zoo.get(name) for name in NETWORKS], how)
+    timings = measure_networks([zoo.get(name) for name in NETWORKS], how)
     return [
         Record(
             f"cpu.{name}.ms",
             round(ms, 4),
             "ms",
-            f"{name} at batch 1, {DEFAULT} fp32, median: {said}",
+            f"{name} at batch 1, {DEFAULT} fp32, median: {text}",
             ("s17-5", "s17-8", "s28-3"),
             describe_device(how.threads),
             today(),
             f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}",
         )
-        for name, (ms, said) in found.items()
+        for name, (ms, text) in timings.items()
     ]
 
 
@@ -109,12 +109,12 @@ def measure_rankings(how: RunConditions) -> list[Record]:
 def measure_operators(how: RunConditions) -> list[Record]:
     """What a dense, a pointwise and a depthwise convolution attain on this processor."""
     networks = [Network(name, expression, PLACE) for name, expression in OPERATORS.items()]
-    found = measure_networks(networks, how)
+    timings = measure_networks(networks, how)
     records = []
     for network in networks:
-        ms, said = found[network.name]
+        ms, text = timings[network.name]
         rate = 2 * totals(network.body, network.input).macs / ms / 1e6
-        what = f"a {network.name} convolution on {'x'.join(map(str, PLACE))}, {DEFAULT} fp32: {said}"
+        what = f"a {network.name} convolution on {'x'.join(map(str, PLACE))}, {DEFAULT} fp32: {text}"
         command = f"netlathe audit --run measurement --seconds {how.seconds:g} --threads {how.threads}"
         name = f"cpu.{network.name}.gflops"
         records.append(
@@ -193,7 +193,7 @@ def run_recorded(kind: str, claims: Iterable[str], how: RunConditions) -> list[R
     asked = set(claims)
     chosen = [r for r in RUNS if r.kind == kind and asked & set(r.claims)]
     if not chosen:
-        known = sorted({claim for r in RUNS if r.kind == kind for claim in r.claims})
-        hint = f"a {kind} bears on {', '.join(known)}" if known else "measurement or experiment"
+        ids = sorted({claim for r in RUNS if r.kind == kind for claim in r.claims})
+        hint = f"a {kind} bears on {', '.join(ids)}" if ids else "measurement or experiment"
         raise NetlatheError(f"no {kind} bears on the claims that were asked for", code="audit.run", hint=hint)
     return [record for r in chosen for record in r.run(how)]

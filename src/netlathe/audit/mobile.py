@@ -55,14 +55,14 @@ def every_3x3(claim: Claim) -> CheckResult:
 
 @check("s15-3")
 def vgg_style(claim: Claim) -> CheckResult:
-    found = {
+    counts = {
         n: sum(op.kind in ("add", "cat", "mul") for op in ops(n).ops) for n in ("mobilenetv1", "vgg16", "resnet50")
     }
     return CheckResult(
-        f"{found['mobilenetv1']} joins",
-        grade(found["mobilenetv1"] == claim.number("joins") == found["vgg16"]),
-        f"Skips and branches: {found['mobilenetv1']} in MobileNetV1, {found['vgg16']} in VGG-16, "
-        f"{found['resnet50']} in ResNet-50.",
+        f"{counts['mobilenetv1']} joins",
+        grade(counts["mobilenetv1"] == claim.number("joins") == counts["vgg16"]),
+        f"Skips and branches: {counts['mobilenetv1']} in MobileNetV1, {counts['vgg16']} in VGG-16, "
+        f"{counts['resnet50']} in ResNet-50.",
     )
 
 
@@ -100,25 +100,27 @@ def rho(claim: Claim) -> CheckResult:
 
 @check("s15-7")
 def mobilenet_params(claim: Claim) -> CheckResult:
-    found = params("mobilenetv1")
+    total = params("mobilenetv1")
     last = next(op for op in reversed(ops("mobilenetv1").ops) if op.kind == "linear")
     return CheckResult(
-        f"{found:,}",
-        grade_number(found / 1e6, claim.number("millions")),
-        f"{found:,} parameters, {format_percent(last.params / found)} of them in the classifier.",
+        f"{total:,}",
+        grade_number(total / 1e6, claim.number("millions")),
+        f"{total:,} parameters, {format_percent(last.params / total)} of them in the classifier.",
     )
 
 
 @check("s16-1")
 def order(claim: Claim) -> CheckResult:
     parts = graph(inverted(64, 6), (64, 28, 28)).ops
-    found = [op for op in parts if op.kind == "conv"]
+    convs = [op for op in parts if op.kind == "conv"]
     names = {"depthwise": "depthwise"}
-    said = "-".join(names.get(op.form, "expand" if op.out_shape[0] > op.in_shapes[0][0] else "squeeze") for op in found)
+    sequence = "-".join(
+        names.get(op.form, "expand" if op.out_shape[0] > op.in_shapes[0][0] else "squeeze") for op in convs
+    )
     return CheckResult(
-        f"{said}, {found[0].out_shape[0] // 64} times",
-        grade(said == claim.word("order")),
-        f"The block is {said} with an expansion of {found[0].out_shape[0] // 64} and a last layer that is "
+        f"{sequence}, {convs[0].out_shape[0] // 64} times",
+        grade(sequence == claim.word("order")),
+        f"The block is {sequence} with an expansion of {convs[0].out_shape[0] // 64} and a last layer that is "
         f"{'linear' if parts[-2].kind != 'act' and parts[-1].kind == 'add' else 'not linear'}; the network has "
         f"{params('mobilenetv2'):,} parameters and {macs('mobilenetv2'):,} MACs.",
     )
@@ -197,11 +199,11 @@ def affordable_width(inner: str, budget: int, c: int = 256) -> float:
 def direction(claim: Claim) -> CheckResult:
     c = 256
     one = cost(Conv(c, 3), c, 1, 1)
-    found = {inner: affordable_width(inner, one) for inner in ("dense", "depthwise", "none")}
-    forms = {inner: "squeeze" if width < 1 else "expand" for inner, width in found.items()}
+    widths = {inner: affordable_width(inner, one) for inner in ("dense", "depthwise", "none")}
+    forms = {inner: "squeeze" if width < 1 else "expand" for inner, width in widths.items()}
     return CheckResult(
-        ", ".join(f"{inner} {width:.2f} c" for inner, width in found.items()),
+        ", ".join(f"{inner} {width:.2f} c" for inner, width in widths.items()),
         grade(all(forms[inner] == claim.word(inner) for inner in forms)),
-        f"For the price of one dense 3x3 at {c} channels the inside may be {found['dense']:.2f} c wide with a dense "
-        f"operator, {found['depthwise']:.2f} c with a depthwise one and {found['none']:.2f} c with none.",
+        f"For the price of one dense 3x3 at {c} channels the inside may be {widths['dense']:.2f} c wide with a dense "
+        f"operator, {widths['depthwise']:.2f} c with a depthwise one and {widths['none']:.2f} c with none.",
     )

@@ -76,15 +76,15 @@ def five_dollars(claim: Claim) -> CheckResult:
 
 @check("s3-6")
 def phone_budget(claim: Claim) -> CheckResult:
-    said = 1e6 * claim.number("mflops")
+    flops = 1e6 * claim.number("mflops")
     then = {n: macs(n) / number(f"pixel1.{n}.ms") * FRAME_MS for n in ("mobilenetv1", "mobilenetv2")}
     peak = load(PHONE).peak("fp32")
     return CheckResult(
         f"{min(then.values()) / 1e6:.0f} to {max(then.values()) / 1e6:.0f} M MACs in 2018",
-        grade(2 * said / peak * 1e3 <= FRAME_MS, max(then.values()) >= said),
+        grade(2 * flops / peak * 1e3 <= FRAME_MS, max(then.values()) >= flops),
         f"At the speed of MobileNetV1 and V2 on one core of a Pixel 1, 30 images a second leave "
         f"{then['mobilenetv1'] / 1e6:.0f} and {then['mobilenetv2'] / 1e6:.0f} M MACs each. A 2023 core ({PHONE}, "
-        f"{peak / 1e9:.0f} GFLOP/s) needs {2 * said / peak * 1e3:.0f} ms for {said / 1e6:g} M MACs at its peak.",
+        f"{peak / 1e9:.0f} GFLOP/s) needs {2 * flops / peak * 1e3:.0f} ms for {flops / 1e6:g} M MACs at its peak.",
     )
 
 

@@ -75,10 +75,10 @@ def all_records() -> dict[str, Record]:
 
 def latest_record(name: str) -> Record:
     """The record of that name. Raises NetlatheError with the nearest names."""
-    found = all_records()
-    if name not in found:
-        raise unknown("record", name, found, code="audit.record")
-    return found[name]
+    records = all_records()
+    if name not in records:
+        raise unknown("record", name, records, code="audit.record")
+    return records[name]
 
 
 def records_of(claim: str) -> list[Record]:

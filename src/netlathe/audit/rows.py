@@ -42,15 +42,15 @@ def check_by_row(claim: Claim) -> CheckResult:
     """What the row of a claim computes."""
     row = check_rows()[claim.id]
     names: dict[str, Any] = {"says": SimpleNamespace(**claim.says), **CONSTANTS}
-    known = functions()
+    callables = functions()
     for name, expression in row.items():
         if name not in ("also", "value", "verdict", "evidence"):
-            names[name] = evaluate(expression, names, known)
+            names[name] = evaluate(expression, names, callables)
 
     def text(name: str) -> str:
-        return format_text(row[name], names, known)
+        return format_text(row[name], names, callables)
 
-    return CheckResult(text("value"), evaluate(row["verdict"], names, known), text("evidence"))
+    return CheckResult(text("value"), evaluate(row["verdict"], names, callables), text("evidence"))
 
 
 def register_rows(checks: Mapping[str, Any] = CHECKS) -> None:

@@ -55,11 +55,11 @@ def check_claim(claim: Claim) -> Finding:
         import_module(f"netlathe.audit.{section}")
     measured = tuple(records.records_of(claim.id))
     if claim.id not in CHECKS:
-        found = CheckResult("-", "not-testable", f"Nothing to compute: it would need {claim.needs}.")
-        return Finding(claim, *found, records=measured)
+        result = CheckResult("-", "not-testable", f"Nothing to compute: it would need {claim.needs}.")
+        return Finding(claim, *result, records=measured)
     with collect_figures() as figures:
-        found = CHECKS[claim.id](claim)
-    return Finding(claim, *found, figures=tuple(figures), records=measured)
+        result = CHECKS[claim.id](claim)
+    return Finding(claim, *result, figures=tuple(figures), records=measured)
 
 
 def check_claims(
@@ -84,7 +84,7 @@ def check_claims(
     return [finding for finding in done if finding.verdict in wanted]
 
 
-def count_verdicts(found: Iterable[Finding]) -> dict[str, int]:
+def count_verdicts(findings: Iterable[Finding]) -> dict[str, int]:
     """How many findings have which verdict."""
-    counts = Counter(finding.verdict for finding in found)
+    counts = Counter(finding.verdict for finding in findings)
     return {verdict: counts[verdict] for verdict in VERDICTS}

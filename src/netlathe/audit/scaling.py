@@ -21,13 +21,13 @@ EFFICIENTNETS = tuple(f"efficientnet_b{i}" for i in range(8))
 @check("s19-1")
 def exemplars(claim: Claim) -> CheckResult:
     def shape(name: str, resolution: int | None = None) -> tuple[int, int, int]:
-        found = [op for op in convolutions(ops(name, resolution)) if "shortcut" not in op.path]
+        convs = [op for op in convolutions(ops(name, resolution)) if "shortcut" not in op.path]
         inner = max(
             op.out_shape[0]
-            for op in found
+            for op in convs
             if (op.form == "dense" and op.weights["weight"][2] == 3) or op.form == "depthwise"
         )
-        return len(found), inner, found[0].in_shapes[0][1]
+        return len(convs), inner, convs[0].in_shapes[0][1]
 
     pairs = {
         "depth": (shape("vgg11"), shape("vgg19")),
@@ -78,12 +78,12 @@ def diminishing(claim: Claim) -> CheckResult:
 @check("s19-4")
 def doubling_depth(claim: Claim) -> CheckResult:
     gains = {name: float(f.value) for name, f in family("deeper.").items()}
-    said = claim.number("points")
-    like = [name for name, gain in gains.items() if is_near(gain, said)]
+    points = claim.number("points")
+    like = [name for name, gain in gains.items() if is_near(gain, points)]
     return CheckResult(
         f"{min(gains.values())} to {max(gains.values())} points",
         grade(bool(like), len(like) == len(gains)),
-        f"About {said:g} points in {', '.join(like) or 'none'}; elsewhere "
+        f"About {points:g} points in {', '.join(like) or 'none'}; elsewhere "
         + ", ".join(f"{gain} ({name})" for name, gain in gains.items() if name not in like)
         + ".",
     )
@@ -143,28 +143,28 @@ def recipe_shares() -> dict[str, float]:
     from netlathe.reshape.roadmap import FIGURES
 
     plain, basic = top1("resnet50", "torchvision IMAGENET1K_V1"), number("regnet.resnet50.error")
-    found = {}
+    shares = {}
     for size in ("b4", "b5"):
         equal = basic - number(f"regnet.{size}.error")
-        found[f"ResNet-50 to EfficientNet-{size.upper()}"] = 1 - equal / (
+        shares[f"ResNet-50 to EfficientNet-{size.upper()}"] = 1 - equal / (
             top1(f"efficientnet_{size}", "original") - plain
         )
-    found["ResNet-200 to ResNet-RS"] = number("recipe.resnet_rs.recipe") / number("recipe.resnet_rs.gap")
-    found["ResNet-50 to ResNeXt-50"] = 1 - number("resnext.gain.regnet") / number("resnext.gain.paper")
+    shares["ResNet-200 to ResNet-RS"] = number("recipe.resnet_rs.recipe") / number("recipe.resnet_rs.gap")
+    shares["ResNet-50 to ResNeXt-50"] = 1 - number("resnext.gain.regnet") / number("resnext.gain.paper")
     for name, steps in FIGURES.items():
         whole = steps["separate downsampling"].top1 - steps["start"].top1
-        found[f"{name} to ConvNeXt"] = (steps["recipe"].top1 - steps["start"].top1) / whole
-    return found
+        shares[f"{name} to ConvNeXt"] = (steps["recipe"].top1 - steps["start"].top1) / whole
+    return shares
 
 
 @check("s21-4", "s29-3")
 def recipe_gains(claim: Claim) -> CheckResult:
-    shares, said = recipe_shares(), claim.number("share")
-    above = [name for name, share in shares.items() if share > said]
+    shares, limit = recipe_shares(), claim.number("share")
+    above = [name for name, share in shares.items() if share > limit]
     return CheckResult(
         f"{format_percent(min(shares.values()))} to {format_percent(max(shares.values()))}",
         grade(bool(above), len(above) == len(shares)),
         "The recipe's part of published gains: "
         + ", ".join(f"{name} {format_percent(share)}" for name, share in shares.items())
-        + f". Above {format_percent(said)}: {len(above)} of {len(shares)}.",
+        + f". Above {format_percent(limit)}: {len(above)} of {len(shares)}.",
     )

@@ -14,12 +14,12 @@ COMPARISONS = 12  # three strategies on four tables, see docs/nas_critique.md
 
 @check("s22-1")
 def outer_loop(claim: Claim) -> CheckResult:
-    known, said = word("nas.methods").split(), claim.word("methods").split()
-    more = [method for method in known if method not in said]
+    used, listed = word("nas.methods").split(), claim.word("methods").split()
+    more = [method for method in used if method not in listed]
     return CheckResult(
-        f"{len(said)} of {len(known)}",
-        grade(all(method in known for method in said)),
-        f"All of {', '.join(said)} are in use; so are {', '.join(more)}: the list is right and not complete.",
+        f"{len(listed)} of {len(used)}",
+        grade(all(method in used for method in listed)),
+        f"All of {', '.join(listed)} are in use; so are {', '.join(more)}: the list is right and not complete.",
     )
 
 
@@ -50,14 +50,15 @@ def jointly(claim: Claim) -> CheckResult:
 
 @check("s23-1")
 def rarely_transfer(claim: Claim) -> CheckResult:
-    known = {name: str(f.value) for name, f in family("transfer.").items()}
-    good = [name for name, worked in known.items() if worked == "yes"]
-    share = len(good) / len(known)
+    transfers = {name: str(f.value) for name, f in family("transfer.").items()}
+    good = [name for name, worked in transfers.items() if worked == "yes"]
+    share = len(good) / len(transfers)
     return CheckResult(
-        f"{len(good)} of {len(known)} transfers work",
+        f"{len(good)} of {len(transfers)} transfers work",
         grade(share <= claim.number("most")),
         f"Transfers that work: {', '.join(good)}; that do not: "
-        f"{', '.join(name for name in known if name not in good)}. Rarely is at most {claim.number('most'):g} of them.",
+        f"{', '.join(name for name in transfers if name not in good)}. "
+        f"Rarely is at most {claim.number('most'):g} of them.",
     )
 
 

@@ -66,8 +66,8 @@ def find_mixing(name: str) -> Mixing:
         "pointwise": Conv(channels),
     }
     if name in convolutions:
-        found = jacobian(convolutions[name], (channels, 5, 5))
-        return read_off(np.abs(found).reshape(channels, 25, channels, 25).transpose(1, 0, 3, 2))
+        derivative = jacobian(convolutions[name], (channels, 5, 5))
+        return read_off(np.abs(derivative).reshape(channels, 25, channels, 25).transpose(1, 0, 3, 2))
     expression = mlp() if name == "mlp" else seq(qkv=Linear(Times(3)), attend=Attention(2), out=Linear(None))
     return read_off(np.abs(jacobian(expression, (5, channels))))
 

@@ -28,14 +28,14 @@ def decoupling(claim: Claim) -> CheckResult:
     parts = [simulate.find_mixing(name) for name in ("depthwise", "pointwise")]
     inner = simulate.find_mixing("dense")  # the bottleneck's 3x3
     together = sum(factor > 1 for factor in compound(1))
-    found = {
+    answers = {
         "depthwise separable": not any(part.space and part.channels for part in parts),
         "bottleneck": not (inner.space and inner.channels),
         "compound scaling": together == 1,
     }
-    good = [name for name, decouples in found.items() if decouples]
+    good = [name for name, decouples in answers.items() if decouples]
     return CheckResult(
-        f"{len(good)} of {len(found)} decouple",
+        f"{len(good)} of {len(answers)} decouple",
         grade(bool(good), len(good) >= claim.number("examples")),
         f"{', '.join(good)} decouples. The bottleneck's 3x3 still mixes space and channels, at a narrow width, and "
         f"compound scaling ties {together} axes to one number.",

@@ -62,8 +62,8 @@ class CheckedRow:
     def record(self) -> dict[str, Any]:
         """As JSON values."""
         cells = dict(zip(HEADS[self.line.table], self.line.cells, strict=True))
-        found = [finding.record() for finding in self.findings]
-        return {"name": self.line.name, **cells, "verdict": self.verdict, "counted": self.counted, "findings": found}
+        findings = [finding.record() for finding in self.findings]
+        return {"name": self.line.name, **cells, "verdict": self.verdict, "counted": self.counted, "findings": findings}
 
 
 @cache

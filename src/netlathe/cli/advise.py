@@ -45,12 +45,12 @@ def command(
     """
     budget = read_budget(limits)
     count = image_count(images) if images else None
-    found = advise(task, images=count, device=device, precision=precision, threads=threads, budget=budget)
+    advice = advise(task, images=count, device=device, precision=precision, threads=threads, budget=budget)
     if as_json:
-        emit("advise", found.record())
+        emit("advise", advice.record())
     else:
-        show(found)
-    return Exit.DONE if found.possible else Exit.INFEASIBLE
+        show(advice)
+    return Exit.DONE if advice.possible else Exit.INFEASIBLE
 
 
 def forecast(candidate: Candidate) -> str:
@@ -58,13 +58,13 @@ def forecast(candidate: Candidate) -> str:
     return f"{show_ms(candidate.latency_ms)}, at most {show_ms(candidate.latency_high_ms)}"
 
 
-def show(found: Advice) -> None:
+def show(advice: Advice) -> None:
     """The answer, the reasons, the networks, the next command."""
-    click.echo(f"{found.task}: {found.answer}\n")
-    for i, reason in enumerate(found.reasons, 1):
+    click.echo(f"{advice.task}: {advice.answer}\n")
+    for i, reason in enumerate(advice.reasons, 1):
         click.echo("\n".join(format_field(f"{i}.", reason)))
-    if found.fitting:
-        timed = bool(found.device)
+    if advice.fitting:
+        timed = bool(advice.device)
         columns = (
             Column("the most accurate that fit", lambda candidate: candidate.name, text=True),
             Column("top-1 %", lambda candidate: candidate.top1, show_points),
@@ -75,5 +75,5 @@ def show(found: Advice) -> None:
             Column("recipe of the accuracy", lambda candidate: candidate.known_accuracy.recipe,
                    priority=3, text=True, align="right"),
         )  # fmt: skip
-        print_table(make_table(columns, found.fitting))
-    click.echo(f"{'' if found.fitting else chr(10)}  next: {found.command}")
+        print_table(make_table(columns, advice.fitting))
+    click.echo(f"{'' if advice.fitting else chr(10)}  next: {advice.command}")

@@ -70,21 +70,21 @@ def command(
         ids = measure_first(what, ids, slides, kinds, seconds, threads)
         slides, kinds = (), ()
     with progress_bar("checking") as progress:
-        found = check_claims(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
-    data = {"totals": count_verdicts(found), "claims": [finding.record() for finding in found]}
+        findings = check_claims(ids, slides=slides, kinds=kinds, verdicts=verdicts, progress=progress)
+    data = {"totals": count_verdicts(findings), "claims": [finding.record() for finding in findings]}
     if html is not None:
         from netlathe.report.pages.audit import page
 
-        write_page(html, page(data, drift_messages(found), command=command_line()))
+        write_page(html, page(data, drift_messages(findings), command=command_line()))
     if as_json:
-        emit("audit", data, drift_messages(found))
+        emit("audit", data, drift_messages(findings))
     elif ids:
-        click.echo("\n\n".join(map(format_claim, found)))
+        click.echo("\n\n".join(map(format_claim, findings)))
     else:
-        show(found)
-    for line in drift_messages(found):
+        show(findings)
+    for line in drift_messages(findings):
         click.echo(line, err=True)
-    return Exit.CHECK_FAILED if drift_messages(found) else Exit.DONE
+    return Exit.CHECK_FAILED if drift_messages(findings) else Exit.DONE
 
 
 def measure_first(
@@ -101,22 +101,22 @@ def measure_first(
     return tuple(id for id in asked if any(id in record.claims for record in records))
 
 
-def drift_messages(found: Sequence[Finding]) -> list[str]:
+def drift_messages(findings: Sequence[Finding]) -> list[str]:
     """What to say of checks that do not confirm the recorded verdict."""
     return [
         f"{f.claim.id}: the check says {WORDS[f.verdict]}, recorded is {WORDS[f.claim.verdict]}"
-        for f in found
+        for f in findings
         if not f.agrees
     ]
 
 
-def show(found: Sequence[Finding]) -> None:
+def show(findings: Sequence[Finding]) -> None:
     """The table, and totals by verdict."""
-    if found:
-        print_table(claims_table(finding.record() for finding in found))
-    counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in count_verdicts(found).items() if number)
-    click.echo(f"  {len(found)} claims: {counts or 'none'}")
-    if any(f.claim.differs for f in found):
+    if findings:
+        print_table(claims_table(finding.record() for finding in findings))
+    counts = ", ".join(f"{WORDS[verdict]} {number}" for verdict, number in count_verdicts(findings).items() if number)
+    click.echo(f"  {len(findings)} claims: {counts or 'none'}")
+    if any(f.claim.differs for f in findings):
         click.echo("  * another verdict than in the project's notes; `netlathe audit --id ID` says why")
 
 
@@ -161,18 +161,18 @@ def show_tables(table: str, as_json: bool) -> int:
     """A table of the lecture, every row with its verdict and its evidence."""
     from netlathe.audit.tables import HEADS, check_table
 
-    found = check_table(table)
-    every = [finding for row in found for finding in row.findings]
+    rows = check_table(table)
+    every = [finding for row in rows for finding in row.findings]
     if as_json:
-        emit("audit", {"table": table, "rows": [row.record() for row in found]}, drift_messages(every))
+        emit("audit", {"table": table, "rows": [row.record() for row in rows]}, drift_messages(every))
     else:
         columns = (
             Column("", lambda row: row.line.name, text=True, wraps=True, name="the row's name"),
             *(lecture_column(heading, i) for i, heading in enumerate(HEADS[table])),
             Column("verdict", lambda row: row.verdict, WORDS.__getitem__, text=True, tone=TONES.__getitem__),
         )
-        print_table(make_table(columns, found))
-        for row in found:
+        print_table(make_table(columns, rows))
+        for row in rows:
             click.echo(f"  {row.line.name}")
             for finding in row.findings:
                 click.echo("\n".join(format_field(finding.claim.id, finding.evidence)))

@@ -98,14 +98,14 @@ def command(
         processes = processes or before.processes
     if not nets:
         raise click.UsageError("give a NET, or --from ID")
-    found = any_networks(nets, resolution, inputs) if before is None else [find_measured_net(before)]
+    networks = any_networks(nets, resolution, inputs) if before is None else [find_measured_net(before)]
     with progress_bar("measuring") as progress:
         done = measure(
-            found,
+            networks,
             batch=batch,
             threads=threads,
             seconds=seconds,
-            processes=processes or (HEADLINE if len(found) == 1 else 1),
+            processes=processes or (HEADLINE if len(networks) == 1 else 1),
             runtime=runtime,
             precision=precision,
             interleave=False,
@@ -126,11 +126,11 @@ def command(
 
 def find_measured_net(before: Measurement) -> Net:
     """What was measured before. Raises NetlatheError where its name means something else now."""
-    given = [InputShape(before.input)]  # of a file with free axes, of a network at another resolution
-    for inputs in [given] if before.network.endswith(".onnx") else [[], given]:
-        found = any_networks([before.network], None, inputs)[0]
-        if found.key == before.key:
-            return found
+    shapes = [InputShape(before.input)]  # of a file with free axes, of a network at another resolution
+    for inputs in [shapes] if before.network.endswith(".onnx") else [[], shapes]:
+        net = any_networks([before.network], None, inputs)[0]
+        if net.key == before.key:
+            return net
     raise NetlatheError(f"{before.network} is not the network it was for {before.id}", code="bench.changed")
 
 

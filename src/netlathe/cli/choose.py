@@ -101,9 +101,9 @@ def command(
             hint = f"for example: netlathe choose --device {device} --latency 15ms"
             raise NetlatheError("a choice needs at least one limit", code="choose.no_budget", hint=hint)
         opened = open_source(source)
-        found = candidates(opened, targets, SourceFilter(pattern, recipe, extra_data))
+        pool = candidates(opened, targets, SourceFilter(pattern, recipe, extra_data))
         with progress_bar("measuring") as progress:
-            outcome = choose(found, budget, targets, seconds=seconds, fresh=fresh, progress=progress)
+            outcome = choose(pool, budget, targets, seconds=seconds, fresh=fresh, progress=progress)
     except KeyboardInterrupt:
         click.echo("what was measured is kept: the same command continues", err=True)
         raise

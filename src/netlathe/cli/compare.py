@@ -84,14 +84,14 @@ def command(
       netlathe compare resnet50 mobilenetv2 efficientnet_b0
       netlathe compare "resnext50_*" --no-latency
     """
-    found = any_networks(nets, resolution, inputs)
-    if len(found) < 2:
+    networks = any_networks(nets, resolution, inputs)
+    if len(networks) < 2:
         raise NetlatheError("give at least two networks to compare", code="compare.one")
     done: list[Measurement] = []
     if not no_latency:
         with progress_bar("measuring") as progress:
             done = measure(
-                found,
+                networks,
                 batch=batch,
                 threads=threads,
                 seconds=seconds,
@@ -101,12 +101,12 @@ def command(
                 progress=progress,
                 keep=ledger.append,
             )
-    warnings = reading_notes(found)
+    warnings = reading_notes(networks)
     warnings += [m.warning or f"{m.network} failed: {m.failure}" for m in done if m.warning or m.failure]
-    rows = [row(network, batch) for network in found]
+    rows = [row(network, batch) for network in networks]
     for entry, m in zip(rows, done, strict=False):
         entry["latency"] = m.to_json() | versus(m, done[0])
-    diffs = [diff(found[0].graph(), network.graph()) for network in found[1:]] if with_diff else []
+    diffs = [diff(networks[0].graph(), network.graph()) for network in networks[1:]] if with_diff else []
     for entry, changed in zip(rows[1:], diffs, strict=False):
         entry["changes"] = [change._asdict() for change in changed.changes]
     if html is not None:
@@ -118,8 +118,8 @@ def command(
         return
     title, caption = (format_conditions(done), format_interval_basis(done[0])) if done else (f"batch {batch}, fp32", "")
     print_table(networks_table(rows, title=title, caption=caption))
-    for network, changed in zip(found[1:], diffs, strict=False):
-        click.echo(f"{found[0].name} -> {network.name}")
+    for network, changed in zip(networks[1:], diffs, strict=False):
+        click.echo(f"{networks[0].name} -> {network.name}")
         click.echo(changed)
     print_warnings(warnings)
 

@@ -76,26 +76,26 @@ def command(
       netlathe cost resnet50 --html resnet50.html --device rpi-5
       netlathe cost my_file.py:make_model --input 3x224x224
     """
-    found = any_networks(nets, resolution, inputs)
-    notes = reading_notes(found)
+    networks = any_networks(nets, resolution, inputs)
+    notes = reading_notes(networks)
     if html is not None and tool:
         raise click.UsageError("--html shows our own counts: leave --convention out")
     if device is not None and html is None:
         raise click.UsageError("--device is for the page: give --html FILE, or see netlathe device roofline")
     if html is not None:
-        write_page(html, page(found, by, batch, precision, device))
+        write_page(html, page(networks, by, batch, precision, device))
     if tool:
-        shown = [(network, c) for network in found for c in conventions(network, tool)]
+        shown = [(network, c) for network in networks for c in conventions(network, tool)]
         if as_json:
             emit("cost", single_or_many([convention_data(network, c) for network, c in shown]), notes)
         else:
             show_conventions(shown)
     elif as_json:
-        emit("cost", single_or_many([data(network, by, batch, precision) for network in found]), notes)
-    elif len(found) > 1:
-        show_many(found, batch, precision)
+        emit("cost", single_or_many([data(network, by, batch, precision) for network in networks]), notes)
+    elif len(networks) > 1:
+        show_many(networks, batch, precision)
     else:
-        show(found[0], by, batch, precision)
+        show(networks[0], by, batch, precision)
     if not as_json:
         print_warnings(notes)
 
@@ -105,18 +105,18 @@ def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
     return document(network.name, network.input, network.graph(), by, batch, precision)
 
 
-def page(found: list[Net], by: str, batch: int, precision: str, device: str | None) -> Page:
+def page(networks: list[Net], by: str, batch: int, precision: str, device: str | None) -> Page:
     """One network on a device, or several side by side."""
     from netlathe.bench.own_card import read_own_card
     from netlathe.cli.device_operators import load_card
     from netlathe.report.pages import cost
 
-    if len(found) > 1:
-        return cost.many([data(network, by, batch, precision) for network in found], command=command_line())
+    if len(networks) > 1:
+        return cost.many([data(network, by, batch, precision) for network in networks], command=command_line())
     own = read_own_card() if device is None else None
     usable = own is not None and precision in own.precisions and own.find("bandwidth", "dram")
     card = own if usable else load_card(device or STAND_IN)
-    return cost.page(data(found[0], by, batch, precision), found[0].graph(), card, command=command_line())
+    return cost.page(data(networks[0], by, batch, precision), networks[0].graph(), card, command=command_line())
 
 
 def show(network: Net, by: str, batch: int, precision: str) -> None:
@@ -139,9 +139,9 @@ def show(network: Net, by: str, batch: int, precision: str) -> None:
         click.echo(f"  {name:<7} {fact}")
 
 
-def show_many(found: list[Net], batch: int, precision: str) -> None:
+def show_many(networks: list[Net], batch: int, precision: str) -> None:
     """Several networks: a row each."""
-    documents = [data(network, "net", batch, precision) for network in found]
+    documents = [data(network, "net", batch, precision) for network in networks]
     print_table(networks_table(documents, f"batch {batch}, {precision}"))
 
 

@@ -144,7 +144,7 @@ def show(name: str, as_toml: bool, as_json: bool) -> None:
 def check(files: tuple[str, ...], as_json: bool) -> None:
     """Read cards of your own and report every fault with its place."""
     cards = {file: load(file) for file in files}
-    warnings = [f"{file}: {said}" for file, card in cards.items() for said in card.warnings(*card.figures)]
+    warnings = [f"{file}: {warning}" for file, card in cards.items() for warning in card.warnings(*card.figures)]
     if as_json:
         emit("device", {"cards": [asdict(card) for card in cards.values()]}, warnings)
         return
@@ -262,8 +262,8 @@ def why(
         return
     click.echo(f"{network.name} on {card.id}, {precision}, batch {batch}: {show_ms(timing.ms)} ({timing.basis})")
     for what, times in (("bound", answer.by_bound), ("kind", answer.by_kind)):
-        said = ", ".join(f"{key} {100 * ms / timing.ms:.0f} %" for key, ms in times.items())
-        click.echo(f"  by {what:<6} {said}")
+        shares = ", ".join(f"{key} {100 * ms / timing.ms:.0f} %" for key, ms in times.items())
+        click.echo(f"  by {what:<6} {shares}")
     slowest = sorted(timing.parts, key=lambda part: -part.ms)[:3]
     click.echo("  slowest   " + ", ".join(f"{part.path} {show_ms(part.ms)}" for part in slowest))
     print_table(changes_table(asdict(change) for change in answer.changes))
@@ -283,9 +283,9 @@ def rankings(as_json: bool) -> None:
     from netlathe.device.rankings import CAPTIONS, NETWORKS, by_card, by_macs, measurements
 
     cards = [by_card(load(name), precision=precision, batch=batch) for name, precision, batch in CARDS]
-    found = [by_macs(), *measurements(), *cards]
+    every = [by_macs(), *measurements(), *cards]
     if as_json:
-        data = [asdict(r) | {"ratios": r.ratios, "steps": r.steps, "verdict": r.verdict} for r in found]
+        data = [asdict(r) | {"ratios": r.ratios, "steps": r.steps, "verdict": r.verdict} for r in every]
         emit("device", {"networks": NETWORKS, "captions": {k: c.text for k, c in CAPTIONS.items()}, "rankings": data})
         return
 
@@ -295,7 +295,7 @@ def rankings(as_json: bool) -> None:
             *(ratio_column(name, i) for i, name in enumerate(NETWORKS)),
             Column("the caption", lambda ranking: ranking.verdict, text=True, wraps=True, align="right"),
         )
-        rows = [ranking for ranking in found if ranking.what == what]
+        rows = [ranking for ranking in every if ranking.what == what]
         print_table(make_table(columns, rows, title=f'{what}: "{caption.text}"'))
 
 
@@ -326,13 +326,13 @@ def micro(
     from netlathe.device.micro import fit_micro
     from netlathe.zoo.published import best
 
-    card, found = load(name), any_networks(nets, resolution, inputs)
+    card, networks = load(name), any_networks(nets, resolution, inputs)
     if published:
-        found = list(at_published(net.expression() for net in found))
-    fits = [fit_micro(network, card, runtime=runtime) for network in found]
-    figures = [best(network.name.partition("@")[0], network.input[-1]) for network in found]
+        networks = list(at_published(net.expression() for net in networks))
+    fits = [fit_micro(network, card, runtime=runtime) for network in networks]
+    figures = [best(network.name.partition("@")[0], network.input[-1]) for network in networks]
     top1 = [figure.top1 if figure else None for figure in figures]
-    warnings = reading_notes(found) + list(dict.fromkeys(said for one in fits for said in one.warnings))
+    warnings = reading_notes(networks) + list(dict.fromkeys(warning for one in fits for warning in one.warnings))
     if as_json:
         rows = [asdict(one) | {"top1": accuracy} for one, accuracy in zip(fits, top1, strict=True)]
         emit("device", {"card": card.id, "fits": rows}, warnings)
@@ -341,13 +341,13 @@ def micro(
     print_warnings(warnings)
 
 
-def at_published(found: Iterable[Network]) -> list[Network]:
+def at_published(networks: Iterable[Network]) -> list[Network]:
     """The networks at every resolution for which an accuracy is published."""
     from netlathe.zoo.published import figures
 
     return [
         network.at(size)
-        for network in found
+        for network in networks
         for size in sorted({figure.resolution for figure in figures(network.name)})
     ]
 

@@ -41,15 +41,15 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
     stem = Path(output).stem.lower().replace("_", "-").replace(" ", "-")
     today = date.today().isoformat()
     base = cards.load(device) if device else cards.DeviceCard(stem, name or stem, class_, today, ())
-    found = fit_models(read(measurements), today)
-    settings = {(m.runtime, m.threads, m.precision, m.batch) for m in found}
+    models = fit_models(read(measurements), today)
+    settings = {(m.runtime, m.threads, m.precision, m.batch) for m in models}
     kept = tuple(m for m in base.models if (m.runtime, m.threads, m.precision, m.batch) not in settings)
-    made = replace(base, id=stem, name=name or base.name, models=(*kept, *found))
-    cards.save(made, output)
+    card = replace(base, id=stem, name=name or base.name, models=(*kept, *models))
+    cards.save(card, output)
     if as_json:
-        emit("device", {"card": output, "models": [asdict(m) for m in found]})
+        emit("device", {"card": output, "models": [asdict(m) for m in models]})
         return
-    print_table(make_table(MODEL_COLUMNS, found, title=f"{output}: models of {made.name}"))
+    print_table(make_table(MODEL_COLUMNS, models, title=f"{output}: models of {card.name}"))
 
 
 MODEL_COLUMNS = (

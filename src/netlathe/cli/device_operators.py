@@ -72,6 +72,6 @@ def show_operators(card: DeviceCard, model: Model) -> None:
     print_table(make_table(columns, model.operators, title=title))
 
 
-def show_ceilings(found: Iterable[Ceiling]) -> None:
+def show_ceilings(ceilings: Iterable[Ceiling]) -> None:
     """A line a class."""
-    print_table(ceilings_table(ceiling._asdict() for ceiling in found))
+    print_table(ceilings_table(ceiling._asdict() for ceiling in ceilings))

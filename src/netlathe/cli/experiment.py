@@ -96,7 +96,7 @@ def command(
         return
     if nets is None or recipes is None:
         missing = " and ".join(
-            f"--{name}" for name, given in {"nets": nets, "recipes": recipes}.items() if given is None
+            f"--{name}" for name, value in {"nets": nets, "recipes": recipes}.items() if value is None
         )
         hint = "for example: netlathe experiment --nets resnet20,resnet32 --recipes digits,small -o study/"
         raise NetlatheError(f"{missing} is missing", code="usage", hint=hint)
@@ -147,10 +147,10 @@ def prepare_setup(
     splits = images_of(data, largest)
     count = len(splits.train)
     print_warnings(
-        str(said)
+        str(warning)
         for net in networks.values()
         for recipe in recipes.values()
-        for said in find_warnings(recipe, net, count)
+        for warning in find_warnings(recipe, net, count)
     )
     return ExperimentSetup(networks, recipes, splits, epochs, equal)
 
@@ -184,23 +184,23 @@ def report(experiment: Experiment, folder: Path, as_json: bool) -> None:
     from netlathe.train.experiment.findings import analyse, to_document
     from netlathe.train.experiment.table import render_markdown
 
-    found = analyse(experiment, grid.read_results(experiment, folder))
-    data = to_document(found)
-    write_text(folder / PAGE, render_markdown(found))
+    findings = analyse(experiment, grid.read_results(experiment, folder))
+    data = to_document(findings)
+    write_text(folder / PAGE, render_markdown(findings))
     write_text(folder / DATA, json.dumps(data, indent=1, allow_nan=False) + "\n")
     if as_json:
         emit("experiment", data)
     else:
-        print_findings(found, folder)
+        print_findings(findings, folder)
 
 
-def print_findings(found: ExperimentFindings, folder: Path) -> None:
+def print_findings(findings: ExperimentFindings, folder: Path) -> None:
     """The tables and notes on stdout."""
     from netlathe.train.experiment.table import build_tables
 
-    for table in build_tables(found):
+    for table in build_tables(findings):
         print_table(text_table(table.columns, table.rows, title=table.title))
-    for note in found.notes:
+    for note in findings.notes:
         click.echo(f"- {note}")
     click.echo(f"written: {folder / PAGE}, {folder / DATA}")
 
@@ -218,18 +218,18 @@ def facts(setup: ExperimentSetup) -> dict[str, Any]:
 
 def networks_of(texts: str) -> dict[str, Network]:
     """The networks by name, or by what was typed where it has choices. Raises NetlatheError for repeats."""
-    found = [(text, network) for text in parts(texts) for network in load(text)]
-    names = [network.name for _, network in found]
-    labels = [text if "=" in text or names.count(network.name) > 1 else network.name for text, network in found]
+    pairs = [(text, network) for text in parts(texts) for network in load(text)]
+    names = [network.name for _, network in pairs]
+    labels = [text if "=" in text or names.count(network.name) > 1 else network.name for text, network in pairs]
     refuse_twice("network", labels)
-    return {label: network for label, (_, network) in zip(labels, found, strict=True)}
+    return {label: network for label, (_, network) in zip(labels, pairs, strict=True)}
 
 
 def recipes_of(texts: str, changes: tuple[str, ...], resolution: int | None) -> dict[str, Recipe]:
     """The recipes with changes on top, by their names without them. Raises NetlatheError for repeats."""
-    found = [(Path(text).stem, recipe_of(text, changes, resolution)) for text in parts(texts)]
-    refuse_twice("recipe", [name for name, _ in found])
-    return dict(found)
+    pairs = [(Path(text).stem, recipe_of(text, changes, resolution)) for text in parts(texts)]
+    refuse_twice("recipe", [name for name, _ in pairs])
+    return dict(pairs)
 
 
 def refuse_twice(what: str, names: list[str]) -> None:
@@ -250,10 +250,10 @@ def fractions_of(text: str) -> list[float]:
 
 def parts(text: str) -> list[str]:
     """a,b,c as a list; key=value belongs to the network before it: mobilenetv1:alpha=0.5,shallow=true,resnet20."""
-    found: list[str] = []
+    texts: list[str] = []
     for part in filter(None, (word.strip() for word in text.split(","))):
-        if found and ":" in found[-1] and re.fullmatch(r"\w+=.*", part):
-            found[-1] += f",{part}"
+        if texts and ":" in texts[-1] and re.fullmatch(r"\w+=.*", part):
+            texts[-1] += f",{part}"
         else:
-            found.append(part)
-    return found
+            texts.append(part)
+    return texts

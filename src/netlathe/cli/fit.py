@@ -122,8 +122,8 @@ def command(
 
 def refuse_others(ctx: click.Context) -> None:
     """Raise UsageError for options beside a run.toml, which says them all."""
-    given = [name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
-    if others := sorted(set(given) - {"data", "output", "as_json", "dry_run"}):
+    options = [name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    if others := sorted(set(options) - {"data", "output", "as_json", "dry_run"}):
         named = ", ".join(others)
         raise click.UsageError(f"run.toml says everything; give no other options beside it ({named}), or edit a copy")
 
@@ -169,7 +169,7 @@ def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, 
     from netlathe.fit.pipeline import divide_time, float_limits, reserved_seconds
     from netlathe.fit.shortlist import shortlist
 
-    found = shortlist(
+    candidates = shortlist(
         splits, targets, float_limits(config.limits, targets[0], config.form), say,
         seconds=config.seconds, epochs=config.epochs, weights=config.weights, source=config.source,
     )  # fmt: skip
@@ -182,10 +182,10 @@ def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, 
         else f"{config.epochs:g} epochs of the winner"
     )
     if as_json:
-        emit("fit", {"candidates": found["candidates"], "considered": found["considered"], "plan": plan})
+        emit("fit", {"candidates": candidates["candidates"], "considered": candidates["considered"], "plan": plan})
         return
-    title = f"{found['considered']} networks keep the budget; these would be raced"
-    print_table(candidates_table(found["candidates"], title))
+    title = f"{candidates['considered']} networks keep the budget; these would be raced"
+    print_table(candidates_table(candidates["candidates"], title))
     click.echo(f"plan: {plan}")
 
 

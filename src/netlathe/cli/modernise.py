@@ -50,9 +50,9 @@ def command(
 
         networks = unique(rungs)
         done = measure(networks, batch=batch, threads=threads, seconds=seconds)
-        known = {m.network: m for m in done}
+        measured = {m.network: m for m in done}
         for rung, entry in zip(rungs, rows, strict=True):
-            m = known[rung.network.name]
+            m = measured[rung.network.name]
             entry["latency_ms"] = None if m.failure else m.median_ms
             entry["latency_interval_ms"] = None if m.failure else [m.low_ms, m.high_ms]
     if device is not None:
@@ -61,8 +61,8 @@ def command(
 
         card = load(device)
         for rung, entry in zip(rungs, rows, strict=True):
-            found = predict(rung.network.graph(), card, threads=threads, batch=batch)
-            entry["predicted_ms"] = found.total_ms
+            prediction = predict(rung.network.graph(), card, threads=threads, batch=batch)
+            entry["predicted_ms"] = prediction.total_ms
     if output is not None:
         save(rungs, output)
     if as_json:
@@ -76,17 +76,17 @@ def command(
 
 def row(rung: Rung) -> dict[str, Any]:
     """A step as JSON values."""
-    cost, told = count(rung.network.graph()), rung.published
+    cost, published = count(rung.network.graph()), rung.published
     return {
         "step": rung.step,
         "what": rung.what,
         "params": cost.params,
         "macs": cost.macs,
         "acts": cost.acts,
-        "published_macs_G": told.macs_G if told else None,
-        "published_top1": told.top1 if told else None,
-        "published_deviation": told.deviation if told else None,
-        "note": told.note if told else "",
+        "published_macs_G": published.macs_G if published else None,
+        "published_top1": published.top1 if published else None,
+        "published_deviation": published.deviation if published else None,
+        "note": published.note if published else "",
     }
 
 

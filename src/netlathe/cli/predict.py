@@ -28,27 +28,28 @@ def command(out: Path, images: tuple[str, ...], top: int, as_json: bool) -> None
     Exit code 2 where an image cannot be read; the others are answered all the same.
     """
     package = load_package(out)
-    found = predict(package, images, top=top)
-    faults = [f"{p.image}: {p.fault}" for p in found if p.fault]
+    predictions = predict(package, images, top=top)
+    faults = [f"{p.image}: {p.fault}" for p in predictions if p.fault]
     if as_json:
         rows = [
-            {"image": p.image, "classes": [g._asdict() for g in p.guesses], "fault": p.fault or None} for p in found
+            {"image": p.image, "classes": [g._asdict() for g in p.guesses], "fault": p.fault or None}
+            for p in predictions
         ]
         emit("predict", {"package": str(package.folder), "images": rows}, faults)
     else:
-        show(found)
+        show(predictions)
         for fault in faults:
             click.echo(f"error: {printable(fault)}", err=True)
     if faults:
         raise click.exceptions.Exit(Exit.USAGE)
 
 
-def show(found: Sequence[ImagePrediction]) -> None:
+def show(predictions: Sequence[ImagePrediction]) -> None:
     """A line an image."""
-    for p in found:
+    for p in predictions:
         if not p.fault:
-            said = ", ".join(f"{g.label} {100 * g.probability:.1f} %" for g in p.guesses)
-            click.echo(printable(f"{p.image}: {said}"))
+            guesses = ", ".join(f"{g.label} {100 * g.probability:.1f} %" for g in p.guesses)
+            click.echo(printable(f"{p.image}: {guesses}"))
 
 
 def printable(text: str) -> str:

@@ -68,9 +68,9 @@ def command(
         say=lambda line: click.echo(line, err=True),
     )
     if as_json:
-        found = [form.to_json() for form in tried]
+        variants = [form.to_json() for form in tried]
         emit("quantise", {"package": str(made.folder), "precision": made.precision, "runtime": made.runtime,
-                          "model": made.model, "tried": found})  # fmt: skip
+                          "model": made.model, "tried": variants})  # fmt: skip
         return
     print_table(make_table(COLUMNS, tried, title=f"{made.network.name} on the validation images"))
     click.echo(f"{made.folder}: {made.model}, {made.precision} under {made.runtime}")

@@ -110,13 +110,13 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
         print_warnings(warnings)
         return
     rows: list[tuple[str, ...]] = []
-    for path, said in flatten(recipefile.resolve(recipe)):
+    for path, value in flatten(recipefile.resolve(recipe)):
         if path.partition(".")[0] not in recipefile.ABOUT:
             doubted = path in recipe.unconfirmed or path.partition(".")[0] in recipe.unconfirmed
             table = path.partition(".")[0]
             first = table != path and not any(row[0].startswith(f"{table}.") for row in rows)
             note = recipe.notes.get(path, recipe.notes.get(table, "") if first else "")
-            rows.append((path, format_field_value(said) + "?" * doubted, note))
+            rows.append((path, format_field_value(value) + "?" * doubted, note))
     print_fields(f"{recipe.name}: {recipe.title}", ("field", "value", "note"), rows)
     click.echo(f"  source   {recipe.source}")
     if recipe.base:
@@ -144,17 +144,18 @@ def show(name: str, settings: tuple[str, ...], net: str | None, images: int, as_
 def diff(a: str, b: str, as_json: bool) -> None:
     """The way from recipe A to recipe B, field by field, with B's notes; - where a recipe does not read the field."""
     one, other = recipefile.load(a), recipefile.load(b)
-    found = recipefile.diff(one, other)
-    notes = [other.notes.get(step.field, "") for step in found]
+    changes = recipefile.diff(one, other)
+    notes = [other.notes.get(step.field, "") for step in changes]
     if as_json:
-        steps = [step._asdict() | {"note": note} for step, note in zip(found, notes, strict=True)]
+        steps = [step._asdict() | {"note": note} for step, note in zip(changes, notes, strict=True)]
         emit("recipe", {"a": one.name, "b": other.name, "differences": steps})
         return
-    if not found:
+    if not changes:
         click.echo(f"{one.name} and {other.name} train alike")
         return
     rows = [
-        (d.field, format_field_value(d.a), format_field_value(d.b), note) for d, note in zip(found, notes, strict=True)
+        (d.field, format_field_value(d.a), format_field_value(d.b), note)
+        for d, note in zip(changes, notes, strict=True)
     ]
     print_fields("", ("field", one.name, other.name, "note"), rows)
     results = {result.network: result.top1 for result in one.published}

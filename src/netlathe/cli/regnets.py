@@ -40,22 +40,22 @@ def command(macs: str, count: int, seed: int, device: str | None, html: Path | N
         raise NetlatheError(f"{macs!r} is not a range of MACs", code="unit.syntax", hint=hint)
     bounds = (mac_count(low), mac_count(high))
     spaces = {f"RegNet{'Y' if excite else 'X'}": RegNetSpace(macs=bounds, excite=excite) for excite in (False, True)}
-    found = {name: [costs(n, device) for n in sample(space, count, seed)] for name, space in spaces.items()}
+    samples = {name: [costs(n, device) for n in sample(space, count, seed)] for name, space in spaces.items()}
     if html is not None:
         from netlathe.report.charts.curves import chart_page, distribution_chart
 
         drawn = "ms" if device else "acts"
         label = f"predicted ms on {device}" if device else "activations"
-        chart = distribution_chart({name: [row[drawn] for row in rows] for name, rows in found.items()}, label)
+        chart = distribution_chart({name: [row[drawn] for row in rows] for name, rows in samples.items()}, label)
         write_page(html, chart_page(chart, title=f"RegNets of {macs} MACs", command=command_line()))
     if as_json:
-        emit("regnets", {"macs": bounds, "seed": seed, "device": device, "samples": found})
+        emit("regnets", {"macs": bounds, "seed": seed, "device": device, "samples": samples})
         return
     shows = {"params": show_count, "acts": show_count, "ms": show_ms}
     table_rows = [
         (f"{name} {cost}", [show(step_quantile([row[cost] for row in rows], q)) for q in QUANTILES])
         for cost, show in shows.items()
-        for name, rows in found.items()
+        for name, rows in samples.items()
         if cost in rows[0]
     ]
     columns = (Column("share of networks below", 0, text=True), *map(quantile_column, range(len(QUANTILES))))

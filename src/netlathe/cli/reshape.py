@@ -93,8 +93,8 @@ def command(
     if doubling:
         show_doubling(start, device, html, as_json)
         return
-    given = {name: value for name, value in knobs.items() if value is not None}
-    if not (given or form or to):
+    turned = {name: value for name, value in knobs.items() if value is not None}
+    if not (turned or form or to):
         raise NetlatheError("nothing to do: no knob, form or budget is given", code="reshape.nothing",
                             hint="for example --width 0.5, --factor separable or --to macs=300M")  # fmt: skip
     network = start
@@ -105,10 +105,10 @@ def command(
     rules = KnobRules(width=rounding, keep=keep)
     solved: Solution | None = None
     if to:
-        solved = solve(network, *target(to), knob, given, rules)
+        solved = solve(network, *target(to), knob, turned, rules)
         network = replace(solved.network, name=f"{network.name}{solved.network.name.removeprefix(network.name)}")
     else:
-        network = turn_knobs(network, given, rules)
+        network = turn_knobs(network, turned, rules)
     show_change(start, network, solved, all_changes, as_json)
     if output is not None:
         from netlathe.arch.document import to_json
@@ -165,13 +165,13 @@ def ratios(before: dict[str, int], after: dict[str, int]) -> dict[str, str]:
 def lines(changed: Diff, everything: bool) -> list[str]:
     """The diff as text, cut to a screen unless asked for whole."""
     shown = changed.changes if everything else changed.changes[:SHOWN]
-    found = [line(change) for change in shown]
+    texts = [line(change) for change in shown]
     rest = len(changed.changes) - len(shown)
     if rest:
-        found.append(f"  and {rest} more changes: --diff shows them")
+        texts.append(f"  and {rest} more changes: --diff shows them")
     if changed.elsewhere.ops:
-        found.append(f"  {changed.elsewhere.ops} other operators see other shapes: {delta(changed.elsewhere)}")
-    return found or ["no difference"]
+        texts.append(f"  {changed.elsewhere.ops} other operators see other shapes: {delta(changed.elsewhere)}")
+    return texts or ["no difference"]
 
 
 def line(change: Change) -> str:
@@ -189,23 +189,23 @@ def delta(change: Change) -> str:
 
 def show_exponents_table(network: Network, as_json: bool) -> None:
     """log2 of the costs when each knob is doubled; why a knob has no meaning."""
-    found: dict[str, Any] = {}
+    powers: dict[str, Any] = {}
     for knob in KNOBS:
         try:
-            found[knob] = exponents(network, knob)
+            powers[knob] = exponents(network, knob)
         except NetlatheError as error:
-            found[knob] = error.message
+            powers[knob] = error.message
     if as_json:
-        emit("reshape", {"name": network.name, "exponents": found})
+        emit("reshape", {"name": network.name, "exponents": powers})
         return
-    known = {knob: values for knob, values in found.items() if isinstance(values, dict)}
+    fitted = {knob: values for knob, values in powers.items() if isinstance(values, dict)}
     columns = (
         Column("knob", 0, text=True),
         *(cost_column(heading, name, "{:.2f}".format) for name, heading in COSTS.items()),
     )
     title = f"{network.name}: log2 of the cost when the knob is doubled"
-    print_table(make_table(columns, known.items(), title=title))
-    for knob, why in found.items():
+    print_table(make_table(columns, fitted.items(), title=title))
+    for knob, why in powers.items():
         if isinstance(why, str):
             click.echo(f"{knob}: {why}")
 
@@ -234,8 +234,8 @@ def show_doubling(network: Network, device: str | None, html: Path | None, as_js
         )
         write_page(html, chart_page(drawn, title=f"{network.name}: ways to grow", command=command_line()))
     if as_json:
-        found = [bought._asdict() | {"network": bought.network.name} for bought in rows]
-        emit("reshape", {"name": network.name, "device": device, "policies": found})
+        policies = [bought._asdict() | {"network": bought.network.name} for bought in rows]
+        emit("reshape", {"name": network.name, "device": device, "policies": policies})
         return
     columns = (
         Column("policy", lambda bought: bought.policy, text=True),

@@ -79,7 +79,7 @@ def command(
     ground = load_table(name, path, score)
     makers = makers_of(strategies, ground)
     with progress_bar("searching") as progress:
-        found = compare_strategies(
+        result = compare_strategies(
             ground,
             makers,
             evaluations=evaluations,
@@ -91,13 +91,13 @@ def command(
             progress=progress,
         )
     for file in filter(None, (plot, html)):
-        draw(found, file)
+        draw(result, file)
     if as_json:
-        emit("search.compare", show.comparison_to_json(found))
+        emit("search.compare", show.comparison_to_json(result))
         return
-    for table in show.comparison_tables(found):
+    for table in show.comparison_tables(result):
         print_table(text_table(table.columns, table.rows, title=table.title))
-    for note in show.comparison_notes(found):
+    for note in show.comparison_notes(result):
         click.echo(f"- {note}")
     if plot:
         click.echo(f"curves: {plot}", err=True)
@@ -114,32 +114,32 @@ def makers_of(texts: str, ground: BenchmarkTable) -> dict[str, Make]:
     ) -> Strategy:
         return maker(ground.space, rng, evaluations=budget, **options)
 
-    found: dict[str, Make] = {}
+    makers: dict[str, Make] = {}
     refuse_twice("strategy", parts(texts))
     for text in parts(texts):
         name, _, changes = text.partition(":")
         maker, options = get_strategy(name), parse_choices(changes, text)
         maker.settings(**options)  # a wrong option is refused before anything runs
-        found[text] = partial(make, maker, options)
-    return found
+        makers[text] = partial(make, maker, options)
+    return makers
 
 
-def draw(found: Comparison, file: Path) -> None:
+def draw(result: Comparison, file: Path) -> None:
     """The page of the comparison, with its curves."""
     from netlathe.report.pages.search import comparison
     from netlathe.search.compare import show
 
-    write_page(file, comparison(show.comparison_to_json(found), command=command_line()))
+    write_page(file, comparison(show.comparison_to_json(result), command=command_line()))
 
 
-def curves(found: Comparison) -> Chart:
+def curves(result: Comparison) -> Chart:
     """Mean regret with its interval; without the first evaluations, beside which the rest would be flat."""
     from netlathe.report.charts.regret import RegretCurve, chart
 
-    start = found.evaluations // 20
-    across = tuple(float(n + 1) for n in range(start, found.evaluations))
+    start = result.evaluations // 20
+    across = tuple(float(n + 1) for n in range(start, result.evaluations))
     shown = [
         RegretCurve(arm.name, across, *(tuple(side[start:].tolist()) for side in (arm.mean, arm.low, arm.high)))
-        for arm in found.arms.values()
+        for arm in result.arms.values()
     ]
-    return chart(shown, x="evaluations", band=f"95 % bootstrap interval of the mean of {found.runs} runs")
+    return chart(shown, x="evaluations", band=f"95 % bootstrap interval of the mean of {result.runs} runs")

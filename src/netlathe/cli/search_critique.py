@@ -38,22 +38,22 @@ def command(data: Path, evaluations: int, runs: int, seed: int, output: Path | N
     from netlathe.search.compare import critique, report
 
     with progress_bar("comparing") as progress:
-        found = critique.measure_critique(data, evaluations=evaluations, runs=runs, seed=seed, progress=progress)
+        result = critique.measure_critique(data, evaluations=evaluations, runs=runs, seed=seed, progress=progress)
     again = f"netlathe search critique --data {data} --evaluations {evaluations} --runs {runs} --seed {seed}"
     if output:
-        write_text(output, page(found, again) if output.suffix == ".html" else report.to_markdown(found, again))
+        write_text(output, page(result, again) if output.suffix == ".html" else report.to_markdown(result, again))
         click.echo(f"written: {output}", err=True)
     if as_json:
-        said = [
+        parts = [
             {"title": p.title, "claim": p.claim, "answer": p.answer, "cannot": p.cannot}
-            for p in report.critique_parts(found)
+            for p in report.critique_parts(result)
         ]
-        emit("search.critique", critique.critique_to_json(found) | {"parts": said})
+        emit("search.critique", critique.critique_to_json(result) | {"parts": parts})
     elif not output:
-        click.echo(report.to_markdown(found, again), nl=False)
+        click.echo(report.to_markdown(result, again), nl=False)
 
 
-def page(found: Critique, again: str) -> str:
+def page(result: Critique, again: str) -> str:
     """The report as one file of HTML, with the curves of every comparison."""
     from netlathe.cli.search_compare import curves
     from netlathe.html import bullets, paragraph, table, tag
@@ -71,9 +71,9 @@ def page(found: Critique, again: str) -> str:
 
     drawn: Sequence[PagePart] = [
         curves(one)._replace(id=f"regret-{i}", title=f"Regret on {name}")
-        for i, (name, one) in enumerate(found.searches.items())
+        for i, (name, one) in enumerate(result.searches.items())
     ]
-    parts = [(part.title, body(part)) for part in report.critique_parts(found)]
+    parts = [(part.title, body(part)) for part in report.critique_parts(result)]
     parts.insert(1, ("Regret over evaluations", drawn))
     return render(
         Page(

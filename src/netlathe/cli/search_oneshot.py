@@ -151,7 +151,7 @@ def searched(method: str, asked: OneShotRequest, started: float, as_json: bool) 
     images = splits.train if asked.images is None else take_subset(splits.train, asked.images)
     use_threads(asked.threads, read_newest(folder) if folder.exists() else None, join_ranks())
     with resumable():
-        found = search_one_shot(
+        result = search_one_shot(
             images,
             recipe,
             options,
@@ -162,12 +162,12 @@ def searched(method: str, asked: OneShotRequest, started: float, as_json: bool) 
             started=started,
             progress=teller(method),
         )
-    warnings = warned(found)
+    warnings = warned(result)
     print_warnings(warnings)
     if as_json:
-        emit("search.oneshot", asdict(found), warnings)
+        emit("search.oneshot", asdict(result), warnings)
     else:
-        show(found, asked)
+        show(result, asked)
 
 
 def teller(method: str) -> Callable[[OneShotProgress], None]:
@@ -197,34 +197,34 @@ def said(line: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def warned(found: OneShotResult) -> list[str]:
+def warned(result: OneShotResult) -> list[str]:
     """What a person must know about the result."""
     from netlathe.search.oneshot.diagnostics import CAVEAT
 
-    if found.method == "rsws":
+    if result.method == "rsws":
         return []
-    said = [*found.alarms, *(f"what helps: {remedy}" for remedy in found.remedies)]
-    return [*said, CAVEAT]
+    warnings = [*result.alarms, *(f"what helps: {remedy}" for remedy in result.remedies)]
+    return [*warnings, CAVEAT]
 
 
-def show(found: OneShotResult, asked: OneShotRequest) -> None:
+def show(result: OneShotResult, asked: OneShotRequest) -> None:
     """The genotype, the verdict, and what to do next."""
     from netlathe.cost.totals import totals
     from netlathe.load import load
 
-    [network] = load(f"{found.folder}/best.json")
+    [network] = load(f"{result.folder}/best.json")
     cost = totals(network.body, *network.inputs)
-    word = "" if found.method == "rsws" else f": {found.verdict}"
-    click.echo(f"{found.method} on {found.space}, {found.ended}{word}")
-    click.echo(f"  genotype  {found.text}")
-    click.echo(f"  picked    {found.said}")
-    click.echo(f"  search    {found.epochs:.1f} epochs, {found.steps:,} steps in {show_span(found.seconds)}")
-    click.echo(f"  network   {found.folder}/best.json: {show_count(cost.params)} params, {show_count(cost.macs)} MACs")
+    word = "" if result.method == "rsws" else f": {result.verdict}"
+    click.echo(f"{result.method} on {result.space}, {result.ended}{word}")
+    click.echo(f"  genotype  {result.text}")
+    click.echo(f"  picked    {result.said}")
+    click.echo(f"  search    {result.epochs:.1f} epochs, {result.steps:,} steps in {show_span(result.seconds)}")
+    click.echo(f"  network   {result.folder}/best.json: {show_count(cost.params)} params, {show_count(cost.macs)} MACs")
     click.echo(
-        f"  train it  netlathe train {found.folder}/best.json --data {asked.data} --recipe {asked.recipe_name} -o ..."
+        f"  train it  netlathe train {result.folder}/best.json --data {asked.data} --recipe {asked.recipe_name} -o ..."
     )
-    if found.method != "rsws":
+    if result.method != "rsws":
         click.echo(
-            f"  pair it   netlathe search rsws --data {asked.data} --time {max(1, round(found.seconds))}s ... -o ..."
+            f"  pair it   netlathe search rsws --data {asked.data} --time {max(1, round(result.seconds))}s ... -o ..."
             " (the same supernet and time: what the gradients have to beat)"
         )

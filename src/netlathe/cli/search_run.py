@@ -103,7 +103,7 @@ def command(
     count = workers if workers is not None else int(config.objective["kind"] == "train")
     lines = ProgressLines(config)
     try:
-        found = search(
+        result = search(
             config,
             folder,
             workers=count,
@@ -119,7 +119,7 @@ def command(
         raise
     from netlathe.cli.search_show import document, show
 
-    require_best(found)
+    require_best(result)
     emit("search.run", document(folder)) if as_json else show(folder)
 
 
@@ -230,10 +230,10 @@ class ProgressLines:
         watched = trial.evaluated and trial.seconds > 1 and sys.stderr.isatty()
         if watched or time.monotonic() - self.last > QUIET_S:
             self.last = time.monotonic()
-            said = (
+            outcome = (
                 f"{trial.score:.2f}" if trial.state is TrialState.DONE else f"{trial.state.value} {trial.error}".strip()
             )
-            self.log(f"{study.spent:.4g} of {self.config.evaluations}: trial {trial.number} {said}; {self.best()}")
+            self.log(f"{study.spent:.4g} of {self.config.evaluations}: trial {trial.number} {outcome}; {self.best()}")
 
     def best(self) -> str:
         """The best so far."""

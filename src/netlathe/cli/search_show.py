@@ -102,10 +102,10 @@ def show(folder: Path, whole: bool = False) -> None:
 
     config, facts, trials, finals = read(folder)
     top, won = best_trial(trials), winning_trial(trials, facts)
-    found = trial_front(trials)
-    if found:
-        rest = 0 if whole else max(0, len(found) - SHOWN)
-        rows = [trial_to_json(trial) for trial in (found if whole else found[:SHOWN])]
+    front = trial_front(trials)
+    if front:
+        rest = 0 if whole else max(0, len(front) - SHOWN)
+        rows = [trial_to_json(trial) for trial in (front if whole else front[:SHOWN])]
         print_table(front_table(rows, title=f"front of {config.space}", caption=f"{rest} more: --all" if rest else ""))
     limits = " ".join(f"--{name} {value}" for name, value in config.limits.items())
     click.echo(f"{config.strategy} in {config.space}, seed {config.seed}{', ' * bool(limits)}{limits}")

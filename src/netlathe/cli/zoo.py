@@ -19,11 +19,11 @@ from netlathe.zoo.published import best
 @json_option
 def command(pattern: str, as_json: bool) -> None:
     """The registered networks whose names match PATTERN, such as "regnet*"."""
-    found = zoo.names(pattern)
-    if not found:
+    names = zoo.names(pattern)
+    if not names:
         raise unknown("pattern", pattern, zoo.names(), code="zoo.unknown_name")
     entries = []
-    for name in found:
+    for name in names:
         network = zoo.get(name)
         entries.append((network, totals(network.body, *network.inputs), best(name)))
     table = make_table(COLUMNS, entries)

@@ -115,15 +115,15 @@ class DeviceCard:
 
     def figure(self, quantity: str, of: str, *, attained: bool = False) -> CardFigure:
         """The roof, or what is attained (else the roof). Raises NetlatheError that says which figures there are."""
-        found = self.find(quantity, of)
-        if not found:
+        figures = self.find(quantity, of)
+        if not figures:
             known = sorted({f.of for f in self.find(quantity)})
             hint = f"it has {quantity} figures for {', '.join(known)}" if known else "add the figure, with its source"
             name = f"{of} {quantity}".strip()
             raise NetlatheError(
                 f"this card has no {name} figure", code="device.no_figure", path=f"card {self.id}", hint=hint
             )
-        return max(found, key=lambda f: (attained and f.kind == "measured", f.base))
+        return max(figures, key=lambda f: (attained and f.kind == "measured", f.base))
 
     def peak(self, precision: str, *, attained: bool = False) -> float:
         """Operations a second, 2 a MAC."""
@@ -135,8 +135,8 @@ class DeviceCard:
 
     def bytes(self, quantity: str) -> int:
         """Bytes of memory, flash, sram (or of a cache, the largest)."""
-        found = self.find(quantity)
-        return int(max(found, key=lambda f: f.base).base) if found else int(self.figure(quantity, "").base)
+        figures = self.find(quantity)
+        return int(max(figures, key=lambda f: f.base).base) if figures else int(self.figure(quantity, "").base)
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -110,8 +110,8 @@ def check_card(document: Row, source: str) -> None:
     _, faults = check_document(CardTable, document)
     faults += head_faults(document, {fault.path for fault in faults})
     sound = dict(sound_rows(document, "figure", faults))
-    wrong = {path: found for path, row in sound.items() if (found := list(figure_faults(path, row)))}
-    faults += [fault for found in wrong.values() for fault in found]
+    wrong = {path: figures for path, row in sound.items() if (figures := list(figure_faults(path, row)))}
+    faults += [fault for figures in wrong.values() for fault in figures]
     faults += contradictions({path: row for path, row in sound.items() if path not in wrong})
     for path, row in sound_rows(document, "model", faults):
         faults += model_faults(path, row)

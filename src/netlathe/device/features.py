@@ -104,17 +104,17 @@ def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[OperatorGroup,
     for value in graph.outputs:
         readers[owner.get(value, value)] = 2
     parts: list[list[Op]] = []
-    made: dict[int, int] = {}  # value -> the group whose last operator made it
+    producers: dict[int, int] = {}  # value -> the group whose last operator made it
     for op in graph.ops:
         if op.view:
             continue
-        ready = [made[v] for i in op.inputs if readers[v := owner.get(i, i)] == 1 and v in made]
+        ready = [producers[v] for i in op.inputs if readers[v := owner.get(i, i)] == 1 and v in producers]
         hosts = [g for g in ready if joins(op, parts[g], rule)]
         if hosts:
             parts[max(hosts)].append(op)
-            made[op.output] = max(hosts)
+            producers[op.output] = max(hosts)
         else:
-            made[op.output] = len(parts)
+            producers[op.output] = len(parts)
             parts.append([op])
     groups = [one for part in parts for one in grouped(part, owner, rule)]
     return tuple(groups + reorders(graph, rule) if rule.reorders else groups)
@@ -146,8 +146,8 @@ def reorders(graph: Graph, rule: Fusion) -> list[OperatorGroup]:
                 turns += [op] * (plain.get(first, plain[op.output]) != plain[op.output])
             elif first in plain:
                 plain[op.output] = plain[first]
-    found = [OperatorGroup("transpose", op.path, 0, 0, prod(op.in_shapes[0]), 0, 0) for op in turns]
-    return found + [OperatorGroup(EDGE, EDGE, 0, 0, read, written, 0, calls=0)] * bool(read or written)
+    groups = [OperatorGroup("transpose", op.path, 0, 0, prod(op.in_shapes[0]), 0, 0) for op in turns]
+    return groups + [OperatorGroup(EDGE, EDGE, 0, 0, read, written, 0, calls=0)] * bool(read or written)
 
 
 def to_or_from_map(op: Op) -> bool:
@@ -215,5 +215,5 @@ def coefficient(name: str, coefficients: Mapping[str, float]) -> float:
     if name in coefficients:
         return coefficients[name]
     class_, _, quantity = name.rpartition(".")
-    known = any(other.startswith(f"{class_}.") for other in coefficients)
-    return 0.0 if known else coefficients.get(f"*.{quantity}", 0.0)
+    listed = any(other.startswith(f"{class_}.") for other in coefficients)
+    return 0.0 if listed else coefficients.get(f"*.{quantity}", 0.0)

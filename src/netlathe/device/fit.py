@@ -134,10 +134,11 @@ def fit(
         aside = table(probes[0], names) / np.array(probes[1], float)[:, None]
         scale = sharper(names, of, common, aside, probes[1], ridge)
     c = near(x * scale, of, ridge, None if aside is None else aside * scale)
-    found = {name: float(value) for name, value in zip(names, c * scale, strict=True)}
+    coefficients = {name: float(value) for name, value in zip(names, c * scale, strict=True)}
     other = {f"*.{q}": float(np.mean(c[of == i]) * common[i]) for i, q in enumerate(quantities)}
-    timed = {name.rpartition(".")[0] for name, value in found.items() if value > 0}  # zeros say that a class was there
-    return {n: v for n, v in (found | other).items() if v > 0 or n.rpartition(".")[0] not in timed}
+    # zeros say that a class was there
+    timed = {name.rpartition(".")[0] for name, value in coefficients.items() if value > 0}
+    return {n: v for n, v in (coefficients | other).items() if v > 0 or n.rpartition(".")[0] not in timed}
 
 
 def speeds(x: Array, ms: Sequence[float], of: Array) -> Array:
@@ -148,8 +149,8 @@ def speeds(x: Array, ms: Sequence[float], of: Array) -> Array:
     amounts = pooled * np.array(ms, float)[:, None]
     tiny = np.median(ms) / np.maximum(np.maximum(np.median(amounts, 0), amounts.max(0) * 1e-6), 1e-300)
     mean = np.maximum(pooled.mean(0), 1e-300)
-    found = robust(pooled / mean, np.zeros((1, len(mean))), 1e-6 * np.eye(len(mean))) / mean
-    least: Array = np.maximum(found, LEAST * tiny)
+    slopes = robust(pooled / mean, np.zeros((1, len(mean))), 1e-6 * np.eye(len(mean))) / mean
+    least: Array = np.maximum(slopes, LEAST * tiny)
     return least
 
 
@@ -178,9 +179,9 @@ def sharper(names: Sequence[str], of: Array, common: Array, x: Array, ms: Sequen
         if alone.any():
             times = 1 / (x[alone] * own[of])[:, classes == class_].sum(1)
             factor[mine] = np.clip(np.median(times), *FACTOR)
-    found = near(x * own[of] * factor, of, ridge) * own[of] * factor
+    scales = near(x * own[of] * factor, of, ridge) * own[of] * factor
     start = common[of] * factor
-    scale: Array = np.where(x.any(0), np.clip(found, REACH[0] * start, REACH[1] * start), common[of])
+    scale: Array = np.where(x.any(0), np.clip(scales, REACH[0] * start, REACH[1] * start), common[of])
     return scale
 
 
@@ -199,14 +200,14 @@ def held_out(
     probes: Probes | None = None,
 ) -> list[float]:
     """The prediction of every network from the networks of other groups, in ms."""
-    found = [0.0] * len(rows)
+    predictions = [0.0] * len(rows)
     for group in dict.fromkeys(groups):
         train = [i for i, other in enumerate(groups) if other != group]
         model = fit([rows[i] for i in train], [ms[i] for i in train], ridge, probes)
         for i, other in enumerate(groups):
             if other == group:
-                found[i] = total(rows[i], model)
-    return found
+                predictions[i] = total(rows[i], model)
+    return predictions
 
 
 def fit_few(

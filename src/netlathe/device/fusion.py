@@ -23,11 +23,11 @@ def patched(op: Op, of_group: int, of_map: int) -> bool:
     """Does a convolution of images miss the channel multiples of a runtime's fast kernels?"""
     if op.kind != "conv" or prod(op.out_shape[1:]) == 1 or len(op.data_shape) != 3:
         return False
-    given, made = op.in_shapes[0][0], op.out_shape[0]
+    inputs, outputs = op.in_shapes[0][0], op.out_shape[0]
     if op.form == "grouped":
         groups = groups_of(op)
-        return bool(given // groups % of_group or made // groups % of_group)
-    return (op.form == "depthwise" or given >= NARROW) and bool(given % of_map)
+        return bool(inputs // groups % of_group or outputs // groups % of_group)
+    return (op.form == "depthwise" or inputs >= NARROW) and bool(inputs % of_map)
 
 
 def groups_of(op: Op) -> int:

@@ -197,15 +197,15 @@ class Efficiency(NamedTuple):
 @cache
 def efficiencies() -> dict[str, Efficiency]:
     """The rows of efficiency.csv by sort of device: cpu, gpu."""
-    found: dict[str, dict[str, float]] = {}
+    tables: dict[str, dict[str, float]] = {}
     sources: dict[str, str] = {}
     with (Path(__file__).parent / "efficiency.csv").open(encoding="utf-8") as file:
         for line in csv.DictReader(file):
-            found.setdefault(line["sort"], {})[line["class"]] = float(line["value"])
+            tables.setdefault(line["sort"], {})[line["class"]] = float(line["value"])
             sources[line["sort"]] = line["source"]
     return {
         sort: Efficiency(values, values.pop("call_ms"), values.pop("low"), values.pop("high"), sources[sort])
-        for sort, values in found.items()
+        for sort, values in tables.items()
     }
 
 

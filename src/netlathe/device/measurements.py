@@ -138,10 +138,10 @@ def network_named(text: str) -> Net:
     name, sign, size = text.partition("@")
     if sign and not size.isdigit():
         raise NetlatheError(f"{text!r} has no resolution after the @", code="load.choice", hint="write resnet50@160")
-    found = load_any(name, (), int(size) if sign else None)
-    if len(found) != 1:
-        raise NetlatheError(f"{name!r} names {len(found)} networks, but one was measured", code="load.many")
-    return found[0]
+    networks = load_any(name, (), int(size) if sign else None)
+    if len(networks) != 1:
+        raise NetlatheError(f"{name!r} names {len(networks)} networks, but one was measured", code="load.many")
+    return networks[0]
 
 
 def fit_models(found: list[MeasuredNetwork], today: str) -> list[Model]:
@@ -149,11 +149,11 @@ def fit_models(found: list[MeasuredNetwork], today: str) -> list[Model]:
     settings: dict[tuple[str, int, str, int], list[MeasuredNetwork]] = defaultdict(list)
     for m in found:
         settings[m[3:]].append(m)
-    made = []
+    models = []
     for (runtime, threads, precision, batch), group in settings.items():
         rows = [feature_row(m.graph, runtime, batch) for m in group]
         coefficients, error = fit_few(rows, [m.ms for m in group])
-        made.append(
+        models.append(
             Model(
                 runtime=runtime,
                 date=today,
@@ -167,12 +167,12 @@ def fit_models(found: list[MeasuredNetwork], today: str) -> list[Model]:
                 note="fitted to measurements from elsewhere: their statistic and their discipline are not known here",
             )
         )
-    return made
+    return models
 
 
 def probe_networks(pattern: str, count: int, most: int | None, runtime: str) -> list[ProbeNetwork]:
     """The image networks of the zoo that match, of SHORT to `most` MACs. Raises NetlatheError below `count`."""
-    found = []
+    probes = []
     for name in zoo.names(pattern):
         network = zoo.get(name)
         if len(network.input) != 3 or network.more:
@@ -180,8 +180,8 @@ def probe_networks(pattern: str, count: int, most: int | None, runtime: str) -> 
         graph = network.graph()
         macs = sum(op.macs for op in graph.ops)
         if macs >= SHORT and (most is None or macs <= most):
-            found.append(ProbeNetwork(name, macs, feature_row(graph, runtime)))
-    if len(found) < count:
-        message = f"only {len(found)} networks to choose from, but {count} are asked for"
+            probes.append(ProbeNetwork(name, macs, feature_row(graph, runtime)))
+    if len(probes) < count:
+        message = f"only {len(probes)} networks to choose from, but {count} are asked for"
         raise NetlatheError(message, code="device.candidates", hint="widen --networks or --max-macs, or lower -n")
-    return found
+    return probes

@@ -83,8 +83,8 @@ def runtimes() -> list[str]:
 
 def spread_of(values: Iterable[float]) -> Spread:
     """The lowest, the median, the highest."""
-    found = list(values)
-    return Spread(min(found), median(found), max(found))
+    numbers = list(values)
+    return Spread(min(numbers), median(numbers), max(numbers))
 
 
 @cache
@@ -139,8 +139,8 @@ def fit_micro(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> Micro
             warnings.append(f"{network.name} has no expression, whose windows patches follow: none are tried")
         elif patched is None:
             local = next(cuts(graph, plan(graph)), None) is not None
-            said = "no split into patches fits" if local else "patches do not apply, the first layers look everywhere"
-            warnings.append(f"{network.name}: {said}")
+            reason = "no split into patches fits" if local else "patches do not apply, the first layers look everywhere"
+            warnings.append(f"{network.name}: {reason}")
         elif patched.peak_with_image > sram_limit:
             warnings.append(f"{network.name} in patches: the image has to stream in, it does not fit beside them")
     tight = flash_limit is not None and flash.high > flash_limit

@@ -53,9 +53,9 @@ def cuts(graph: Graph, steps: MemoryPlan) -> Iterator[int]:
     for i, step in enumerate(steps.steps[:-1]):
         if not spatial(by_path[step.path]):
             return
-        made = {s.writes for s in steps.steps[: i + 1]} | steps.inputs
+        written = {s.writes for s in steps.steps[: i + 1]} | steps.inputs
         later = steps.steps[i + 1 :]
-        if all(s.reads & made <= {step.writes} for s in later) and not steps.outputs & made:
+        if all(s.reads & written <= {step.writes} for s in later) and not steps.outputs & written:
             yield i
 
 
@@ -81,14 +81,14 @@ def needed(op: Op, part: Part, axis: int) -> Part:
 
 def parts(ops: tuple[Op, ...], value: int, part: Part, axis: int) -> dict[int, Part]:
     """For every value the positions that a part of `value` needs, along an axis."""
-    found = {value: part}
+    ranges = {value: part}
     for op in reversed(ops):
-        if op.output in found:
+        if op.output in ranges:
             for source in op.inputs:
-                first, last = needed(op, found[op.output], axis)
-                low, high = found.get(source, (first, last))
-                found[source] = min(low, first), max(high, last)
-    return found
+                first, last = needed(op, ranges[op.output], axis)
+                low, high = ranges.get(source, (first, last))
+                ranges[source] = min(low, first), max(high, last)
+    return ranges
 
 
 def pieces(size: int, count: int) -> list[Part]:
@@ -104,7 +104,7 @@ def patches(graph: Graph, limit: int | None = None) -> list[Patches]:
     """
     if len(graph.input_shapes) != 1 or len(graph.input_shapes[0]) != 3:
         return []
-    steps, found = plan(graph), []
+    steps, splits = plan(graph), []
     number = {op.path: n for n, op in enumerate(graph.ops)}
     for cut in cuts(graph, steps):
         last = number[steps.steps[cut].path]
@@ -116,10 +116,10 @@ def patches(graph: Graph, limit: int | None = None) -> list[Patches]:
                 break
             here = split(graph, steps, cut, last, count, after)
             if limit is None or here.peak <= limit:
-                found.append(here)
+                splits.append(here)
             if limit is not None and here.peak <= limit:
                 break
-    return found
+    return splits
 
 
 def rest(steps: MemoryPlan, cut: int) -> int:

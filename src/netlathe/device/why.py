@@ -100,9 +100,11 @@ def model_clock(card: DeviceCard, runtime: str, threads: int = 1) -> Clock:
     """Times by prediction under a runtime: of the card's model where it has one."""
 
     def clock(graph: Graph, precision: str, batch: int) -> Timing:
-        found = predict(graph, card, runtime=runtime, threads=threads, precision=precision, batch=batch)
+        prediction = predict(graph, card, runtime=runtime, threads=threads, precision=precision, batch=batch)
         return Timing(
-            tuple(OperatorTime(*row[:2], row.bound, row.ms) for row in found.rows), found.basis, found.warnings
+            tuple(OperatorTime(*row[:2], row.bound, row.ms) for row in prediction.rows),
+            prediction.basis,
+            prediction.warnings,
         )
 
     return clock

@@ -42,7 +42,7 @@ async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause
     limits = within_device(state.budget, target)
     if limits == Budget():
         return []
-    now, found = dict(state.knobs), []
+    now, rows = dict(state.knobs), []
     for knob in [k for k in knob_names(network) if target.instant or k in SOON]:
 
         def fits(value: float, knob: str = knob) -> bool:
@@ -55,10 +55,10 @@ async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause
                 return False
 
         value = await last(ladder(network, knob), fits, pause)
-        found.append(
+        rows.append(
             {"knob": knob, "title": TITLES[knob][0], "value": value, "now": now.get(knob, at_rest(network, knob))}
         )
-    return found
+    return rows
 
 
 def ladder(network: Network, knob: str) -> Sequence[float]:
@@ -91,7 +91,7 @@ def changes(state: LabState, network: Network, card: DeviceCard) -> list[dict[st
         return []
     clock = model_clock(card, target.runtime, target.threads)
     try:
-        found = explain(network, card, clock, precision=target.precision, batch=state.batch)
+        explanation = explain(network, card, clock, precision=target.precision, batch=state.batch)
     except NetlatheError:
         return []
-    return [asdict(change) | {"text": show_ms(change.ms)} for change in found.changes[:SHOWN]]
+    return [asdict(change) | {"text": show_ms(change.ms)} for change in explanation.changes[:SHOWN]]

@@ -55,8 +55,8 @@ def make_app(
     @lru_cache(maxsize=128)
     def seen(state: LabState) -> tuple[LabFacts, dict[str, Any]]:
         net = catalogue.net(state.net)
-        found = read_facts(state, net, catalogue.card(state.device))
-        return found, answer(state, found, net)
+        facts = read_facts(state, net, catalogue.card(state.device))
+        return facts, answer(state, facts, net)
 
     async def page(request: Request) -> Response:
         name = request.path_params.get("name") or "index.html"
@@ -82,9 +82,9 @@ def make_app(
 
     @lru_cache(maxsize=128)
     def written(state: LabState, names: str, tables: bool) -> bytes:
-        found, said = seen(state)
-        said = said | {"charts": charts(found, filter(None, names.split(",")), tables=tables)}
-        return json.dumps(said, separators=(",", ":")).encode()
+        facts, document = seen(state)
+        document = document | {"charts": charts(facts, filter(None, names.split(",")), tables=tables)}
+        return json.dumps(document, separators=(",", ":")).encode()
 
     async def show(request: Request) -> Response:
         state, asked = read_state(await query(request)), request.query_params
@@ -143,8 +143,8 @@ def make_app(
         return JSONResponse({"claims": [{"id": c.id, "slide": c.slide, "text": c.text} for c in select_claims()]})
 
     async def claim(request: Request) -> Response:
-        found = await run_in_threadpool(check_claim, known(request.query_params.get("id", "")))
-        return JSONResponse(found.record())
+        facts = await run_in_threadpool(check_claim, known(request.query_params.get("id", "")))
+        return JSONResponse(facts.record())
 
     async def alive(request: Request) -> Response:
         return Response(status_code=204)
@@ -193,8 +193,8 @@ async def query(request: Request) -> str:
 async def refused(request: Request, error: Exception) -> Response:
     """A mistake of the user, as the page shows it."""
     assert isinstance(error, NetlatheError)
-    told = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
-    return JSONResponse({"error": told}, status_code=STATUS.get(error.exit, 422))
+    body = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
+    return JSONResponse({"error": body}, status_code=STATUS.get(error.exit, 422))
 
 
 async def gone(request: Request, error: Exception) -> Response:

@@ -55,10 +55,10 @@ class Catalogue:
         """A network by its name of the zoo, or by the mark of an upload. Raises NetlatheError."""
         if not name.startswith(MARK):
             return from_zoo(name)
-        found = self.find(name)
-        if isinstance(found, DeviceCard):
-            raise NetlatheError(f"{found.id} is a device, not a network", code="lab.not_a_network")
-        return found
+        net = self.find(name)
+        if isinstance(net, DeviceCard):
+            raise NetlatheError(f"{net.id} is a device, not a network", code="lab.not_a_network")
+        return net
 
     def card(self, name: str) -> DeviceCard:
         """A card by its name, `this` for that of this machine, or by the mark of an upload. Raises NetlatheError."""
@@ -72,10 +72,10 @@ class Catalogue:
             if name not in cards.names():  # a path stays outside
                 raise unknown("device", name, cards.names(), code="device.unknown")
             return cards.load(name)
-        found = self.find(name)
-        if not isinstance(found, DeviceCard):
+        card = self.find(name)
+        if not isinstance(card, DeviceCard):
             raise NetlatheError("that file is a network, not a device", code="lab.not_a_card")
-        return found
+        return card
 
     def networks(self) -> list[tuple[str, str]]:
         """(name, what it is called) of the uploaded networks."""
@@ -84,9 +84,11 @@ class Catalogue:
     def devices(self) -> list[tuple[str, str, str]]:
         """(name, what it is called, class): this machine where it was calibrated, uploads, the shipped cards."""
         own = read_own_card()
-        found = [(THIS, f"This machine: {own.name}", own.class_)] if own else []
-        found += [(mark, card.name, card.class_) for mark, card in self.uploads.items() if isinstance(card, DeviceCard)]
-        return found + [(name, cards.load(name).name, cards.load(name).class_) for name in cards.names()]
+        devices = [(THIS, f"This machine: {own.name}", own.class_)] if own else []
+        devices += [
+            (mark, card.name, card.class_) for mark, card in self.uploads.items() if isinstance(card, DeviceCard)
+        ]
+        return devices + [(name, cards.load(name).name, cards.load(name).class_) for name in cards.names()]
 
 
 @lru_cache(maxsize=256)

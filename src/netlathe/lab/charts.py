@@ -35,13 +35,13 @@ CHARTS: dict[str, Callable[[LabFacts], Chart | None]] = {
 
 def charts(f: LabFacts, names: Iterable[str] = tuple(CHARTS), *, tables: bool = True) -> dict[str, Any]:
     """By name; None for one that the device has no figures for. Raises NetlatheError for an unknown name."""
-    found: dict[str, Any] = {}
+    drawings: dict[str, Any] = {}
     for name in names:
         if name not in CHARTS:
             raise unknown("chart", name, CHARTS, code="lab.chart")
         chart = CHARTS[name](f)
-        found[name] = None if chart is None else plain(chart, tables)
-    return found
+        drawings[name] = None if chart is None else plain(chart, tables)
+    return drawings
 
 
 def plain(chart: Chart, tables: bool = True) -> dict[str, Any]:

@@ -107,8 +107,8 @@ def said(kind: str, file: str | Path, name: str) -> dict[str, Any]:
     try:
         return read(kind, Path(file), name)
     except NetlatheError as error:
-        told = {"message": error.message, "code": error.code, "path": error.path, "hint": error.hint}
-        return {"error": {key: value.replace(str(file), name) for key, value in told.items()}}
+        fields = {"message": error.message, "code": error.code, "path": error.path, "hint": error.hint}
+        return {"error": {key: value.replace(str(file), name) for key, value in fields.items()}}
     except (MemoryError, RecursionError) as error:
         what = "memory" if isinstance(error, MemoryError) else "nesting"
         refused = too_much(name, f"it needs more {what} than is granted")

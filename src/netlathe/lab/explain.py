@@ -9,7 +9,7 @@ from netlathe.units import show_ms
 
 def sentences(f: LabFacts) -> list[str]:
     """Where the time goes, what holds it back, and what the budget says."""
-    return [said for said in (time(f), bound(f), budget(f)) if said]
+    return [sentence for sentence in (time(f), bound(f), budget(f)) if sentence]
 
 
 def time(f: LabFacts) -> str:
@@ -56,8 +56,8 @@ def budget(f: LabFacts) -> str:
             return f"Whether it keeps the limit of {worst.title} is not known on this device."
         times = worst.used / worst.bound
         end = " at the upper end of the interval" if worst.name == "latency" else ""
-        said = f"{worst.title} is {worst.text}{end}, {times:.2g} times the limit of {worst.bound_text}"
-        return f"It is over budget: {said}."
+        excess = f"{worst.title} is {worst.text}{end}, {times:.2g} times the limit of {worst.bound_text}"
+        return f"It is over budget: {excess}."
     b = f.binding
     if b is None or b.used is None or b.bound is None:
         return "Set a limit, and this says which of them binds first."

@@ -45,9 +45,9 @@ def report(state: LabState, net: Net, card: DeviceCard, folder: Path) -> Path:
 
     f = read_facts(state, net, card)
     data = document(f.net.name, f.net.input, f.graph, "stage", state.batch, f.target.precision)
-    known = card if f.roof else None
+    roofed = card if f.roof else None
     file = folder / f"{plain_name(f.net.name)}.html"
-    write_text(file, render(cost.page(data, f.graph, known, command="\n".join(commands(state, f, net)))))
+    write_text(file, render(cost.page(data, f.graph, roofed, command="\n".join(commands(state, f, net)))))
     return file
 
 

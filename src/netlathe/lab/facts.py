@@ -138,17 +138,17 @@ def limit_uses(budget: Budget, estimate: CostEstimate) -> tuple[Use, ...]:
         "memory": estimate.memory_bytes,
         "latency": estimate.forecast.high_ms if estimate.forecast else None,
     }
-    found = []
+    uses = []
     for limit in (LIMITS[-1], *CHEAP):
         if limit.at_least:
             continue
         bound, used = budget.limit(limit), amount[limit.name]
         kept = bound is None or (used is not None and keeps(limit, used, bound))
         text = "not known" if used is None else limit.show(used)
-        found.append(
+        uses.append(
             Use(limit.name, NAMES[limit.name], used, bound, kept, text, "" if bound is None else limit.show(bound))
         )
-    return tuple(found)
+    return tuple(uses)
 
 
 def keeps_limits(state: LabState, net: Net, card: DeviceCard) -> bool:

@@ -37,15 +37,15 @@ async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, An
             KNOWN.pop(next(iter(KNOWN))).cancel()
         KNOWN[target] = asyncio.ensure_future(gather_candidates(target, pause))
     try:
-        found = await asyncio.shield(KNOWN[target])
+        candidates = await asyncio.shield(KNOWN[target])
     except NetlatheError:
         KNOWN.pop(target, None)
         raise
     budget = within_device(state.budget, target)
-    decision = decide(found, budget)
+    decision = decide(candidates, budget)
     marks = {id(c): "front" for c in best(decision.fitting)} | {id(c): "tied" for c in decision.ties}
-    marks |= {id(c): "over" for c in found if budget.broken(c)} | {id(decision.pick): "pick"}
-    points = [point(c, marks.get(id(c), "fits")) for c in found if c.forecast is not None]
+    marks |= {id(c): "over" for c in candidates if budget.broken(c)} | {id(decision.pick): "pick"}
+    points = [point(c, marks.get(id(c), "fits")) for c in candidates if c.forecast is not None]
     chart = charts.chart(points, latency_ms=budget.latency)
     for trace in chart.figure["data"]:  # nearly two hundred whiskers and names would hide the front
         if trace.get("name") in QUIET:
@@ -53,17 +53,17 @@ async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, An
             trace["mode"] = "markers"
         if trace.get("name") in QUIET[1:]:
             trace["opacity"] = 0.45
-    return {"chart": plain(chart), "pick": said(decision, found)}
+    return {"chart": plain(chart), "pick": said(decision, candidates)}
 
 
 async def gather_candidates(target: Target, pause: Pause) -> list[Candidate]:
     """All candidates; after each, whoever waits for an answer gets it."""
-    found = []
+    candidates = []
     for net, accuracy, _ in Zoo().entries():
-        found.append(candidate_on(target, net, accuracy))
+        candidates.append(candidate_on(target, net, accuracy))
         forget_graphs()
         await pause()
-    return found
+    return candidates
 
 
 def point(c: Candidate, mark: str) -> FrontPoint:
@@ -72,9 +72,9 @@ def point(c: Candidate, mark: str) -> FrontPoint:
     return FrontPoint(c.name, c.top1, ms, low, high, c.memory_bytes, mark, "predicted")
 
 
-def said(decision: Decision, found: list[Candidate]) -> str:
+def said(decision: Decision, candidates: list[Candidate]) -> str:
     """The pick in words."""
     if decision.pick is None:
-        return f"None of {len(found)} published networks keeps these limits."
+        return f"None of {len(candidates)} published networks keeps these limits."
     p = decision.pick
     return f"Of the zoo, {p.name} ({p.top1:.1f} %) is the most accurate that keeps these limits."

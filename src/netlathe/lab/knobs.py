@@ -57,14 +57,14 @@ def turn_to_legal(network: Network, asked: tuple[tuple[str, float], ...]) -> Tur
     """
     values: dict[str, float] = {}
     notes: list[str] = []
-    found, wanted = network, dict(asked)
+    turned, wanted = network, dict(asked)
     for knob in KNOBS:  # in the order of turning
         if knob not in wanted or wanted[knob] == at_rest(network, knob):
             continue
         value, reason = wanted[knob], ""
-        for candidate in nearby_values(found, knob, value):
+        for candidate in nearby_values(turned, knob, value):
             try:
-                found = turn_knobs(network, {**values, knob: candidate})
+                turned = turn_knobs(network, {**values, knob: candidate})
             except NetlatheError as error:
                 reason = reason or error.message
                 continue
@@ -73,9 +73,9 @@ def turn_to_legal(network: Network, asked: tuple[tuple[str, float], ...]) -> Tur
         else:
             raise NetlatheError(reason, code=f"knob.{knob}", hint="turn this knob back")
         if values[knob] != value:
-            reason = reason or f"the lab turns it {span(found, knob)}"
+            reason = reason or f"the lab turns it {span(turned, knob)}"
             notes.append(f"{TITLES[knob][0]} {value:g} is not possible: {reason}. {values[knob]:g} is used.")
-    return TurnedNetwork(found, values, tuple(notes))
+    return TurnedNetwork(turned, values, tuple(notes))
 
 
 def nearby_values(network: Network, knob: str, value: float) -> Iterator[float]:
@@ -133,7 +133,7 @@ def knob_names(network: Network) -> tuple[str, ...]:
 
 def knob_states(network: Network, after: TurnedNetwork, graph: Graph) -> list[KnobState]:
     """The knobs of `network` at the values of `after`, whose graph says which groups its widths allow."""
-    found = []
+    states = []
     for knob in knob_names(network):
         title, what = TITLES[knob]
         rest, values = at_rest(network, knob), after.values
@@ -146,5 +146,5 @@ def knob_states(network: Network, after: TurnedNetwork, graph: Graph) -> list[Kn
             dial = KnobState(knob, title, what, "pixels", value, rest, min(low, value), max(high, value), 1)
         else:
             dial = KnobState(knob, title, what, "times", value, rest, LOWEST, max(2.0, value), 0.05)
-        found.append(dial)
-    return found
+        states.append(dial)
+    return states

@@ -24,8 +24,12 @@ def roadmap_steps(net: Net) -> dict[str, Any]:
         return {"steps": [], "why": f"{error.message}. {error.hint}".strip()}
     steps = []
     for rung in rungs:
-        cost, told = totals(rung.network.body, rung.network.input), rung.published
-        top1 = f"{told.top1:.2f}" + (f" ± {told.deviation:.2f}" if told.deviation else "") if told else ""
+        cost, published = totals(rung.network.body, rung.network.input), rung.published
+        top1 = (
+            f"{published.top1:.2f}" + (f" ± {published.deviation:.2f}" if published.deviation else "")
+            if published
+            else ""
+        )
         steps.append(
             {
                 "step": rung.step,
@@ -33,7 +37,7 @@ def roadmap_steps(net: Net) -> dict[str, Any]:
                 "params": show_count(cost.params),
                 "macs": show_count(cost.macs),
                 "top1": top1,
-                "note": told.note if told else "",
+                "note": published.note if published else "",
             }
         )
     return {"steps": steps, "why": ""}

@@ -20,7 +20,7 @@ def way_title(target: Target) -> str:
 
 def target_named(card: DeviceCard, name: str, batch: int = 1) -> Target:
     """The target of that name on a device, else its usual one. Raises NetlatheError for one that it does not have."""
-    found = {way_name(target): target for target in all_targets(card, batch)}
-    if name and name not in found:
-        raise unknown(f"way to run a network on {card.id}", name, found, code="lab.run")
-    return found[name] if name else next(iter(found.values()))
+    targets = {way_name(target): target for target in all_targets(card, batch)}
+    if name and name not in targets:
+        raise unknown(f"way to run a network on {card.id}", name, targets, code="lab.run")
+    return targets[name] if name else next(iter(targets.values()))

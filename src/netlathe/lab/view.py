@@ -19,8 +19,8 @@ from netlathe.units import show_bytes, show_count, show_ms
 
 def view(state: LabState, net: Net, card: DeviceCard) -> dict[str, Any]:
     """The answer, as JSON values, with all charts. Raises NetlatheError as `facts` does."""
-    found = read_facts(state, net, card)
-    return answer(state, found, net) | {"charts": charts(found)}
+    facts = read_facts(state, net, card)
+    return answer(state, facts, net) | {"charts": charts(facts)}
 
 
 def answer(state: LabState, f: LabFacts, start: Net) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def totals(f: LabFacts) -> list[dict[str, Any]]:
     """The figures of the head line: what it is, the number, how it is printed, and what else to say of it."""
     size = BYTES[f.target.precision]
     p, weights, peak = f.prediction, f.cost.weight_bytes(size), peak_of(f.arena)
-    found: list[tuple[str, str, float, str, str]] = []
+    rows: list[tuple[str, str, float, str, str]] = []
     if p:
-        found.append(("latency_ms", "Latency", p.total_ms, show_ms(p.total_ms), f"{p.low_ms:.3g} to {p.high_ms:.3g}"))
-    found += [
+        rows.append(("latency_ms", "Latency", p.total_ms, show_ms(p.total_ms), f"{p.low_ms:.3g} to {p.high_ms:.3g}"))
+    rows += [
         ("macs", "MACs", f.cost.macs, show_count(f.cost.macs), "an image"),
         ("params", "Params", f.cost.params, show_count(f.cost.params), show_bytes(weights)),
         ("peak_bytes", "Peak memory", peak, show_bytes(peak), "of activations"),
@@ -61,7 +61,7 @@ def totals(f: LabFacts) -> list[dict[str, Any]]:
         ("moved_bytes", "Moved", moved(f), show_bytes(moved(f)), "fused"),
         ("intensity", "Intensity", intensity(f), f"{intensity(f):.1f}", "FLOPs a byte"),
     ]
-    return [dict(zip(("key", "label", "value", "text", "more"), row, strict=True)) for row in found]
+    return [dict(zip(("key", "label", "value", "text", "more"), row, strict=True)) for row in rows]
 
 
 def moved(f: LabFacts) -> int:
@@ -95,8 +95,8 @@ def verdict(f: LabFacts) -> dict[str, Any]:
     if not limited:
         return {"state": "none", "text": "No limit is set."}
     if f.over:
-        said = "; ".join(f"{u.title} {u.text} of {u.bound_text}" for u in f.over)
-        return {"state": "over", "text": f"Over budget: {said}."}
+        overruns = "; ".join(f"{u.title} {u.text} of {u.bound_text}" for u in f.over)
+        return {"state": "over", "text": f"Over budget: {overruns}."}
     b = f.binding
     assert b is not None
     kind = f", {f.fit.verdict}" if f.fit and f.fit.verdict != "fits" else ""

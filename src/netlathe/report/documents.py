@@ -32,7 +32,7 @@ def page_of(path: str) -> Page:
     if not isinstance(schema, str) or not isinstance(data, Mapping):
         hint = "a document of --json, the folder of a fit, or a card.json"
         raise NetlatheError("this is nothing that a page can be made of", code="report.kind", path=path, hint=hint)
-    warnings = [str(said) for said in document.get("warnings", ())]
+    warnings = [str(warning) for warning in document.get("warnings", ())]
     make = PAGES.get(schema)
     return make_page(schema, path, lambda: make(data, warnings) if make else anything.page(schema, data, warnings))
 
@@ -59,12 +59,12 @@ def read_document(path: str) -> dict[str, Any]:
     """A JSON document. Raises NetlatheError for what is none."""
     try:
         text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
-        found = json.loads(text)
+        document = json.loads(text)
     except OSError as error:
         raise NetlatheError(f"cannot read this: {error.strerror}", code="file.unreadable", path=path) from None
     except (ValueError, RecursionError) as error:
         raise NetlatheError(f"this is not JSON: {error}", code="report.syntax", path=path) from None
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def of_cost(data: Data, warnings: Sequence[str]) -> Page:

@@ -108,8 +108,8 @@ def render_scripts(charts: Iterable[Chart], scripts: Iterable[str]) -> Html:
     """The charts as data, and the scripts; no text of the data ends its element."""
     plain = json.dumps([{"id": chart.id, "figure": chart.figure} for chart in charts], separators=(",", ":"))
     inert = plain.replace("<", "\\u003c").replace("&", "\\u0026")
-    found = [Html(f'<script type="application/json" id="charts">{inert}</script>')]
-    return join([*found, *(Html(f"<script>{script}</script>") for script in scripts)])
+    blocks = [Html(f'<script type="application/json" id="charts">{inert}</script>')]
+    return join([*blocks, *(Html(f"<script>{script}</script>") for script in scripts)])
 
 
 def hash_script(script: str) -> str:

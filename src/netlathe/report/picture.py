@@ -67,29 +67,29 @@ def band(op: Op) -> ChannelBand:
 
 def groups(graph: Graph) -> list[PictureGroup]:
     """Blocks in order; neighbours of the same stage that look alike become one group."""
-    blocks = [(path, list(found)) for path, found in groupby(graph.ops, key=lambda op: block_of(op.path))]
+    blocks = [(path, list(members)) for path, members in groupby(graph.ops, key=lambda op: block_of(op.path))]
     drawings = [
         PictureGroup(path, tuple(band(op) for op in ops if op.kind in MAC_KINDS), ops[-1].out_shape, 1)
         for path, ops in blocks
     ]
     alike = groupby((d for d in drawings if d.bands), key=lambda g: (stage_of(g.path), [b[:4] for b in g.bands]))
-    folded = [list(found) for _, found in alike]
-    return [found[0]._replace(repeats=len(found)) for found in folded]
+    folded = [list(members) for _, members in alike]
+    return [members[0]._replace(repeats=len(members)) for members in folded]
 
 
 def picture(network: Network) -> str:
     """The SVG document of a network; opens in any browser, follows its light or dark mode."""
-    found = groups(network.graph())
-    most = max((b.after for group in found for b in group.bands), default=1)
+    pictured = groups(network.graph())
+    most = max((b.after for group in pictured for b in group.bands), default=1)
     body: list[str] = []
     y = MARGIN + 44.0
     stage = ""
-    for group in found:
+    for group in pictured:
         y += STAGE_GAP if stage_of(group.path) != stage else GAP
         stage = stage_of(group.path)
         body.extend(drawn(group, y, most))
         y += BAND * len(group.bands)
-    used = {b.colour for group in found for b in group.bands}
+    used = {b.colour for group in pictured for b in group.bands}
     height = y + MARGIN + 28
     text = escape(f"{network.name}, {'x'.join(map(str, network.input))}, widest step {most} channels; pale: shortcuts")
     size = f'viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}"'

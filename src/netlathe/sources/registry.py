@@ -28,7 +28,7 @@ KINDS = [
 
 def register(kind: SourceKind) -> None:
     """Add a kind of source, or replace the one of that name; it is asked before those of Netlathe."""
-    KINDS[:] = [kind, *(known for known in KINDS if known.name != kind.name)]
+    KINDS[:] = [kind, *(other for other in KINDS if other.name != kind.name)]
 
 
 def open_source(text: str) -> Source:

@@ -45,13 +45,13 @@ class SearchFolder:
 
         with TrialStore(self.folder, write=False) as store:
             trials = finished_trials(store.trials())
-        problem, found = build_problem(self.config, self.folder), 0
+        problem, count = build_problem(self.config, self.folder), 0
         for trial in trials:
             network, recipe = winner_network(problem, trial), f"the search, trial {trial.number}"
             if fnmatchcase(network.name, wanted.pattern) and wanted.recipe.lower() in recipe:
-                found += 1
+                count += 1
                 yield SourceEntry(network, Accuracy(trial.score, recipe, str(self.folder)))
-        if not found:
+        if not count:
             message = f"no network of this search matches {wanted.pattern!r}" if trials else "no trial has finished yet"
             raise NetlatheError(message, code="choose.no_candidates", path=str(self.folder))
 

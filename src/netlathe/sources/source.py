@@ -48,18 +48,18 @@ def candidates(source: Source, targets: Sequence[Target], wanted: SourceFilter =
 
     Raises NetlatheError as `Source.entries` and `Target.estimate` do, and where no accuracy is known.
     """
-    found = []
+    pool = []
     for net, accuracy, size in source.entries(wanted):
         for target in targets if accuracy else ():
             candidate = candidate_on(target, net, accuracy)
-            found.append(candidate if size is None else replace(candidate, size_bytes=size))
-    if not found:
+            pool.append(candidate if size is None else replace(candidate, size_bytes=size))
+    if not pool:
         raise NetlatheError(
             "no accuracy is known of these networks, and the most accurate that fits is what is chosen",
             code="choose.no_accuracy",
             hint="add a CSV file to the folder, a line a network: file,accuracy; `netlathe bench` compares latencies",
         )
-    return found
+    return pool
 
 
 def expressions(source: Source) -> tuple[list[Network], list[str]]:

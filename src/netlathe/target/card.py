@@ -62,21 +62,21 @@ def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threa
     if precision is not None and legal and precision not in legal:
         raise unknown(f"precision of {card.id}", precision, legal, code="device.precision")
     if fitted and not runtimes:
-        found = [way for way in fitted if precision in (None, way[1])]
+        pairs = [way for way in fitted if precision in (None, way[1])]
     else:
         kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
-        found = [(runtime, kind) for runtime in runtimes or [DEFAULT]]
-    for runtime, kind in found:
+        pairs = [(runtime, kind) for runtime in runtimes or [DEFAULT]]
+    for runtime, kind in pairs:
         model_for(card, forecast_name(runtime), threads, kind, batch=1)
-    return found
+    return pairs
 
 
 def options(card: DeviceCard, batch: int = 1) -> list[Target]:
     """All that a card knows something of: models first, then rates of a runtime, then the precisions with a peak; fp32
     before others. Never empty."""
-    found: list[Target] = [CardTarget(card, m.runtime, m.precision, m.threads, batch) for m in card.models]
-    found += [CardTarget(card, figure.of, batch=batch) for figure in card.find("rate")]
-    if not found:
-        found = [CardTarget(card, DEFAULT, p, batch=batch) for p in card.precisions if p in BYTES]
-    found.sort(key=lambda target: (target.precision != "fp32", target.threads))
-    return list(dict.fromkeys(found)) or [CardTarget(card, DEFAULT, batch=batch)]
+    targets: list[Target] = [CardTarget(card, m.runtime, m.precision, m.threads, batch) for m in card.models]
+    targets += [CardTarget(card, figure.of, batch=batch) for figure in card.find("rate")]
+    if not targets:
+        targets = [CardTarget(card, DEFAULT, p, batch=batch) for p in card.precisions if p in BYTES]
+    targets.sort(key=lambda target: (target.precision != "fp32", target.threads))
+    return list(dict.fromkeys(targets)) or [CardTarget(card, DEFAULT, batch=batch)]

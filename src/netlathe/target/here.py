@@ -62,9 +62,9 @@ def targets_here(
 
 def complete(card: DeviceCard | None, ways: Ways, threads: int, progress: Progress | None) -> DeviceCard:
     """The card of this machine with models of all ways, calibrated and saved where they are missing."""
-    known, done = calibrated(card, threads), []
+    timed, done = calibrated(card, threads), []
     for name, kind in ways:
-        if (name, kind) not in known:
+        if (name, kind) not in timed:
             registry.runtime_version(name)  # MissingExtra before half a minute of measuring
             done.append(calibrate(name, precision=kind, threads=threads, force=True, progress=progress))
     if done:
@@ -78,5 +78,5 @@ def complete(card: DeviceCard | None, ways: Ways, threads: int, progress: Progre
 
 def calibrated(card: DeviceCard | None, threads: int) -> Ways:
     """What a card has models of, by the names of the runtimes here."""
-    found = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
-    return [(name, p) for r, p in sorted(found) if (name := registry.cpu_runner(r)) is not None]
+    pairs = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
+    return [(name, p) for r, p in sorted(pairs) if (name := registry.cpu_runner(r)) is not None]

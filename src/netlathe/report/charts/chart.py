@@ -39,7 +39,7 @@ def hover(*lines: str) -> str:
 
 def axis(title: str, *, log: Sequence[float] = (), **more: Any) -> dict[str, Any]:
     """An axis with a quiet grid; `log` gives what a logarithmic axis shows, for its ticks."""
-    found: dict[str, Any] = {
+    options: dict[str, Any] = {
         "title": {"text": label(title), "standoff": 8},
         "gridcolor": LINE,
         "linecolor": DIM,
@@ -48,8 +48,8 @@ def axis(title: str, *, log: Sequence[float] = (), **more: Any) -> dict[str, Any
     }
     if log:
         values = decades(min(log), max(log))
-        found |= {"type": "log", "tickvals": values, "ticktext": [f"{value:,.6g}" for value in values]}
-    return found | more
+        options |= {"type": "log", "tickvals": values, "ticktext": [f"{value:,.6g}" for value in values]}
+    return options | more
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -64,12 +64,12 @@ def chart(
         data.append(limit([min(times), max(times)], [accuracy] * 2, f"at least {accuracy:g} %"))
     best = max(seen, key=lambda p: (p.mark == "pick", p.accuracy), default=None)
     sizes = ", the area of a mark is the memory" * bool(most) + ", a whisker the interval" * any(map(span, seen))
-    said = f" {best.name} has {best.accuracy:.1f} % at {show(best.ms)}" if best else ""
-    said += f" with {show_bytes(best.memory)}." if best and best.memory else "." * bool(best)
+    text = f" {best.name} has {best.accuracy:.1f} % at {show(best.ms)}" if best else ""
+    text += f" with {show_bytes(best.memory)}." if best and best.memory else "." * bool(best)
     return Chart(
         id="front",
         title=f"Accuracy, {across} and memory" if most else f"Accuracy and {across}",
-        description=f"Up and left is better{sizes}.{said}",
+        description=f"Up and left is better{sizes}.{text}",
         figure=figure(
             data,
             axis(f"{across}, {unit}", log=[ms for p in seen for ms in (p.low_ms, p.ms) if ms > 0]),

@@ -42,11 +42,11 @@ def chart(trials: Sequence[TrialMark], *, word: str = "validation accuracy, %") 
                 "hoverinfo": "skip",
             }
         )
-    said = f" The best is {corners[-1][1]:.2f}, of trial {corners[-1][0]}." if corners else ""
+    text = f" The best is {corners[-1][1]:.2f}, of trial {corners[-1][0]}." if corners else ""
     return Chart(
         id="progress",
         title="Trials in order",
-        description=f"The score of each trial and the best so far, as the search saw them.{said}",
+        description=f"The score of each trial and the best so far, as the search saw them.{text}",
         figure=figure(data, axis("trial"), axis(word)),
         heads=("trial", "state", "score", "network"),
         rows=tuple((str(t.number), t.state, "-" if t.score is None else f"{t.score:.2f}", t.note) for t in trials),

@@ -30,11 +30,11 @@ def chart(
     """`band` says what the bands are; `log` makes the x axis logarithmic. Lower is better."""
     data = [trace for i, curve in enumerate(curves) for trace in (ground(curve, i), stroke(curve, i))]
     last = sorted((curve.middle[-1], curve.name) for curve in curves if curve.middle)
-    said = f" At the end {last[0][1]} has {last[0][0]:.3g}, {last[-1][1]} {last[-1][0]:.3g}." if len(last) > 1 else ""
+    text = f" At the end {last[0][1]} has {last[0][0]:.3g}, {last[-1][1]} {last[-1][0]:.3g}." if len(last) > 1 else ""
     return Chart(
         id="regret",
         title=f"Regret over {x}",
-        description=f"How far the best found so far is from the best there is; lower is better. Band: {band}.{said}",
+        description=f"How far the best found so far is from the best there is; lower is better. Band: {band}.{text}",
         figure=figure(
             data,
             axis(x, log=[v for curve in curves for v in curve.x if v > 0] if log else ()),

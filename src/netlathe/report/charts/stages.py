@@ -33,16 +33,16 @@ def chart(found: Sequence[StageBar], by: str = "stage") -> Chart:
     """Three bars a part; `by` is what a part is."""
     whole = {field: sum(getattr(part, field) for part in found) or 1 for _, field, _ in QUANTITIES}
     most = max(found, key=lambda part: part.macs, default=None)
-    said = f" {most.path} has {100 * most.macs / whole['macs']:.0f} % of the MACs." if most and most.path else ""
-    said = f"MACs, params and moved bytes seldom sit in the same place.{said}"
-    return drawn(found, by, whole, "stages", f"Cost by {by}", said, "share of the network, %")
+    text = f" {most.path} has {100 * most.macs / whole['macs']:.0f} % of the MACs." if most and most.path else ""
+    text = f"MACs, params and moved bytes seldom sit in the same place.{text}"
+    return drawn(found, by, whole, "stages", f"Cost by {by}", text, "share of the network, %")
 
 
 def between(found: Sequence[StageBar], bytes: str = MOVED) -> Chart:
     """Three bars a network, against the one with most of it; `bytes` says which bytes are given."""
     whole = {field: max((getattr(part, field) for part in found), default=1) or 1 for _, field, _ in QUANTITIES}
-    said = "Each quantity as a share of the largest among these networks."
-    return drawn(found, "network", whole, "between", "Costs side by side", said, "of the largest, %", bytes)
+    text = "Each quantity as a share of the largest among these networks."
+    return drawn(found, "network", whole, "between", "Costs side by side", text, "of the largest, %", bytes)
 
 
 def drawn(
@@ -51,7 +51,7 @@ def drawn(
     whole: dict[str, int],
     id: str,
     title: str,
-    said: str,
+    text: str,
     label_x: str,
     third: str = MOVED,
 ) -> Chart:
@@ -62,7 +62,7 @@ def drawn(
     return Chart(
         id=id,
         title=title,
-        description=said,
+        description=text,
         figure=figure(data, x, y, barmode="group", bargap=0.25, height=110 + 56 * min(len(found), 24)),
         heads=(by, "MACs", "share", "params", "share", third, "share"),
         rows=tuple((part.path, *cells(part, whole)) for part in found),

@@ -25,11 +25,11 @@ def sections(value: Any, title: str) -> list[tuple[str, PagePart]]:
     """The plain values of a table first, then what is nested."""
     if isinstance(value, Mapping):
         plain = [(str(key), format_value(inner)) for key, inner in value.items() if not nested(inner)]
-        found: list[tuple[str, PagePart]] = [(title, pairs(plain))] if plain else []
+        parts: list[tuple[str, PagePart]] = [(title, pairs(plain))] if plain else []
         for key, inner in value.items():
             if nested(inner):
-                found += sections(inner, str(key))
-        return found
+                parts += sections(inner, str(key))
+        return parts
     if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
         return [(title, records(value, title))]
     if isinstance(value, list) and nested(value):

@@ -18,15 +18,15 @@ def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
     """`data` is that of `netlathe audit --json`."""
     claims, totals = data["claims"], data["totals"]
     counts = [intervals.Interval(WORDS.get(name, name), n, n, n) for name, n in totals.items()]
-    said = f"{totals.get('holds', 0)} of {len(claims)} claims hold as they are said."
-    chart = intervals.chart("verdicts", "Verdicts", said, counts, x="claims", show="{:.0f}".format, bars=True)
+    text = f"{totals.get('holds', 0)} of {len(claims)} claims hold as they are said."
+    chart = intervals.chart("verdicts", "Verdicts", text, counts, x="claims", show="{:.0f}".format, bars=True)
     slides: dict[int, list[Data]] = {}
     for claim in claims:
         slides.setdefault(claim["slide"], []).append(claim)
     sections: list[tuple[str, Sequence[PagePart]]] = [
         ("Verdicts", [chart, render_html(claims_table(claims), "Claims")])
     ]
-    sections += [(f"Slide {slide}", [detail(claim) for claim in found]) for slide, found in sorted(slides.items())]
+    sections += [(f"Slide {slide}", [detail(claim) for claim in items]) for slide, items in sorted(slides.items())]
     return Page(
         title="The claims of the lecture, checked",
         lead="Every verdict is computed: by counting, simulating, published figures and recorded measurements.",

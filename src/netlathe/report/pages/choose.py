@@ -21,14 +21,14 @@ def page(data: Data, warnings: Sequence[str] = ()) -> Page:
     """`data` is that of `netlathe choose --json`."""
     pick, device, budget = data["pick"], data["device"], data["budget"]
     limits = {name: value for name, value in budget.items() if value is not None}
-    known = [pair(c) for c in data["measured"] if c["predicted"] and c["latency"] and not c["latency"]["failure"]]
+    pairs = [pair(c) for c in data["measured"] if c["predicted"] and c["latency"] and not c["latency"]["failure"]]
     first = front.chart(points(data), latency_ms=budget["latency"], accuracy=budget["top1"])
     sections: list[tuple[str, Sequence[PagePart]]] = [
         ("Why this one", [bullets(data.get("reasons", ()))] if data.get("reasons") else []),
         ("The front", [first, candidates(data)]),
     ]
-    if known:
-        sections.append(("Prediction", [predicted.chart(known)]))
+    if pairs:
+        sections.append(("Prediction", [predicted.chart(pairs)]))
     threads = f"{device['threads']} thread{'s' * (device['threads'] > 1)}, " if device["here"] else ""
     how = f"{len(data['measured'])} candidates measured here" if device["here"] else "latency predicted, not measured"
     return Page(
@@ -59,19 +59,19 @@ def tiles(pick: Data, limits: Mapping[str, float]) -> list[tuple[str, str, str]]
         "size": pick["size_bytes"],
         "macs": pick["macs"],
     }
-    found = []
+    rows = []
     for name, value in uses.items():
         bound = f"{'at least' if name == 'top1' else 'at most'} {SHOW[name](limits[name])}" if name in limits else ""
         ends = f"{low:.3g} to {high:.3g} ms" if name == "latency" and high < inf else ""
         about = "~" if name == "latency" and not pick["latency"] else ""
         word = {"top1": "top-1", "macs": "MACs"}.get(name, name)
-        found.append((word, about + SHOW[name](value), "; ".join(filter(None, (ends, bound))) or "no limit"))
-    return found
+        rows.append((word, about + SHOW[name](value), "; ".join(filter(None, (ends, bound))) or "no limit"))
+    return rows
 
 
 def points(data: Data) -> list[front.FrontPoint]:
     """What the front shows: pick, ties, front, and what else was measured."""
-    found: dict[tuple[str, str, str], front.FrontPoint] = {}
+    marks: dict[tuple[str, str, str], front.FrontPoint] = {}
     limits = data["budget"]
 
     def over(c: Data) -> bool:
@@ -89,14 +89,14 @@ def points(data: Data) -> list[front.FrontPoint]:
             low, middle, high = latency_interval(c)
             note = f"{'measured' if c['latency'] else 'predicted'}, {c['runtime']} {c['precision']}"
             point = front.FrontPoint(candidate_name(c), c["top1"], middle, low, high, c["memory_bytes"], mark, note)
-            found.setdefault((candidate_name(c), c["runtime"], c["precision"]), point)
+            marks.setdefault((candidate_name(c), c["runtime"], c["precision"]), point)
 
     add([data["pick"]], "pick")
     add(data["ties"], "tied")
     add(data["front"], "front")
     for c in data["measured"]:
         add([c], "over" if over(c) else "fits")
-    return list(found.values())
+    return list(marks.values())
 
 
 def pair(c: Data) -> predicted.PredictedPair:

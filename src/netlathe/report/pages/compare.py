@@ -42,18 +42,18 @@ def page(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
 
 def bench(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     """`data` is that of `netlathe bench --json`: one measurement, or several under `networks`."""
-    found = data.get("networks", [data])
-    done = [m for m in found if not m["failure"]]
+    networks = data.get("networks", [data])
+    done = [m for m in networks if not m["failure"]]
     return Page(
-        title=", ".join(m["network"] for m in found) + ": measured latency",
+        title=", ".join(m["network"] for m in networks) + ": measured latency",
         lead="Median and 95 % interval of the median.",
-        basis=conditions(found[0]),
-        notes=[*warnings, *(f"{m['network']} failed: {m['failure']}" for m in found if m["failure"])],
+        basis=conditions(networks[0]),
+        notes=[*warnings, *(f"{m['network']} failed: {m['failure']}" for m in networks if m["failure"])],
         sections=[
             ("Latency", [latencies(done), render_html(latencies_table(done), "Latencies")] if done else []),
             *((m["network"], [measurement(m)]) for m in done),
         ],
-        command=command or f"netlathe bench --from {found[0]['id']}",
+        command=command or f"netlathe bench --from {networks[0]['id']}",
     )
 
 
@@ -71,8 +71,8 @@ def latencies(done: Sequence[Data]) -> PagePart:
         for m in done
     ]
     quick = min(done, key=lambda m: m["median_ms"])
-    said = f"Median and 95 % interval. {quick['network']} is the fastest with {show_ms(quick['median_ms'])}."
-    return intervals.chart("latency", "Measured latency", said, values, x="ms", show=show_ms)
+    text = f"Median and 95 % interval. {quick['network']} is the fastest with {show_ms(quick['median_ms'])}."
+    return intervals.chart("latency", "Measured latency", text, values, x="ms", show=show_ms)
 
 
 def measurement(m: Data) -> Html:
@@ -115,8 +115,8 @@ def costs(rows: Sequence[Data]) -> Html:
 
 def changes(first: str, row: Data) -> Html:
     """What turns the first network into this one."""
-    found = row["changes"]
-    heads = tuple(found[0])
-    cells = [[f"{v:+,}" if k in ("params", "macs") else str(v) for k, v in change.items()] for change in found]
-    title = f"{first} to {row['name']}: {len(found)} changes"
+    rows = row["changes"]
+    heads = tuple(rows[0])
+    cells = [[f"{v:+,}" if k in ("params", "macs") else str(v) for k, v in change.items()] for change in rows]
+    title = f"{first} to {row['name']}: {len(rows)} changes"
     return join([paragraph(tag("b", title)), table(heads, cells, label=title)])

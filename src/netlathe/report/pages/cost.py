@@ -48,18 +48,18 @@ def page(data: Data, graph: Graph | None = None, card: DeviceCard | None = None,
     else:
         sections.append(("Memory", [peaks(data)]))
     if graph is not None and card is not None:
-        found = roofline(graph, card, precision=precision, batch=batch)
-        notes += found.warnings
-        known = forecast(graph, card, precision, batch)
-        if isinstance(known, str):
-            notes.append(known)
+        bound = roofline(graph, card, precision=precision, batch=batch)
+        notes += bound.warnings
+        prediction = forecast(graph, card, precision, batch)
+        if isinstance(prediction, str):
+            notes.append(prediction)
         else:
-            tiles.append(latency_tile(known, card))
-            notes += [said for said in known.warnings if said not in notes]
-        times = None if isinstance(known, str) else {row.path: row.ms for row in known.rows}
-        least = f"{show_ms(found.ms)} at least: operator by operator the longer of FLOPs / peak and bytes / bandwidth."
-        said = [least, *([f"Predicted by: {known.basis}."] if not isinstance(known, str) else [])]
-        sections.append((f"On {card.name}", [roof.chart(found, times), bullets(said)]))
+            tiles.append(latency_tile(prediction, card))
+            notes += [texts for texts in prediction.warnings if texts not in notes]
+        times = None if isinstance(prediction, str) else {row.path: row.ms for row in prediction.rows}
+        least = f"{show_ms(bound.ms)} at least: operator by operator the longer of FLOPs / peak and bytes / bandwidth."
+        texts = [least, *([f"Predicted by: {prediction.basis}."] if not isinstance(prediction, str) else [])]
+        sections.append((f"On {card.name}", [roof.chart(bound, times), bullets(texts)]))
     sections.append(("Totals", [totals(data)]))
     shape = "x".join(map(str, data["input"]))
     return Page(
@@ -93,8 +93,8 @@ def parts(data: Data) -> list[stages.StageBar]:
 
 def peaks(data: Data) -> Html:
     """The peak in every sense that people mean."""
-    found, at = data["memory_bytes"], data["memory_bytes"]["at"]
-    rows = [(said, show_bytes(found[name]), at.get(name, "")) for name, said in VARIANTS.items()]
+    sizes, at = data["memory_bytes"], data["memory_bytes"]["at"]
+    rows = [(label, show_bytes(sizes[name]), at.get(name, "")) for name, label in VARIANTS.items()]
     return table(("activations", "peak", "at"), rows, label="Peak memory")
 
 
@@ -107,11 +107,11 @@ def forecast(graph: Graph, card: DeviceCard, precision: str, batch: int) -> Late
         return f"no latency is predicted: {error.message}"
 
 
-def latency_tile(found: LatencyPrediction, card: DeviceCard) -> tuple[str, str, str]:
+def latency_tile(prediction: LatencyPrediction, card: DeviceCard) -> tuple[str, str, str]:
     """Predicted latency, marked as such."""
-    interval = f"{found.low_ms:.3g} to {found.high_ms:.3g} ms"
+    interval = f"{prediction.low_ms:.3g} to {prediction.high_ms:.3g} ms"
     where = "this machine" if card.id.startswith("this-") else card.id
-    return (f"latency on {where}", f"~{show_ms(found.total_ms)}", f"predicted, {interval}")
+    return (f"latency on {where}", f"~{show_ms(prediction.total_ms)}", f"predicted, {interval}")
 
 
 def totals(data: Data) -> Html:
@@ -128,12 +128,12 @@ def totals(data: Data) -> Html:
     )
 
 
-def many(found: Sequence[Data], *, command: str = "") -> Page:
+def many(documents: Sequence[Data], *, command: str = "") -> Page:
     """Several networks: a row each."""
-    cost = [stages.StageBar(d["name"], d["macs"], d["params"], d["moved_bytes"]["fused"]) for d in found]
+    cost = [stages.StageBar(d["name"], d["macs"], d["params"], d["moved_bytes"]["fused"]) for d in documents]
     return Page(
-        title=f"{len(found)} networks: what they cost",
-        lead=f"Batch {found[0]['batch']}, {found[0]['precision']}. Counts are exact.",
-        sections=[("Side by side", [stages.between(cost), render_html(networks_table(found), "Costs")])],
+        title=f"{len(documents)} networks: what they cost",
+        lead=f"Batch {documents[0]['batch']}, {documents[0]['precision']}. Counts are exact.",
+        sections=[("Side by side", [stages.between(cost), render_html(networks_table(documents), "Costs")])],
         command=command,
     )

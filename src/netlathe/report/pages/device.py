@@ -71,5 +71,5 @@ def shares(by: str, times: Mapping[str, float], whole: float) -> PagePart:
         intervals.Interval(name, ms, ms, ms, f"{100 * ms / whole:.1f} %" if whole else "") for name, ms in times.items()
     ]
     most = max(times, key=lambda name: times[name], default="")
-    said = f"Most of it: {most}, {100 * times[most] / whole:.0f} %." if most and whole else ""
-    return intervals.chart(f"by-{by}", f"Time by {by}", said, values, x="ms", show=show_ms, bars=True)
+    text = f"Most of it: {most}, {100 * times[most] / whole:.0f} %." if most and whole else ""
+    return intervals.chart(f"by-{by}", f"Time by {by}", text, values, x="ms", show=show_ms, bars=True)

@@ -43,12 +43,12 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[PagePart]]]:
     """The candidates: validation accuracy of the last rung that each ran in, latency, memory; and who went on."""
     if "candidates" not in steps:
         return []
-    found = steps["candidates"]["candidates"]
+    candidates = steps["candidates"]["candidates"]
     rungs = [steps[name] for name in sorted(name for name in steps if name.startswith("rung"))]
     score = {name: share for rung in rungs for name, share in rung["validation"].items()}
-    racing = steps["racing"]["names"] if "racing" in steps else [c["name"] for c in found]
+    racing = steps["racing"]["names"] if "racing" in steps else [c["name"] for c in candidates]
     kept = rungs[-1]["kept"] if rungs else racing
-    ended = {c["name"]: "too slow to train" for c in found}
+    ended = {c["name"]: "too slow to train" for c in candidates}
     ended |= dict.fromkeys(racing, "left behind") | dict.fromkeys(kept, "trained to the end")
     points = [
         front.FrontPoint(
@@ -56,7 +56,7 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[PagePart]]]:
             *(c["memory_bytes"], "pick" if c["name"] in kept else "fits"),
             "measured" if c["measured"] else "predicted",
         )
-        for c in found
+        for c in candidates
         if c["name"] in score
     ]
     parts: list[PagePart] = [front.chart(points, word="validation")] if points else []
@@ -64,13 +64,13 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[PagePart]]]:
         predicted.PredictedPair(
             c["name"], ends(c["forecast"]), (c["latency_ms"][0], c["latency_ms"][1], c["latency_ms"][2])
         )
-        for c in found
+        for c in candidates
         if c["measured"] and c["forecast"]
     ]
     if pairs:
         parts.append(predicted.chart(pairs))
     note = paragraph("Accuracies of the race are of short trainings; what was kept was then trained to the end.")
-    return [("The race", [note, *parts, render_html(race_table(found, rungs, ended), "Candidates")])]
+    return [("The race", [note, *parts, render_html(race_table(candidates, rungs, ended), "Candidates")])]
 
 
 def ends(forecast: Data) -> predicted.Ends:
@@ -90,15 +90,15 @@ def shape(card: Data) -> list[tuple[str, Sequence[PagePart]]]:
 
 def classes(card: Data) -> list[tuple[str, Sequence[PagePart]]]:
     """Recall by class with intervals."""
-    found = card["accuracy"]
-    if not found:
+    accuracy = card["accuracy"]
+    if not accuracy:
         return []
     values = [
         intervals.Interval(name, 100 * r["low"], 100 * r["share"], 100 * r["high"], f"{r['images']:,} images")
-        for name, r in zip(card["classes"], found["recall"], strict=True)
+        for name, r in zip(card["classes"], accuracy["recall"], strict=True)
         if r["images"]
     ]
     values.sort(key=lambda value: value.middle)
-    said = f"Share of the {found['split']} images of a class that are recognised, with 95 % intervals; worst first."
-    chart = intervals.chart("recall", "Recall by class", said, values[:40], x="recall, %", show="{:.1f} %".format)
+    text = f"Share of the {accuracy['split']} images of a class that are recognised, with 95 % intervals; worst first."
+    chart = intervals.chart("recall", "Recall by class", text, values[:40], x="recall, %", show="{:.1f} %".format)
     return [("Classes", [chart])]
