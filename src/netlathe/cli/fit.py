@@ -17,6 +17,7 @@ from netlathe.cli.training import SpanType, folder_of, needs_torch, resumable, s
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
+from netlathe.sources.zoo import NAME as ZOO
 from netlathe.tables.fit import candidates_table
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def command(
             resolution=resolution,
             weights=weights,
             search=space,
-            source=None if source == "zoo" else source,
+            source=None if source == ZOO else source,
         )
     run(config, folder, started, as_json)
 

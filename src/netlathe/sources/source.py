@@ -67,9 +67,13 @@ def expressions(source: Source) -> tuple[list[Network], list[str]]:
 
     Raises NetlatheError, with the names, where none can.
     """
-    nets = [entry.net for entry in source.entries(EVERYTHING)]
-    networks = [network for net in nets if (network := rewritable(net)) is not None]
-    others = [net.name for net in nets if rewritable(net) is None]
+    networks, others = list[Network](), list[str]()
+    for net, *_ in source.entries(EVERYTHING):
+        network = rewritable(net)
+        if network is None:
+            others.append(net.name)
+        else:
+            networks.append(network)
     if not networks:
         raise NetlatheError(
             f"none of these has an expression to train: {', '.join(others)}",

@@ -7,7 +7,7 @@ device.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -45,7 +45,7 @@ class CostEstimate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(ABC):
     """A device with a runtime, a precision, threads and a batch: latency and memory are of so many images."""
 
     device: DeviceCard
