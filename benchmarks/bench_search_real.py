@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from netlathe.arch.combinators import Choice
 from netlathe.arch.network import Network
 from netlathe.search.config import SearchConfig, load_space
-from netlathe.search.costing import TargetSpec
+from netlathe.search.costing import TargetOptions
 from netlathe.search.objective import spec_to_json
 from netlathe.search.run import SearchResult, search
 from netlathe.search.training import training_spec
@@ -82,7 +82,7 @@ def arm(name: str, space: str, strategy: str, seed: int, scale: Scale, out: Path
         options=begin(strategy, max(2, scale.evaluations // 3)),
         objective=spec_to_json(what),
         limits={"latency": scale.latency},
-        where=asdict(TargetSpec()),
+        where=asdict(TargetOptions()),
         evaluations=scale.evaluations,
         seed=seed,
         final_seeds=scale.finals,

@@ -14,9 +14,9 @@ from netlathe.bench.calibrate import measure_all, time_cold
 from netlathe.bench.measure import write_model
 from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
 from netlathe.bench.worker_client import WorkerClient
+from netlathe.device.bottlenecks import explain, find_ceilings, model_clock
 from netlathe.device.card import CardFigure, DeviceCard, ErrorBar, Model, Operator, load, parse, save, to_toml
 from netlathe.device.features import class_of
-from netlathe.device.why import ceilings, explain, model_clock
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.base import SessionOptions
 
@@ -116,7 +116,7 @@ def test_a_row_that_cannot_be_is_refused_with_its_place(card, good, bad, said):
 def test_a_network_stands_beside_the_ceilings_of_its_operators(card):
     graph = zoo.get("resnet18").graph()
     timing = model_clock(card, "onnxruntime")(graph, "fp32", 1)
-    found = {c.kind: c for c in ceilings(graph, timing, card.models[0])}
+    found = {c.kind: c for c in find_ceilings(graph, timing, card.models[0])}
     assert set(found) == {"dense3", "pointwise", "pool"}
     assert (found["dense3"].unit, found["pool"].unit) == ("GFLOP/s", "GB/s")
     assert found["dense3"].here == pytest.approx(200)  # 10 ms a GMAC, 2 FLOPs a MAC

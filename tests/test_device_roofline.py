@@ -10,10 +10,10 @@ from netlathe.arch.build import seq
 from netlathe.arch.graph import graph
 from netlathe.arch.layers import Conv, Linear
 from netlathe.arch.network import Network
+from netlathe.device.bottlenecks import explain, roof_clock
 from netlathe.device.card import load
 from netlathe.device.rankings import Ranking, by_card, by_macs, measurements
 from netlathe.device.roofline import roofline
-from netlathe.device.why import explain, roof_clock
 
 
 def roof(name, card, precision, batch=128, **options):

@@ -89,7 +89,7 @@ def hash_of(graph: Graph) -> str:
     return hashlib.sha256(repr(graph).encode()).hexdigest()[:16]
 
 
-class Foreign(ABC):
+class ForeignNet(ABC):
     """Somebody else's network: it has operators, and no expression. Subclasses say what more they can do."""
 
     kind: ClassVar[str]  # what it is, in a sentence
@@ -156,7 +156,7 @@ class Foreign(ABC):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GraphNet(Foreign):
+class GraphNet(ForeignNet):
     """Operators alone, such as another process read from a file."""
 
     kind = "a list of operators"

@@ -9,7 +9,7 @@ from netlathe.audit.claims import Claim
 from netlathe.audit.facts import cited_figure, cost, family, macs, months, number, top1, weights, word
 from netlathe.audit.rules import CheckResult, check, grade
 from netlathe.device.card import load
-from netlathe.device.micro import fit_micro
+from netlathe.device.microcontroller import fit_microcontroller
 from netlathe.units import show_bytes, show_count
 from netlathe.zoo.resnet import basic, bottleneck
 
@@ -62,7 +62,7 @@ def efficiency_from_2016(claim: Claim) -> CheckResult:
 
 @check("s3-3")
 def five_dollars(claim: Claim) -> CheckResult:
-    small = fit_micro(zoo.get("mobilenetv1_025", resolution=128), load(MICRO))
+    small = fit_microcontroller(zoo.get("mobilenetv1_025", resolution=128), load(MICRO))
     price = cited_figure("board.pico2.dollars")
     cheap = float(price.value) <= claim.number("dollars")
     return CheckResult(

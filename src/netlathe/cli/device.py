@@ -36,7 +36,7 @@ from netlathe.units import show_ms, show_points
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
-    from netlathe.device.micro import MicroFit, Spread
+    from netlathe.device.microcontroller import MicrocontrollerFit, Spread
     from netlathe.read.module import InputShape
 
 
@@ -239,8 +239,8 @@ def why(
 ) -> None:
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
     from netlathe.cli.device_operators import load_card, show_ceilings
+    from netlathe.device.bottlenecks import explain, explain_untried, find_ceilings, model_clock, roof_clock
     from netlathe.device.latency import model_for
-    from netlathe.device.why import ceilings, explain, left_out, model_clock, roof_clock
 
     network, card = one_net(net, resolution, inputs), load_card(name)
     precision = pick_precision(card, precision)
@@ -248,9 +248,9 @@ def why(
     answer = explain(network, card, clock, precision=precision, batch=batch)
     timing = answer.timing
     model = model_for(card, runtime, threads, precision, batch)[0] if runtime else None
-    near = ceilings(network.graph(), timing, model, batch) if model else []
+    near = find_ceilings(network.graph(), timing, model, batch) if model else []
     facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
-    warnings = [*reading_notes([network]), *timing.warnings, *left_out(network)]
+    warnings = [*reading_notes([network]), *timing.warnings, *explain_untried(network)]
     timed = timing._asdict() | {"parts": [part._asdict() for part in timing.parts]}
     data = facts | asdict(answer) | {"timing": timed}
     if html is not None:
@@ -323,13 +323,13 @@ def micro(
     as_json: bool,
 ) -> None:
     """Flash, SRAM and time of int8 networks on a microcontroller: what fits, what fits in patches."""
-    from netlathe.device.micro import fit_micro
+    from netlathe.device.microcontroller import fit_microcontroller
     from netlathe.zoo.published import best
 
     card, networks = load(name), any_networks(nets, resolution, inputs)
     if published:
         networks = list(at_published(net.expression() for net in networks))
-    fits = [fit_micro(network, card, runtime=runtime) for network in networks]
+    fits = [fit_microcontroller(network, card, runtime=runtime) for network in networks]
     figures = [best(network.name.partition("@")[0], network.input[-1]) for network in networks]
     top1 = [figure.top1 if figure else None for figure in figures]
     warnings = reading_notes(networks) + list(dict.fromkeys(warning for one in fits for warning in one.warnings))
@@ -363,7 +363,7 @@ def show_kib(figure: Spread) -> str:
     return show_ends(figure, 1024)
 
 
-def show_verdict(fit: MicroFit) -> str:
+def show_verdict(fit: MicrocontrollerFit) -> str:
     """Whether a network fits; what is too small for it, or what running it in patches costs."""
     if fit.patched:
         n, more = fit.patched.splits, 100 * fit.patched.extra
@@ -381,7 +381,7 @@ FIT_COLUMNS = (  # of pairs: a fit and the published accuracy
 )
 
 
-def show_fits(card: DeviceCard, fits: list[MicroFit], top1: list[float | None]) -> None:
+def show_fits(card: DeviceCard, fits: list[MicrocontrollerFit], top1: list[float | None]) -> None:
     """A row a network, then the most accurate that fits."""
     flash = fits[0].flash_limit
     limits = f"flash {flash // 1024 if flash else '?'} KiB, SRAM {fits[0].sram_limit // 1024} KiB"

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import click
 
 from netlathe.cli.common import print_table
+from netlathe.device.bottlenecks import Ceiling
 from netlathe.device.card import DeviceCard, Model, Operator, load
-from netlathe.device.why import Ceiling
 from netlathe.errors import NetlatheError
 from netlathe.tables.device import ceilings_table
 from netlathe.tables.table import Column, make_table

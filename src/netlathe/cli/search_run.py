@@ -141,11 +141,11 @@ def again(folder: Path, workers: int | None, ray: str | None) -> str:
 def config_of(space: str, evaluations: int, final_seeds: int, final_top: int, asked: dict[str, Any]) -> SearchConfig:
     """What was asked for, as data with absolute paths."""
     from netlathe.search.config import SearchConfig, load_space
-    from netlathe.search.costing import TargetSpec
+    from netlathe.search.costing import TargetOptions
     from netlathe.search.objective import spec_to_json
 
     text = absolute(space)
-    where = TargetSpec(asked["device"], asked["runtime"], None, asked["run_threads"])
+    where = TargetOptions(asked["device"], asked["runtime"], None, asked["run_threads"])
     return SearchConfig(
         space=text,
         strategy=asked["strategy"],

@@ -16,7 +16,7 @@ from netlathe.arch.document import to_json
 from netlathe.errors import Infeasible
 from netlathe.fit.rungs import RACE_SHARE
 from netlathe.search.config import SearchConfig, load_space
-from netlathe.search.costing import TargetSpec
+from netlathe.search.costing import TargetOptions
 from netlathe.search.objective import spec_to_json
 from netlathe.search.run import search
 from netlathe.search.training import training_spec
@@ -63,7 +63,7 @@ def search_space(
         objective=spec_to_json(objective),
         evaluations=MOST_EVALUATIONS if seconds is not None else FEW_EVALUATIONS,
         limits=dict(budget),
-        where=asdict(TargetSpec(device, target.runtime, None, target.threads)),
+        where=asdict(TargetOptions(device, target.runtime, None, target.threads)),
         seed=seed,
         final_seeds=0,  # the race has fresh seeds, and the test images are not for the search
     )

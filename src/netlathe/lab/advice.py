@@ -12,8 +12,8 @@ from typing import Any
 from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget, within_device
+from netlathe.device.bottlenecks import explain, model_clock
 from netlathe.device.card import DeviceCard
-from netlathe.device.why import explain, model_clock
 from netlathe.errors import NetlatheError
 from netlathe.lab.facts import keeps_limits, modernised
 from netlathe.lab.fair_queue import Pause

@@ -17,7 +17,7 @@ from netlathe.cost.table import CostRow, cost_rows
 from netlathe.device import latency
 from netlathe.device.card import DeviceCard
 from netlathe.device.latency import LatencyPrediction, predict
-from netlathe.device.micro import MicroFit
+from netlathe.device.microcontroller import MicrocontrollerFit
 from netlathe.device.roofline import Roofline, roofline
 from netlathe.errors import NetlatheError
 from netlathe.lab.knobs import TurnedNetwork, turn_to_legal
@@ -60,9 +60,9 @@ class LabFacts:
     missing: tuple[str, ...]  # what the card does not know
 
     @property
-    def fit(self) -> MicroFit | None:
+    def fit(self) -> MicrocontrollerFit | None:
         """How it fits a microcontroller."""
-        return self.estimate.micro
+        return self.estimate.fit
 
     @property
     def over(self) -> list[Use]:

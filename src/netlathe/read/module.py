@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.inputs import Feed
-from netlathe.arch.net import Foreign, hash_of
+from netlathe.arch.net import ForeignNet, hash_of
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, unknown
 
@@ -34,7 +34,7 @@ IMAGE = InputShape((3, 224, 224))
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignModule(Foreign):
+class ForeignModule(ForeignNet):
     """A module with the inputs that it is read for. Its forward runs once, on tensors without memory."""
 
     kind = "a torch module"

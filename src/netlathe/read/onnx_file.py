@@ -19,7 +19,7 @@ import onnx
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.inputs import Feed
-from netlathe.arch.net import Foreign
+from netlathe.arch.net import ForeignNet
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, unknown
 from netlathe.read.onnx import constants, parse_model, read_onnx
@@ -49,7 +49,7 @@ class FileHead(NamedTuple):
     precision: str  # of most of its weights; int8+fp32 where it is quantised and the rest is fp32
 
 
-class ModelFile(Foreign):
+class ModelFile(ForeignNet):
     """A file that a runtime loads as it is. Subclasses read its `head` and give its `key`."""
 
     path: Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.choose.budget import read_budget
 from netlathe.errors import NetlatheError
-from netlathe.search.costing import Costing, TargetSpec
+from netlathe.search.costing import Costing, TargetOptions
 from netlathe.search.objective import Objective, spec_from_json
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class SearchConfig:
     evaluations: int
     options: dict[str, Any] = field(default_factory=dict)  # of the strategy
     limits: dict[str, str] = field(default_factory=dict)
-    where: dict[str, Any] = field(default_factory=lambda: asdict(TargetSpec()))
+    where: dict[str, Any] = field(default_factory=lambda: asdict(TargetOptions()))
     seed: int = 0
     bill_repeats: bool = False
     final_seeds: int = 3
@@ -52,7 +52,7 @@ class SearchProblem(NamedTuple):
 def build_problem(config: SearchConfig, folder: Path) -> SearchProblem:
     """Raises NetlatheError for names and units that are wrong."""
     space = load_space(config.space)
-    costing = Costing(read_budget(config.limits), TargetSpec(**config.where), folder / "bench.lock")
+    costing = Costing(read_budget(config.limits), TargetOptions(**config.where), folder / "bench.lock")
     objective = spec_from_json(config.objective).objective(space, costing)
     return SearchProblem(getattr(objective, "space", space), objective, costing.budget)
 

@@ -72,7 +72,7 @@ def describe_broken(costs: Costs, limits: list[Limit], budget: Budget, *, hopefu
 
 
 @dataclass(frozen=True)
-class TargetSpec:
+class TargetOptions:
     """Where the networks are to run, as JSON values; `device` None is this machine, which measures."""
 
     device: str | None = None
@@ -87,7 +87,7 @@ class Costing:
     Calibrates this machine, which takes half a minute, where it has no card yet and a latency is asked for.
     """
 
-    def __init__(self, budget: Budget, where: TargetSpec, bench: Path | None = None) -> None:
+    def __init__(self, budget: Budget, where: TargetOptions, bench: Path | None = None) -> None:
         """`bench`: a file that is locked while a network is measured."""
         self.asked, self.where, self.bench = budget, where, bench
 

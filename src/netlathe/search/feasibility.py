@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netlathe.errors import Infeasible, NetlatheError
+from netlathe.search.cheapest import Cheapest, find_cheapest
 from netlathe.search.costing import LIMITED, budget_excess, limit_use, limited_costs
-from netlathe.search.costs import Cheapest, find_cheapest
 from netlathe.search.genotype import genotype_text
 from netlathe.search.trial import Costs, Genotype
 

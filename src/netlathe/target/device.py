@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netlathe.device import card as cards
-from netlathe.device import micro
 from netlathe.device.card import DeviceCard
+from netlathe.device.microcontroller import is_microcontroller
 from netlathe.target import card, microcontroller
 from netlathe.target.card import CardTarget
 from netlathe.target.microcontroller import MicrocontrollerTarget
@@ -18,7 +18,7 @@ def target_on(
     device: DeviceCard, runtime: str, precision: str = "fp32", threads: int = 1, batch: int = 1
 ) -> CardTarget | MicrocontrollerTarget:
     """One way to run networks on a device."""
-    kind = MicrocontrollerTarget if micro.is_micro(device) else CardTarget
+    kind = MicrocontrollerTarget if is_microcontroller(device) else CardTarget
     return kind(device, runtime, precision, threads, batch)
 
 
@@ -31,7 +31,7 @@ def targets_on(
     precision, batch or number of threads that its card knows nothing of.
     """
     device = cards.load(name)
-    if micro.is_micro(device):
+    if is_microcontroller(device):
         ways = microcontroller.ways(device, runtimes, precision, batch)
     else:
         ways = card.ways(device, runtimes, precision, threads)
@@ -40,4 +40,4 @@ def targets_on(
 
 def all_targets(device: DeviceCard, batch: int = 1) -> list[Target]:
     """Every way to run networks that a card knows something of, the usual one first. Never empty."""
-    return microcontroller.options(device, batch) if micro.is_micro(device) else card.options(device, batch)
+    return microcontroller.options(device, batch) if is_microcontroller(device) else card.options(device, batch)

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from netlathe.arch.net import Net
 from netlathe.cost.count import count
-from netlathe.device import micro
 from netlathe.device.card import DeviceCard
+from netlathe.device.microcontroller import ENGINE, fit_microcontroller
 from netlathe.errors import NetlatheError, unknown
 from netlathe.target.target import CostEstimate, Forecast, Target, Ways
 
@@ -30,14 +30,14 @@ class MicrocontrollerTarget(Target):
 
     def estimate(self, net: Net) -> CostEstimate:
         """Flash is the size, SRAM the memory, both at the upper end of what is expected."""
-        fit = micro.fit_micro(net, self.device, runtime=self.runtime)
+        fit = fit_microcontroller(net, self.device, runtime=self.runtime)
         ms = fit.ms
         return CostEstimate(
             macs=fit.patched.macs if fit.patched else count(net.graph()).macs,
             size_bytes=int(fit.flash.high),
             memory_bytes=int(fit.patched.peak if fit.patched else fit.sram.high),
             forecast=Forecast(ms.mid, ms.low, ms.high, f"MACs over the rate of {self.runtime}") if ms else None,
-            micro=fit,
+            fit=fit,
         )
 
     def command(self, net: str, device: str) -> str:
@@ -61,10 +61,10 @@ def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, batch
     if precision not in (None, INT8):
         raise unknown(f"precision of {card.id}", str(precision), [INT8], code="device.precision")
     rates = [figure.of for figure in card.find("rate")]
-    return [(name, INT8) for name in runtimes or [micro.ENGINE if micro.ENGINE in rates or not rates else rates[0]]]
+    return [(name, INT8) for name in runtimes or [ENGINE if ENGINE in rates or not rates else rates[0]]]
 
 
 def options(card: DeviceCard, batch: int = 1) -> list[Target]:
     """int8 under every runtime that the card has a rate of. Never empty."""
     rates = [figure.of for figure in card.find("rate")]
-    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in rates or [micro.ENGINE]]
+    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in rates or [ENGINE]]

@@ -15,7 +15,7 @@ from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
 from netlathe.device.card import DeviceCard
-from netlathe.device.micro import MicroFit
+from netlathe.device.microcontroller import MicrocontrollerFit
 
 FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
 Ways: TypeAlias = list[tuple[str, str]]  # to run a network: runtime and precision
@@ -41,7 +41,7 @@ class CostEstimate(NamedTuple):
     size_bytes: int
     memory_bytes: int
     forecast: Forecast | None = None
-    micro: MicroFit | None = None  # how it fits a microcontroller
+    fit: MicrocontrollerFit | None = None  # how it fits a microcontroller
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class MicroFit:
+class MicrocontrollerFit:
     """A network against a card. Bytes and milliseconds; a limit that the card does not give is None."""
 
     network: str
@@ -64,24 +64,24 @@ class MicroFit:
     warnings: tuple[str, ...]
 
 
-def is_micro(card: DeviceCard) -> bool:
+def is_microcontroller(card: DeviceCard) -> bool:
     """Whether a card is of a microcontroller."""
     return card.class_ == "microcontroller"
 
 
 @cache
-def measured_rows() -> tuple[dict[str, str], ...]:
+def read_measurements() -> tuple[dict[str, str], ...]:
     """The rows of mcu_measurements.csv."""
     with Path(__file__).with_name("mcu_measurements.csv").open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))
 
 
-def runtimes() -> list[str]:
+def measured_runtimes() -> list[str]:
     """Those with measurements."""
-    return list(dict.fromkeys(row["runtime"] for row in measured_rows()))
+    return list(dict.fromkeys(row["runtime"] for row in read_measurements()))
 
 
-def spread_of(values: Iterable[float]) -> Spread:
+def spread_values(values: Iterable[float]) -> Spread:
     """The lowest, the median, the highest."""
     numbers = list(values)
     return Spread(min(numbers), median(numbers), max(numbers))
@@ -90,29 +90,29 @@ def spread_of(values: Iterable[float]) -> Spread:
 @cache
 def flash_overhead(runtime: str) -> Spread:
     """Bytes of flash besides one a parameter."""
-    rows = [row for row in measured_rows() if row["runtime"] == runtime]
-    return spread_of(1e3 * float(row["flash_kb"]) - 1e6 * float(row["params_m"]) for row in rows)
+    rows = [row for row in read_measurements() if row["runtime"] == runtime]
+    return spread_values(1e3 * float(row["flash_kb"]) - 1e6 * float(row["params_m"]) for row in rows)
 
 
 @cache
 def sram_factor(runtime: str) -> Spread:
     """SRAM over the counted measure (largest input + output, depthwise in place)."""
-    engine = {row["network"]: float(row["sram_kb"]) for row in measured_rows() if row["runtime"] == ENGINE}
-    rows = [row for row in measured_rows() if row["runtime"] == runtime]
-    return Spread(*MARGIN).scaled(spread_of(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
+    engine = {row["network"]: float(row["sram_kb"]) for row in read_measurements() if row["runtime"] == ENGINE}
+    rows = [row for row in read_measurements() if row["runtime"] == runtime]
+    return Spread(*MARGIN).scaled(spread_values(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
 
 
-def fit_micro(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> MicroFit:
+def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> MicrocontrollerFit:
     """Whether and how a network fits.
 
     Raises NetlatheError for a card that is no microcontroller, and for a runtime without measurements.
     """
-    if not is_micro(card):
+    if not is_microcontroller(card):
         raise NetlatheError(
             f"{card.id} is no microcontroller but a {card.class_}", code="device.not_micro", hint="try stm32f746"
         )
-    if runtime not in runtimes():
-        raise unknown("runtime", runtime, runtimes(), code="device.runtime")
+    if runtime not in measured_runtimes():
+        raise unknown("runtime", runtime, measured_runtimes(), code="device.runtime")
     graph = network.graph()
     cost, peak, warnings = count(graph), memory(graph, 1), []
     sram_limit = card.bytes("sram")
@@ -153,7 +153,7 @@ def fit_micro(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> Micro
     macs = patched.macs if patched else cost.macs
     rate = rates[0] if rates else None
     ms = Spread(*(macs / 1e3 / (r or rate.value) for r in (rate.high, rate.value, rate.low))) if rate else None
-    return MicroFit(
+    return MicrocontrollerFit(
         network=f"{network.name}@{network.input[-1]}",
         runtime=runtime,
         flash=flash,

@@ -11,9 +11,8 @@ from netlathe.arch.build import residual, seq
 from netlathe.arch.graph import graph
 from netlathe.arch.layers import Conv
 from netlathe.arch.pools import Pool
-from netlathe.device import micro
 from netlathe.device.card import load
-from netlathe.device.micro import fit_micro
+from netlathe.device.microcontroller import fit_microcontroller, read_measurements
 from netlathe.device.patches import patches
 from netlathe.errors import NetlatheError
 from netlathe.zoo.published import figures
@@ -27,7 +26,7 @@ def best_split(found, count=None):
 
 def test_mobilenetv2_needs_1372_kib_whole_and_172_in_patches_as_mcunetv2_prints():
     network = zoo.get("mobilenetv2").graph()
-    assert fit_micro(zoo.get("mobilenetv2"), load(F746)).memory.max_in_out == 1372 * 1024
+    assert fit_microcontroller(zoo.get("mobilenetv2"), load(F746)).memory.max_in_out == 1372 * 1024
     best = best_split(patches(network))
     assert best.peak == 171.5 * 1024  # arXiv 2110.15352: 172 kB, 8 times less
     assert best.extra == pytest.approx(0.09, abs=0.02)  # and about 10 % more computation
@@ -94,7 +93,7 @@ def test_patches_do_not_apply_where_the_first_layers_look_everywhere():
 def test_rates_are_those_of_the_published_table(runtime, low, high):
     (rate,) = load(H743).find("rate", runtime)
     assert (rate.low, rate.high) == (low, high)  # cost.md, section 6.5
-    rows = [row for row in micro.measured_rows() if row["runtime"] == runtime]
+    rows = [row for row in read_measurements() if row["runtime"] == runtime]
     rates = [1e3 * float(row["macs_m"]) / float(row["ms"]) for row in rows]
     assert (min(rates), max(rates)) == pytest.approx((low, high), rel=0.01)
 
@@ -106,8 +105,8 @@ def test_the_rate_of_tinyengine_is_between_that_of_mobilenetv2_and_that_of_the_l
 
 def test_the_measured_mobilenetv2_lies_inside_every_predicted_interval():
     network = zoo.get("mobilenetv2_035", resolution=144)
-    found = fit_micro(network, load(H743))
-    row = next(r for r in micro.measured_rows() if (r["runtime"], r["network"]) == ("tinyengine", "mbv2-w0.35"))
+    found = fit_microcontroller(network, load(H743))
+    row = next(r for r in read_measurements() if (r["runtime"], r["network"]) == ("tinyengine", "mbv2-w0.35"))
     assert found.sram.low <= 1e3 * float(row["sram_kb"]) <= found.sram.high
     head = 112 * (1280 - 448) + 2 * (1280 - 448) + (1280 - 448) * 1000  # MCUNet's has 448 channels before the classes
     assert found.flash.low - head <= 1e3 * float(row["flash_kb"]) + 5e3
@@ -120,7 +119,7 @@ def test_of_the_published_mobilenets_only_the_quarter_width_fits_one_megabyte_of
     fits = {}
     for name in ("mobilenetv1", "mobilenetv1_050", "mobilenetv1_025", "mobilenetv2_035"):
         for size in sorted({figure.resolution for figure in figures(name)}):
-            fits[name, size] = fit_micro(zoo.get(name, resolution=size), load(F746))
+            fits[name, size] = fit_microcontroller(zoo.get(name, resolution=size), load(F746))
     assert {key for key, one in fits.items() if one.verdict == "fits"} == {
         ("mobilenetv1_025", size) for size in (128, 160, 192, 224)
     }
@@ -132,11 +131,11 @@ def test_of_the_published_mobilenets_only_the_quarter_width_fits_one_megabyte_of
 
 def test_a_network_too_large_for_sram_runs_in_patches_where_its_runtime_can():
     network = zoo.get("mobilenetv2_035", resolution=224)
-    found = fit_micro(network, load(H743))
+    found = fit_microcontroller(network, load(H743))
     assert found.verdict == "in patches"
     assert found.patched.peak * 1.05 <= found.sram_limit < found.sram.low
     assert found.ms.mid == pytest.approx(found.patched.macs / 233e3)
-    assert fit_micro(network, load(H743), runtime="x-cube-ai").patched is None
+    assert fit_microcontroller(network, load(H743), runtime="x-cube-ai").patched is None
 
 
 def test_where_patches_do_not_help_the_reason_is_said():
@@ -145,14 +144,14 @@ def test_where_patches_do_not_help_the_reason_is_said():
     from netlathe.arch.pools import GlobalPool
 
     wide = Network("wide", seq(Gate(seq(p=GlobalPool(), c=Conv(3, 1))), a=Conv(8, 3), b=Conv(8, 3)))
-    assert any("look everywhere" in said for said in fit_micro(wide, load(F746)).warnings)
+    assert any("look everywhere" in said for said in fit_microcontroller(wide, load(F746)).warnings)
     late = Network("late", seq(a=Conv(8, 3), b=Conv(8, 3), c=Conv(8, 3)))
-    assert any("no split" in said for said in fit_micro(late, load(F746)).warnings)
+    assert any("no split" in said for said in fit_microcontroller(late, load(F746)).warnings)
 
 
 def test_other_runtimes_need_more_and_are_slower():
     network = zoo.get("mobilenetv1_025", resolution=160)
-    engine, tflm = fit_micro(network, load(F746)), fit_micro(network, load(F746), runtime="tflm")
+    engine, tflm = fit_microcontroller(network, load(F746)), fit_microcontroller(network, load(F746), runtime="tflm")
     assert tflm.sram.mid > 2 * engine.sram.mid
     assert tflm.ms.mid > 20 * engine.ms.mid
     assert tflm.verdict == "may fit"
@@ -160,7 +159,7 @@ def test_other_runtimes_need_more_and_are_slower():
 
 
 def test_what_a_card_does_not_know_is_said():
-    found = fit_micro(zoo.get("mobilenetv1_025"), load("esp32-s3"))
+    found = fit_microcontroller(zoo.get("mobilenetv1_025"), load("esp32-s3"))
     assert found.flash_limit is None
     assert found.ms is None
     assert len(found.warnings) == 2
@@ -168,9 +167,9 @@ def test_what_a_card_does_not_know_is_said():
 
 def test_errors_name_what_would_do():
     with pytest.raises(NetlatheError, match="single-board computer"):
-        fit_micro(zoo.get("mobilenetv1"), load("rpi-5"))
+        fit_microcontroller(zoo.get("mobilenetv1"), load("rpi-5"))
     with pytest.raises(NetlatheError, match="tinyengin") as caught:
-        fit_micro(zoo.get("mobilenetv1"), load(F746), runtime="tinyengin")
+        fit_microcontroller(zoo.get("mobilenetv1"), load(F746), runtime="tinyengin")
     assert "tinyengine" in caught.value.hint
 
 

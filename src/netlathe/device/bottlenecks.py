@@ -120,7 +120,7 @@ class Ceiling(NamedTuple):
     cold: float
 
 
-def ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) -> list[Ceiling]:
+def find_ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) -> list[Ceiling]:
     """By class, the longest first: GFLOP/s where the class has MACs, else GB/s; classes without a row are left out."""
     macs: dict[str, int] = {}
     elements: dict[str, int] = {}
@@ -153,7 +153,7 @@ def explain(network: Net, card: DeviceCard, clock: Clock, *, precision: str = "f
     graph = network.graph()
     before, cost = clock(graph, precision, batch), count(graph)
     changes = []
-    for name, retrain, to in improvements(RunSetting(network, precision, batch), card):
+    for name, retrain, to in propose_changes(RunSetting(network, precision, batch), card):
         try:
             changed = to.network.graph()
             after = clock(changed, to.precision, to.batch)
@@ -173,14 +173,14 @@ def ratio(after: int, before: int) -> float:
     return after / before if before else 1.0
 
 
-def left_out(network: Net) -> tuple[str, ...]:
+def explain_untried(network: Net) -> tuple[str, ...]:
     """What to say of a network whose changes cannot be tried."""
     if rewritable(network):
         return ()
     return (f"{network.name} has no expression: changes that rewrite it are not tried, only its precision and batch",)
 
 
-def improvements(now: RunSetting, card: DeviceCard) -> Iterator[tuple[str, bool, RunSetting]]:
+def propose_changes(now: RunSetting, card: DeviceCard) -> Iterator[tuple[str, bool, RunSetting]]:
     """(name, whether training is needed again, what to run instead); rewrites are of expressions alone."""
     for precision in card.precisions:
         if precision in WIDTH and precision != now.precision and WIDTH[precision] <= WIDTH[now.precision]:
@@ -199,42 +199,42 @@ def improvements(now: RunSetting, card: DeviceCard) -> Iterator[tuple[str, bool,
         except (NetlatheError, ValueError):  # it matches nothing here, or makes a node that cannot be
             continue
         yield name, True, now._replace(network=replace(network, body=body))
-    narrow = narrowed(network.body)
-    if narrow is not None:
-        yield "widths x 3/4", True, now._replace(network=replace(network, body=narrow))
+    narrower = narrow(network.body)
+    if narrower is not None:
+        yield "widths x 3/4", True, now._replace(network=replace(network, body=narrower))
 
 
-def no_gates(path: str, node: Node) -> Node | None:
+def drop_gates(path: str, node: Node) -> Node | None:
     """x * f(pooled x) -> x."""
     pooled = isinstance(node, Gate) and any(isinstance(part, GlobalPool) for _, part in walk(node.body))
     return Identity() if pooled else None
 
 
-def grouped(path: str, node: Node) -> Node | None:
+def group_depthwise(path: str, node: Node) -> Node | None:
     """A depthwise convolution -> groups of 16 channels: 16 times its MACs, the same maps."""
     return replace(node, group_width=16) if isinstance(node, Conv) and node.group_width == 1 else None
 
 
-def kernel_3(path: str, node: Node) -> Node | None:
+def shrink_kernels(path: str, node: Node) -> Node | None:
     """A depthwise convolution of 5x5 or more -> 3x3."""
     large = isinstance(node, Conv) and node.group_width == 1 and node.kernel in (5, 7, 9, 11) and node.padding is None
     return replace(node, kernel=3) if isinstance(node, Conv) and large else None
 
 
-def plain_acts(path: str, node: Node) -> Node | None:
+def simplify_activations(path: str, node: Node) -> Node | None:
     """silu, gelu, hardswish -> relu."""
     return Act("relu") if isinstance(node, Act) and node.function in COSTLY else None
 
 
 REWRITES: dict[str, Rule] = {
-    "no squeeze-excite": no_gates,
-    "groups of 16 for depthwise": grouped,
-    "3x3 for larger depthwise": kernel_3,
-    "relu for costly activations": plain_acts,
+    "no squeeze-excite": drop_gates,
+    "groups of 16 for depthwise": group_depthwise,
+    "3x3 for larger depthwise": shrink_kernels,
+    "relu for costly activations": simplify_activations,
 }
 
 
-def narrowed(body: Node) -> Node | None:
+def narrow(body: Node) -> Node | None:
     """Every width of a convolution, and of a linear layer but the last, x 3/4 to a multiple of 8; None for no width."""
     wide = [path for path, node in walk(body) if isinstance(node, Conv | Linear) and isinstance(node.width, int)]
 
