@@ -196,3 +196,12 @@ def test_scale_counts_one_factor_a_channel():
 def test_multiply_needs_two_values():
     with pytest.raises(NetlatheError, match="reads 2 values, but 1 arrive"):
         graph(Mul(), IMAGE)
+
+
+def test_an_axis_that_no_runtime_can_index_is_refused_at_its_path():
+    from netlathe import zoo
+    from netlathe.errors import ShapeError
+
+    with pytest.raises(ShapeError, match="longer than 2,147,483,647") as caught:
+        zoo.get("resnext50_32x4d", groups=10**6, group_width=10**6).graph()
+    assert caught.value.path.startswith("stage1")

@@ -7,7 +7,9 @@ import pytest
 from netlathe import zoo
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
+from netlathe.reshape.compound import grid
 from netlathe.reshape.knobs import KNOBS, cardinalities, exponents, reshape
+from netlathe.reshape.legal import divisors
 from netlathe.reshape.solve import cost_of, solve
 from netlathe.reshape.width import width
 from netlathe.zoo.efficientnet import NETWORKS as EFFICIENTNETS
@@ -195,3 +197,35 @@ def test_an_unreachable_target_says_the_reachable_range():
         solve(zoo.get("vgg16"), "flops", 10**9)
     with pytest.raises(NetlatheError, match="both given and to be solved for"):
         solve(zoo.get("vgg16"), "macs", 10**9, "width", {"width": 2})
+
+
+@pytest.mark.parametrize("group_width", [4_000_000, 9_999_999])
+def test_the_numbers_of_groups_are_counted_without_trying_every_number(group_width):
+    network = zoo.get("resnext50_32x4d", groups=16, group_width=group_width)
+    assert cardinalities(network)[-1] == 16 * group_width
+
+
+def test_divisors_are_all_there():
+    for widths in ((1,), (12, 18), (64, 128), (7, 13), (36, 36), (2**31 - 1,)):
+        small = range(1, min(min(widths), 100) + 1)
+        found = divisors(*widths)
+        assert [n for n in found if n <= 100] == [n for n in small if all(w % n == 0 for w in widths)]
+        assert found == sorted(set(found))
+    assert divisors() == []
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [("depth", 1e9), ("width", 1e308), ("inner", 1e300), ("depth", float("inf")), ("resolution", float("inf")),
+     ("resolution", float("nan")), ("resolution", 1e9), ("groups", 1e300), ("groups", float("nan"))],
+)  # fmt: skip
+def test_a_knob_turned_beyond_reason_is_refused_before_anything_is_built(knob, value):
+    with pytest.raises(NetlatheError, match=r"must be|cannot have"):
+        reshape(zoo.get("resnet50"), **{knob: value})
+
+
+def test_a_grid_without_an_end_is_refused():
+    with pytest.raises(NetlatheError, match="has no end"):
+        next(grid(step=1e-9))
+    with pytest.raises(NetlatheError, match="has no end"):
+        next(grid(step=0))

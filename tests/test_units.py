@@ -48,6 +48,8 @@ def test_a_quantity_is_read_with_its_unit(read, text, value):
         (milliseconds, "15 parsecs", "units: us, ms, s"),
         (milliseconds, "-3ms", "must be positive"),
         (byte_count, "0MB", "must be positive"),
+        (byte_count, "1e308GB", "must be positive and finite"),
+        (byte_count, "0.1B", "must be at least 1"),
         (milliseconds, "fast", "write a number and a unit"),
         (milliseconds, "1.2.3ms", "write a number and a unit"),
         (milliseconds, "", "write a number and a unit"),

@@ -36,11 +36,21 @@ def quantity(text: str, units: Units, what: str, example: str) -> float:
         close = [known for known in units if known.lower() == unit.lower()]
         hint = (f"did you mean {match[1]}{close[0]}? " if close else "") + f"units: {legal}"
         raise NetlatheError(f"unknown unit {unit!r} in the {what} {text!r}", code="unit.unknown", hint=hint)
+    number *= units[unit]
     if number <= 0 or number == float("inf"):
         raise NetlatheError(
-            f"the {what} must be positive, not {text}", code="unit.range", hint=f"for example {example}"
+            f"the {what} must be positive and finite, not {text}", code="unit.range", hint=f"for example {example}"
         )
-    return number * units[unit]
+    return number
+
+
+def whole_quantity(text: str, units: Units, what: str, example: str) -> int:
+    """The same of what cannot be divided, rounded down. Raises NetlatheError also for less than one."""
+    number = int(quantity(text, units, what, example))
+    if number < 1:
+        hint = f"for example {example}"
+        raise NetlatheError(f"the {what} must be at least 1, not {text}", code="unit.range", hint=hint)
+    return number
 
 
 def milliseconds(text: str) -> float:
@@ -55,12 +65,12 @@ def seconds(text: str) -> float:
 
 def byte_count(text: str) -> int:
     """4MB -> 4000000, 4MiB -> 4194304"""
-    return int(quantity(text, BYTES, "size", "4MB"))
+    return whole_quantity(text, BYTES, "size", "4MB")
 
 
 def mac_count(text: str) -> int:
     """300M -> 300000000"""
-    return int(quantity(text, COUNTS, "number of MACs", "300M"))
+    return whole_quantity(text, COUNTS, "number of MACs", "300M")
 
 
 def show_count(number: float) -> str:

@@ -10,6 +10,8 @@ from netlathe.arch.leaf import Leaf
 from netlathe.arch.node import Node, Shape, Size
 from netlathe.errors import ShapeError
 
+LONGEST_AXIS = 2**31 - 1  # of a tensor; searches for divisors of an axis rely on it
+
 
 class Ref(NamedTuple):
     """A value of the graph: its number and its shape."""
@@ -105,10 +107,13 @@ def leaf_shape(leaf: Leaf, xs: tuple[Shape, ...], path: str) -> Shape:
     if leaf.inputs is not None and len(xs) != leaf.inputs:
         raise ShapeError(f"{leaf} reads {leaf.inputs} values, but {len(xs)} arrive", path=path)
     try:
-        return leaf.out(*xs)
+        shape = leaf.out(*xs)
     except ShapeError as error:
         error.path = error.path or path
         raise
+    if any(type(size) is int and size > LONGEST_AXIS for size in shape):
+        raise ShapeError(f"an axis is longer than {LONGEST_AXIS:,}, which no runtime can index", path=path)
+    return shape
 
 
 def make_op(leaf: Leaf, path: str, xs: tuple[Ref, ...], y: Ref) -> Op:

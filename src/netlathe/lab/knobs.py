@@ -12,7 +12,7 @@ from typing import NamedTuple
 from netlathe.arch.graph import Graph
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
-from netlathe.reshape.knobs import KNOBS, cardinal, cardinalities, divisors, spatial, turn_knobs
+from netlathe.reshape.knobs import KNOBS, cardinal, cardinalities, group_counts, spatial, turn_knobs
 from netlathe.reshape.solve import has_knob
 
 LOWEST, HIGHEST = 0.05, 4.0  # of a factor
@@ -139,7 +139,7 @@ def knob_states(network: Network, after: TurnedNetwork, graph: Graph) -> list[Kn
         rest, values = at_rest(network, knob), after.values
         value = values.get(knob, rest)
         if knob == "groups":
-            legal = tuple(map(float, divisors(spatial(graph))))
+            legal = tuple(map(float, group_counts(spatial(graph))))
             dial = KnobState(knob, title, what, "groups", value, rest, legal[0], legal[-1], 1, legal)
         elif knob == "resolution":
             low, high = max(PIXELS[0], rest // 7), min(PIXELS[1], 2 * rest)

@@ -22,6 +22,8 @@ from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.knobs import KnobRules, turn_knobs
 
+MOST_STEPS = 100  # of a grid, along each of its three axes
+
 ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15
 
 # The shares of depth, width and resolution in a doubling of the MACs, by the names of Dollar et al.
@@ -95,6 +97,9 @@ class ScalingCandidate(NamedTuple):
 
 def grid(step: float = 0.05, times: float = 2, tolerance: float = 0.1, most: float = 2.0) -> Iterator[Factors]:
     """All (alpha, beta, gamma) from 1 in steps whose alpha beta^2 gamma^2 is `times`, within a relative tolerance."""
+    if not 0 < (most - 1) / MOST_STEPS <= step:
+        message = f"a grid from 1 to {most:g} in steps of {step:g} has no end, or none that could be waited for"
+        raise NetlatheError(message, code="compound.grid", hint=f"at most {MOST_STEPS} steps")
     count = round((most - 1) / step)
     axis = [round(1 + step * i, 6) for i in range(count + 1)]
     for depth, width, side in product(axis, repeat=3):

@@ -32,6 +32,7 @@ from netlathe.arch.rewrite import join, rewrite, walk
 from netlathe.cost.formula import formula, odd_symbol, symbols, sympy
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
+from netlathe.reshape.legal import divisors
 
 Where = Callable[[Op], bool]
 # A form: the operator, the channels that arrive, those that leave, and the free number -> named factors.
@@ -202,7 +203,7 @@ def factors(
         raise refuse("its padding changes the size, which a stack of 3x3 does not")
     if form == "grouped":
         if groups is None or groups < 1 or arrive % groups or leave % groups:
-            legal = [g for g in range(2, min(arrive, leave) + 1) if arrive % g == 0 and leave % g == 0]
+            legal = divisors(arrive, leave)[1:]
             raise refuse(
                 f"groups={groups} does not divide {arrive} and {leave}", f"legal: {', '.join(map(str, legal))}"
             )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
-from math import gcd, log2
+from math import log2
 from typing import NamedTuple
 
 from netlathe.arch.combinators import Stage
@@ -30,10 +30,11 @@ from netlathe.arch.rounding import up
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, unknown
 from netlathe.reshape.inner import inner
-from netlathe.reshape.legal import checked_body, knob_error, positive
+from netlathe.reshape.legal import checked_body, divisors, knob_error, positive
 from netlathe.reshape.visit import Neighbours, path_matches, rewrite_everywhere
 from netlathe.reshape.width import width
 
+LARGEST_SIDE = 10**5  # pixels
 DEPTH_ROUNDING: dict[str, Callable[[float], int]] = {"up": up, "nearest": round}
 
 
@@ -62,6 +63,9 @@ def depth(network: Network, factor: float, rounding: str = "up", keep: tuple[str
 
 def resolution(network: Network, pixels: float) -> Network:
     """The network for square images of another side, in pixels. Raises NetlatheError where a window no longer fits."""
+    if not 0 <= pixels <= LARGEST_SIDE:  # also what is no number
+        message = f"resolution must be at most {LARGEST_SIDE:,} pixels, not {pixels:g}"
+        raise NetlatheError(message, code="knob.resolution")
     if pixels != int(pixels):
         raise NetlatheError(f"resolution must be a whole number of pixels, not {pixels:g}", code="knob.resolution")
     resized = network.at(int(pixels))
@@ -130,13 +134,12 @@ def groups(network: Network, count: float) -> Network:
 
 def cardinalities(network: Network) -> list[int]:
     """Every legal value of `groups`, ascending; empty where the knob has no meaning."""
-    return divisors(cardinal(network))
+    return group_counts(cardinal(network))
 
 
-def divisors(ops: Iterable[Op]) -> list[int]:
+def group_counts(ops: Iterable[Op]) -> list[int]:
     """The numbers of groups that all these convolutions can have, ascending."""
-    widths = [c for op in ops for c in (op.in_shapes[0][0], op.out_shape[0])]
-    return [g for g in range(1, min(widths) + 1) if gcd(*widths) % g == 0] if widths else []
+    return divisors(*(c for op in ops for c in (op.in_shapes[0][0], op.out_shape[0])))
 
 
 class Knob(NamedTuple):

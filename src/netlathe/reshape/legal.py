@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import gcd, isqrt
 
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, ShapeError
+
+LARGEST = 1000  # of a factor; a depth beyond it would be counted for hours
 
 
 def knob_error(knob: str, network: Network, why: str, hint: str = "") -> NetlatheError:
@@ -16,10 +19,11 @@ def knob_error(knob: str, network: Network, why: str, hint: str = "") -> Netlath
 
 
 def positive(knob: str, value: float) -> None:
-    """Refuse a factor that leaves nothing."""
-    if not 0 < value < float("inf"):
+    """Refuse a factor that leaves nothing, or makes what nobody could build."""
+    if not 0 < value <= LARGEST:
+        what = "positive" if not value > LARGEST else f"at most {LARGEST}"
         raise NetlatheError(
-            f"{knob} must be positive, not {value:g}", code=f"knob.{knob}", hint=f"for example {knob}=0.5"
+            f"{knob} must be {what}, not {value:g}", code=f"knob.{knob}", hint=f"for example {knob}=0.5"
         )
 
 
@@ -34,3 +38,13 @@ def checked_body(knob: str, network: Network, body: Node, value: float) -> Netwo
             f"{knob}={value:g} breaks {network.name}: {message}", code=f"knob.{knob}", path=path
         ) from None
     return replace(network, body=body)
+
+
+def divisors(*sizes: int) -> list[int]:
+    """The numbers that divide all these axes of tensors, ascending; empty without axes.
+
+    Takes as many steps as the square root of the largest one, which `graph.LONGEST_AXIS` bounds.
+    """
+    common = gcd(*sizes)
+    small = [n for n in range(1, isqrt(common) + 1) if common % n == 0]
+    return sorted({*small, *(common // n for n in small)})
