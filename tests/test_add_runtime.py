@@ -28,6 +28,29 @@ def toy(monkeypatch):
     registry.load_file(TOY)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "fault"),
+    [
+        ("x = 1\nimport nowhere_at_all\n", 2, "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("x = 1\ny = (\n", 2, "SyntaxError: '(' was never closed"),
+        ("def f():\n    return {}['a']\n\n\nf()\n", 2, "KeyError: 'a'"),
+        ("from netlathe.runtimes.registry import runtime\n\nruntime('tory')\n", 3, "unknown runtime 'tory'"),
+    ],
+)
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_faulty_file_is_refused_with_the_variable_the_file_and_its_line(
+    relative, text, line, fault, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    file = Path("mine.py") if relative else tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(NetlatheError) as error:
+        registry.load_file(file)
+    assert error.value.path == f"{file}:{line}"
+    assert fault in error.value.message
+    assert registry.FILES in error.value.hint
+
+
 @pytest.fixture
 def calibrated_toy(toy, tmp_path, monkeypatch):
     """A card of this machine that was calibrated under the toy by a few small networks."""

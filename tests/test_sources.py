@@ -17,7 +17,7 @@ from netlathe.lower.onnx import save_onnx
 from netlathe.sources import registry
 from netlathe.sources.folder import NetFolder
 from netlathe.sources.registry import SourceKind, open_source, register
-from netlathe.sources.source import SourceEntry, candidates, expressions
+from netlathe.sources.source import SourceEntry, SourceFilter, candidates, expressions
 from netlathe.target.device import targets_on
 from netlathe.target.here import MachineTarget
 
@@ -161,6 +161,35 @@ def test_the_networks_of_a_search_have_the_accuracies_that_it_measured(tmp_path,
     assert shown == Exit.DONE
     assert data["pick"]["top1"] == pytest.approx(best["score"])
     assert data["pick"]["recipe"] == f"the search, trial {best['number']}"
+    assert refusal(tmp_path / "search", recipe="imagenet") == (
+        "no recipe has the word 'imagenet'",
+        "recipes: the search, trial 0; the search, trial 1",
+    )
+    assert refusal(tmp_path / "search", pattern="vgg*")[0] == "no network matches 'vgg*' in this search"
+
+
+def refusal(source, **wanted):
+    """What is said, and the hint, where a source has nothing that is wanted."""
+    with pytest.raises(NetlatheError) as error:
+        list(open_source(str(source)).entries(SourceFilter(**wanted)))
+    assert error.value.code == "choose.no_candidates"
+    return error.value.message, error.value.hint
+
+
+def test_the_cause_is_named_where_the_recipe_alone_excludes_everything(files, table):
+    table(GOOD)
+    message, hint = refusal("zoo", pattern="resnet50", recipe="rsb9")
+    assert message == "no recipe of resnet50 has the word 'rsb9'"
+    assert hint.startswith("recipes: ")
+    assert refusal(files, recipe="rsb")[0] == "no recipe of these accuracies is known, so none is 'rsb'"
+
+
+@pytest.mark.parametrize("recipe", ["", "rsb"])
+def test_the_cause_is_the_pattern_where_no_name_matches(files, table, recipe):
+    table(GOOD)
+    assert refusal("zoo", pattern="resnet5o", recipe=recipe)[0].startswith("no network matches 'resnet5o'")
+    message, hint = refusal(files, pattern="smal.onnx", recipe=recipe)
+    assert (message, hint) == ("no network matches 'smal.onnx' in this folder", "did you mean small.onnx?")
 
 
 def test_an_onnx_file_of_a_folder_is_measured_here(files, table, tmp_path, monkeypatch):

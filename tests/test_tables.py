@@ -243,3 +243,16 @@ def test_a_real_terminal_has_the_width_of_columns_and_wide_ignores_it():
     assert all(len(line) <= 60 for line in narrow.splitlines())
     assert "timm a1h" in wide
     assert "not shown" not in wide
+
+
+def test_words_stand_at_the_left_and_figures_at_the_right_in_a_pipe_too(capsys):
+    rows = [{"name": "a", "note": "short", "n": 5}, {"name": "b", "note": "a longer note", "n": 1234}]
+    columns = (Column("name", "name", text=True), Column("note", "note", text=True, wraps=True), Column("n", "n"))
+    common.print_table(make_table(columns, rows))
+    lines = capsys.readouterr().out.splitlines()
+    head, first, second = (
+        next(line for line in lines if line.strip().startswith(start)) for start in ("name", "a", "b")
+    )
+    assert head.index("note") == first.index("short") == second.index("a longer note")
+    assert first.rstrip().endswith("   5")
+    assert len(first.rstrip()) == len(second.rstrip()) == len(head.rstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from scipy import stats
 
 from netlathe.errors import NetlatheError
 from netlathe.stats.intervals import wilson_interval
-from netlathe.train import checkpoint
+from netlathe.train import checkpoint, evaluate
 from netlathe.train.ema import WeightAverage
 from netlathe.train.plan import Leg, TrainingPlan, affordable_images
 
@@ -100,3 +101,29 @@ def test_wilsons_interval_is_that_of_scipy(count: int, share: float, confidence:
     hits = round(share * count)
     wanted = stats.binomtest(hits, count).proportion_ci(confidence, method="wilson")
     assert wilson_interval(hits, count, confidence) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counted", "passes"),
+    [
+        ([9.0, 0.1, 0.1, 0.1, 0.1, 0.1], 0.1, 6),  # the first pass is cold
+        ([9.0, 0.04, 0.4, 0.04, 0.04, 0.04], 0.04, 5),  # the machine was busy for a moment
+        ([9.0, 2.0, 2.0], 2.0, 2),  # a large network is not asked again and again
+    ],
+)
+def test_the_time_kept_for_the_last_evaluation_is_that_of_a_warm_undisturbed_pass(
+    seconds: list[float], counted: float, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = list[float]()
+
+    class Timed(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert not self.training
+            done.append(seconds[len(done)])
+            return x
+
+    monkeypatch.setattr(evaluate, "time", SimpleNamespace(monotonic=lambda: sum(done)))
+    module = Timed().train()
+    assert evaluate.forward_seconds(module, (1, 2, 2)) == pytest.approx(counted / evaluate.TIMED_IMAGES)
+    assert len(done) == passes
+    assert module.training

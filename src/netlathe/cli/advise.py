@@ -73,7 +73,7 @@ def show(advice: Advice) -> None:
             Column("size", lambda candidate: candidate.size_bytes, show_bytes, priority=2),
             Column("MACs", lambda candidate: candidate.macs, show_count, priority=2),
             Column("recipe of the accuracy", lambda candidate: candidate.known_accuracy.recipe,
-                   priority=3, text=True, align="right"),
+                   priority=3, text=True),
         )  # fmt: skip
         print_table(make_table(columns, advice.fitting))
     click.echo(f"{'' if advice.fitting else chr(10)}  next: {advice.command}")

@@ -95,6 +95,6 @@ COLUMNS = (
     Column("", lambda finding: finding.name, text=True, name="the limit's name"),
     Column("measured", lambda finding: finding.used),
     Column("limit", lambda finding: "" if finding.limit is None else KINDS[finding.name].show(finding.limit)),
-    Column("verdict", lambda finding: finding.verdict, text=True, align="right"),
-    Column("of", lambda finding: finding.note, priority=2, text=True, wraps=True, align="right"),
+    Column("verdict", lambda finding: finding.verdict, text=True),
+    Column("of", lambda finding: finding.note, priority=2, text=True, wraps=True),
 )

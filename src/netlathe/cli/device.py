@@ -99,7 +99,7 @@ def strongest(quantity: str, *of: str) -> Callable[[DeviceCard], str | None]:
 
 CARD_COLUMNS = (
     Column("card", lambda card: card.id, text=True),
-    Column("class", lambda card: card.class_, priority=2, text=True, align="right"),
+    Column("class", lambda card: card.class_, priority=2, text=True),
     Column("fp32", strongest("peak", "fp32")),
     Column("fp16, bf16", strongest("peak", "fp16", "bf16"), priority=2),
     Column("int8", strongest("peak", "int8")),
@@ -109,9 +109,9 @@ CARD_COLUMNS = (
 FIGURE_COLUMNS = (
     Column("figure", lambda figure: f"{figure.of} {figure.quantity}".strip(), text=True),
     Column("value", lambda figure: figure, format_figure),
-    Column("kind", lambda figure: figure.kind, priority=2, text=True, align="right"),
-    Column("note", lambda figure: figure.note, priority=4, text=True, wraps=True, align="right"),
-    Column("source", lambda figure: figure.source, priority=3, text=True, wraps=True, align="right"),
+    Column("kind", lambda figure: figure.kind, priority=2, text=True),
+    Column("note", lambda figure: figure.note, priority=4, text=True, wraps=True),
+    Column("source", lambda figure: figure.source, priority=3, text=True, wraps=True),
 )
 
 
@@ -293,7 +293,7 @@ def rankings(as_json: bool) -> None:
         columns = (
             Column("cost over MobileNetV1's", lambda ranking: ranking.source, text=True, wraps=True),
             *(ratio_column(name, i) for i, name in enumerate(NETWORKS)),
-            Column("the caption", lambda ranking: ranking.verdict, text=True, wraps=True, align="right"),
+            Column("the caption", lambda ranking: ranking.verdict, text=True, wraps=True),
         )
         rows = [ranking for ranking in every if ranking.what == what]
         print_table(make_table(columns, rows, title=f'{what}: "{caption.text}"'))
@@ -377,7 +377,7 @@ FIT_COLUMNS = (  # of pairs: a fit and the published accuracy
     Column("SRAM KiB", lambda row: row[0].sram, show_kib),
     Column("ms", lambda row: row[0].ms or None, show_ends),
     Column("top-1 %", lambda row: row[1] or None, show_points, priority=2),
-    Column("verdict", lambda row: row[0], show_verdict, text=True, wraps=True, align="right"),
+    Column("verdict", lambda row: row[0], show_verdict, text=True, wraps=True),
 )
 
 

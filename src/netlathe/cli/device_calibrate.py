@@ -107,7 +107,7 @@ def figure(calibration: Calibration, quantity: str, of: str) -> CardFigure | Non
 
 COLUMNS = (
     Column("runtime", lambda c: f"{c.model.runtime} {c.model.runtime_version}", text=True),
-    Column("precision", lambda c: c.model.precision, text=True, align="right"),
+    Column("precision", lambda c: c.model.precision, text=True),
     Column("threads", lambda c: c.model.threads, priority=3),
     Column("peak", lambda c: figure(c, "peak", c.model.precision), lambda peak: f"{peak.value:g} {peak.unit}"),
     Column("dram copy", lambda c: figure(c, "bandwidth", "dram"), lambda copy: f"{copy.value:g} GB/s", priority=2),

@@ -55,7 +55,7 @@ def fit(measurements: str, output: str, device: str | None, name: str | None, cl
 MODEL_COLUMNS = (
     Column("runtime", lambda model: model.runtime, text=True),
     Column("threads", lambda model: model.threads, priority=3),
-    Column("precision", lambda model: model.precision, priority=2, text=True, align="right"),
+    Column("precision", lambda model: model.precision, priority=2, text=True),
     Column("batch", lambda model: model.batch, priority=3),
     Column("networks", lambda model: model.networks, priority=2),
     Column("error, left out", lambda model: model.error.mape, "{:.0%}".format),

@@ -57,7 +57,7 @@ def show_operators(card: DeviceCard, model: Model) -> None:
 
     columns = (
         Column("class", lambda operator: operator.of, text=True),
-        Column("operator alone", lambda operator: operator.shape, priority=2, text=True, align="right"),
+        Column("operator alone", lambda operator: operator.shape, priority=2, text=True),
         Column("ms cold", lambda operator: operator.cold_ms, "{:.3f}".format, priority=3),
         Column("ms warm", lambda operator: operator.warm_ms, "{:.3f}".format, priority=3),
         Column("cold", lambda operator: rate(operator, operator.cold_ms)),

@@ -53,9 +53,9 @@ def command(
     network = one_network(net, resolution)
     from netlathe.files import write_bytes
     from netlathe.lower.onnx import to_onnx
-    from netlathe.lower.pretrained import TOLERANCE, difference, disagreement
+    from netlathe.lower.pretrained import TOLERANCE, difference, disagreement, from_source
 
-    loaded = take(weights, network) if weights else None
+    loaded = from_source(weights, network) if weights else None
     model = to_onnx(network, loaded.tensors if loaded else None, batch=batch, seed=seed)
     content = model.SerializeToString()
     check(content)
@@ -96,25 +96,6 @@ def refuse_place(output: Path) -> None:
     if output.suffix != ".onnx":
         hint = f"name it {output.with_suffix('.onnx')}"
         raise NetlatheError("the name of an ONNX file ends in .onnx", code="file.write", path=str(output), hint=hint)
-
-
-def take(source: str, network: Network) -> Any:
-    """The weights that SOURCE names; comparing outputs is left to the finished file."""
-    from netlathe import weights
-
-    kind, sign, name = source.partition(":")
-    if sign and kind == "timm":
-        return weights.from_timm(name, network, verify=False)
-    if sign and kind == "torchvision":
-        builder, _, entry = name.partition(".")
-        return weights.from_torchvision(builder, entry or "DEFAULT", network, verify=False)
-    if sign and not Path(source).exists() and "/" not in kind:
-        raise NetlatheError(
-            f"{kind!r} is no source of weights",
-            code="weights.source",
-            hint="legal: timm:NAME, torchvision:NAME, a file",
-        )
-    return weights.from_file(source, network, verify=False)
 
 
 def check(content: bytes) -> None:

@@ -90,7 +90,7 @@ def interval(variant: DeployVariant) -> str | None:
 
 COLUMNS = (
     Column("form", lambda variant: variant.name, text=True),
-    Column("verdict", lambda variant: variant.verdict, text=True, wraps=True, align="right"),
+    Column("verdict", lambda variant: variant.verdict, text=True, wraps=True),
     Column("latency", latency),
     Column("interval", interval, priority=2),
     Column("size", lambda variant: variant.size_bytes or None, show_bytes),

@@ -82,9 +82,9 @@ RECIPE_COLUMNS = (
     Column("epochs", lambda recipe: recipe.epochs, "{:g}".format),
     Column("batch", lambda recipe: recipe.batch, priority=2),
     Column("px", lambda recipe: recipe.resolution, priority=2),
-    Column("optimiser", lambda recipe: recipe.optimiser.name, priority=2, text=True, align="right"),
+    Column("optimiser", lambda recipe: recipe.optimiser.name, priority=2, text=True),
     Column("lr", lambda recipe: peak_lr(recipe.optimiser, recipe.batch), "{:.3g}".format, priority=2),
-    Column("decay", lambda recipe: recipe.schedule.decay, priority=3, text=True, align="right"),
+    Column("decay", lambda recipe: recipe.schedule.decay, priority=3, text=True),
     Column("cost", lambda recipe: cost(recipe, IMAGENET)["pixels_over_90_epochs"], "x {:.2g}".format),
     Column("best top-1 %", lambda recipe: recipe.published, show_best),
 )

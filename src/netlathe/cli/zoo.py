@@ -39,13 +39,5 @@ COLUMNS = (  # of a network, its totals, and its best published accuracy
     Column("params", lambda row: row[1].params, show_count, key="params"),
     Column("MACs", lambda row: row[1].macs, show_count, key="macs"),
     Column("top-1 %", lambda row: row[2].top1 if row[2] else None, show_points, key="top1"),
-    Column(
-        "recipe",
-        lambda row: row[2].recipe if row[2] else None,
-        priority=2,
-        text=True,
-        align="right",
-        missing="",
-        key="recipe",
-    ),
+    Column("recipe", lambda row: row[2].recipe if row[2] else None, priority=2, text=True, missing="", key="recipe"),
 )

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from netlathe.device.vocabulary import SCALE, SCHEMA
+from netlathe.device.vocabulary import PROCESSORS, SCALE, SCHEMA, Processor
 from netlathe.documents.toml import parse_toml, read_text
 from netlathe.documents.toml import to_toml as document_to_toml
 from netlathe.errors import NetlatheError, unknown
@@ -108,6 +108,11 @@ class DeviceCard:
     figures: tuple[CardFigure, ...]
     models: tuple[Model, ...] = ()
     notes: str = ""
+
+    @property
+    def processor(self) -> Processor:
+        """What computes in it."""
+        return PROCESSORS[self.class_]
 
     def find(self, quantity: str, of: str | None = None) -> tuple[CardFigure, ...]:
         """All figures of a quantity, of everything or of one thing."""

@@ -24,6 +24,7 @@ from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
+from netlathe.device.vocabulary import ONE_CORE
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry, tflite
 
@@ -213,7 +214,7 @@ def by_roofs(
     graph: Graph, card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
 ) -> LatencyPrediction:
     """slowness(class) * max(compute, traffic) + overhead, at the roofs of the whole device."""
-    sort = "gpu" if "gpu" in card.class_ or card.class_ == "accelerator" else "cpu"
+    sort = "gpu" if card.processor in ("gpu", "accelerator") else "cpu"
     how = efficiencies()[sort]
     registry.fusion_of(runtime)
     peak, bandwidth = card.figure("peak", precision), card.figure("bandwidth", "dram")
@@ -227,7 +228,7 @@ def by_roofs(
         rows.append(GroupTime(group.path, group.class_, work + how.call_ms, bound))
     ms = sum(row.ms for row in rows)
     warnings = (*card.warnings(peak, bandwidth), "not calibrated: the order of magnitude, not a budget to certify")
-    if "core" not in card.class_ and sort == "cpu":
+    if card.class_ != ONE_CORE and sort == "cpu":
         warnings += (f"the figures are of the whole {card.class_}, whatever --threads {threads} says",)
     basis = f"roofline of datasheet figures, {how.source}"
     return LatencyPrediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)

@@ -66,7 +66,7 @@ class MicrocontrollerFit:
 
 def is_microcontroller(card: DeviceCard) -> bool:
     """Whether a card is of a microcontroller."""
-    return card.class_ == "microcontroller"
+    return card.processor == "microcontroller"
 
 
 @cache

@@ -83,19 +83,20 @@ def by_macs() -> Ranking:
 def by_card(card: DeviceCard, *, precision: str, batch: int) -> Ranking:
     """Least times an image on a card."""
     times = tuple(roofline(zoo.get(n).graph(), card, precision=precision, batch=batch).ms / batch for n in NETWORKS)
-    what = "GPU" if "gpu" in card.class_ else "CPU"
+    what = "GPU" if card.processor == "gpu" else "CPU"
     return Ranking(what, f"{card.id} roofline, {precision}, batch {batch}", times)
 
 
 @cache
 def measurements() -> tuple[Ranking, ...]:
     """timm's tables, a ranking each."""
-    tables: dict[str, dict[str, float]] = {}
+    tables: dict[tuple[str, str], dict[str, float]] = {}
     with Path(__file__).with_name("rankings.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             name = f"{row['device']} measured, {row['precision']} {row['layout']}, batch {row['batch']}"
-            tables.setdefault(name, {})[row["network"]] = 1e3 / float(row["images_per_second"])
+            tables.setdefault((row["processor"].upper(), name), {})[row["network"]] = 1e3 / float(
+                row["images_per_second"]
+            )
     return tuple(
-        Ranking("CPU" if "fp32" in name else "GPU", name, tuple(times[network] for network in NETWORKS))
-        for name, times in tables.items()
+        Ranking(what, name, tuple(times[network] for network in NETWORKS)) for (what, name), times in tables.items()
     )

@@ -26,6 +26,7 @@ from netlathe.fit.space import (
     smallest_members,
 )
 from netlathe.load import load
+from netlathe.lower.pretrained import split_source
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
 from netlathe.sources.registry import open_source
@@ -145,12 +146,12 @@ def find_pretrained(
 
 def resolve_weights(asked: str) -> tuple[Network, str]:
     """The network of timm:NAME, torchvision:NAME or NET=FILE, and the source as `train.start` takes it."""
-    library, sign, name = asked.partition(":")
-    if sign and library in ("timm", "torchvision") and "=" not in name:
+    net, sign, file = asked.rpartition("=")
+    library, name = split_source(asked) if not sign else ("", "")
+    if library:
         twin = twin_named(library, name.partition(".")[0])
         assert twin is not None  # it is asked to be known
         return twin.made(), asked
-    net, sign, file = asked.rpartition("=")
     if not sign or not Path(file).is_file():
         raise NetlatheError(
             f"{asked!r} is no source of weights for a network",

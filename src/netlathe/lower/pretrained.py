@@ -21,10 +21,50 @@ from netlathe.lower.align import align
 from netlathe.lower.checkpoint import read_tensors, require_package
 from netlathe.lower.inputs import examples
 from netlathe.lower.onnx import to_onnx
-from netlathe.lower.twins import Twin, build_twin, pretrained_timm, pretrained_torchvision, twin_named, twins_of
+from netlathe.lower.twins import (
+    LIBRARIES,
+    Twin,
+    build_twin,
+    pretrained_timm,
+    pretrained_torchvision,
+    twin_named,
+    twins_of,
+)
 from netlathe.lower.weights import SHOWN, Array, checked_weights, tensor_shapes
 
 TOLERANCE = 1e-4  # of the largest output, float32: law 3
+
+
+SOURCES = "timm:NAME, torchvision:NAME[.WEIGHTS], a .safetensors or .pth file"  # of weights, as people type them
+
+
+def split_source(text: str) -> tuple[str, str]:
+    """A source of weights: its library and the name there, such as ("timm", "resnet50.a1_in1k"); ("", file) of a file.
+
+    Raises NetlatheError for another library.
+    """
+    library, sign, name = text.partition(":")
+    if sign and library in LIBRARIES:
+        return library, name
+    if sign and library.isidentifier() and not Path(text).exists():
+        message = f"{library!r} is no source of weights"
+        raise NetlatheError(message, code="weights.source", hint=f"legal: {SOURCES}")
+    return "", text
+
+
+def from_source(source: str, network: Network, *, fitted: Network | None = None) -> LoadedWeights:
+    """The weights that a text names, whose output nobody has compared yet.
+
+    `fitted` is the network with other classes, for which a file may hold weights; without it every tensor has to fit.
+    Raises NetlatheError as `split_source`, `from_timm` and `from_file` do.
+    """
+    library, name = split_source(source)
+    if library == "timm":
+        return from_timm(name, network, verify=False)
+    if library == "torchvision":
+        builder, _, entry = name.partition(".")
+        return from_torchvision(builder, entry or "DEFAULT", network, verify=False)
+    return from_file(source, fitted or network, strict=fitted is None, verify=False)
 
 
 class OutputProbe(NamedTuple):

@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError, unknown
@@ -34,13 +35,32 @@ def register(runtime: Runtime) -> None:
 
 
 def load_file(path: str | Path) -> None:
-    """Run a Python file that registers runtimes. Raises NetlatheError where there is none."""
+    """Run a Python file that registers runtimes.
+
+    Raises NetlatheError where there is none, and for one that does not run, with the line of the file.
+    """
+    hint = f"{FILES} names this file: unset it, or name another file"
     spec = spec_from_file_location(f"netlathe_runtime_{Path(path).stem}", path)
     if spec is None or spec.loader is None or not Path(path).is_file():
         message = "this is no Python file, so it can register no runtime"
-        raise NetlatheError(message, code="runtime.file", path=str(path), hint=f"unset {FILES}, or name another file")
+        raise NetlatheError(message, code="runtime.file", path=str(path), hint=hint)
     module = sys.modules[spec.name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        message = f"this file does not run, so it registers no runtime: {type(error).__name__}: {error}"
+        at = f"{path}:{line_of(error, str(spec.origin))}"
+        hint = f"{FILES} names this file: mend it, or unset the variable"
+        raise NetlatheError(message, code="runtime.file", path=at, hint=hint) from error
+
+
+def line_of(error: Exception, file: str) -> int:
+    """The line of a file at which an error came out of it: of its syntax, or the innermost that was running."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return error.lineno or 1
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
+    return (lines[-1] if lines else None) or 1
 
 
 def runnable() -> dict[str, Runtime]:

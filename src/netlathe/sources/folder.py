@@ -20,7 +20,7 @@ from netlathe.documents.faults import Fault, faults_error, suggest, unknown_fiel
 from netlathe.documents.tables import CsvRow, parse_csv
 from netlathe.errors import NetlatheError
 from netlathe.load import load_any
-from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter
+from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter, nothing_wanted
 
 ENDINGS = (".onnx", ".json")
 LEGAL = ("file", "name", "accuracy", "resolution", "images")
@@ -56,10 +56,14 @@ class NetFolder:
     def entries(self, wanted: SourceFilter = EVERYTHING) -> Iterator[SourceEntry]:
         """Those whose names match. Raises NetlatheError where none does, and for a file that cannot be read."""
         chosen = [one for one in self.listed if fnmatchcase(one.file, wanted.pattern)]
-        if not chosen or wanted.recipe:
-            what = f"by a recipe {wanted.recipe!r}" if wanted.recipe else f"that matches {wanted.pattern!r}"
+        if not chosen:
+            raise nothing_wanted(wanted, "this folder", [(one.file, "") for one in self.listed], path=str(self.folder))
+        if wanted.recipe:
             raise NetlatheError(
-                f"this folder has no network {what}", code="choose.no_candidates", path=str(self.folder)
+                f"no recipe of these accuracies is known, so none is {wanted.recipe!r}",
+                code="choose.no_candidates",
+                path=str(self.folder),
+                hint="leave --recipe out: the CSV file of a folder has no recipes",
             )
         for one in chosen:
             accuracy = None

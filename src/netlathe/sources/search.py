@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netlathe.choose.budget import Accuracy
 from netlathe.errors import NetlatheError
-from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter
+from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter, nothing_wanted
 
 ACCURACIES = ("train", "table")  # objectives whose scores are accuracies in %
 STORE = "search.db"
@@ -45,15 +45,18 @@ class SearchFolder:
 
         with TrialStore(self.folder, write=False) as store:
             trials = finished_trials(store.trials())
+        if not trials:
+            raise NetlatheError("no trial has finished yet", code="choose.no_candidates", path=str(self.folder))
         problem, count = build_problem(self.config, self.folder), 0
+        recipes: list[tuple[str, str]] = []
         for trial in trials:
             network, recipe = winner_network(problem, trial), f"the search, trial {trial.number}"
+            recipes.append((network.name, recipe))
             if fnmatchcase(network.name, wanted.pattern) and wanted.recipe.lower() in recipe:
                 count += 1
                 yield SourceEntry(network, Accuracy(trial.score, recipe, str(self.folder)))
         if not count:
-            message = f"no network of this search matches {wanted.pattern!r}" if trials else "no trial has finished yet"
-            raise NetlatheError(message, code="choose.no_candidates", path=str(self.folder))
+            raise nothing_wanted(wanted, "this search", recipes, path=str(self.folder))
 
 
 def accepts(text: str) -> bool:

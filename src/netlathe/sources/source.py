@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol
 
 from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Accuracy, Candidate, candidate_on
-from netlathe.errors import NetlatheError
+from netlathe.errors import NetlatheError, nearest
 from netlathe.target.target import Target
 
 
@@ -30,6 +31,26 @@ class SourceFilter(NamedTuple):
 
 
 EVERYTHING = SourceFilter()
+SHOWN = 8  # recipes in an error
+
+
+def nothing_wanted(
+    wanted: SourceFilter, where: str, recipes: Iterable[tuple[str, str]], *, path: str = ""
+) -> NetlatheError:
+    """Why a source has nothing that is wanted: no name matches, or else no recipe of those that do has the word.
+
+    `recipes` has (network, recipe of its accuracy) of the whole source; `where` says what was looked through.
+    """
+    code, known = "choose.no_candidates", list(recipes)
+    matching = {recipe for name, recipe in known if fnmatchcase(name, wanted.pattern)}
+    if matching:
+        of = "" if wanted.pattern == EVERYTHING.pattern else f" of {wanted.pattern}"
+        some, more = sorted(matching)[:SHOWN], len(matching) - SHOWN
+        hint = f"recipes: {'; '.join(some)}" + f"; and {more} more" * (more > 0)
+        return NetlatheError(f"no recipe{of} has the word {wanted.recipe!r}", code=code, path=path, hint=hint)
+    close = nearest(wanted.pattern, (name for name, _ in known))
+    hint = f"did you mean {' or '.join(close)}?" if close else ""
+    return NetlatheError(f"no network matches {wanted.pattern!r} in {where}", code=code, path=path, hint=hint)
 
 
 class Source(Protocol):

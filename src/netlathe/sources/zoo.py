@@ -8,7 +8,7 @@ from netlathe import zoo
 from netlathe.choose.budget import Accuracy
 from netlathe.choose.decide import IMAGES
 from netlathe.errors import NetlatheError
-from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter
+from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter, nothing_wanted
 from netlathe.zoo.published import Figure, figures
 
 NAME = "zoo"
@@ -28,17 +28,19 @@ class Zoo:
 
 
 def qualifying(wanted: SourceFilter) -> dict[tuple[str, int], Figure]:
-    """By (network, resolution): the best figure that counts."""
-    best: dict[tuple[str, int], Figure] = {}
-    for name in zoo.names(wanted.pattern):
-        for figure in sorted(figures(name), key=lambda f: f.top1 or 0.0):
-            counts = figure.top1 and figure.crops == 1 and (wanted.extra_data or not figure.extra_data)
-            if counts and wanted.recipe.lower() in figure.recipe.lower():
-                best[name, figure.resolution] = figure
-    if not best:
-        by = f" by a recipe {wanted.recipe!r}" * bool(wanted.recipe)
-        message = f"no network matches {wanted.pattern!r} with a published accuracy{by}"
+    """By (network, resolution): the best figure that counts. Raises NetlatheError where none does."""
+    counting = [
+        (name, figure)
+        for name in zoo.names(wanted.pattern)
+        for figure in sorted(figures(name), key=lambda f: f.top1 or 0.0)
+        if figure.top1 and figure.crops == 1 and (wanted.extra_data or not figure.extra_data)
+    ]
+    if not counting:
+        message = f"no network matches {wanted.pattern!r} with a published accuracy"
         raise NetlatheError(message, code="choose.no_candidates", hint="`netlathe zoo` lists names and recipes")
+    best = {(name, f.resolution): f for name, f in counting if wanted.recipe.lower() in f.recipe.lower()}
+    if not best:
+        raise nothing_wanted(wanted, "the zoo", ((name, figure.recipe) for name, figure in counting))
     return best
 
 

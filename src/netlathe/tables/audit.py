@@ -20,7 +20,7 @@ def show_verdict(claim: Data) -> str:
 
 CLAIMS = (
     Column("claim", "id", text=True),
-    Column("slide", "slide", priority=3, align="left"),
+    Column("slide", "slide", priority=3, text=True),
     Column("what is said", "text", text=True, wraps=True),
     Column("verdict", lambda claim: claim, show_verdict, text=True, tone=lambda claim: TONES.get(claim["verdict"], "")),
     Column("found", "value", priority=2, text=True, wraps=True),

@@ -53,8 +53,8 @@ def front_table(
 
     columns = (
         Column("network", candidate_name, text=True),
-        Column("runtime", lambda c: f"{c['runtime']} {c['precision']}", text=True, align="right") if several else None,
-        Column("", lambda c: marks.get(candidate_key(c), ""), text=True, align="right", name="the pick"),
+        Column("runtime", lambda c: f"{c['runtime']} {c['precision']}", text=True) if several else None,
+        Column("", lambda c: marks.get(candidate_key(c), ""), text=True, name="the pick"),
         Column("top-1 %", "top1", show_points),
         Column("latency", latency),
         Column("an image", lambda c: latency(c, batch), priority=3) if batch > 1 else None,
@@ -64,6 +64,6 @@ def front_table(
         Column("memory", "memory_bytes", show_bytes, priority=2),
         Column("size", "size_bytes", show_bytes, priority=2),
         Column("MACs", "macs", show_count, priority=3),
-        Column("recipe of the accuracy", "recipe", priority=5, text=True, align="right"),
+        Column("recipe of the accuracy", "recipe", priority=5, text=True),
     )
     return make_table(columns, candidates, title=title)

@@ -15,7 +15,7 @@ def parts_table(data: Data) -> Table:
     """A row a part of the network of a cost document."""
     columns = (
         Column(data["by"], lambda row: row["path"] or data["name"], text=True),
-        Column("kind", "kind", priority=3, text=True, align="right") if data["by"] == "op" else None,
+        Column("kind", "kind", priority=3, text=True) if data["by"] == "op" else None,
         Column("out", "out_shape", show_shape, priority=4),
         Column("params", "params", show_count, priority=2),
         Column("MACs", "macs", show_count),

@@ -42,7 +42,7 @@ CHANGES = (
     Column("an image", "ms", show_ms),
     Column("MACs", "macs", show_ratio, priority=2),
     Column("params", "params", show_ratio, priority=3),
-    Column("train again", "retrain", lambda retrain: "yes" if retrain else "no", align="right"),
+    Column("train again", "retrain", lambda retrain: "yes" if retrain else "no"),
 )
 
 

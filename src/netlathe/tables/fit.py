@@ -17,7 +17,7 @@ CANDIDATES = (
     Column("size", "size_bytes", show_bytes),
     Column("memory", "memory_bytes", show_bytes, priority=2),
     Column("latency", lambda c: ("" if c["measured"] else "~") + show_ms(c["latency_ms"][1])),
-    Column("starts from", lambda c: c["weights"] or "random", priority=2, text=True, align="right"),
+    Column("starts from", lambda c: c["weights"] or "random", priority=2, text=True),
 )
 
 

@@ -38,6 +38,6 @@ def front_table(trials: Sequence[dict[str, Any]], *, title: str = "", caption: s
         Column("trial", "number", text=True),
         Column("score", "score", show_score),
         *(cost(name) for name in COSTS if all(name in trial["costs"] for trial in trials)),
-        Column("network", "genotype", show_genotype, priority=3, text=True, align="right"),
+        Column("network", "genotype", show_genotype, priority=3, text=True),
     )
     return make_table(columns, trials, title=title, caption=caption)

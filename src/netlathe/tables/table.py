@@ -20,9 +20,9 @@ class Column:
     `get` is a function of the row, or the key or index of an item of it. `priority` decides what a narrow terminal
     shows: 1 always; of the others the largest numbers are left out first. `text` columns hold words, which may be
     shortened where nothing else helps; one with `wraps` may take several lines; all others hold figures, which are
-    never cut. Words stand at the left, figures at the right, unless `align` says otherwise. `name` is what people call
-    a column whose heading is empty, `key` its name in JSON documents (a column without one is for people only), `tone`
-    tells how a value looks, and `missing` is the text of a row without a value.
+    never cut. Words stand at the left, figures at the right. `name` is what people call a column whose heading is
+    empty, `key` its name in JSON documents (a column without one is for people only), `tone` tells how a value looks,
+    and `missing` is the text of a row without a value.
     """
 
     heading: str
@@ -31,16 +31,10 @@ class Column:
     priority: int = 1
     text: bool = False
     wraps: bool = False
-    align: Literal["left", "right", ""] = ""
     name: str = ""
     key: str = ""
     tone: Callable[[Any], Tone] | None = None
     missing: str = MISSING
-
-    @property
-    def at_left(self) -> bool:
-        """Whether its cells start at the left."""
-        return self.align == "left" if self.align else self.text
 
     def value(self, row: Any) -> Any:
         """The value of a row; None where it is missing."""

@@ -86,10 +86,9 @@ def grid(table: Table, sizes: Mapping[int, int] | None = None, **frame: Any) -> 
     lines = RichTable(box=SIMPLE_HEAD, title_justify="left", caption_justify="left", **frame)
     shown = [table.columns[i] for i in (range(len(table.columns)) if sizes is None else sizes)]
     for column, size in zip(shown, [None] * len(shown) if sizes is None else sizes.values(), strict=True):
-        at_left = column.at_left or (column.wraps and sizes is not None)  # lines of prose begin below each other
         lines.add_column(
             column.heading,
-            justify="left" if at_left else "right",
+            justify="left" if column.text else "right",
             no_wrap=not column.wraps,
             width=size,
             overflow="fold" if column.wraps else "ellipsis",

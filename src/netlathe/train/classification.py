@@ -6,7 +6,6 @@ images.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from netlathe.lower.torch import to_torch
 from netlathe.lower.weights import Array
 from netlathe.train.augment.mix import mix_images
 from netlathe.train.distributed import sum_over_ranks
-from netlathe.train.evaluate import Normalisation, compute_outputs, count_correct, open_model
+from netlathe.train.evaluate import Normalisation, compute_outputs, count_correct, forward_seconds, open_model
 from netlathe.train.export import export
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.job import TrainingJob, TrainingProgress
@@ -125,15 +124,8 @@ class Classification:
 
     def finish_seconds(self, job: TrainingJob, state: TrainingState) -> float:
         """For the last evaluation and the files: two, and the images at the speed of a forward pass."""
-        module, x = state.module, torch.zeros((16, *job.tested.input))
         images = len(job.splits.validation) + (len(job.splits.test) if job.splits.test else 0)
-        with torch.no_grad():
-            was, _ = module.training, module.eval()
-            start = time.monotonic()
-            module(x)
-            took = time.monotonic() - start
-            module.train(was)
-        return 2.0 + images * took / len(x)
+        return 2.0 + images * forward_seconds(state.module, job.tested.input)
 
     def batch(self, job: TrainingJob, plan: TrainingPlan, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """This rank's images (n, C, r, r) and targets (n, classes) of a step."""

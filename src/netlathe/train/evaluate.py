@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from netlathe.stats.quantiles import quantile
 from netlathe.train.augment.pipeline import normalise, prepare_images
 from netlathe.train.folder import MODEL
 from netlathe.train.images import ImageSet
@@ -19,6 +22,7 @@ from netlathe.train.recipe import Recipe
 
 CorrectMask = NDArray[np.bool_]
 BATCH = 128
+TIMED_IMAGES, PASSES, TIMED_S = 16, 5, 0.5  # of the time of a forward pass
 
 
 class Normalisation(NamedTuple):
@@ -85,6 +89,23 @@ def measure_accuracy(
     return count_correct(compute_outputs(module.eval(), images, prepare, device=device), images.labels) / max(
         1, len(images.labels)
     )
+
+
+@torch.no_grad()
+def forward_seconds(module: nn.Module, shape: Sequence[int]) -> float:
+    """Seconds that an image of that shape takes through a module on the CPU, where files are evaluated.
+
+    The first pass makes kernels and is not counted. Of up to `PASSES` more, within `TIMED_S` or just beyond, one of the
+    fast ones counts: what a busy moment adds is not worth keeping time for.
+    """
+    copy, x = deepcopy(module).to("cpu").eval(), torch.zeros((TIMED_IMAGES, *shape))
+    copy(x)
+    times: list[float] = []
+    while len(times) < PASSES and sum(times) < TIMED_S:
+        start = time.monotonic()
+        copy(x)
+        times.append(time.monotonic() - start)
+    return quantile(times, 0.25) / len(x)
 
 
 def open_model(folder: Path, *, threads: int | None = None) -> Callable[[Tensor], Tensor]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.lower.initial import initial_weights
-from netlathe.lower.pretrained import LoadedWeights, from_file, from_timm, from_torchvision
+from netlathe.lower.pretrained import from_source
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.reshape.classes import classifiers
 from netlathe.train.evaluate import Normalisation
@@ -34,7 +33,7 @@ def load_starting_weights(
     """
     if source is None:
         return StartingWeights()
-    loaded = load_source(source, network, fitted)
+    loaded = from_source(source, network, fitted=fitted)
     shapes = tensor_shapes(fitted)
     fitting = {n: t for n, t in loaded.tensors.items() if n in shapes and t.shape == tuple(shapes[n])}
     fresh = tuple(name for name in shapes if name not in fitting)
@@ -52,20 +51,3 @@ def load_starting_weights(
     images = loaded.preprocessing
     normal = Normalisation(tuple(images["mean"]), tuple(images["std"])) if images and fitted.input[0] == 3 else None
     return StartingWeights({n: fitting.get(n, random[n]) for n in shapes}, normal, loaded.source, loaded.licence, fresh)
-
-
-def load_source(source: str, network: Network, fitted: Network) -> LoadedWeights:
-    """What the source has."""
-    kind, sign, name = source.partition(":")
-    if sign and kind == "timm":
-        return from_timm(name, network, verify=False)
-    if sign and kind == "torchvision":
-        builder, _, entry = name.partition(".")
-        return from_torchvision(builder, entry or "DEFAULT", network, verify=False)
-    if not Path(source).is_file():
-        raise NetlatheError(
-            f"{source!r} is no source of weights",
-            code="weights.source",
-            hint="legal: timm:NAME, torchvision:NAME, a .safetensors or .pth file",
-        )
-    return from_file(source, fitted, strict=False, verify=False)
