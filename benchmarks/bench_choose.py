@@ -46,7 +46,7 @@ def main() -> None:
     start = time.perf_counter()
     full = choose(small, FULL_LIMIT, targets, fresh=True, everything=True)
     took = time.perf_counter() - start
-    print(f"measuring {sum(c.known for c in full.candidates)} networks: {took:.0f} s")
+    print(f"measuring {sum(c.is_measured for c in full.candidates)} networks: {took:.0f} s")
     known = {c.key: c for c in full.candidates}
     for name, budget in BUDGETS.items():
         seconds, outcome = quick[name]
@@ -56,7 +56,7 @@ def main() -> None:
         assert best is not None
         worse = pick.top1 < best.top1 and not tied(pick, best)
         verdict = "WORSE" if worse else "the same" if pick.key == best.key else "tied, or better"
-        measured = sum(c.known for c in outcome.candidates)
+        measured = sum(c.is_measured for c in outcome.candidates)
         print(f"{name}: {seconds:.1f} s, {measured} measured, {took / seconds:.1f} x faster; {verdict}")
         for c in (pick, best):
             print(f"    {c.key}: {c.top1:.1f} %, {c.latency_ms:.2f} ms")

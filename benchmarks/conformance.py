@@ -42,7 +42,7 @@ the largest output, on a random image of `at` pixels. The law is 1e-4. Written b
 
 def row(twin: Twin) -> str:
     """A line of the table."""
-    network = twin.made()
+    network = twin.build_network()
     ours = totals(network.body, network.input)
     counted = read_module(build_twin(twin, network), network.input).graph.ops
     theirs = sum(op.params for op in counted), sum(op.macs for op in counted)

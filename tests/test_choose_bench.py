@@ -122,7 +122,7 @@ def test_measuring_only_what_can_win_picks_what_measuring_everything_picks(bench
     full = choose(pool, budget, HERE, fresh=True, everything=True)
     assert quick.decision.pick.key == full.decision.pick.key
     assert not budget.broken(quick.decision.pick)
-    assert all(c.known for c in [quick.decision.pick, quick.decision.top])
+    assert all(c.is_measured for c in [quick.decision.pick, quick.decision.top])
     assert count < len(bench.shortlist) - count
 
 
@@ -164,8 +164,8 @@ def test_a_failure_in_several_processes_is_final(bench, monkeypatch):
 def test_what_the_reasons_name_is_measured(bench):
     decision = choose(candidates(HERE, "mobilenetv*"), Budget(latency=6), HERE).decision
     (latency,) = [r for r in decision.relaxations if r.limit.name == "latency"]
-    assert latency.candidate.known
-    assert decision.cheaper.known
+    assert latency.candidate.is_measured
+    assert decision.cheaper.is_measured
 
 
 def test_a_second_choice_asks_the_ledger(bench):
@@ -209,7 +209,7 @@ def test_what_was_measured_at_another_batch_says_nothing(bench):
     targets = [replace(HERE[0], batch=2)]
     outcome = choose(candidates(targets, "mobilenetv1*"), Budget(latency=10), targets)
     assert len(bench) > count
-    assert {c.latency.batch for c in outcome.candidates if c.known} == {2}
+    assert {c.latency.batch for c in outcome.candidates if c.is_measured} == {2}
 
 
 def test_a_forecast_beyond_the_batch_of_its_model_is_wider_and_says_so():
@@ -243,7 +243,7 @@ def test_an_impossible_latency_is_answered_with_a_measured_possible_one(bench):
     outcome = choose(pool, Budget(latency=0.001), HERE)
     assert outcome.decision.pick is None
     (way,) = outcome.decision.relaxations
-    assert way.candidate.known
+    assert way.candidate.is_measured
     assert choose(pool, Budget(latency=way.value), HERE).decision.pick is not None
 
 

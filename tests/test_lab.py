@@ -116,7 +116,7 @@ def test_the_verdict_names_the_limit_that_binds():
 
 def test_a_value_that_is_not_legal_becomes_the_nearest_with_a_note():
     found = answer("net=resnet50&groups=5")
-    assert {dial["name"]: dial["value"] for dial in found["dials"]}["groups"] == 4
+    assert {knob["name"]: knob["value"] for knob in found["knobs"]}["groups"] == 4
     assert "Groups 5 is not possible" in found["notes"][0]
     assert "4 is used" in found["notes"][0]
 
@@ -124,10 +124,10 @@ def test_a_value_that_is_not_legal_becomes_the_nearest_with_a_note():
 @pytest.mark.parametrize("knob", ["width", "depth", "inner", "resolution", "groups"])
 def test_every_value_on_the_page_is_one_that_the_network_can_have(knob):
     found = answer(f"net=resnext50_32x4d&{knob}=0.33")
-    dial = next(d for d in found["dials"] if d["name"] == knob)
-    again = turn_to_legal(zoo.get("resnext50_32x4d"), ((knob, dial["value"]),))
+    state = next(d for d in found["knobs"] if d["name"] == knob)
+    again = turn_to_legal(zoo.get("resnext50_32x4d"), ((knob, state["value"]),))
     assert not again.notes
-    assert dial["low"] <= dial["value"] <= dial["high"]
+    assert state["low"] <= state["value"] <= state["high"]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_dropped_onnx_file_is_counted_as_on_the_command_line(lab, tmp_path, ca
     said = json.loads(lab.request("POST", "upload?name=net.onnx", file.read_bytes())[2])
     found = lab.ask("view?charts=roofline,profile,memory,stages", f"net={said['name']}")
     assert total(found, "macs") == printed(capsys, "cost", str(file))["macs"]
-    assert found["dials"] == []
+    assert found["knobs"] == []
     assert "without knobs" in found["fixed"]
     assert all(found["charts"].values())
     refused = lab.ask("view", f"net={said['name']}&width=0.5")
@@ -268,7 +268,7 @@ def test_a_bad_file_is_a_clear_message(name, tmp_path):
     content, said = bad_files()[name]
     file = tmp_path / "upload"
     file.write_bytes(content)
-    document = child.said(KINDS.get(Path(name).suffix, "card"), file, name)
+    document = child.describe_file(KINDS.get(Path(name).suffix, "card"), file, name)
     assert re.search(said, document["error"]["message"]), document
     assert str(tmp_path) not in json.dumps(document)
 

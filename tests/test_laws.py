@@ -105,7 +105,7 @@ def test_the_page_lists_every_twin_with_the_counts_of_today() -> None:
         listed[network, twin] = tuple(int(cell.replace(",", "")) for cell in cells[:4])
         assert float(error) <= 1e-4, line
     for twin in twins():
-        network = twin.made()
+        network = twin.build_network()
         ours = totals(network.body, network.input)
         counts = (ours.params, ours.params, ours.macs, ours.macs)
         assert listed.pop((twin.network, f"{twin.library} {twin.name}")) == counts, twin

@@ -96,6 +96,29 @@ def test_identifiers_are_the_words_of_the_field():
     assert not [file for file in FILES if "class Lathe" in file.read_text()]
 
 
+# A value is named by what it holds, not by how it came about.
+PARTICIPLES = {"found", "said", "made", "given", "known", "told"}
+
+
+def test_values_and_functions_are_not_called_by_participles():
+    wrong = []
+    for file in FILES:
+        tree = ast.parse(file.read_text())
+        stored = {field.target for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for field in node.body
+                  if isinstance(field, ast.AnnAssign)}  # fmt: skip  # keys of files that users have
+        for node in ast.walk(tree):
+            match node:
+                case ast.Name(id=name, ctx=ast.Store()) if node not in stored:
+                    pass
+                case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    pass
+                case _:
+                    continue
+            if name in PARTICIPLES:
+                wrong.append(f"{file.relative_to(PACKAGE)}:{node.lineno} {name}: say what it holds")
+    assert not wrong
+
+
 def test_the_light_rooms_never_import_torch_onnx_or_numpy():
     late = ("document.py", "fit.py", "probe.py")  # where files are read, and where models are fitted: inside functions
     for file in FILES:

@@ -316,6 +316,6 @@ def test_a_twin_counts_as_its_expression(twin: Twin, timm: ModuleType, torchvisi
             module = timm.create_model(twin.name)
         else:
             module = getattr(torchvision.models, twin.name)(**OPTIONS.get(twin.name, {}))
-    network = twin.made()
+    network = twin.build_network()
     read, ours = count(graph_of(module, network.input)), count(network.graph())
     assert (read.params, read.macs) == (ours.params, ours.macs)

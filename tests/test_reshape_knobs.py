@@ -179,7 +179,7 @@ def rises(network, knob, found, value):
 
 def test_the_missing_knob_is_solved_for():
     given = {"width": 0.5, "depth": 1.2, "resolution": 160, "groups": 8}
-    found = solve(zoo.get("resnet50"), "macs", 300_000_000, given=given)
+    found = solve(zoo.get("resnet50"), "macs", 300_000_000, fixed=given)
     assert found.knob == "inner"
     assert 0.9 * 300e6 < found.cost <= 300e6
     assert solve(zoo.get("mobilenetv2"), "params", 2_000_000).knob == "width"

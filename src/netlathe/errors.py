@@ -70,16 +70,16 @@ class MissingExtra(NetlatheError):
 
 def nearest(name: str, legal: Iterable[str], count: int = 3) -> list[str]:
     """The legal names closest to `name`, best first."""
-    by_fold = {known.lower(): known for known in legal}
-    found = difflib.get_close_matches(name.lower(), by_fold, n=count, cutoff=0.6)
-    return [by_fold[fold] for fold in found]
+    by_fold = {word.lower(): word for word in legal}
+    folds = difflib.get_close_matches(name.lower(), by_fold, n=count, cutoff=0.6)
+    return [by_fold[fold] for fold in folds]
 
 
 def unknown(what: str, name: str, legal: Iterable[str], *, code: str, path: str = "") -> NetlatheError:
     """An error for a name outside a legal set: the nearest names, or the whole set when it is short."""
-    known = sorted(legal)
-    close = nearest(name, known)
+    names = sorted(legal)
+    close = nearest(name, names)
     hint = f"did you mean {' or '.join(close)}?" if close else ""
-    if len(known) <= 16:
-        hint = f"{hint} " * bool(hint) + f"legal: {', '.join(known)}"
+    if len(names) <= 16:
+        hint = f"{hint} " * bool(hint) + f"legal: {', '.join(names)}"
     return NetlatheError(f"unknown {what} {name!r}", code=code, path=path, hint=hint)

@@ -162,14 +162,14 @@ def notes(items: Iterable[object]) -> Html:
     return join(paragraph(item, class_="note") for item in items)
 
 
-def tiles(found: Iterable[tuple[str, str, str]]) -> Html:
+def tiles(figures: Iterable[tuple[str, str, str]]) -> Html:
     """The figures that people look for first: name, value, and what it is of."""
     return tag(
         "div",
         *(
             tag("div", tag("span", name, class_="dim small"), tag("b", value), tag("span", more, class_="dim small"),
                 class_="tile")
-            for name, value, more in found
+            for name, value, more in figures
         ),
         class_="tiles",
     )  # fmt: skip

@@ -102,11 +102,15 @@ def a_twins_weights_give_its_output(network: Network, twin: Any = None) -> str:
     from netlathe.lower.pretrained import from_module
     from netlathe.lower.twins import build_twin, twins_of
 
-    known = [t for t in twins_of(network.name) if t.made().at(resolution(network)) == network] if twin is None else []
-    if twin is None and not known:
+    twins = (
+        [t for t in twins_of(network.name) if t.build_network().at(resolution(network)) == network]
+        if twin is None
+        else []
+    )
+    if twin is None and not twins:
         raise NotApplicable("no twin")
     modules = (
-        {"the twin": twin} if twin is not None else {f"{t.library} {t.name}": build_twin(t, network) for t in known}
+        {"the twin": twin} if twin is not None else {f"{t.library} {t.name}": build_twin(t, network) for t in twins}
     )
     evidence = []
     for name, module in modules.items():

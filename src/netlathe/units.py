@@ -33,7 +33,7 @@ def quantity(text: str, units: Units, what: str, example: str) -> float:
         hint = f"write {match[1]}{example.lstrip('0123456789.')} (units: {legal})"
         raise NetlatheError(f"the {what} {text!r} has no unit", code="unit.missing", hint=hint)
     if unit not in units:
-        close = [known for known in units if known.lower() == unit.lower()]
+        close = [name for name in units if name.lower() == unit.lower()]
         hint = (f"did you mean {match[1]}{close[0]}? " if close else "") + f"units: {legal}"
         raise NetlatheError(f"unknown unit {unit!r} in the {what} {text!r}", code="unit.unknown", hint=hint)
     number *= units[unit]

@@ -12,7 +12,7 @@ from netlathe.arch.node import Node, Size, block
 from netlathe.arch.pools import GlobalPool
 
 
-def name_parts(parts: tuple[Node, ...], known: dict[str, Node]) -> tuple[tuple[str, ...], tuple[Node, ...]]:
+def name_parts(parts: tuple[Node, ...], named: dict[str, Node]) -> tuple[tuple[str, ...], tuple[Node, ...]]:
     """Names for the parts that have none: the label, numbered where it recurs; a lone combinator stays transparent."""
     labels = [part.label for part in parts]
     lone = sum([isinstance(part, Combinator) for part in parts]) == 1
@@ -24,13 +24,13 @@ def name_parts(parts: tuple[Node, ...], known: dict[str, Node]) -> tuple[tuple[s
         else f"{label}{labels[: i + 1].count(label)}"
         for i, (label, part) in enumerate(zip(labels, parts, strict=True))
     ]
-    return (*names, *known), (*parts, *known.values())
+    return (*names, *named), (*parts, *named.values())
 
 
 @block
-def seq(*parts: Node, **known: Node) -> Seq:
+def seq(*parts: Node, **named: Node) -> Seq:
     """First the first, then the next: positional parts get names from their kind, keywords name theirs."""
-    return Seq(*name_parts(parts, known))
+    return Seq(*name_parts(parts, named))
 
 
 @block
@@ -46,27 +46,27 @@ def then(a: Node, b: Node) -> Seq:
 
 
 @block
-def residual(*parts: Node, project: Node | None = None, optional: bool = False, **known: Node) -> Residual:
+def residual(*parts: Node, project: Node | None = None, optional: bool = False, **named: Node) -> Residual:
     """x + f(x), f the sequence of parts."""
-    return Residual(sequence_of(parts, known), project, optional)
+    return Residual(sequence_of(parts, named), project, optional)
 
 
 @block
-def concat(*parts: Node, **known: Node) -> Concat:
+def concat(*parts: Node, **named: Node) -> Concat:
     """[f1(x), f2(x), ...]: parallel branches."""
-    return Concat(*name_parts(parts, known))
+    return Concat(*name_parts(parts, named))
 
 
 @block
-def gate(*parts: Node, **known: Node) -> Gate:
+def gate(*parts: Node, **named: Node) -> Gate:
     """x * f(x), f the sequence of parts."""
-    return Gate(sequence_of(parts, known))
+    return Gate(sequence_of(parts, named))
 
 
-def sequence_of(parts: tuple[Node, ...], known: dict[str, Node]) -> Node:
+def sequence_of(parts: tuple[Node, ...], named: dict[str, Node]) -> Node:
     """The only part, or the sequence of all."""
     return (
-        parts[0] if len(parts) == 1 and not known and not isinstance(parts[0], Leaf) else Seq(*name_parts(parts, known))
+        parts[0] if len(parts) == 1 and not named and not isinstance(parts[0], Leaf) else Seq(*name_parts(parts, named))
     )
 
 

@@ -214,13 +214,15 @@ class Dag(Combinator):
     def __post_init__(self) -> None:
         positive(inputs=self.inputs)
         need(bool(self.vertices), "a dag needs at least one vertex")
-        known = {f"in{i}" for i in range(self.inputs)}
+        earlier = {f"in{i}" for i in range(self.inputs)}
         for vertex in self.vertices:
             for name in vertex.reads:
-                if name not in known:
-                    raise unknown("vertex", name, known, code="arch.dag", path=vertex.name)
-            need(vertex.name not in known and "." not in vertex.name, f"the name {vertex.name!r} is taken or has a dot")
-            known.add(vertex.name)
+                if name not in earlier:
+                    raise unknown("vertex", name, earlier, code="arch.dag", path=vertex.name)
+            need(
+                vertex.name not in earlier and "." not in vertex.name, f"the name {vertex.name!r} is taken or has a dot"
+            )
+            earlier.add(vertex.name)
 
     def children(self) -> Iterator[tuple[str, Node]]:
         return ((vertex.name, vertex.body) for vertex in self.vertices)

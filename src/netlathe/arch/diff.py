@@ -91,7 +91,7 @@ def sum_costs(rows: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 def merge_order(old: list[str], new: list[str]) -> list[str]:
     """The paths of both in order of execution; what goes stands before what comes in its place."""
-    known, stays = set(old), set(new)
+    old_paths, stays = set(old), set(new)
     result: list[str] = []
     i = 0
     for path in new:
@@ -99,7 +99,7 @@ def merge_order(old: list[str], new: list[str]) -> list[str]:
             result.append(old[i])
             i += 1
         result.append(path)
-        i += path in known
+        i += path in old_paths
     return [*result, *(path for path in old[i:] if path not in stays)]
 
 

@@ -127,12 +127,12 @@ class Reader:
             self.fault(path, message, node_kinds(), str(kind))
             return None
         cls = node_kinds()[kind]
-        said = {key: value for key, value in document.items() if key != "kind"}
-        if issubclass(cls, Named) and isinstance(said.get("items"), list):
-            said["names"] = [item.pop("name", "") if isinstance(item, dict) else "" for item in said["items"]]
+        fields = {key: value for key, value in document.items() if key != "kind"}
+        if issubclass(cls, Named) and isinstance(fields.get("items"), list):
+            fields["names"] = [item.pop("name", "") if isinstance(item, dict) else "" for item in fields["items"]]
         before = len(self.faults)
         values, sound = {}, set()
-        for key, value in said.items():
+        for key, value in fields.items():
             count = len(self.faults)
             values[key] = self.value(value, f"{path}.{key}")
             if len(self.faults) == count:  # a fault inside is not reported a second time by its parent

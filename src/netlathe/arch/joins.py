@@ -52,8 +52,8 @@ class Cat(Leaf):
 
     def out(self, *xs: Shape) -> Shape:
         if any(x[1:] != xs[0][1:] or len(x) != len(xs[0]) for x in xs):
-            said = " and ".join(map(str, xs))
-            raise ShapeError(f"cannot concatenate {said}", hint="heights and widths must be equal")
+            shapes = " and ".join(map(str, xs))
+            raise ShapeError(f"cannot concatenate {shapes}", hint="heights and widths must be equal")
         channels = xs[0][0]
         for x in xs[1:]:
             channels = channels + x[0]

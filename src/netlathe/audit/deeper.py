@@ -47,16 +47,16 @@ def inner_share(mid: int, io: int = 256) -> float:
 
 @check("s6-1")
 def kernels(claim: Claim) -> CheckResult:
-    sizes_of: dict[str, set[str]] = {"basic": set(), "bottleneck": set()}
+    block_sizes: dict[str, set[str]] = {"basic": set(), "bottleneck": set()}
     for names, sort in ((BASIC, "basic"), (BOTTLENECK, "bottleneck")):
         for name in names:
             blocks: dict[str, list[str]] = {}
             for op in convolutions(ops(name)):
                 if op.path.startswith("stage") and "shortcut" not in op.path:
                     blocks.setdefault(".".join(op.path.split(".")[:2]), []).append(str(kernel(op)))
-            sizes_of[sort] |= {"-".join(sizes) for sizes in blocks.values()}
-    fact = all(sizes_of[sort] == {claim.word(sort)} for sort in sizes_of)
-    shown = {sort: " or ".join(sorted(sizes)) for sort, sizes in sizes_of.items()}
+            block_sizes[sort] |= {"-".join(sizes) for sizes in blocks.values()}
+    fact = all(block_sizes[sort] == {claim.word(sort)} for sort in block_sizes)
+    shown = {sort: " or ".join(sorted(sizes)) for sort, sizes in block_sizes.items()}
     return CheckResult(
         f"{shown['basic']} and {shown['bottleneck']}",
         grade(fact),

@@ -24,8 +24,8 @@ def channels_in(name: str, stage: str) -> list[int]:
 
 @check("s9-1")
 def joins(claim: Claim) -> CheckResult:
-    kinds_of = {name: {op.kind for op in ops(name).ops} & JOINS.keys() for name in ("resnet50", "densenet121")}
-    texts = {name: " and ".join(JOINS[kind] for kind in kinds) for name, kinds in kinds_of.items()}
+    joins_by_network = {name: {op.kind for op in ops(name).ops} & JOINS.keys() for name in ("resnet50", "densenet121")}
+    texts = {name: " and ".join(JOINS[kind] for kind in kinds) for name, kinds in joins_by_network.items()}
     widths = channels_in("densenet121", "stage1")
     return CheckResult(
         f"ResNet {texts['resnet50']}, DenseNet {texts['densenet121']}",

@@ -41,10 +41,10 @@ READ: ContextVar[list[CitedFigure] | None] = ContextVar("figures read", default=
 @contextmanager
 def collect_figures() -> Iterator[list[CitedFigure]]:
     """Collect the figures that are read meanwhile."""
-    found: list[CitedFigure] = []
-    token = READ.set(found)
+    figures: list[CitedFigure] = []
+    token = READ.set(figures)
     try:
-        yield found
+        yield figures
     finally:
         READ.reset(token)
 

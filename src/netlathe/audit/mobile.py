@@ -72,8 +72,8 @@ def alpha(claim: Claim) -> CheckResult:
     by_alpha = {a: convolutions(ops("mobilenetv1", alpha=a)) for a in (0.75, 0.5, 0.25)}
     off = max(
         abs(small.out_shape[0] / (a * big.out_shape[0]) - 1)
-        for a, found in by_alpha.items()
-        for small, big in zip(found, whole, strict=True)
+        for a, layers in by_alpha.items()
+        for small, big in zip(layers, whole, strict=True)
     )
     power = log2(macs("mobilenetv1") / macs("mobilenetv1", alpha=0.5))
     costs = ", ".join(show_count(macs("mobilenetv1", alpha=a)) for a in (1.0, 0.75, 0.5, 0.25))

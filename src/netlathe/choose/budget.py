@@ -79,7 +79,7 @@ class Candidate:
         return self.known_accuracy.top1
 
     @property
-    def known(self) -> bool:
+    def is_measured(self) -> bool:
         """Whether the latency was measured, successfully or not."""
         return self.latency is not None
 

@@ -74,7 +74,7 @@ def decide(candidates: Sequence[Candidate], budget: Budget) -> Decision:
 
 def relaxations(candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None) -> list[Relaxation]:
     """For every limit, the smallest step that, alone, admits a network better than the pick beyond noise."""
-    found = []
+    relaxed = []
     for limit in LIMITS:
         admitted = [
             c
@@ -88,8 +88,8 @@ def relaxations(candidates: Sequence[Candidate], budget: Budget, pick: Candidate
         key = (lambda c: -c.top1) if limit.at_least else limit.used
         nearest = min(admitted, key=lambda c: (key(c), -c.top1))
         gain = nearest.top1 - pick.top1 if pick else 0.0
-        found.append(Relaxation(limit, limit.used(nearest), nearest, gain))
-    return found
+        relaxed.append(Relaxation(limit, limit.used(nearest), nearest, gain))
+    return relaxed
 
 
 def binding(decision: Decision, budget: Budget) -> Relaxation | None:

@@ -54,25 +54,25 @@ class MeasurementCache:
         self, targets: Sequence[Target], seconds: float = 1.0, *, fresh: bool = False, progress: Progress | None = None
     ) -> None:
         self.targets, self.seconds, self.progress = targets, seconds, progress
-        self.known: dict[Key, Measurement] = {} if fresh else self.remembered()
+        self.measurements: dict[Key, Measurement] = {} if fresh else self.remembered()
 
     def remembered(self) -> dict[Key, Measurement]:
         """What the ledger has for these conditions: that of most processes, then the newest."""
-        known, target = dict[Key, Measurement](), self.targets[0]
+        measurements, target = dict[Key, Measurement](), self.targets[0]
         versions = {one.runtime: runtime_version(one.runtime) for one in self.targets}
         conditions = (target.device.id.removeprefix("this-"), target.threads, target.batch)
         for m in ledger.read():
             fits = (m.device, m.threads, m.batch) == conditions and versions.get(m.runtime) == m.runtime_version
             young = fits and m.age() < (RESUMED if m.contended else MAX_AGE)
-            old = known.get((m.key, m.runtime, m.precision))
+            old = measurements.get((m.key, m.runtime, m.precision))
             if young and m.failure is None and not m.rough and (old is None or m.processes >= old.processes):
-                known[m.key, m.runtime, m.precision] = m
-        return known
+                measurements[m.key, m.runtime, m.precision] = m
+        return measurements
 
-    def measure(self, found: Sequence[Candidate], processes: int = 1) -> list[Candidate]:
+    def measure(self, candidates: Sequence[Candidate], processes: int = 1) -> list[Candidate]:
         """The candidates with latencies of so many processes at least; those of one runtime take turns."""
-        for runtime, precision in dict.fromkeys((c.runtime, c.precision) for c in found):
-            same = [c for c in found if (c.runtime, c.precision) == (runtime, precision)]
+        for runtime, precision in dict.fromkeys((c.runtime, c.precision) for c in candidates):
+            same = [c for c in candidates if (c.runtime, c.precision) == (runtime, precision)]
             todo = [c.net for c in same if self.processes(c) < processes]
             if todo:
                 done = measure(
@@ -86,12 +86,12 @@ class MeasurementCache:
                     progress=self.progress,
                     keep=ledger.append,
                 )
-                self.known |= {(m.key, runtime, precision): m for m in done}
-        return [replace(c, latency=self.known.get(measurement_key(c))) for c in found]
+                self.measurements |= {(m.key, runtime, precision): m for m in done}
+        return [replace(c, latency=self.measurements.get(measurement_key(c))) for c in candidates]
 
     def processes(self, c: Candidate) -> int:
         """In how many processes a candidate was measured; a failure is final."""
-        m = self.known.get(measurement_key(c))
+        m = self.measurements.get(measurement_key(c))
         return 0 if m is None else HEADLINE if m.failure else m.processes
 
 
@@ -101,7 +101,7 @@ def measurement_key(c: Candidate) -> Key:
 
 
 def choose(
-    found: Iterable[Candidate],
+    candidates: Iterable[Candidate],
     budget: Budget,
     targets: Sequence[Target],
     *,
@@ -115,7 +115,7 @@ def choose(
     `everything` measures all that keep the cheap limits, whatever is forecast (the benchmark's reference). Ctrl-C
     raises; what was measured stays in the ledger.
     """
-    pool = {c.key: c for c in found}
+    pool = {c.key: c for c in candidates}
 
     def update(some: Sequence[Candidate], processes: int = 1) -> None:
         pool.update({c.key: c for c in bench.measure(some, processes)})
@@ -140,14 +140,14 @@ def choose(
 def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:
     """The unmeasured candidates that the decision needs, most promising first."""
     everyone = list(pool)
-    decision = decide([c for c in everyone if c.known], budget)
-    pick, open_ = decision.pick, [c for c in everyone if not c.known]
+    decision = decide([c for c in everyone if c.is_measured], budget)
+    pick, open_ = decision.pick, [c for c in everyone if not c.is_measured]
     if pick is None:
         hopeful = [c for c in open_ if budget.possible(c)]
         near = sorted((c for c in open_ if not budget.broken(c, CHEAP)), key=lambda c: c.interval[0])
         if hopeful:
             return best_first(hopeful)
-        return near[: max(0, PROBES - sum(c.known for c in everyone))]
+        return near[: max(0, PROBES - sum(c.is_measured for c in everyone))]
     could_win = [
         c
         for c in open_
@@ -158,18 +158,18 @@ def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:
         return best_first(could_win)
     final = decide(everyone, budget)  # what the reasons name beside the pick
     named = [final.cheaper, *(r.candidate for r in final.relaxations if r.limit.name == "latency")]
-    return [c for c in named if c is not None and not c.known]
+    return [c for c in named if c is not None and not c.is_measured]
 
 
 def claimed(decision: Decision) -> list[Candidate]:
     """What the answer rests on: the pick; where nothing fits, the network that a longer latency would admit."""
     ways = [r.candidate for r in decision.relaxations if r.limit.name == "latency"]
-    return [c for c in ([decision.pick] if decision.pick else ways) if c is not None and c.known]
+    return [c for c in ([decision.pick] if decision.pick else ways) if c is not None and c.is_measured]
 
 
-def best_first(found: Iterable[Candidate]) -> list[Candidate]:
+def best_first(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Most accurate first, then fastest."""
-    return sorted(found, key=lambda c: (-c.top1, c.latency_ms))
+    return sorted(candidates, key=lambda c: (-c.top1, c.latency_ms))
 
 
 def better(c: Candidate, pick: Candidate) -> bool:

@@ -50,7 +50,7 @@ runtime_option = click.option(
 )
 
 
-READERS = " or ".join(found.name for found in registry.onnx_runners())
+READERS = " or ".join(runtime.name for runtime in registry.onnx_runners())
 HELP = f"""Measure latency: each network in processes of its own, median and 95 % interval. Weights are random.
 
 An ONNX file runs as it is, a torch module as torch exports it to ONNX: under {READERS}.

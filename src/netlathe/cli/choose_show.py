@@ -79,7 +79,7 @@ def choice_data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
         "front": [candidate_data(c) for c in pareto_candidates(decision.fitting)],
         "budget": {limit.name: budget.limit(limit) for limit in LIMITS},
         "candidates": len(outcome.candidates),
-        "measured": [candidate_data(c) for c in outcome.candidates if c.known],
+        "measured": [candidate_data(c) for c in outcome.candidates if c.is_measured],
         "excluded": outcome.excluded,
         "fitting": len(decision.fitting),
         "device": {
@@ -164,14 +164,14 @@ def reasons(outcome: ChoiceResult) -> list[str]:
 
 def accounting(outcome: ChoiceResult) -> list[str]:
     """How many candidates there were, and which were measured, and why the others were not."""
-    total, known = len(outcome.candidates), sum(c.known for c in outcome.candidates)
+    total, measured_count = len(outcome.candidates), sum(c.is_measured for c in outcome.candidates)
     broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
     left = f"of {total} candidates these exceed a limit that needs no measurement: {broken or 'none'}"
     if not outcome.targets[0].measures:
         basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
         return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
     fresh = sum(c.latency is not None and c.latency.processes >= HEADLINE for c in outcome.candidates)
-    measured = f"measured {known}, {fresh} of them in {HEADLINE} fresh processes each, the pick for one"
+    measured = f"measured {measured_count}, {fresh} of them in {HEADLINE} fresh processes each, the pick for one"
     return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
 
 
@@ -190,7 +190,7 @@ def infeasible_error(outcome: ChoiceResult) -> Infeasible:
             f"no single limit is to blame; the nearest network, {format_candidate(candidate, several)}, needs {joint}"
         ]
     smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
-    how, batch = "" if smallest.known else "about ", outcome.targets[0].batch
+    how, batch = "" if smallest.is_measured else "about ", outcome.targets[0].batch
     of_batch = f" for {batch} images" if batch > 1 else ""
     uses = [
         f"{show_count(smallest.macs)} MACs",

@@ -60,19 +60,19 @@ def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Se
     """As `networks`, of every kind: torch modules and ONNX files too; `inputs` are those of all."""
     if resolution is not None and inputs:
         raise NetlatheError("--resolution and --input both say the size", code="usage", hint="give one of them")
-    found = [net for text in texts for net in load_any(text, inputs, resolution)]
-    names = [network.name for network in found]
+    nets = [net for text in texts for net in load_any(text, inputs, resolution)]
+    names = [network.name for network in nets]
     return [
         network.renamed(f"{network.name}@{'x'.join(map(str, network.input[1:]))}")
         if names.count(network.name) > 1
         else network
-        for network in found
+        for network in nets
     ]
 
 
-def reading_notes(found: Iterable[Net]) -> list[str]:
+def reading_notes(nets: Iterable[Net]) -> list[str]:
     """What was noticed while networks were read."""
-    return [f"{net.name}: {note}" for net in found for note in net.notes]
+    return [f"{net.name}: {note}" for net in nets for note in net.notes]
 
 
 def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:
@@ -137,10 +137,10 @@ def print_table(table: Table) -> None:
 
 def one_net(text: str, resolution: int | None = None, inputs: Sequence[InputShape] = ()) -> Net:
     """The only network that a text names, of any kind. Raises NetlatheError for a pattern that names several."""
-    found = any_networks([text], resolution, inputs)
-    if len(found) > 1:
-        raise NetlatheError(f"{text!r} names {len(found)} networks, but one is needed", code="load.many")
-    return found[0]
+    nets = any_networks([text], resolution, inputs)
+    if len(nets) > 1:
+        raise NetlatheError(f"{text!r} names {len(nets)} networks, but one is needed", code="load.many")
+    return nets[0]
 
 
 def one_network(text: str, resolution: int | None = None) -> Network:

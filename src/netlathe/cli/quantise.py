@@ -57,7 +57,7 @@ def command(
 
     package = load_package(out)
     splits = images_for(package, source)
-    made, tried = choose_variant(
+    chosen, tried = choose_variant(
         copy_as_float(package, output),
         labelled_pixels(splits.train, package, calibration),
         labelled_pixels(splits.validation, package),
@@ -69,11 +69,11 @@ def command(
     )
     if as_json:
         variants = [form.to_json() for form in tried]
-        emit("quantise", {"package": str(made.folder), "precision": made.precision, "runtime": made.runtime,
-                          "model": made.model, "tried": variants})  # fmt: skip
+        emit("quantise", {"package": str(chosen.folder), "precision": chosen.precision, "runtime": chosen.runtime,
+                          "model": chosen.model, "tried": variants})  # fmt: skip
         return
-    print_table(make_table(COLUMNS, tried, title=f"{made.network.name} on the validation images"))
-    click.echo(f"{made.folder}: {made.model}, {made.precision} under {made.runtime}")
+    print_table(make_table(COLUMNS, tried, title=f"{chosen.network.name} on the validation images"))
+    click.echo(f"{chosen.folder}: {chosen.model}, {chosen.precision} under {chosen.runtime}")
 
 
 def latency(variant: DeployVariant) -> str | None:

@@ -146,8 +146,8 @@ def show_change(start: Network, end: Network, solved: Solution | None, everythin
         Column("network", 0, text=True),
         *(cost_column(heading, name) for name, heading in COSTS.items()),
     )
-    rows = [(net.name, {name: show_count(cost) for name, cost in found.items()})
-            for net, found in ((start, before), (end, after))]  # fmt: skip
+    rows = [(net.name, {name: show_count(cost) for name, cost in figures.items()})
+            for net, figures in ((start, before), (end, after))]  # fmt: skip
     print_table(make_table(columns, [*rows, ("ratio", ratios(before, after))]))
     click.echo("\n".join(lines(changed, everything)))
 

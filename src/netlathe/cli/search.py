@@ -29,8 +29,8 @@ class SearchGroup(LazyGroup):
         """A word that is no question is a space, unless it is nearly a question."""
         from netlathe.search import spaces
 
-        known = args[0] in self.later or args[0] in self.commands
-        if not known and (args[0] in spaces.names() or not nearest(args[0], self.later, 1)):
+        is_command = args[0] in self.later or args[0] in self.commands
+        if not is_command and (args[0] in spaces.names() or not nearest(args[0], self.later, 1)):
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 

@@ -179,13 +179,13 @@ def teller(method: str) -> Callable[[OneShotProgress], None]:
         if tick.line is None and time.monotonic() - last < TELL_S:
             return
         last = time.monotonic()
-        words = f"loss {tick.loss:.3f}" if tick.line is None else said(tick.line)
+        words = f"loss {tick.loss:.3f}" if tick.line is None else format_line(tick.line)
         click.echo(f"{method}: {100 * tick.progress:.0f} %, {words}", err=True)
 
     return tell
 
 
-def said(line: dict[str, Any]) -> str:
+def format_line(line: dict[str, Any]) -> str:
     """A line of the log for people."""
     words = [f"epoch {line['epoch'] + 1}", f"loss {line['loss']:.3f}", f"{line['skips']} of {line['edges']} skips"]
     if "entropy" in line:

@@ -152,11 +152,16 @@ def print_csv(folder: Path) -> None:
     _, _, trials, _ = read(folder)
     out = csv.writer(sys.stdout)
     documents = [plain(trial) for trial in trials]
-    costs = list(dict.fromkeys(name for found in documents for name in found["costs"]))
+    costs = list(dict.fromkeys(name for document in documents for name in document["costs"]))
     plainly = [name for name in (documents[0] if documents else {}) if name not in ("costs", "curve", "genotype")]
     out.writerow([*plainly, "genotype", *costs, "curve"])
-    for found, trial in zip(documents, trials, strict=True):
-        figures = [found["costs"].get(name) for name in costs]
+    for document, trial in zip(documents, trials, strict=True):
+        figures = [document["costs"].get(name) for name in costs]
         out.writerow(
-            [*(found[name] for name in plainly), show_genotype(trial.genotype), *figures, json.dumps(found["curve"])]
+            [
+                *(document[name] for name in plainly),
+                show_genotype(trial.genotype),
+                *figures,
+                json.dumps(document["curve"]),
+            ]
         )

@@ -119,7 +119,9 @@ def applies_at(op: Op, network: str, where: str, heads: frozenset[int]) -> bool:
             return "bias" in op.weights
         case "head":
             return op.output in heads
-    paths = [path for name, found in FUNCTIONS.items() if fnmatchcase(network, name) for path in found]
+    paths = [
+        path for name, function_paths in FUNCTIONS.items() if fnmatchcase(network, name) for path in function_paths
+    ]
     is_function = any(fnmatchcase(op.path, path) for path in paths)
     return is_function == (where == "function")
 
@@ -155,8 +157,8 @@ def convention(graph: Graph, tool: str, network: str = "", figure: Figure | None
         ops = [op for op in graph.ops if matches(op, rule.kind) and applies_at(op, network, rule.where, heads)]
         if ops:
             macs = sum(rule.reads * op.in_elements + rule.writes * op.out_elements + rule.macs * op.macs for op in ops)
-            _, known, before = differences.get(rule.reason, (rule.reason, 0, 0))
-            differences[rule.reason] = CountDifference(rule.reason, known + len(ops), before + macs)
+            _, counted, before = differences.get(rule.reason, (rule.reason, 0, 0))
+            differences[rule.reason] = CountDifference(rule.reason, counted + len(ops), before + macs)
     return Convention(tool, ours + sum(row.macs for row in differences.values()), ours, tuple(differences.values()))
 
 

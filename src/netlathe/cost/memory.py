@@ -90,11 +90,11 @@ def live_timeline(steps: MemoryPlan, order: tuple[int, ...] | None = None) -> li
 
 def arena_timeline(steps: MemoryPlan) -> list[tuple[str, int]]:
     """(path, the end of the highest place in use) at every step."""
-    tops = [0] * len(steps.steps)
+    peaks = [0] * len(steps.steps)
     for place in arena(steps):
-        for i in range(place.first, min(place.last + 1, len(tops))):  # an output is held to the end
-            tops[i] = max(tops[i], place.offset + place.size)
-    return [(step.path, top) for step, top in zip(steps.steps, tops, strict=True)]
+        for i in range(place.first, min(place.last + 1, len(peaks))):  # an output is held to the end
+            peaks[i] = max(peaks[i], place.offset + place.size)
+    return [(step.path, top) for step, top in zip(steps.steps, peaks, strict=True)]
 
 
 def working_sets(steps: MemoryPlan, in_place: str = "") -> list[tuple[str, int]]:

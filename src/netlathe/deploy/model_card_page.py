@@ -94,7 +94,7 @@ def accuracy_section(card: Mapping[str, Any]) -> Html:
     a = card["accuracy"]
     if not a:
         return section("Accuracy", paragraph("It was not measured on this file.", class_="dim"))
-    said = (
+    summary = (
         f"{a['hits']:,} of {a['images']:,} {a['split']} images are right: {show_share(a['share'])}, "
         f"with 95 % confidence {format_share(a)} (Wilson). Measured on the deployed file in its runtime."
     )
@@ -105,7 +105,7 @@ def accuracy_section(card: Mapping[str, Any]) -> Html:
     ]
     heads = ("class", "images", "recall", "", "95 % interval", "right when said")
     by_class = table(heads, rows, label="Recall by class")
-    return join([section("Accuracy", paragraph(said), by_class), confusion_section(names, a["confusion"])], "")
+    return join([section("Accuracy", paragraph(summary), by_class), confusion_section(names, a["confusion"])], "")
 
 
 def recall_cells(recall: Mapping[str, Any]) -> tuple[object, object, object]:
@@ -130,10 +130,10 @@ def share_bar(share: Mapping[str, Any]) -> Html:
 def confusion_section(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
     """The matrix, shaded by the share of a row; the commonest confusions where there are many classes."""
     if len(names) > MATRIX:
-        found = sorted(
+        confusions = sorted(
             ((n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if i != j and n), reverse=True
         )[:LISTED]
-        rows = [(names[i], tag("td", names[j], class_="text"), f"{n:,}") for n, i, j in found]
+        rows = [(names[i], tag("td", names[j], class_="text"), f"{n:,}") for n, i, j in confusions]
         heads = ("is", "was said to be", "images")
         return section("Commonest confusions", table(heads, rows, label="Commonest confusions"))
     cells = [

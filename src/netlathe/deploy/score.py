@@ -97,12 +97,12 @@ def score(package: Package, images: ImageSet, split: str) -> ConfusionScore:
     return ConfusionScore(split, package.classes, tuple(tuple(map(int, row)) for row in table))
 
 
-def class_indices(classes: tuple[str, ...], known: tuple[str, ...]) -> list[int]:
+def class_indices(classes: tuple[str, ...], trained: tuple[str, ...]) -> list[int]:
     """Where the classes of images are among those of the network. Raises NetlatheError for one that is not."""
-    if foreign := [name for name in classes if name not in known]:
-        close = nearest(foreign[0], known)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"it knows {', '.join(known[:16])}"
+    if foreign := [name for name in classes if name not in trained]:
+        close = nearest(foreign[0], trained)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it knows {', '.join(trained[:16])}"
         more = f" (and {len(foreign) - 1} more)" * (len(foreign) > 1)
         message = f"the images have a class that the network does not know: {foreign[0]!r}{more}"
         raise NetlatheError(message, code="deploy.classes", hint=hint)
-    return [known.index(name) for name in classes]
+    return [trained.index(name) for name in classes]

@@ -128,15 +128,15 @@ def find_ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) ->
         macs[group.class_] = macs.get(group.class_, 0) + group.macs * batch
         moved = (group.read + group.write) * batch + group.weights
         elements[group.class_] = elements.get(group.class_, 0) + moved
-    found = []
+    attained = []
     for kind, ms in divide_time(timing, "kind").items():
         rows = [row for row in model.operators if row.of == kind]
         if rows and ms:
             compute = macs[kind] > 0
             rate = (2e3 * macs[kind] if compute else 1e3 * WIDTH[model.precision] * elements[kind]) / ms
             warm, cold = max(r.rate(r.warm_ms, compute) for r in rows), max(r.rate(r.cold_ms, compute) for r in rows)
-            found.append(Ceiling(kind, "GFLOP/s" if compute else "GB/s", rate / 1e9, warm / 1e9, cold / 1e9))
-    return found
+            attained.append(Ceiling(kind, "GFLOP/s" if compute else "GB/s", rate / 1e9, warm / 1e9, cold / 1e9))
+    return attained
 
 
 def divide_time(timing: Timing, what: str) -> dict[str, float]:

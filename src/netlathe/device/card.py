@@ -122,8 +122,8 @@ class DeviceCard:
         """The roof, or what is attained (else the roof). Raises NetlatheError that says which figures there are."""
         figures = self.find(quantity, of)
         if not figures:
-            known = sorted({f.of for f in self.find(quantity)})
-            hint = f"it has {quantity} figures for {', '.join(known)}" if known else "add the figure, with its source"
+            kinds = sorted({f.of for f in self.find(quantity)})
+            hint = f"it has {quantity} figures for {', '.join(kinds)}" if kinds else "add the figure, with its source"
             name = f"{of} {quantity}".strip()
             raise NetlatheError(
                 f"this card has no {name} figure", code="device.no_figure", path=f"card {self.id}", hint=hint

@@ -75,12 +75,12 @@ MEMO: OrderedDict[tuple[int, str], GraphFeatures] = OrderedDict()
 def graph_features(graph: Graph, runtime: str) -> GraphFeatures:
     """The groups of a graph; remembered by identity, and the graph is held so that an identity stays its own."""
     key = (id(graph), registry.forecast_name(runtime))
-    found = MEMO.get(key)
-    if found is None:
-        found = MEMO[key] = GraphFeatures(graph, fused(graph, runtime), {})
+    cached = MEMO.get(key)
+    if cached is None:
+        cached = MEMO[key] = GraphFeatures(graph, fused(graph, runtime), {})
         if len(MEMO) > REMEMBERED:
             MEMO.popitem(last=False)
-    return found
+    return cached
 
 
 def feature_row(graph: Graph, runtime: str, batch: int = 1) -> dict[str, float]:

@@ -66,7 +66,7 @@ def read(path: str | Path) -> list[MeasuredNetwork]:
     for name in columns:
         if name not in legal:
             faults.append(Fault("line 1", f"unknown column {name!r} ({suggest(name, legal)})"))
-    found: list[MeasuredNetwork] = []
+    networks: list[MeasuredNetwork] = []
     first: dict[tuple[str, str, int, str, int], int] = {}
     for row in rows if not faults else ():
         at = row.line
@@ -75,21 +75,21 @@ def read(path: str | Path) -> list[MeasuredNetwork]:
             continue
         key = (measured.name, *measured[3:])
         if key in first:
-            said = f"{measured.name} was measured in line {first[key]} already: keep one, their median"
-            faults.append(Fault(f"line {at}", said))
+            message = f"{measured.name} was measured in line {first[key]} already: keep one, their median"
+            faults.append(Fault(f"line {at}", message))
         first.setdefault(key, at)
-        found.append(measured)
+        networks.append(measured)
     if not faults:
         sizes: dict[tuple[str, int, str, int], int] = defaultdict(int)
-        for m in found:
+        for m in networks:
             sizes[m[3:]] += 1
         for condition, count in sizes.items():
             if count < LEAST:
                 faults.append(Fault(f"{count} networks of {' '.join(map(str, condition))}", f"a model needs {LEAST}"))
-        faults += [Fault("", "there are no measurements")] * (not found)
+        faults += [Fault("", "there are no measurements")] * (not networks)
     if faults:
         raise faults_error(faults, code="device.measurements", path=str(path), hint=HINT)
-    return found
+    return networks
 
 
 def parse_row(row: CsvRow, faults: list[Fault]) -> MeasuredNetwork | None:
@@ -144,10 +144,10 @@ def network_named(text: str) -> Net:
     return networks[0]
 
 
-def fit_models(found: list[MeasuredNetwork], today: str) -> list[Model]:
+def fit_models(networks: list[MeasuredNetwork], today: str) -> list[Model]:
     """A model of each runtime, threads, precision and batch in the measurements."""
     settings: dict[tuple[str, int, str, int], list[MeasuredNetwork]] = defaultdict(list)
-    for m in found:
+    for m in networks:
         settings[m[3:]].append(m)
     models = []
     for (runtime, threads, precision, batch), group in settings.items():

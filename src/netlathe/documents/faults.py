@@ -31,9 +31,9 @@ def faults_error(
 
 def suggest(name: str, legal: Iterable[str]) -> str:
     """The nearest legal names, or all of them where none is near, to stand in brackets."""
-    known = tuple(legal)
-    close = nearest(name, known)
-    return f"did you mean {' or '.join(close)}?" if close else f"legal: {', '.join(known)}"
+    words = tuple(legal)
+    close = nearest(name, words)
+    return f"did you mean {' or '.join(close)}?" if close else f"legal: {', '.join(words)}"
 
 
 def unknown_field(path: str, name: str, legal: Iterable[str], what: str = "field") -> Fault:

@@ -65,11 +65,11 @@ def adapter(schema: Any) -> Any:
 def unknown_fields(schema: Any, value: Any, path: str = "") -> list[Fault]:
     """The fields of a document, at any depth, that its definition does not have."""
     schema = plain_type(schema)
-    known, item = field_types(schema), item_type(schema)
-    if known is not None and isinstance(value, Mapping):
-        faults = [unknown_field(path, name, known) for name in value if name not in known]
-        for name in value.keys() & known.keys():
-            faults += unknown_fields(known[name], value[name], f"{path}.{name}" if path else name)
+    types, item = field_types(schema), item_type(schema)
+    if types is not None and isinstance(value, Mapping):
+        faults = [unknown_field(path, name, types) for name in value if name not in types]
+        for name in value.keys() & types.keys():
+            faults += unknown_fields(types[name], value[name], f"{path}.{name}" if path else name)
         return faults
     if item is not None and isinstance(value, list):
         return [fault for i, row in enumerate(value) for fault in unknown_fields(item, row, f"{path}[{i}]")]
@@ -106,17 +106,17 @@ def format_path(location: Sequence[str | int]) -> str:
 
 def translate(fault: Mapping[str, Any]) -> Fault:
     """A fault that pydantic found, in our words."""
-    path, kind, given = format_path(fault["loc"]), fault["type"], fault["input"]
+    path, kind, value = format_path(fault["loc"]), fault["type"], fault["input"]
     if kind in ("missing", "missing_argument"):
         return Fault(path, "is missing")
     if kind == "literal_error":
-        return unknown_word(path, given, re.findall(r"'([^']*)'", fault["ctx"]["expected"]))
+        return unknown_word(path, value, re.findall(r"'([^']*)'", fault["ctx"]["expected"]))
     if kind.startswith("dataclass"):
-        return Fault(path, f"must be a table, not {given!r:.40}")
+        return Fault(path, f"must be a table, not {value!r:.40}")
     if kind == "value_error":
         error = fault["ctx"]["error"]
         return Fault(path, error.message if isinstance(error, NetlatheError) else str(error))
     message = fault["msg"].partition(", unable to parse")[0]
     for theirs, ours in WORDS:
         message = message.replace(theirs, ours)
-    return Fault(path, f"{message}, not {given!r:.40}")
+    return Fault(path, f"{message}, not {value!r:.40}")

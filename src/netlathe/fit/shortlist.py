@@ -151,7 +151,7 @@ def resolve_weights(asked: str) -> tuple[Network, str]:
     if library:
         twin = twin_named(library, name.partition(".")[0])
         assert twin is not None  # it is asked to be known
-        return twin.made(), asked
+        return twin.build_network(), asked
     if not sign or not Path(file).is_file():
         raise NetlatheError(
             f"{asked!r} is no source of weights for a network",
@@ -191,5 +191,5 @@ def candidate_row(c: Candidate) -> dict[str, Any]:
         "precision": c.precision,
         "forecast": c.forecast._asdict() if c.forecast else None,
         "latency_ms": [low, middle, high],
-        "measured": c.known,
+        "measured": c.is_measured,
     }

@@ -42,7 +42,7 @@ async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float =
     env = {key: value for key, value in os.environ.items() if key in keep} | {"OMP_NUM_THREADS": "1"}
     limits = Limits(memory, max(1, round(seconds)), file_bytes=0)
     try:
-        document = await call_json(said, env, PATIENCE * seconds, "lab", limits, kind, str(file), name)
+        document = await call_json(describe_file, env, PATIENCE * seconds, "lab", limits, kind, str(file), name)
         return received(document, kind, name)
     except CallFailed as failure:
         late = failure.code == "lab.timeout"
@@ -102,7 +102,7 @@ def refuse_large(name: str, count: int) -> None:
         raise too_much(name, f"it has {count} operators, and the page follows a knob up to {OPERATORS}")
 
 
-def said(kind: str, file: str | Path, name: str) -> dict[str, Any]:
+def describe_file(kind: str, file: str | Path, name: str) -> dict[str, Any]:
     """What the process says of a file: the document, or the mistake with no path of this machine in it."""
     try:
         return read(kind, Path(file), name)

@@ -53,7 +53,7 @@ async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, An
             trace["mode"] = "markers"
         if trace.get("name") in QUIET[1:]:
             trace["opacity"] = 0.45
-    return {"chart": plain(chart), "pick": said(decision, candidates)}
+    return {"chart": plain(chart), "pick": describe_pick(decision, candidates)}
 
 
 async def gather_candidates(target: Target, pause: Pause) -> list[Candidate]:
@@ -72,7 +72,7 @@ def point(c: Candidate, mark: str) -> FrontPoint:
     return FrontPoint(c.name, c.top1, ms, low, high, c.memory_bytes, mark, "predicted")
 
 
-def said(decision: Decision, candidates: list[Candidate]) -> str:
+def describe_pick(decision: Decision, candidates: list[Candidate]) -> str:
     """The pick in words."""
     if decision.pick is None:
         return f"None of {len(candidates)} published networks keeps these limits."

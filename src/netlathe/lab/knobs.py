@@ -140,11 +140,11 @@ def knob_states(network: Network, after: TurnedNetwork, graph: Graph) -> list[Kn
         value = values.get(knob, rest)
         if knob == "groups":
             legal = tuple(map(float, group_counts(spatial(graph))))
-            dial = KnobState(knob, title, what, "groups", value, rest, legal[0], legal[-1], 1, legal)
+            state = KnobState(knob, title, what, "groups", value, rest, legal[0], legal[-1], 1, legal)
         elif knob == "resolution":
             low, high = max(PIXELS[0], rest // 7), min(PIXELS[1], 2 * rest)
-            dial = KnobState(knob, title, what, "pixels", value, rest, min(low, value), max(high, value), 1)
+            state = KnobState(knob, title, what, "pixels", value, rest, min(low, value), max(high, value), 1)
         else:
-            dial = KnobState(knob, title, what, "times", value, rest, LOWEST, max(2.0, value), 0.05)
-        states.append(dial)
+            state = KnobState(knob, title, what, "times", value, rest, LOWEST, max(2.0, value), 0.05)
+        states.append(state)
     return states

@@ -36,7 +36,7 @@ def answer(state: LabState, f: LabFacts, start: Net) -> dict[str, Any]:
         "stages": stages(f),
         "uses": [u._asdict() | {"share": None if u.used is None or not u.bound else u.used / u.bound} for u in f.uses],
         "verdict": verdict(f),
-        "dials": [dial._asdict() for dial in knobs],
+        "knobs": [knob._asdict() for knob in knobs],
         "fixed": "" if f.turned else f"{start.name} has no expression: operators without knobs.",
         "notes": list(f.turned.notes) if f.turned else [],
         "why": sentences(f),

@@ -75,10 +75,12 @@ def read_pickle(path: Path) -> Any:
             simplefilter("ignore")  # about unusual pickles, which are refused or harmless here
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the bytes lead it into
-        said = str(error)
-        asks = re.search(r"GLOBAL ([\w.]+)|class ([\w.]+)", said)
-        if "TorchScript" in said or (isinstance(error, UnpicklingError) and (asks or "nsupported" in said)):
-            what = "it is a TorchScript program" if "TorchScript" in said else "it is a pickle with more than tensors"
+        message = str(error)
+        asks = re.search(r"GLOBAL ([\w.]+)|class ([\w.]+)", message)
+        if "TorchScript" in message or (isinstance(error, UnpicklingError) and (asks or "nsupported" in message)):
+            what = (
+                "it is a TorchScript program" if "TorchScript" in message else "it is a pickle with more than tensors"
+            )
             named = next(filter(None, asks.groups()), "") if asks else ""
             raise NetlatheError(
                 f"refused: {what}{f' (it asks for {named})' * bool(named)}, and loading that may run any code",
@@ -88,7 +90,7 @@ def read_pickle(path: Path) -> Any:
                 "torch.save(torch.load(path, weights_only=False)['state_dict'], 'tensors.pth')",
             ) from None
         raise NetlatheError(
-            f"this file cannot be read: {said.strip().splitlines()[0] if said.strip() else type(error).__name__}",
+            f"this file cannot be read: {message.strip().splitlines()[0] if message.strip() else type(error).__name__}",
             code="weights.broken_file",
             path=str(path),
             hint="it may be cut short: fetch it again",

@@ -33,8 +33,8 @@ class OnnxNodeBuilder:
 
     def weight(self, name: str) -> str:
         """The name of a weight or buffer, empty where the operator has none of that name."""
-        known = name in self.op.weights or name in self.op.buffers
-        return tensor_name(self.op.path, name) if known else ""
+        exists = name in self.op.weights or name in self.op.buffers
+        return tensor_name(self.op.path, name) if exists else ""
 
     def constant(self, values: Any, dtype: type = np.float32) -> str:
         """The name of a new constant."""

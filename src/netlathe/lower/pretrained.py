@@ -101,7 +101,7 @@ def from_timm(
     `interpolate` lets timm stretch position embeddings to the resolution of `network`. Without `strict`, tensors that
     do not fit are left out and listed. Raises NetlatheError with what does not fit, or where outputs differ.
     """
-    twin = twin_named("timm", name.partition(".")[0], known=network is None)
+    twin = twin_named("timm", name.partition(".")[0], required=network is None)
     options = {"img_size": network.input[-1]} if interpolate and network is not None else {}
     module, config = pretrained_timm(name, **options)
     if network is None:
@@ -126,11 +126,11 @@ def from_torchvision(
     name: str, weights: str = "DEFAULT", network: Network | None = None, *, strict: bool = True, verify: bool = True
 ) -> LoadedWeights:
     """torchvision's published weights, such as "resnet50", "IMAGENET1K_V2"; otherwise as `from_timm`."""
-    twin = twin_named("torchvision", name, known=network is None)
+    twin = twin_named("torchvision", name, required=network is None)
     module, entry = pretrained_torchvision(name, weights)
     if network is None:
         assert twin is not None
-        network = twin.made().at(getattr(module, "image_size", None))
+        network = twin.build_network().at(getattr(module, "image_size", None))
     transform = entry.transforms()
     half = [0.5] * 3 if name == "googlenet" else None  # its module renormalises what torchvision's transform gives
     preprocessing = {
@@ -285,7 +285,7 @@ def misfit(source: str, network: Network, faults: list[str]) -> NetlatheError:
 def chosen_twin(twin: Twin, choice: str) -> Network:
     """The twin's network with one more choice."""
     if not choice:
-        return twin.made()
+        return twin.build_network()
     return load(f"{twin.network}{',' if ':' in twin.network else ':'}{choice}")[0]
 
 

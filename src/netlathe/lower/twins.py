@@ -36,7 +36,7 @@ class Twin(NamedTuple):
         """The network's name without its choices."""
         return self.network.partition(":")[0]
 
-    def made(self) -> Network:
+    def build_network(self) -> Network:
         """The network, at the resolution of its registry row."""
         return load(self.network)[0]
 
@@ -59,10 +59,10 @@ def twins_of(network: str) -> tuple[Twin, ...]:
     return tuple(twin for twin in twins() if twin.short == network)
 
 
-def twin_named(library: str, name: str, *, known: bool = True) -> Twin | None:
-    """The twin of that name. Raises NetlatheError with the nearest names where it has to be `known`."""
+def twin_named(library: str, name: str, *, required: bool = True) -> Twin | None:
+    """The twin of that name. Raises NetlatheError with the nearest names where it is `required`."""
     named = {twin.name: twin for twin in twins() if twin.library == library}
-    if name in named or not known:
+    if name in named or not required:
         return named.get(name)
     close = nearest(name, named)
     raise NetlatheError(

@@ -75,7 +75,7 @@ class WeightTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if len({name for name, _ in sources}) != 1:
             return
         name, shape = sources[0][0], self.effective[sources[0][0]].shape
-        settled = (func.is_view or func.overloadpacket in MOVES) and all(known for _, known in sources)
+        settled = (func.is_view or func.overloadpacket in MOVES) and all(steady for _, steady in sources)
         if not settled and len(shape) > 1 and result.shape == shape:
             self.effective[name] = result
             settled = True

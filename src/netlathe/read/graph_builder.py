@@ -94,8 +94,8 @@ class GraphBuilder:
         new = [source for source in sources if source not in self.used]
         self.used.update(new)
         weights, buffers = (
-            {local_name(name, scope.path): known[name] for name in new if name in known}
-            for known in (self.weights, self.buffers)
+            {local_name(name, scope.path): tensors[name] for name in new if name in tensors}
+            for tensors in (self.weights, self.buffers)
         )
         number = self.number(shape)
         values, in_shapes = tuple(value for value, _ in read), tuple(shape for _, shape in read)

@@ -182,9 +182,9 @@ def refuse_unrunnable(head: FileHead, source: str) -> None:
 
     Only counting may give a file another shape than it is fixed to.
     """
-    known = {name for name, _ in INPUTS.values()}
+    types = {name for name, _ in INPUTS.values()}
     for entry, written in zip(head.entries, head.written, strict=True):
-        if entry.type not in known:
+        if entry.type not in types:
             legal = sorted(Type.DataType.Name(kind).lower() for kind in INPUTS)
             raise unknown(f"type of the input {entry.name}", entry.type, legal, code="bench.input", path=source)
         if len(entry.shape) != len(written) or any(

@@ -57,11 +57,11 @@ def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
 def infer(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
     """One pass of ONNX's shape inference."""
     try:
-        found = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     except (InferenceError, RuntimeError) as error:
         words = " ".join(str(error).split())[:300]
         raise NetlatheError(f"shapes do not fit: {words}", code="read.forward", path=source) from error
-    every = (*found.input, *found.value_info, *found.output)
+    every = (*inferred.input, *inferred.value_info, *inferred.output)
     return {value.name: shape for value in every if (shape := shape_of(value)) is not None}
 
 

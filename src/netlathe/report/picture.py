@@ -79,17 +79,17 @@ def groups(graph: Graph) -> list[PictureGroup]:
 
 def picture(network: Network) -> str:
     """The SVG document of a network; opens in any browser, follows its light or dark mode."""
-    pictured = groups(network.graph())
-    most = max((b.after for group in pictured for b in group.bands), default=1)
+    picture_groups = groups(network.graph())
+    most = max((b.after for group in picture_groups for b in group.bands), default=1)
     body: list[str] = []
     y = MARGIN + 44.0
     stage = ""
-    for group in pictured:
+    for group in picture_groups:
         y += STAGE_GAP if stage_of(group.path) != stage else GAP
         stage = stage_of(group.path)
         body.extend(drawn(group, y, most))
         y += BAND * len(group.bands)
-    used = {b.colour for group in pictured for b in group.bands}
+    used = {b.colour for group in picture_groups for b in group.bands}
     height = y + MARGIN + 28
     text = escape(f"{network.name}, {'x'.join(map(str, network.input))}, widest step {most} channels; pale: shortcuts")
     size = f'viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}"'

@@ -198,16 +198,16 @@ def ladder(network: Network, route: Route | None = None) -> list[Rung]:
     """
     refuse_other_shapes(network)
     route = route or roadmap.ROUTES.get(network.name) or standard(network)
-    known = roadmap.FIGURES.get(network.name, {}) if route == roadmap.ROUTES.get(network.name) else {}
+    published = roadmap.FIGURES.get(network.name, {}) if route == roadmap.ROUTES.get(network.name) else {}
     recipe = "the training, not the network: 300 epochs"
     rungs = [
-        Rung("start", "the network as it is, 90 epochs", network, known.get("start")),
-        Rung("recipe", recipe, network, known.get("recipe")),
+        Rung("start", "the network as it is, 90 epochs", network, published.get("start")),
+        Rung("recipe", recipe, network, published.get("recipe")),
     ]
     for name, step in STEPS.items():
         before = rungs[-1].network
         after = Network(f"{network.name}-{name.replace(' ', '-')}", step(before.body, route), network.input)
-        rungs.append(Rung(name, (step.__doc__ or "").partition("\n")[0], after, known.get(name)))
+        rungs.append(Rung(name, (step.__doc__ or "").partition("\n")[0], after, published.get(name)))
     return rungs
 
 
@@ -236,8 +236,8 @@ def out_widths(stage: Node) -> set[int | None]:
     """The widths that the blocks of a stage expand to; nothing else is in the stages of a ResNet."""
     if not isinstance(stage, Stage):
         return set()
-    found = [bottleneck(part) for block in (stage.block, stage.first or stage.block) for _, part in walk(block)]
-    return {own_width(core_conv(parts["expand"])) for parts in found if parts}
+    blocks = [bottleneck(part) for block in (stage.block, stage.first or stage.block) for _, part in walk(block)]
+    return {own_width(core_conv(parts["expand"])) for parts in blocks if parts}
 
 
 def stem_width(body: Node) -> int:

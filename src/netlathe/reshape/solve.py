@@ -37,14 +37,14 @@ def cost_of(network: Network, measure: str) -> int:
     """params, MACs or activations of one image. Raises NetlatheError for another word."""
     if measure not in MEASURES:
         raise unknown("cost", measure, MEASURES, code="solve.measure", path="")
-    found: int = getattr(totals(network.body, network.input, *network.more), measure)
-    return found
+    cost: int = getattr(totals(network.body, network.input, *network.more), measure)
+    return cost
 
 
-def free_knob(network: Network, given: Sequence[str]) -> str:
+def free_knob(network: Network, fixed: Sequence[str]) -> str:
     """The knob to solve for: the first that is not given and that the network has."""
     for knob in ORDER:
-        if knob not in given and has_knob(network, knob):
+        if knob not in fixed and has_knob(network, knob):
             return knob
     raise NetlatheError(
         f"every knob of {network.name} is given, so none is left to solve for", code="solve.none", hint="leave one out"
@@ -68,25 +68,25 @@ def solve(
     measure: str,
     target: int,
     knob: str | None = None,
-    given: Mapping[str, float] | None = None,
+    fixed: Mapping[str, float] | None = None,
     rules: KnobRules = USUAL,
 ) -> Solution:
-    """Turn the `given` knobs, and `knob` (else the first that is missing) as far as `measure` stays within `target`.
+    """Set the `fixed` knobs; turn `knob`, else the first that is missing, as far as `measure` stays within `target`.
 
     Raises Infeasible with the reachable range where the target lies outside it; NetlatheError for unknown words and
     knobs that have no meaning here.
     """
-    given = dict(given or {})
-    for name in (*given, *([knob] if knob else [])):
+    fixed = dict(fixed or {})
+    for name in (*fixed, *([knob] if knob else [])):
         if name not in KNOBS:
             raise unknown("knob", name, KNOBS, code="knob.unknown")
-    knob = knob or free_knob(network, tuple(given))
-    if knob in given:
+    knob = knob or free_knob(network, tuple(fixed))
+    if knob in fixed:
         raise NetlatheError(f"{knob} is both given and to be solved for", code="solve.given", hint=f"leave out {knob}")
     values = knob_values(network, knob)
 
     def at(i: int) -> Network:
-        return turn_knobs(network, {**given, knob: values[i]}, rules)
+        return turn_knobs(network, {**fixed, knob: values[i]}, rules)
 
     low, high = legal_ends(at, len(values))
     reachable = cost_of(at(low), measure), cost_of(at(high), measure)

@@ -254,13 +254,13 @@ def quantisation_scheme(model: onnx.ModelProto) -> str:
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     signs = {onnx.TensorProto.UINT8: "u8", onnx.TensorProto.INT8: "s8"}
 
-    def found(operator: str, of_weights: bool) -> set[str]:
+    def quantised_types(operator: str, of_weights: bool) -> set[str]:
         nodes = [node for node in model.graph.node if node.op_type == operator and len(node.input) > 2]
         zeros = {kinds.get(node.input[2]) for node in nodes if (node.input[0] in kinds) == of_weights}
         return {signs[kind] for kind in zeros if kind in signs}
 
-    activations = found("QuantizeLinear", False)
-    weights = found("DequantizeLinear", True)
+    activations = quantised_types("QuantizeLinear", False)
+    weights = quantised_types("DequantizeLinear", True)
     return "+".join(sorted(activations)) + "+".join(sorted(weights))
 
 

@@ -65,7 +65,7 @@ def line_of(error: Exception, file: str) -> int:
 
 def runnable() -> dict[str, Runtime]:
     """The runtimes that can run a network, by name."""
-    return {name: found for name, found in RUNTIMES.items() if found.open is not None}
+    return {name: row for name, row in RUNTIMES.items() if row.open is not None}
 
 
 def runtime(name: str) -> Runtime:
@@ -78,31 +78,31 @@ def runtime(name: str) -> Runtime:
 
 def opener(name: str) -> Open:
     """How the runtime of that name opens a model."""
-    found = runtime(name).open
-    assert found is not None, "only runnable runtimes are found"
-    return found
+    open_ = runtime(name).open
+    assert open_ is not None, "only runnable runtimes are found"
+    return open_
 
 
 def onnx_runners() -> list[Runtime]:
     """The runtimes that run an ONNX file on the CPU."""
-    return [found for found in runnable().values() if found.takes == "onnx" and found.processor == "cpu"]
+    return [row for row in runnable().values() if row.takes == "onnx" and row.processor == "cpu"]
 
 
 def precision_help() -> str:
     """The precisions on the CPU, as the help of an option says them: the default, and what some runtimes have."""
-    found = (precision for r in runnable().values() if r.processor == "cpu" for precision in r.precisions)
-    first, *others = dict.fromkeys(found)
+    precisions = (precision for r in runnable().values() if r.processor == "cpu" for precision in r.precisions)
+    first, *others = dict.fromkeys(precisions)
     return f"{first}, or {' or '.join(others)} where the runtime has it." if others else f"{first}."
 
 
 def on_gpu() -> set[str]:
     """The names of runtimes that need a CUDA device."""
-    return {name for name, found in runnable().items() if found.processor == "cuda"}
+    return {name for name, row in runnable().items() if row.processor == "cuda"}
 
 
 def quantising_runtimes() -> list[str]:
     """The names of runtimes with a quantiser."""
-    return [name for name, found in runnable().items() if found.quantisers is not None]
+    return [name for name, row in runnable().items() if row.quantisers is not None]
 
 
 def precision_of(name: str, precision: str | None) -> str:
@@ -121,7 +121,7 @@ def precisions_of_file(name: str, written: str, runtime_name: str, precision: st
     chosen = runtime(runtime_name)
     readers = onnx_runners()
     if chosen.takes != "onnx":
-        hint = f"give one of --runtime {', '.join(found.name for found in readers)}"
+        hint = f"give one of --runtime {', '.join(row.name for row in readers)}"
         message = f"{runtime_name} runs expressions and cannot run an ONNX file"
         raise NetlatheError(message, code="bench.form", path=name, hint=hint)
     integers, plus, floats = written.rpartition("+")
@@ -144,19 +144,19 @@ def runtime_version(name: str) -> str:
     """The installed version, without importing it; raises MissingExtra where it is not installed."""
     from importlib import metadata  # what starts fast need not know a version
 
-    found = runtime(name)
+    row = runtime(name)
     try:
-        return metadata.version(found.package)
+        return metadata.version(row.package)
     except metadata.PackageNotFoundError:
-        assert found.extra is not None, f"{found.package} is a dependency of netlathe"
-        raise MissingExtra(found.package, found.extra) from None
+        assert row.extra is not None, f"{row.package} is a dependency of netlathe"
+        raise MissingExtra(row.package, row.extra) from None
 
 
 def installed() -> list[str]:
     """The runtimes that can be used here; those of CUDA where the system has its driver."""
     usable = []
-    for name, found in runnable().items():
-        if found.processor == "cuda" and not Path("/dev/nvidiactl").exists():
+    for name, row in runnable().items():
+        if row.processor == "cuda" and not Path("/dev/nvidiactl").exists():
             continue
         try:
             runtime_version(name)
@@ -173,7 +173,7 @@ def load_library(name: str) -> Any:
 
 def environment() -> dict[str, str]:
     """What runtimes ask to be set before they are imported."""
-    return {name: value for found in RUNTIMES.values() for name, value in found.environment.items()}
+    return {name: value for row in RUNTIMES.values() for name, value in row.environment.items()}
 
 
 def format_owner(path: str | Path) -> Runtime | None:
@@ -198,21 +198,21 @@ def forecast_name(name: str) -> str:
 
 def forecast_names() -> tuple[str, ...]:
     """All names of runtimes in cards and forecasts, each once."""
-    return tuple(dict.fromkeys(found.forecast_name for found in RUNTIMES.values()))
+    return tuple(dict.fromkeys(row.forecast_name for row in RUNTIMES.values()))
 
 
 def fusion_of(name: str) -> Fusion:
     """The fusion rules of a runtime, a forecast name or an alias. Raises NetlatheError with the legal names."""
     wanted = forecast_name(name)
-    for found in RUNTIMES.values():
-        if found.forecast_name == wanted:
-            return found.fusion
+    for row in RUNTIMES.values():
+        if row.forecast_name == wanted:
+            return row.fusion
     raise unknown("runtime", name, forecast_names(), code="device.runtime")
 
 
 def cpu_runner(forecast: str) -> str | None:
     """The runtime that runs what a card calls by its forecast name, on the CPU; None where nothing does."""
-    names = (name for name, found in runnable().items() if found.processor == "cpu")
+    names = (name for name, row in runnable().items() if row.processor == "cpu")
     return next((name for name in names if RUNTIMES[name].forecast_name == forecast), None)
 
 

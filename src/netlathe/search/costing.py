@@ -145,5 +145,5 @@ def candidate_costs(c: Candidate) -> Costs:
     costs: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}
     if c.forecast is not None or c.latency is not None:
         low, _, high = c.interval
-        costs |= {"latency": high} | ({} if c.known else {LOW: low})
+        costs |= {"latency": high} | ({} if c.is_measured else {LOW: low})
     return costs

@@ -41,14 +41,14 @@ def nothing_wanted(
 
     `recipes` has (network, recipe of its accuracy) of the whole source; `where` says what was looked through.
     """
-    code, known = "choose.no_candidates", list(recipes)
-    matching = {recipe for name, recipe in known if fnmatchcase(name, wanted.pattern)}
+    code, pairs = "choose.no_candidates", list(recipes)
+    matching = {recipe for name, recipe in pairs if fnmatchcase(name, wanted.pattern)}
     if matching:
         of = "" if wanted.pattern == EVERYTHING.pattern else f" of {wanted.pattern}"
         some, more = sorted(matching)[:SHOWN], len(matching) - SHOWN
         hint = f"recipes: {'; '.join(some)}" + f"; and {more} more" * (more > 0)
         return NetlatheError(f"no recipe{of} has the word {wanted.recipe!r}", code=code, path=path, hint=hint)
-    close = nearest(wanted.pattern, (name for name, _ in known))
+    close = nearest(wanted.pattern, (name for name, _ in pairs))
     hint = f"did you mean {' or '.join(close)}?" if close else ""
     return NetlatheError(f"no network matches {wanted.pattern!r} in {where}", code=code, path=path, hint=hint)
 

@@ -66,18 +66,18 @@ def find_unread(reads: Mapping[str, Sequence[str]], choice: str) -> dict[str, li
 def check_contradictions(document: Mapping[str, Any]) -> list[Fault]:
     """Fields that contradict one another, and what is said of fields that do not exist; of what has the right type."""
     faults: list[Fault] = []
-    found = dict(flatten(document))
+    fields = dict(flatten(document))
     for path in ("augment.scale", "augment.ratio"):
-        match found.get(path):
+        match fields.get(path):
             case [int() | float() as low, int() | float() as high] if low > high:
                 faults.append(Fault(path, f"must be [low, high], not [{low:g}, {high:g}]"))
-    match found.get("schedule.warmup"), found.get("epochs"):
+    match fields.get("schedule.warmup"), fields.get("epochs"):
         case int() | float() as warmup, int() | float() as epochs if warmup > epochs > 0:
             faults.append(Fault("schedule.warmup", f"{warmup:g} epochs do not fit into {epochs:g}"))
-    if found.get("optimiser.nesterov") is True and found.get("optimiser.momentum") == 0:
+    if fields.get("optimiser.nesterov") is True and fields.get("optimiser.momentum") == 0:
         faults.append(Fault("optimiser.nesterov", "needs a momentum"))
     for name in ("notes", "unconfirmed"):
-        about = found.get(name, ())
+        about = fields.get(name, ())
         for path in about if isinstance(about, Mapping | list) else ():
             if path not in field_paths():
                 close = nearest(str(path), field_paths())

@@ -58,8 +58,8 @@ def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         hint = f"recipes that come with Netlathe: {', '.join(recipe_names())}"
         raise NetlatheError(f"cannot read this recipe: {why}", code="recipe.read", path=text, hint=hint) from None
-    found = from_toml(content, path.stem, text)
-    return set_fields(found, settings) if settings else found
+    parsed = from_toml(content, path.stem, text)
+    return set_fields(parsed, settings) if settings else parsed
 
 
 def from_toml(content: str, name: str, source: str) -> Recipe:
@@ -88,14 +88,14 @@ def set_fields(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """The recipe with fields set as on the command line; a + joins its name. Raises NetlatheError."""
     document: dict[str, Any] = {}
     for setting in settings:
-        name, equals, said = (part.strip() for part in setting.partition("="))
+        name, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", name):
             hint = "write field=value, such as optimiser.lr=0.1"
             raise NetlatheError(f"{setting!r} sets nothing", code="recipe.setting", hint=hint)
         try:
-            value = tomllib.loads(f"value = {said}")["value"]
+            value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            value = said  # a word without quotes
+            value = text  # a word without quotes
         table, dot, leaf = name.rpartition(".")
         if dot:
             document.setdefault(table, {})[leaf] = value

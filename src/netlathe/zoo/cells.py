@@ -122,13 +122,13 @@ def wiring(dag: Node, width: Size, stride: int, style: Style, names: tuple[str, 
         if vertex.name.startswith("step") and isinstance(vertex.body, Dag) and set(vertex.reads) <= set(states):
             sides = dict(vertex.body.children())
             read = [states.index(name) for name in vertex.reads]
-            said = [
+            operations = [
                 next((name for name in names if operation(name, width, stride if i < 2 else 1, style) == body), "")
                 for i, body in zip(read, (sides.get(side, Identity()) for side in ("left", "right")), strict=True)
             ]
-            if not all(said):
+            if not all(operations):
                 return None
-            left, right = zip(said, read, strict=True)
+            left, right = zip(operations, read, strict=True)
             steps.append((left, right))
             states.append(vertex.name)
     last = dag.vertices[-1]

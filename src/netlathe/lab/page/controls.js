@@ -56,40 +56,40 @@ export function setLimits(uses) {
 
 // Ranges of counts run over the list of legal values, so every stop is one.
 export function setKnobs(answer) {
-  const root = get("knobs"), names = answer.dials.map((d) => d.name).join();
+  const root = get("knobs"), names = answer.knobs.map((d) => d.name).join();
   if (root.dataset.names !== names) {
     root.dataset.names = names;
-    root.replaceChildren(...answer.dials.map(knob));
+    root.replaceChildren(...answer.knobs.map(makeKnob));
   }
-  for (const dial of answer.dials) setKnob(dial);
-  get("fixed").textContent = answer.fixed || (answer.dials.length ? "" : "This network has no knobs.");
-  get("rest").hidden = !answer.dials.length;
+  for (const knob of answer.knobs) setKnob(knob);
+  get("fixed").textContent = answer.fixed || (answer.knobs.length ? "" : "This network has no knobs.");
+  get("rest").hidden = !answer.knobs.length;
 }
 
-function knob(dial) {
-  const id = `knob-${dial.name}`;
-  const range = make("input", { type: "range", id, "aria-describedby": `what-${dial.name}` });
-  const number = make("input", { type: "number", id: `${id}-number`, "aria-label": `${dial.title}, as a number`, step: "any" });
-  range.addEventListener("input", () => turn(dial.name, valueOf(range), false));
-  range.addEventListener("change", () => turn(dial.name, valueOf(range), true));
-  number.addEventListener("change", () => turn(dial.name, number.value, true));
-  const what = make("span", { id: `what-${dial.name}`, class: "dim small" }, dial.what);
-  return make("div", { class: "knob" }, make("div", {}, make("label", { for: id }, dial.title), " ", what), number, range);
+function makeKnob(knob) {
+  const id = `knob-${knob.name}`;
+  const range = make("input", { type: "range", id, "aria-describedby": `what-${knob.name}` });
+  const number = make("input", { type: "number", id: `${id}-number`, "aria-label": `${knob.title}, as a number`, step: "any" });
+  range.addEventListener("input", () => turn(knob.name, valueOf(range), false));
+  range.addEventListener("change", () => turn(knob.name, valueOf(range), true));
+  number.addEventListener("change", () => turn(knob.name, number.value, true));
+  const what = make("span", { id: `what-${knob.name}`, class: "dim small" }, knob.what);
+  return make("div", { class: "knob" }, make("div", {}, make("label", { for: id }, knob.title), " ", what), number, range);
 }
 
 const valueOf = (range, at = range.value) => (range.legal ? range.legal[at] : Number(at));
 
-function setKnob(dial) {
-  const range = get(`knob-${dial.name}`), number = get(`knob-${dial.name}-number`);
-  range.legal = dial.legal.length ? dial.legal : null;
-  range.rest = dial.rest;
-  const [min, max, step] = range.legal ? [0, dial.legal.length - 1, 1] : [dial.low, dial.high, dial.step];
+function setKnob(knob) {
+  const range = get(`knob-${knob.name}`), number = get(`knob-${knob.name}-number`);
+  range.legal = knob.legal.length ? knob.legal : null;
+  range.rest = knob.rest;
+  const [min, max, step] = range.legal ? [0, knob.legal.length - 1, 1] : [knob.low, knob.high, knob.step];
   Object.assign(range, { min, max, step });
-  const asked = Number(state[state.at][dial.name] ?? dial.value);
-  if (!range.matches(":active")) range.value = range.legal ? dial.legal.indexOf(dial.value) : dial.value;
-  const shown = String(Math.round(dial.value * 1000) / 1000);
+  const asked = Number(state[state.at][knob.name] ?? knob.value);
+  if (!range.matches(":active")) range.value = range.legal ? knob.legal.indexOf(knob.value) : knob.value;
+  const shown = String(Math.round(knob.value * 1000) / 1000);
   if (document.activeElement !== number || Number(number.value) === asked) number.value = shown;
-  const text = dial.unit === "times" ? `times ${shown}` : `${shown} ${dial.unit}`;
+  const text = knob.unit === "times" ? `times ${shown}` : `${shown} ${knob.unit}`;
   range.setAttribute("aria-valuetext", text);
 }
 

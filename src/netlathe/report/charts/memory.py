@@ -26,11 +26,13 @@ def chart(lines: Mapping[str, Timeline], *, most_bytes: int | None = None) -> Ch
     if most_bytes:
         data.append(limit([0, steps], [most_bytes / unit] * 2, f"{show_bytes(most_bytes)} of the device"))
     peaks = {name: max(line, key=lambda point: point[1]) for name, line in lines.items() if line}
-    tops = "; ".join(f"{SAID.get(name, name)} {show_bytes(size)} at {path}" for name, (path, size) in peaks.items())
+    peak_list = "; ".join(
+        f"{SAID.get(name, name)} {show_bytes(size)} at {path}" for name, (path, size) in peaks.items()
+    )
     return Chart(
         id="memory",
         title="Memory over time",
-        description=f"Bytes of activations that are live while each step runs, without weights. Peaks: {tops}.",
+        description=f"Bytes of activations that are live while each step runs, without weights. Peaks: {peak_list}.",
         figure=figure(
             data, axis("step, in order of execution", rangemode="tozero"), axis(f"live {word}", rangemode="tozero")
         ),

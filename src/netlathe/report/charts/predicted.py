@@ -95,7 +95,12 @@ def traces(pairs: Sequence[PredictedPair], inside: bool) -> list[dict[str, Any]]
             "text": [label(p.name) for p in pairs],
             "textposition": "bottom right",
             "hovertext": [
-                hover(p.name, f"predicted {said(p.predicted)}", f"measured {said(p.measured)}", f"{100 * p.off:+.1f} %")
+                hover(
+                    p.name,
+                    f"predicted {format_interval(p.predicted)}",
+                    f"measured {format_interval(p.measured)}",
+                    f"{100 * p.off:+.1f} %",
+                )
                 for p in pairs
             ],
             "hoverinfo": "text",
@@ -106,7 +111,7 @@ def traces(pairs: Sequence[PredictedPair], inside: bool) -> list[dict[str, Any]]
     ]
 
 
-def said(ends: Ends) -> str:
+def format_interval(ends: Ends) -> str:
     """A latency with its interval."""
     return f"{show_ms(ends[1])} ({ends[0]:.3g} to {ends[2]:.3g})"
 

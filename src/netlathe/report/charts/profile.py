@@ -28,9 +28,9 @@ class PlacedOp(NamedTuple):
 
 def chart(graph: Graph) -> Chart:
     """The profile of a graph."""
-    pictured = groups(graph)
-    placed = list(place(pictured))
-    most = max((b.after for group in pictured for b in group.bands), default=1)
+    picture_groups = groups(graph)
+    placed = list(place(picture_groups))
+    most = max((b.after for group in picture_groups for b in group.bands), default=1)
     data = []
     for colour in COLOURS:
         for shortcut in (False, True):
@@ -38,7 +38,7 @@ def chart(graph: Graph) -> Chart:
             if same:
                 data.append(shapes(same, colour, most, shortcut))
     data += [points(placed)]
-    middles = [(sum(p.y for p in placed if p.group is group) / len(group.bands) + 0.5) for group in pictured]
+    middles = [(sum(p.y for p in placed if p.group is group) / len(group.bands) + 0.5) for group in picture_groups]
     ticks = [tick for tick in nice(most) if tick <= most]
     bottom = placed[-1].y + 1 if placed else 1.0
     x = axis(
@@ -48,7 +48,7 @@ def chart(graph: Graph) -> Chart:
         tickangle=0,
         range=[-most * 0.52, most * 0.52],
     )
-    names = [label(g.path) + (f" x{g.repeats}" if g.repeats > 1 else "") for g in pictured]
+    names = [label(g.path) + (f" x{g.repeats}" if g.repeats > 1 else "") for g in picture_groups]
     y = axis("", range=[bottom + GAP, -GAP], tickvals=middles, ticktext=names, showgrid=False)
     height = min(TALLEST, 110 + 13 * (bottom + 1))
     return Chart(
@@ -64,10 +64,10 @@ def chart(graph: Graph) -> Chart:
     )
 
 
-def place(pictured: Sequence[PictureGroup]) -> Iterable[PlacedOp]:
+def place(picture_groups: Sequence[PictureGroup]) -> Iterable[PlacedOp]:
     """The bands of all groups below each other."""
     y = 0.0
-    for group in pictured:
+    for group in picture_groups:
         for band in group.bands:
             yield PlacedOp(band, group, y)
             y += 1

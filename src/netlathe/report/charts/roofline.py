@@ -26,14 +26,14 @@ class RooflineMark(NamedTuple):
 def chart(roof: Roofline, times: Mapping[str, float] | None = None) -> Chart:
     """`times`: predicted or measured ms by path; a point is then what the operator reaches, else what it could."""
     drawn = [line for line in roof.lines if line.flops and line.bytes]
-    dots = marks(drawn, times)
-    most = max((mark.ms for mark in dots), default=1.0)
+    all_marks = marks(drawn, times)
+    most = max((mark.ms for mark in all_marks), default=1.0)
     data = [roof_trace(roof, drawn)]
     for sort in [*COLOURS, OTHER]:
-        same = [mark for mark in dots if sort_of(mark.lines[0].kind) == sort]
+        same = [mark for mark in all_marks if sort_of(mark.lines[0].kind) == sort]
         if same:
             data.append(points(same, sort, most))
-    heights = [roof.peak / GIGA, *(mark.reached for mark in dots)]
+    heights = [roof.peak / GIGA, *(mark.reached for mark in all_marks)]
     what = "what it reaches in the predicted time" if times else "the least time, on its roof"
     waits = f"{100 * roof.waiting:.0f} % of the least time waits for memory"
     ridge = f"the ridge is at {roof.ridge:.3g} FLOP/byte and the network has {roof.intensity:.3g}"

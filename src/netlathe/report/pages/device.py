@@ -19,24 +19,24 @@ Data = Mapping[str, Any]
 def roofline(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     """`data` is that of `netlathe device roofline --json`."""
     fields = {name: data[name] for name in ("card", "precision", "batch", "peak", "bandwidth")}
-    found = Roofline(
+    figures = Roofline(
         **fields, lines=tuple(RooflineRow(**line) for line in data["lines"]), warnings=tuple(data["warnings"])
     )
     kinds: dict[str, float] = {}
-    for line in found.lines:
+    for line in figures.lines:
         kinds[line.kind] = kinds.get(line.kind, 0.0) + line.ms
     return Page(
-        title=f"{data['network']} under the roof of {found.card}",
+        title=f"{data['network']} under the roof of {figures.card}",
         lead="The least time of an operator is the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs.",
-        basis=f"{found.card}, {found.precision}, batch {found.batch}; nothing was measured.",
+        basis=f"{figures.card}, {figures.precision}, batch {figures.batch}; nothing was measured.",
         tiles=[
-            ("least time", show_ms(found.ms), f"{show_ms(found.ms / found.batch)} an image"),
-            ("waits for memory", f"{100 * found.waiting:.0f} %", "of that time"),
-            ("of the peak", f"{100 * found.efficiency:.1f} %", "at most"),
-            ("intensity", f"{found.intensity:.1f}", f"FLOP/byte; the ridge is at {found.ridge:.1f}"),
+            ("least time", show_ms(figures.ms), f"{show_ms(figures.ms / figures.batch)} an image"),
+            ("waits for memory", f"{100 * figures.waiting:.0f} %", "of that time"),
+            ("of the peak", f"{100 * figures.efficiency:.1f} %", "at most"),
+            ("intensity", f"{figures.intensity:.1f}", f"FLOP/byte; the ridge is at {figures.ridge:.1f}"),
         ],
         notes=warnings,
-        sections=[("Roofline", [roof.chart(found)]), ("Where the time goes", [shares("kind", kinds, found.ms)])],
+        sections=[("Roofline", [roof.chart(figures)]), ("Where the time goes", [shares("kind", kinds, figures.ms)])],
         command=command,
     )
 

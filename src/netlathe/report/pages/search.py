@@ -58,7 +58,7 @@ def finals(arms: Sequence[Data]) -> Html:
     return table(("strategy", "regret at the end", "95 % interval"), rows, label="Regret at the end")
 
 
-def pairs_table(found: Sequence[Data]) -> Html:
+def pairs_table(pairs: Sequence[Data]) -> Html:
     """Every pair of strategies."""
 
     def interval(gain: Data) -> str:
@@ -73,7 +73,7 @@ def pairs_table(found: Sequence[Data]) -> Html:
             f"{p['p']:.3g}",
             p["said"],
         )
-        for p in found
+        for p in pairs
     ]
     heads = ("pair", "less regret by", "95 % interval", "ahead in", "p (Holm)", "verdict")
     return table(heads, rows, label="Pairs of strategies")
@@ -100,9 +100,9 @@ def show(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
         if t["state"] != "running"
     ]
     sections: list[tuple[str, Sequence[PagePart]]] = [("The search", [progress.chart(trials, word="score")])]
-    found = plane(data)
-    if found:
-        sections.append(("The front", [found]))
+    front_chart = plane(data)
+    if front_chart:
+        sections.append(("The front", [front_chart]))
     facts = [(state, f"{count:,} trials") for state, count in data["counts"].items()]
     facts += [(error, f"{count:,} failed") for error, count in data["failures"].items()]
     sections.append(("Trials", [pairs(facts)]))

@@ -48,15 +48,17 @@ def load(
     if channels not in (None, 1, 3):
         raise NetlatheError(f"{channels} channels cannot be", code="images.channels", hint="1 for grey, 3 for colour")
     check_shares(validation, test)
-    found = find_source(source)
-    entry, built = store_images(found, size, channels, cache or cache_dir() / "images", size_limit(limit), progress)
+    image_source = find_source(source)
+    entry, built = store_images(
+        image_source, size, channels, cache or cache_dir() / "images", size_limit(limit), progress
+    )
     rows = split_rows(entry.splits, entry.digests, validation, test)
-    check_rows(entry, rows, found)
+    check_rows(entry, rows, image_source)
     return Splits(
         select_images(entry, rows.train),
         select_images(entry, rows.validation),
         select_images(entry, rows.test) if rows.test.start < rows.test.stop else None,
-        inspect_images(found, entry, rows, built),
+        inspect_images(image_source, entry, rows, built),
     )
 
 
