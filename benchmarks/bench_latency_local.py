@@ -3,7 +3,7 @@
 Networks of the zoo up to 6 G MACs under four runtimes, one thread, batch 1. A family is the networks of one paper; the
 model is fitted, as calibration does it, to the probes and to the networks of all other families. Beside it, in the same
 run: the same without the probes; MACs times a constant and a power law of MACs; and the best fixed form known before
-(roofline by class of operator plus a count of operators, `reference/deploy.md` section 7). All are fitted to the same
+(roofline by class of operator plus a count of operators). All are fitted to the same
 other families. `--nested` adds a row whose ridge is chosen for each held-out family by leaving families out of the rest
 (some minutes). "measured again" compares a second measurement of some of the networks with the first: no model can be
 closer. `--measure` measures again (a quarter of an hour) and writes benchmarks/data/local_latency.csv; without it the
@@ -39,7 +39,7 @@ from netlathe.zoo import registry
 
 FILE = Path(__file__).parent / "data" / "local_latency.csv"
 SETTINGS = (("openvino", "fp32"), ("onnxruntime", "fp32"), ("torch", "fp32"), ("openvino", "bf16"))
-# (MAPE of the best fixed form, of a MACs power law) on 69 networks of a Xeon with AMX: deploy.md, section 7.
+# (MAPE of the best fixed form, of a MACs power law) on 69 networks of a Xeon with AMX, 17 families held out in turn.
 BEFORE = {"openvino fp32": (8.4, 14.5), "onnxruntime fp32": (14.3, 19.8), "torch fp32": (14.6, 19.4),
           "openvino bf16": (17.7, 40.4)}  # fmt: skip
 TARGET = {"openvino fp32": 6, "onnxruntime fp32": 9, "torch fp32": 10, "openvino bf16": 11}

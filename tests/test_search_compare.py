@@ -292,7 +292,7 @@ def test_macro_regrets_are_those_of_the_reference():
     assert on.best == pytest.approx(93.127, abs=5e-4)
     makers = {"random": maker(on, "random", replacement=True), "evolution": maker(on, "evolution")}
     found = compare_strategies(on, makers, evaluations=100, runs=150, noisy=True, repeats="billed")
-    # nas.md section 5.2, 300 runs: .399 [.374, .424] and .257 [.238, .277]; three standard errors of ours
+    # by a script of its own, 300 runs: .399 [.374, .424] and .257 [.238, .277]; three standard errors of ours
     for name, known in (("random", 0.399), ("evolution", 0.257)):
         final = found.arms[name].final
         assert final.mean() == pytest.approx(known, abs=3 * (final.std() / 150**0.5 + 0.012))

@@ -165,7 +165,7 @@ def test_the_real_report_has_the_figures_of_the_reference():
     if not DATA.exists():
         pytest.skip(f"{DATA} is absent")
     found = measure_critique(DATA, evaluations=50, runs=10)
-    # nas.md sections 1.4, 5.4 and 5.5
+    # computed once from the same public tables by a script of its own
     assert found.floor.seed_sd == pytest.approx(0.213, abs=5e-4)
     assert found.floor.tau.value == pytest.approx(0.881, abs=2e-3)
     assert found.floor.near == 25
