@@ -9,7 +9,9 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,12 @@ from netlathe.errors import NetlatheError
 from netlathe.search.config import build_problem, load_space
 from netlathe.search.executor import InlineExecutor
 from netlathe.search.objective import spec_to_json
-from netlathe.search.run import SearchResult, search
+from netlathe.search.run import SearchResult, make_strategy, search
 from netlathe.search.space import SearchSpace
 from netlathe.search.store import TrialStore
 from netlathe.search.strategy import Proposal, TrialResult
 from netlathe.search.study import Study
-from netlathe.search.trial import TrialState
+from netlathe.search.trial import TaskResult, TrialState
 
 CLI = [sys.executable, "-m", "netlathe", "search", "run"]
 
@@ -295,6 +297,46 @@ def test_asks_that_a_strategy_did_not_answer_are_replayed_too(tmp_path: Path) ->
         store.db.execute("DELETE FROM waits")
         with pytest.raises(NetlatheError, match="does not propose again"):
             Study(asked, what, Shy(what.space), store, Three(what.objective)).replay(store.trials(), [])
+
+
+class Clocked(InlineExecutor):
+    """Every trial takes 10 s of a clock that only this executor moves; those from `stuck` on never end."""
+
+    def __init__(self, objective: Any, stuck: float = inf) -> None:
+        super().__init__(objective)
+        self.now, self.stuck, self.waits = 0.0, stuck, list[float | None]()
+
+    def wait(self, seconds: float | None = None) -> list[TaskResult]:
+        self.waits.append(seconds)
+        if len(self.waits) > self.stuck:
+            assert seconds is not None
+            self.now += seconds
+            return []
+        self.now += 10.0
+        return [result._replace(seconds=10.0) for result in super().wait(seconds)]
+
+
+@pytest.mark.parametrize(
+    ("final_seeds", "stuck", "waits", "ends"),
+    [
+        (0, inf, [65, 55, 45, 35, 25, 15], 60),  # a seventh trial would end at 70
+        (2, inf, [65, 55, 45, 35], 40),  # two fresh seeds of the winner need another 20
+        (0, 2, [65, 55, 45], 65),  # one that hangs is waited for until the wall, and no longer
+    ],
+)
+def test_a_search_keeps_its_wall(
+    final_seeds: int, stuck: float, waits: list[float], ends: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = wish("seeded", strategy="random", options={}, evaluations=50, final_seeds=final_seeds, final_top=1)
+    problem = build_problem(asked, tmp_path)
+    executor = Clocked(problem.objective, stuck)
+    monkeypatch.setattr("netlathe.search.study.time", SimpleNamespace(monotonic=lambda: executor.now, time=time.time))
+    with TrialStore(tmp_path, write=True) as store:
+        strategy = make_strategy(asked, problem)
+        study = Study(asked, problem, strategy, store, executor, deadline=65.0)
+        assert study.run() == "the time is up"
+    assert (executor.waits, executor.now) == (waits, ends)
+    assert len(study.open) == (stuck < inf)
 
 
 def test_at_the_wall_open_trials_are_left_for_the_next_call(tmp_path: Path) -> None:
