@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from netlathe.errors import NetlatheError
@@ -92,30 +93,23 @@ EAGER = Runtime(
     open=open_eager,
     fusion=EAGER_FUSION,
 )
-COMPILED = Runtime(
+COMPILED = replace(
+    EAGER,
     name="torch-compiled",
     title="torch.compile",
     forecast_as="torch-compile",
     aliases=("compiled",),
-    package="torch",
-    module="torch",
-    extra="train",
-    takes="torch",
-    precisions=CPU_PRECISIONS,
     open=open_compiled,
     fusion=fusion("", True, "Inductor fuses element-wise operators and norms, beside library products"),
 )
-CUDA = Runtime(
+CUDA = replace(
+    EAGER,
     name="torch-cuda",
     title="torch on CUDA",
     forecast_as="torch",
-    package="torch",
-    module="torch",
-    extra="train",
-    takes="torch",
+    aliases=(),
     precisions=tuple(PRECISIONS),
     processor="cuda",
     open=open_cuda,
-    fusion=EAGER_FUSION,
 )
 RUNTIMES = (EAGER, COMPILED, CUDA)
