@@ -226,3 +226,11 @@ def test_cards_are_listed_without_anything_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("class_", "processor"),
+    [("laptop gpu", "gpu"), ("server cpu core", "cpu"), ("phone", "cpu"), ("accelerator", "accelerator")],
+)
+def test_what_computes_in_a_device_is_a_property_of_its_class(class_, processor):
+    assert DeviceCard("mine", "Mine", class_, "2026-11-01", ()).processor == processor

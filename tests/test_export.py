@@ -129,7 +129,7 @@ def test_a_file_that_computes_something_else_is_never_written(
         (["-o", "net.pth"], "net.onnx"),
         (["-o", "net.onnx", "--batch", "0"], "neither a positive number nor dynamic"),
         (["-o", "net.onnx", "--weights", "absent.safetensors"], "no such file"),
-        (["-o", "net.onnx", "--weights", "keras:lenet"], "legal: timm:NAME, torchvision:NAME, a file"),
+        (["-o", "net.onnx", "--weights", "keras:lenet"], "legal: timm:NAME, torchvision:NAME[.WEIGHTS]"),
         (["-o", "net.onnx", "--weights", "broken.safetensors"], "no whole safetensors file"),
         ([], "Missing option '-o'"),
     ],

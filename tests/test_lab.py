@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 from command import PATIENCE_S
 
@@ -23,10 +22,11 @@ from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.cli.main import run
 from netlathe.errors import NetlatheError
-from netlathe.lab import child
+from netlathe.lab import app, child
 from netlathe.lab.app import make_app
 from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.child import KINDS, parse
+from netlathe.lab.facts import read_facts
 from netlathe.lab.knobs import turn_to_legal
 from netlathe.lab.state import read_state
 from netlathe.lab.view import view
@@ -206,12 +206,34 @@ def test_no_file_outside_the_page_is_served(lab, path):
     assert lab.request("GET", path)[0] == 404
 
 
-def test_answers_from_memory_take_milliseconds(lab):
-    lab.ask("view?charts=roofline,stages,memory,profile", "net=resnet152&width=0.9")
-    before = sum(psutil.Process(lab.process.pid).cpu_times()[:2])
-    for _ in range(20):
-        lab.ask("view", "net=resnet152&width=0.9")
-    assert sum(psutil.Process(lab.process.pid).cpu_times()[:2]) - before < 20 * 0.05  # of the processor, at any load
+def test_a_state_of_the_knobs_is_read_once_and_its_charts_are_drawn_once(monkeypatch):
+    read, drawn = [], []
+    monkeypatch.setattr(app, "read_facts", lambda state, *more: read.append(state.knobs) or read_facts(state, *more))
+    monkeypatch.setattr(app, "charts", lambda facts, names, **how: drawn.append(list(names)) or {})
+    lab = make_app("token")
+
+    def ask(path, state):
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": state.encode()}
+
+        async def send(message):
+            sent.append(message)
+
+        where, _, words = path.partition("?")
+        scope = {"type": "http", "method": "POST", "path": f"/token/{where}", "query_string": words.encode(),
+                 "headers": [(b"host", b"localhost")]}  # fmt: skip
+        finished(lab(scope, receive, send))
+        assert sent[0]["status"] == 200
+        return json.loads(sent[-1]["body"])
+
+    for _ in range(3):
+        assert ask("view", "net=resnet20&width=0.5")["name"] == "resnet20-w0.5"
+        ask("view?charts=roofline", "net=resnet20&width=0.5")
+    assert (len(read), drawn) == (1, [[], ["roofline"]])
+    ask("view", "net=resnet20&width=0.75")
+    assert (len(read), drawn) == (2, [[], ["roofline"], []])
 
 
 def test_a_dropped_arch_json_is_a_network_with_knobs(lab):
