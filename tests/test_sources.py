@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from netlathe import zoo
@@ -152,8 +153,11 @@ def test_a_new_source_is_one_file_that_choose_and_fit_use(mine, capsys):
 
 def test_the_networks_of_a_search_have_the_accuracies_that_it_measured(tmp_path, capsys):
     pytest.importorskip("torch")
-    words = ["--evaluations", "2", "--epochs", "1", "-o", str(tmp_path / "search")]
-    assert run(["search", "run", "around:resnet20", "--data", "digits", "--strategy", "random", *words]) == Exit.DONE
+    images = np.random.default_rng(0).integers(0, 255, (80, 16, 16, 1), np.uint8)
+    np.savez(tmp_path / "noise.npz", images=images, labels=np.arange(80) % 2)
+    data = ("--data", str(tmp_path / "noise.npz"), "--resolution", "16", "--recipe", "digits", "--set", "batch=16")
+    words = (*data, "--strategy", "random", "--evaluations", "2", "--epochs", "1", "-o", str(tmp_path / "search"))
+    assert run(["search", "run", "around:resnet20", *words]) == Exit.DONE
     capsys.readouterr()
     data, _ = chosen(capsys, "--from", str(tmp_path / "search"), *PHONE, "--latency", "10s")
     shown = run(["search", "show", str(tmp_path / "search"), "--json"])

@@ -22,6 +22,9 @@ from command import command as netlathe_command
 from safetensors.numpy import load_file
 
 from netlathe import zoo
+from netlathe.arch.build import seq
+from netlathe.arch.network import Network
+from netlathe.arch.rewrite import at
 from netlathe.errors import NetlatheError
 from netlathe.reshape.knobs import reshape
 from netlathe.train import checkpoint, recipefile
@@ -35,6 +38,7 @@ from netlathe.train.plan import make_plan
 from netlathe.train.recipe import Recipe
 from netlathe.train.run import fit_to_images
 from netlathe.train.state import start_state
+from netlathe.zoo.mobilenetv3 import SMALL
 
 CLI = [sys.executable, "-m", "netlathe"]
 TINY = "resnet20:depth=8"
@@ -215,30 +219,45 @@ def test_a_full_disk_is_said_in_one_line(stripes: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+# Small and shallow members: every layer and every way to join layers of a family, but few of each.
 FAMILIES: dict[str, dict[str, Any]] = {
-    "resnet18": {"width": 8},
-    "wrn_16_8": {"width": 1},
+    "resnet18": {"width": 8, "depths": (1, 1, 1, 1)},
+    "wrn_16_8": {"width": 1, "depth": 10},
     "vgg11_bn": {"widths": (8, 8, 8, 8, 8)},
     "googlenet": {},
-    "densenet121": {"depths": (2, 2, 2, 2)},
-    "mobilenetv1_025": {},
+    "densenet121": {"depths": (2, 2), "growth": 8, "width": 16},
+    "mobilenetv1_025": {"depths": (1, 2, 1, 2, 1)},
     "mobilenetv2_035": {},
-    "mobilenetv3_small": {},
-    "efficientnet_b0": {"depth": 0.5},
+    "mobilenetv3_small": {"table": SMALL[:5], "hidden": 64},
+    "efficientnet_b0": {"depth": 0.1, "width": 0.25},
     "regnety_200mf": {"depth": 5},
-    "convnext_atto": {"depths": (1, 1, 1, 1)},
-    "vit_tiny_patch16": {"depth": 4},
-    "swin_tiny": {"depths": (2, 2)},
+    "convnext_atto": {"width": 16, "depths": (1, 2)},
+    "vit_tiny_patch16": {"width": 48, "depth": 2},
+    "swin_tiny": {"width": 32, "depths": (2, 2)},
 }
 
 
-WIDE = ("vgg11_bn", "googlenet")  # whose own choices leave them wide
+# Where the choices of a family leave it deep: the parts that stay.
+PARTS = {
+    "googlenet": ("stem", "stage3", "stage4.a", "stage4.aux1", "head"),
+    "mobilenetv2_035": ("stem", "stage1", "stage2", "top", "head"),
+}
+
+
+def member(family: str) -> Network:
+    """A small network of a family."""
+    network = zoo.get(family, **FAMILIES[family])
+    if family in ("vgg11_bn", "googlenet"):  # whose own choices leave them wide
+        network = reshape(network, width=0.125)
+    if family in PARTS:
+        parts = {path.replace(".", "_"): at(network.body, path) for path in PARTS[family]}
+        network = replace(network, body=seq(**parts))
+    return network
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_recipe_trains_a_step_on_every_family(family: str, tmp_path: Path) -> None:
-    network = zoo.get(family, **FAMILIES[family])
-    network = reshape(network, width=0.125) if family in WIDE else network
+    network = member(family)
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 255, (8, 40, 40, 3), np.uint8), np.arange(8) % 4
     images = ImageSet(pixels, labels, tuple(map(str, labels)), ("a", "b", "c", "d"), "noise")

@@ -11,6 +11,7 @@ weights in every step, and beside gradients or buffers in another order they giv
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import unwrap
 from math import inf
 from typing import Any, ClassVar
 
@@ -42,6 +43,12 @@ class ListOptimiser(torch.optim.Optimizer):
 
     starts: ClassVar[dict[str, float]]  # the buffers of a weight and their first value
     at_once: ClassVar[float]  # elements in a list on a CPU: the operations of an update then find them in the cache
+
+    # torch hides these from its compiler, which it imports for that: 1.3 s more until a training starts.
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
