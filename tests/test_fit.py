@@ -6,10 +6,10 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from command import command as netlathe_command
@@ -31,7 +31,6 @@ from netlathe.target.device import targets_on
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
-CLI = [sys.executable, "-m", "netlathe"]
 PHOTOS = ImageSpec(classes=6, channels=3, side=128)
 
 
@@ -56,21 +55,22 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
     words = ["--macs", "3M", "--size", "2MB", "--latency", "50ms", "--epochs", "2", "--resolution", "32"]
     quick = ["--set", "optimiser.lr_per=16", "--set", "batch=16", "--threads", "1", "--precision", "fp32"]
     form = ["--runtime", "onnxruntime", "--form", "fp32"]
-    return [*CLI, "fit", str(data), *words, *quick, *(more or form), "-o", str(out)]
+    return ["fit", str(data), *words, *quick, *(more or form), "-o", str(out)]
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    return netlathe_command(*words[len(CLI) :])
+    return netlathe_command(*words)
 
 
 def killed_after(step: str, words: list[str], out: Path) -> bool:
     """Start a fit and kill it at a random moment soon after a step is done; False where it ended before."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (out / "steps" / f"{step}.json").exists():
+    process = forked.netlathe(words)
+    while process.is_alive() and not (out / "steps" / f"{step}.json").exists():
         time.sleep(0.02)
-    time.sleep(random.Random().uniform(0, 1.5))
+    time.sleep(random.Random().uniform(0, 0.7))
     process.kill()
-    return process.wait() == -signal.SIGKILL
+    process.join()
+    return process.exitcode == -signal.SIGKILL
 
 
 def test_a_fit_that_is_killed_in_every_step_ends_as_one_that_was_not(
@@ -96,25 +96,25 @@ def test_a_fit_that_is_killed_in_every_step_ends_as_one_that_was_not(
     assert "not on the test images" in figures["picked"]
     assert figures["test"] is None  # the test images are looked at once: by the deployed file
 
-    checked = run([*CLI, "check", str(whole), "--data", str(stripes), "--json"])
+    checked = run(["check", str(whole), "--data", str(stripes), "--json"])
     assert checked.returncode == 0, checked.stdout
     assert json.loads(checked.stdout)["data"]["accuracy"]["hits"] == cards[0]["accuracy"]["hits"]
     tight = tmp_path / "tight.toml"
     tight.write_text('size = "1kB"\n')
-    assert run([*CLI, "check", str(whole), str(tight)]).returncode == 4
+    assert run(["check", str(whole), str(tight)]).returncode == 4
     other = run([*command(stripes, whole), "--seed", "5"])
     assert other.returncode == 2
     assert "another fit: other seed (0 there, 5 now)" in other.stderr
 
-    narrow = run([*CLI, "quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
+    narrow = run(["quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
                   "-o", str(tmp_path / "narrow"), "--json"])  # fmt: skip
     assert narrow.returncode == 0, narrow.stderr
     made = json.loads(narrow.stdout)["data"]
     assert (made["precision"], made["model"]) == ("int8+fp32", "model.int8.onnx")
     small, large = load_package(tmp_path / "narrow"), load_package(whole)
     assert small.bytes < 0.6 * large.bytes
-    assert run([*CLI, "predict", str(small.folder), str(photo(tmp_path))]).returncode == 0
-    few = run([*CLI, "quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
+    assert run(["predict", str(small.folder), str(photo(tmp_path))]).returncode == 0
+    few = run(["quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
                "--calibration", "7", "-o", str(tmp_path / "few")])  # fmt: skip
     assert few.returncode == 2
     assert "7 calibration images are too few" in few.stderr
@@ -135,7 +135,7 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     words = ["--device", "stm32h743", "--epochs", "1", "--resolution", "32", "--threads", "1", "--precision", "fp32",
              "--weights", f"mobilenetv1:alpha=0.25={weights}"]  # fmt: skip
     out = tmp_path / "out"
-    done = run([*CLI, "fit", str(stripes), *words, "-o", str(out)])
+    done = run(["fit", str(stripes), *words, "-o", str(out)])
     assert done.returncode == 0, done.stderr
     card = json.loads((out / "card.json").read_text())
     assert card["latency"]["measured"] is None
@@ -146,7 +146,7 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     assert raced[0]["weights"] == str(weights)
     again = read_config(out / "run.toml")
     assert (again.device, again.weights, again.epochs) == ("stm32h743", (f"mobilenetv1:alpha=0.25={weights}",), 1)
-    beside = run([*CLI, "fit", str(out / "run.toml"), "--seed", "3", "-o", str(tmp_path / "again")])
+    beside = run(["fit", str(out / "run.toml"), "--seed", "3", "-o", str(tmp_path / "again")])
     assert beside.returncode == 2
     assert "run.toml says everything" in beside.stderr
 
@@ -160,7 +160,7 @@ def test_the_winner_of_a_search_joins_the_race_and_an_impossible_space_does_not_
         words = ["--macs", macs, "--epochs", "1", "--resolution", "32", "--threads", "1", "--precision", "fp32",
                  "--set", "resolution=32", "--set", "evaluate.resolution=32", "--set", "batch=16", "--form", "fp32",
                  "--runtime", "onnxruntime", "--search", "around:resnet20"]  # fmt: skip
-        done = run([*CLI, "fit", str(stripes), *words, "-o", str(out)])
+        done = run(["fit", str(stripes), *words, "-o", str(out)])
         assert done.returncode == 0, done.stderr
         found = json.loads((out / "steps" / "searched.json").read_text())["result"]
         assert isinstance(found["arch"], arch)
@@ -171,7 +171,7 @@ def test_the_winner_of_a_search_joins_the_race_and_an_impossible_space_does_not_
 
 def test_a_dry_run_says_what_would_be_raced_and_writes_nothing(stripes: Path, tmp_path: Path, calibrated: None) -> None:
     before = set(tmp_path.iterdir())
-    done = run([*CLI, "fit", str(stripes), "--device", "rpi-5", "--macs", "3M", "--time", "10m", "--dry-run", "--json"])
+    done = run(["fit", str(stripes), "--device", "rpi-5", "--macs", "3M", "--time", "10m", "--dry-run", "--json"])
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["data"]
     assert 2 <= len(found["candidates"]) <= 6
@@ -180,7 +180,7 @@ def test_a_dry_run_says_what_would_be_raced_and_writes_nothing(stripes: Path, tm
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_anything_is_trained(stripes: Path, calibrated: None) -> None:
-    done = run([*CLI, "fit", str(stripes), "--macs", "3M", "--epochs", "1", "--device", "rpi-5", "-o", "/proc/nowhere"])
+    done = run(["fit", str(stripes), "--macs", "3M", "--epochs", "1", "--device", "rpi-5", "-o", "/proc/nowhere"])
     assert done.returncode == 2
     assert "/proc/nowhere" in done.stderr
 
@@ -214,7 +214,7 @@ def test_the_clock_of_a_fit_goes_on_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_an_impossible_budget_exits_with_3_before_any_training(stripes: Path, tmp_path: Path, calibrated: None) -> None:
-    failed = run([*CLI, "fit", str(stripes), "--size", "10kB", "-o", str(tmp_path / "out")])
+    failed = run(["fit", str(stripes), "--size", "10kB", "-o", str(tmp_path / "out")])
     assert failed.returncode == 3
     assert "no network keeps this budget: size cannot be met; the smallest is" in failed.stderr
     assert "nearest that works: --size" in failed.stderr
@@ -222,8 +222,8 @@ def test_an_impossible_budget_exits_with_3_before_any_training(stripes: Path, tm
 
 
 def test_a_fit_without_a_budget_or_with_two_lengths_is_refused(stripes: Path, tmp_path: Path) -> None:
-    assert "at least one limit" in run([*CLI, "fit", str(stripes), "-o", str(tmp_path)]).stderr
-    both = run([*CLI, "fit", str(stripes), "--macs", "5M", "--time", "1m", "--epochs", "1", "-o", str(tmp_path)])
+    assert "at least one limit" in run(["fit", str(stripes), "-o", str(tmp_path)]).stderr
+    both = run(["fit", str(stripes), "--macs", "5M", "--time", "1m", "--epochs", "1", "-o", str(tmp_path)])
     assert both.returncode == 2
     assert "give one of them" in both.stderr
 

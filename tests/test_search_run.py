@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from functools import partial
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import searchable
-from command import PATIENCE_S
+from command import netlathe
 from searchable import FILE, paid, wish
 
 from netlathe.errors import NetlatheError
@@ -31,7 +30,7 @@ from netlathe.search.strategy import Proposal, TrialResult
 from netlathe.search.study import Study
 from netlathe.search.trial import TaskResult, TrialState
 
-CLI = [sys.executable, "-m", "netlathe", "search", "run"]
+CLI = ["search", "run"]
 
 
 def command(out: Path, function: str = "slow", *more: str) -> list[str]:
@@ -52,12 +51,13 @@ def killed_at_random(words: list[str], folder: Path, kills: int, longest_s: floa
     """Start a search and kill its study, again and again; how often it was alive to be killed."""
     dice, done = random.Random(), 0
     for _ in range(kills):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and not (folder / "search.db").exists():
+        process = forked.netlathe(words)
+        while process.is_alive() and not (folder / "search.db").exists():
             time.sleep(0.02)
         time.sleep(dice.uniform(0.0, longest_s))
-        process.send_signal(signal.SIGKILL)
-        done += process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        done += process.exitcode == -signal.SIGKILL
     return done
 
 
@@ -207,20 +207,15 @@ def test_rungs_cost_their_fraction_and_start_from_the_rung_below(tmp_path: Path)
 
 
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(tmp_path: Path) -> None:
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may inherit deaf ears
-    process = subprocess.Popen(
-        command(tmp_path, "slow", "--workers", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=heard,
-    )  # fmt: skip
-    while not (tmp_path / "evaluated.txt").exists() and process.poll() is None:
+    log, out = tmp_path / "log.txt", tmp_path / "out"
+    process = forked.netlathe(command(out, "slow", "--workers", "1"), log)
+    while not (out / "evaluated.txt").exists() and process.is_alive():
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, said
-    assert f"netlathe search run --resume -o {tmp_path} --workers 1" in said
-    done = subprocess.run([*CLI, "--resume", "-o", str(tmp_path)], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stderr
-    assert "20 done" in done.stdout
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert process.exitcode == 130, log.read_text()
+    assert f"netlathe search run --resume -o {out} --workers 1" in log.read_text()
+    assert "20 done" in netlathe(*CLI, "--resume", "-o", out).stdout
 
 
 def ray_search(tmp_path: Path, function: str, evaluations: int) -> SearchResult:
@@ -244,15 +239,15 @@ def test_the_same_search_on_ray_with_workers_that_are_killed(tmp_path: Path) -> 
 def test_a_driver_on_ray_that_is_killed_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     words = command(tmp_path, "slow", "--workers", "2", "--ray")
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "evaluated.txt").exists() and process.poll() is None:
+    process = forked.netlathe(words)
+    while not (tmp_path / "evaluated.txt").exists() and process.is_alive():
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    done = subprocess.run(
-        [*CLI, "--resume", "-o", str(tmp_path), "--workers", "2", "--ray"], timeout=PATIENCE_S, check=True
-    )
-    assert done.returncode == 0
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    again = forked.netlathe([*CLI, "--resume", "-o", tmp_path, "--workers", "2", "--ray"])
+    again.join()
+    assert again.exitcode == 0
     with TrialStore(tmp_path, write=False) as store:
         keys = [t.key for t in store.trials() if t.state is TrialState.DONE]
     assert len(keys) == len(set(keys)) == 20

@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
+import forked
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from netlathe.errors import NetlatheError
-from netlathe.train.distributed import Ranks, join_ranks, read_ranks, sum_over_ranks
+from netlathe.train.distributed import Ranks, join_ranks, leave, read_ranks, sum_over_ranks
+from netlathe.train.norms import synchronise_norms
 from netlathe.train.precision import set_precision
 
 IMAGES = 12
-
-# What each of two processes runs; `step` and `network` are those of this file.
-PROGRAM = """
-import sys
-sys.path.insert(0, {tests!r})
-import torch
-from test_train_distributed import IMAGES, batch, network, step
-from netlathe.train.distributed import join_ranks, leave, sum_over_ranks
-
-torch.set_num_threads(1)
-here = join_ranks()
-assert here is join_ranks() and here.world == 2
-x, labels = batch()
-mine = here.slice(IMAGES)
-saved = {{}}
-for pieces in (1, 3):
-    module = network(seed=here.rank)  # the values of rank 0 win
-    run = here.wrap(module)
-    keys = list(module.state_dict())
-    for _ in range(2):
-        step(run, module, x[mine], labels[mine], pieces, here)
-    saved[pieces] = {{
-        "state": module.state_dict(), "keys": keys, "grad": {{n: p.grad for n, p in module.named_parameters()}},
-        "eval": module.eval()(x),
-    }}
-uneven = [slice(0, 8), slice(8, 12)][here.rank]
-module = network(seed=0)
-run = here.wrap(module)
-y = run(x[uneven])
-gathered = torch.zeros(IMAGES, y.shape[1])
-gathered[uneven] = y.detach()
-saved["uneven"] = sum_over_ranks(gathered), module.state_dict()
-saved["any"] = here.any(here.rank == 1), here.any(False)
-saved["agreed"] = here.agreed(f"said by {{here.rank}}")
-number, real = torch.tensor([10**15 + here.rank, 1]), torch.tensor(0.1, dtype=torch.float64)
-saved["summed"] = sum_over_ranks(number), sum_over_ranks(real)
-here.wait()
-if here.first:
-    torch.save(saved, sys.argv[1])
-leave()
-"""
 
 
 class Small(nn.Module):
@@ -107,17 +67,45 @@ def in_pieces(x: Tensor, pieces: int) -> Tensor:
     return torch.cat([part for pair in zip(*(half.chunk(pieces) for half in x.chunk(2)), strict=True) for part in pair])
 
 
+def answer_as_one_of_two(file: Path) -> None:
+    """What each of two processes runs; rank 0 saves the answers."""
+    torch.set_num_threads(1)
+    here = join_ranks()
+    assert here is join_ranks()
+    assert here.world == 2
+    x, labels = batch()
+    mine = here.slice(IMAGES)
+    saved: dict[Any, Any] = {}
+    for pieces in (1, 3):
+        module = network(seed=here.rank)  # the values of rank 0 win
+        run = here.wrap(module)
+        keys = list(module.state_dict())
+        for _ in range(2):
+            step(run, module, x[mine], labels[mine], pieces, here)
+        grads = {name: weight.grad for name, weight in module.named_parameters()}
+        saved[pieces] = {"state": module.state_dict(), "keys": keys, "grad": grads, "eval": module.eval()(x)}
+    uneven = [slice(0, 8), slice(8, 12)][here.rank]
+    module = network(seed=0)
+    run = here.wrap(module)
+    y = run(x[uneven])
+    gathered = torch.zeros(IMAGES, y.shape[1])
+    gathered[uneven] = y.detach()
+    saved["uneven"] = sum_over_ranks(gathered), module.state_dict()
+    saved["any"] = here.any(here.rank == 1), here.any(False)
+    saved["agreed"] = here.agreed(f"said by {here.rank}")
+    number, real = torch.tensor([10**15 + here.rank, 1]), torch.tensor(0.1, dtype=torch.float64)
+    saved["summed"] = sum_over_ranks(number), sum_over_ranks(real)
+    here.wait()
+    if here.first:
+        torch.save(saved, file)
+    leave()
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What rank 0 of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    (folder / "program.py").write_text(PROGRAM.format(tests=str(Path(__file__).parent)))
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*run, str(folder / "program.py"), str(folder / "found.pt")], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    forked.ranks(folder, answer_as_one_of_two, folder / "found.pt")
     return torch.load(folder / "found.pt")
 
 
@@ -154,36 +142,37 @@ def test_all_processes_get_one_answer_and_sums_are_exact(two):
     assert float(two["summed"][1]) == 0.2
 
 
-def test_a_norm_of_the_whole_batch_reads_bfloat16_and_gives_the_gradient_of_float64():
-    """One process that is a group of its own: the arithmetic without the exchange."""
-    program = """
-import torch, torch.distributed as dist
-from torch import nn
-from netlathe.train.norms import synchronise_norms
-dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-torch.manual_seed(0)
-x = torch.randn(6, 4, 5, 5, dtype=torch.float64) + 3
-norm = nn.BatchNorm2d(4).double()
-norm.weight.data.uniform_(0.5, 2)
-plain = nn.BatchNorm2d(4).double()
-plain.load_state_dict(norm.state_dict())
-synchronise_norms(norm)
-grad, got = torch.randn_like(x), []
-for part in (plain, norm):
-    z = x.clone().requires_grad_()
-    y = part(z)
-    got.append([y, *torch.autograd.grad(y, [z, part.weight, part.bias], grad), part.running_mean, part.running_var])
-for ours, theirs in zip(got[1], got[0]):
-    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
-norm, plain = norm.float(), plain.float()
-z = x.bfloat16()
-y = norm(z)
-assert y.dtype == torch.bfloat16
-torch.testing.assert_close(y, plain(z), rtol=1e-2, atol=2e-2)
-dist.destroy_process_group()
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def compare_norms_of_one_process() -> None:
+    """A process that is a group of its own."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    torch.manual_seed(0)
+    x = torch.randn(6, 4, 5, 5, dtype=torch.float64) + 3
+    norm = nn.BatchNorm2d(4).double()
+    norm.weight.data.uniform_(0.5, 2)
+    plain = nn.BatchNorm2d(4).double()
+    plain.load_state_dict(norm.state_dict())
+    synchronise_norms(norm)
+    grad, got = torch.randn_like(x), []
+    for part in (plain, norm):
+        z = x.clone().requires_grad_()
+        y = part(z)
+        got.append([y, *torch.autograd.grad(y, [z, part.weight, part.bias], grad), part.running_mean, part.running_var])
+    for ours, theirs in zip(got[1], got[0], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    norm, plain = norm.float(), plain.float()
+    z = x.bfloat16()
+    y = norm(z)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, plain(z), rtol=1e-2, atol=2e-2)
+    dist.destroy_process_group()
+
+
+def test_a_norm_of_the_whole_batch_reads_bfloat16_and_gives_the_gradient_of_float64(tmp_path):
+    """The arithmetic without the exchange."""
+    log = tmp_path / "log.txt"
+    process = forked.start(compare_norms_of_one_process, log=log)
+    process.join()
+    assert process.exitcode == 0, log.read_text()
 
 
 def test_slices_cover_a_batch_in_order_and_keep_pairs_together():

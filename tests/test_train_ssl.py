@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from math import log
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
-from command import PATIENCE_S, netlathe
+from command import netlathe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
@@ -324,33 +323,18 @@ def test_the_linear_probe_is_scikit_learn_s_logistic_regression() -> None:
     assert (probe(asked) == oracle.predict(probe.standard(asked).numpy()[:, :-1])).mean() > 0.99
 
 
-SHARED = """
-import sys
-import torch
-from dataclasses import replace
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_train_ssl import few, load, method, pretrain, resnet
-torch.set_num_threads(1)
-images = few(load("digits", size=8, cache=Path({cache!r})), 96, 16)
-for by in ("simclr-dcl", "moco-v2"):
-    pretrain(resnet(), images, method(by, "epochs=1", key_groups=2), Path({out!r}) / by, precision="fp32")
-"""
-
-
-def test_two_processes_learn_what_one_learns(digits: Splits, tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    cache = tmp_path / "cache"
-    load("digits", size=8, cache=cache)
+def pretrain_both_ways(cache: Path, out: Path) -> None:
+    """In this process, or its part in several."""
+    torch.set_num_threads(1)
+    images = few(load("digits", size=8, cache=cache), 96, 16)
     for by in ("simclr-dcl", "moco-v2"):
-        pretrain(resnet(), few(digits, 96, 16), method(by, "epochs=1", key_groups=2), one / by, precision="fp32")
-    script = tmp_path / "shared.py"
-    script.write_text(SHARED.format(tests=str(Path(__file__).parent), cache=str(cache), out=str(two)))
-    launched = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
-    done = subprocess.run(
-        [*launched, "--rdzv-endpoint", "localhost:0", str(script)], capture_output=True, text=True, timeout=PATIENCE_S
-    )
-    assert done.returncode == 0, done.stderr
+        pretrain(resnet(), images, method(by, "epochs=1", key_groups=2), out / by, precision="fp32")
+
+
+def test_two_processes_learn_what_one_learns(one_thread: None, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain_both_ways(tmp_path / "cache", one)
+    forked.ranks(tmp_path, pretrain_both_ways, tmp_path / "cache", two)
     for by in ("simclr-dcl", "moco-v2"):
         left, right = checkpoint.read_newest(one / by), checkpoint.read_newest(two / by)
         assert left is not None
