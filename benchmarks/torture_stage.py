@@ -22,7 +22,7 @@ PATIENCE_S = 180.0  # for a job of seconds; one that is still there then is froz
 GRACE_S = 30.0  # for processes whose parent has ended
 POLL_S = 0.005
 TAG = "TORTURE_ATTEMPT"
-PART = re.compile(r"\..+\.\d+")  # what netlathe.files writes before it renames
+PART = re.compile(r"\..+\.\d+(\.part)?")  # what netlathe.files writes before it renames
 UNCLEAR = ("Traceback (most recent call last)", "this is a bug in Netlathe", "Exception ignored", "Fatal Python error")
 
 
