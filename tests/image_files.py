@@ -21,6 +21,21 @@ def encoded(image, form="PNG", **how):
     return buffer.getvalue()
 
 
+def save_stripes(path, shape, seed):
+    """Images (N, H, W, C) of three classes in one file: stripes across, stripes down, both; and noise."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(shape[0]) % 3
+    pixels = random.integers(0, 90, shape, np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        start = random.integers(0, 4)
+        if label != 0:
+            image[start::4] += 80
+        if label != 1:
+            image[:, start::4] += 80
+    np.savez(path, images=pixels, labels=labels)
+    return path
+
+
 def folder(root, counts, suffix="png", first=0, size=(40, 30)):
     """Class folders with different images."""
     seed = first

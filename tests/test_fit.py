@@ -13,6 +13,7 @@ import forked
 import numpy as np
 import pytest
 from command import command as netlathe_command
+from image_files import save_stripes
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -37,18 +38,7 @@ PHOTOS = ImageSpec(classes=6, channels=3, side=128)
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Colour images of stripes across, down, or both."""
-    random = np.random.default_rng(1)
-    labels = np.arange(200) % 3
-    pixels = random.integers(0, 90, (200, 32, 32, 3), np.uint8)
-    for image, label in zip(pixels, labels, strict=True):
-        start = random.integers(0, 4)
-        if label != 0:
-            image[start::4] += 80
-        if label != 1:
-            image[:, start::4] += 80
-    path = tmp_path_factory.mktemp("fit") / "stripes.npz"
-    np.savez(path, images=pixels, labels=labels)
-    return path
+    return save_stripes(tmp_path_factory.mktemp("fit") / "stripes.npz", (200, 32, 32, 3), seed=1)
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:

@@ -19,6 +19,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from command import PATIENCE_S, command
+from image_files import save_stripes
 from safetensors.numpy import load_file
 
 from netlathe import zoo
@@ -46,19 +47,8 @@ FAST = 4.5  # a clock in a hurry
 
 @pytest.fixture(scope="session")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of three classes: stripes across, stripes down, both; and noise."""
-    random = np.random.default_rng(0)
-    labels = np.arange(240) % 3
-    pixels = random.integers(0, 90, (240, 16, 16, 1), np.uint8)
-    for image, label in zip(pixels, labels, strict=True):
-        start = random.integers(0, 4)
-        if label != 0:
-            image[start::4] += 80
-        if label != 1:
-            image[:, start::4] += 80
-    path = tmp_path_factory.mktemp("stripes") / "stripes.npz"
-    np.savez(path, images=pixels, labels=labels)
-    return path
+    """Grey images of stripes across, down, or both."""
+    return save_stripes(tmp_path_factory.mktemp("stripes") / "stripes.npz", (240, 16, 16, 1), seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
 from copy import deepcopy
 
 import pytest
@@ -21,14 +20,7 @@ from netlathe.train.conv_kernels import RearrangedConv2d, RearrangedConvFunction
 from netlathe.train.host import idle_cores, keep_freed_memory
 from netlathe.train.precision import POLICIES, autocast, candidate_policies, measure_policies, set_precision
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads of several test processes would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lowered(name: str, px: int) -> nn.Module:
