@@ -8,8 +8,6 @@ cold, are a table of the card (`bench.operators`). On a machine that others use,
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -30,6 +28,8 @@ from netlathe.device.features import features, fused
 from netlathe.device.fit import fit_few
 from netlathe.device.latency import WIDTH
 from netlathe.errors import NetlatheError
+from netlathe.process.start import ask_tool
+from netlathe.process.temporary import temporary_folder
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import SessionOptions
 
@@ -153,7 +153,7 @@ def measure_all(
     measured: list[TimedNetwork] = []
     load = ForeignLoad()
     worker: WorkerClient | None = None
-    with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
+    with temporary_folder() as folder:
         try:
             for i, network in enumerate(networks):
                 if progress is not None:
@@ -161,7 +161,7 @@ def measure_all(
                 if worker is None:
                     worker = WorkerClient(network, threads)
                 worker.network, worker.blocks, worker.failure, worker.load_by_others = network, [], None, load
-                timed = time_network(worker, Path(folder), runtime, precision, threads)
+                timed = time_network(worker, folder, runtime, precision, threads)
                 cold_ms = time_cold(worker, threads) if timed is not None and i < cold else 0.0
                 if timed is not None and not worker.failure:
                     measured.append(TimedNetwork(network, network.graph(), timed.median_ms, cold_ms))
@@ -257,12 +257,8 @@ def card_of(
 
 def gpu_name() -> str:
     """What nvidia-smi calls the first device; empty where it does not answer."""
-    try:
-        words = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        answer = subprocess.run(words, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip().splitlines()[0] if answer.returncode == 0 and answer.stdout.strip() else ""
+    answer = ask_tool("nvidia-smi", "--query-gpu=name", "--format=csv,noheader", timeout=10)
+    return next(iter(answer.splitlines()), "")
 
 
 def model_key(model: Model) -> tuple[str, str, int, int]:

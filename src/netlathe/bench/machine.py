@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+
+from netlathe.process.start import ask_tool
 
 # Instruction sets that decide which kernels a runtime takes.
 FLAGS = {
@@ -74,11 +75,7 @@ def read_processor() -> tuple[str, set[str]]:
 
 def read_apple_processor() -> str:
     """Name of the processor on macOS, else nothing."""
-    try:
-        answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip()
+    return ask_tool("sysctl", "-n", "machdep.cpu.brand_string", timeout=5)
 
 
 class ForeignLoad:

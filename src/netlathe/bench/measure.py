@@ -9,7 +9,6 @@ measured beside and said.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,6 +25,7 @@ from netlathe.bench.measurement import Measurement
 from netlathe.bench.statistics import ENOUGH, summarise_processes
 from netlathe.bench.worker_client import WorkerClient
 from netlathe.errors import NetlatheError
+from netlathe.process.temporary import temporary_folder
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import SessionOptions
 
@@ -179,8 +179,8 @@ def has_run_enough(clients: Sequence[WorkerClient], config: MeasureConfig) -> bo
 
 def load_model(client: WorkerClient, config: MeasureConfig) -> None:
     """Write the model file, let the worker load it, and remove it."""
-    with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        path, feeds = write_model(client.network, Path(folder), config.runtime, config.batch, config.seed)
+    with temporary_folder() as folder:
+        path, feeds = write_model(client.network, folder, config.runtime, config.batch, config.seed)
         _, precision = precisions_for(client.network, config.runtime, config.precision)
         client.load(
             runtime=config.runtime,

@@ -1,4 +1,4 @@
-"""The worker: a process that holds one model and runs it on request. `python -m netlathe.bench.worker`.
+"""The worker: a process that holds one model and runs it on request.
 
 It reads one JSON object per line and answers each with one: `load` (import the runtime, load the file, warm up), then
 any number of `block` (runs for some time) and `cold` (runs with empty caches). The end of the input ends the worker.
@@ -19,6 +19,7 @@ import numpy as np
 from netlathe.arch.inputs import Feed
 from netlathe.bench.statistics import Sample
 from netlathe.process.channel import open_channel
+from netlathe.process.limits import machine_memory, set_limits
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import Infer, SessionOptions
 
@@ -52,6 +53,8 @@ class ModelRunner:
         """
         self.inputs = [example_input(Feed(*feed)) for feed in inputs]
         registry.load_library(runtime)
+        if registry.runtime(runtime).processor == "cpu":  # the driver of a GPU maps more than the machine has
+            set_limits(machine_memory())
         before = resident_bytes()
         model = path if registry.runtime(runtime).takes == "onnx" else torch_module(path, seed)
         self.infer = registry.opener(runtime)(model, SessionOptions(*options))

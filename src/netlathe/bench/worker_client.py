@@ -7,10 +7,9 @@ from typing import Any, Self
 from netlathe.arch.net import Net
 from netlathe.bench.machine import ForeignLoad
 from netlathe.bench.statistics import Sample
-from netlathe.process.child import Child, ChildDied, ChildTimeout, child_environment, python
+from netlathe.process.child import Child, ChildDied, ChildTimeout
+from netlathe.process.start import child_environment
 from netlathe.runtimes import registry
-
-WORKER = python("netlathe.bench.worker")
 
 
 class WorkerClient:
@@ -23,7 +22,7 @@ class WorkerClient:
         self.load_by_others = ForeignLoad()
         self.rss_bytes: int | None = None
         self.failure: str | None = None
-        self.child = Child(WORKER, child_environment(threads) | registry.environment())
+        self.child = Child("netlathe.bench.worker", registry.environment() | child_environment(threads))
 
     def load(self, *, timeout: float, **how: Any) -> None:
         """Let the worker load a model and warm up."""

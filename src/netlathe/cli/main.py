@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 
@@ -66,6 +67,8 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Entry point: run, and turn every error into one clear screen and an exit code."""
+    # Processes that libraries start (torch compiles in some) take no code from the current folder either.
+    os.environ["PYTHONSAFEPATH"] = "1"
     sys.exit(run(sys.argv[1:]))
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from netlathe.process.call import call
-from netlathe.process.child import child_environment
+from netlathe.process.limits import machine_memory
+from netlathe.process.start import child_environment
 from netlathe.runtimes import registry
 
 P = ParamSpec("P")
@@ -19,6 +20,8 @@ T = TypeVar("T")
 def run_isolated(function: Callable[P, T], threads: int, timeout: float, /, *args: P.args, **kwargs: P.kwargs) -> T:
     """What a function of a module returns when another process calls it, with its numeric libraries on `threads`.
 
-    Raises CallFailed where the process dies, raises anything but a NetlatheError, or takes longer than `timeout` s.
+    It may take as much memory as the machine has. Raises CallFailed where the process dies, raises anything but a
+    NetlatheError, or takes longer than `timeout` s.
     """
-    return call(function, child_environment(threads) | registry.environment(), timeout, "deploy", *args, **kwargs)
+    env = registry.environment() | child_environment(threads)
+    return call(function, env, timeout, "deploy", machine_memory(), *args, **kwargs)

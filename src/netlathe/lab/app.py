@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import tempfile
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from netlathe.lab.running import way_name, way_title
 from netlathe.lab.security import SecurityGuard
 from netlathe.lab.state import LabState, read_state
 from netlathe.lab.view import answer
+from netlathe.process.temporary import temporary_file, temporary_folder
 from netlathe.report.page import read_asset
 from netlathe.report.theme import style
 from netlathe.target.device import all_targets
@@ -110,7 +111,7 @@ def make_app(
 
     async def upload_file(request: Request) -> Response:
         name = Path(request.query_params.get("name", "")).name[:120] or "unnamed"
-        with tempfile.NamedTemporaryFile(prefix="netlathe-lab-") as file:
+        with temporary_file() as file:
             content, size = hashlib.sha256(), 0
             async for piece in request.stream():
                 size += len(piece)
@@ -130,14 +131,11 @@ def make_app(
     async def export(request: Request) -> Response:
         state = read_state(request.url.query)
         net, card = catalogue.net(state.net), catalogue.card(state.device)
-        folder = tempfile.TemporaryDirectory(prefix="netlathe-lab-")
-        try:
-            what = request.path_params["what"]
-            file = await run_in_threadpool(exports.export, what, state, net, card, Path(folder.name))
-        except BaseException:
-            folder.cleanup()
-            raise
-        return FileResponse(file, filename=file.name, background=BackgroundTask(folder.cleanup))
+        with ExitStack() as stack:
+            folder = stack.enter_context(temporary_folder())
+            file = await run_in_threadpool(exports.export, request.path_params["what"], state, net, card, folder)
+            clean_up = BackgroundTask(stack.pop_all().close)  # when the file has been sent
+        return FileResponse(file, filename=file.name, background=clean_up)
 
     async def claims(request: Request) -> Response:
         return JSONResponse({"claims": [{"id": c.id, "slide": c.slide, "text": c.text} for c in select_claims()]})

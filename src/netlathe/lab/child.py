@@ -16,7 +16,8 @@ from netlathe.device.card import DeviceCard, to_toml
 from netlathe.device.card import parse as parse_card
 from netlathe.errors import NetlatheError
 from netlathe.lab.graph_json import graph_from_json, graph_to_json
-from netlathe.process.call import CallFailed, Limits, call_json
+from netlathe.process.call import CallFailed, call_json
+from netlathe.process.limits import Limits
 
 Parsed: TypeAlias = Net | DeviceCard
 KINDS = {".onnx": "onnx", ".json": "arch", ".toml": "card"}
@@ -40,7 +41,7 @@ async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float =
         )
     keep = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
     env = {key: value for key, value in os.environ.items() if key in keep} | {"OMP_NUM_THREADS": "1"}
-    limits = Limits(memory, max(1, round(seconds)), file_bytes=0)
+    limits = Limits(memory, max(1, round(seconds)), file_bytes=0, processes=0)
     try:
         document = await call_json(describe_file, env, PATIENCE * seconds, "lab", limits, kind, str(file), name)
         return received(document, kind, name)

@@ -1,7 +1,7 @@
 """One call of a function in a process of its own, with limits: what crashes, hangs or eats memory there ends there.
 
-`python -m netlathe.process.call FORMAT LIMITS` is the process. The call arrives on its standard input and the answer
-leaves on its standard output, both as pickle, or as JSON where what the function reads may have been made to harm.
+The process runs this module; its arguments are the format and the limits. The call arrives on standard input and the
+answer leaves on standard output, as pickle, or as JSON where what the function reads may have been made to harm.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from netlathe.errors import NetlatheError
 from netlathe.process.channel import take_stdout
-from netlathe.process.child import describe_death, last_line, python
+from netlathe.process.child import describe_death, last_line
+from netlathe.process.limits import Limits, set_limits
+from netlathe.process.start import Leash, kill, start, start_async
 
 P = ParamSpec("P")
 T = TypeVar("T")
+CALL = "netlathe.process.call"
+PIPES: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 LONGEST = 400  # characters of an exception's text
 
 
@@ -28,33 +32,34 @@ class CallFailed(NetlatheError):
     """A call whose process crashed, raised, or took too long; the message says which, `code` ends in it."""
 
 
-class Limits(NamedTuple):
-    """What the process may use; None: as much as there is."""
-
-    memory: int | None = None  # bytes of address space
-    cpu_seconds: int | None = None
-    file_bytes: int | None = None  # in any file that it writes
-
-
 def call(
-    function: Callable[P, T], env: Mapping[str, str], timeout: float, room: str, /, *args: P.args, **kwargs: P.kwargs
+    function: Callable[P, T],
+    env: Mapping[str, str],
+    timeout: float,
+    room: str,
+    limits: Limits,
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> T:
-    """What a function of a module returns when another process calls it with these arguments.
+    """What a function of a module returns when another process calls it with these arguments, under limits.
 
     Raises NetlatheError as the function does; CallFailed, with a code ROOM.crash, .failed or .timeout, where the
     process dies, raises anything else, or takes longer than `timeout` seconds.
     """
     request = pickle.dumps((function.__module__, function.__qualname__, args, kwargs))
+    with Leash() as leash, start(leash, CALL, "pickle", json.dumps(limits), env=env, **PIPES) as process:
+        try:
+            stdout, errors = process.communicate(request, timeout)
+        except subprocess.TimeoutExpired:
+            raise too_late(timeout, room) from None
+        finally:
+            if process.returncode is None:
+                kill(process.pid)
     try:
-        done = subprocess.run(
-            call_command("pickle", Limits()), input=request, env=env, capture_output=True, timeout=timeout
-        )
-    except subprocess.TimeoutExpired:
-        raise too_late(timeout, room) from None
-    try:
-        answer = pickle.loads(done.stdout)
+        answer = pickle.loads(stdout)
     except (EOFError, pickle.UnpicklingError):
-        raise crashed(done.returncode, done.stderr, room) from None
+        raise crashed(process.returncode, errors, room) from None
     result: T = opened(answer, room)
     return result
 
@@ -64,26 +69,22 @@ async def call_json(
 ) -> Any:
     """As `call`, with JSON values in and out, under limits, and without stopping the event loop."""
     request = json.dumps((function.__module__, function.__qualname__, args, {})).encode()
-    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = await asyncio.create_subprocess_exec(*call_command("json", limits), env=env, **pipes)
-    try:
-        answer, errors = await asyncio.wait_for(process.communicate(request), timeout)
-    except TimeoutError:
-        raise too_late(timeout, room) from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    with Leash() as leash:
+        process = await start_async(leash, CALL, "json", json.dumps(limits), env=env, **PIPES)
+        try:
+            answer, errors = await asyncio.wait_for(process.communicate(request), timeout)
+        except TimeoutError:
+            raise too_late(timeout, room) from None
+        finally:
+            if process.returncode is None:
+                kill(process.pid)
+                await process.wait()
     try:
         return opened(json.loads(answer), room)
     except (ValueError, TypeError) as error:
         if isinstance(error, NetlatheError):
             raise
         raise crashed(process.returncode or 0, errors, room) from None
-
-
-def call_command(form: str, limits: Limits) -> tuple[str, ...]:
-    return python("netlathe.process.call", form, json.dumps(limits))
 
 
 def too_late(timeout: float, room: str) -> CallFailed:
@@ -116,16 +117,6 @@ def answer_call(module: str, name: str, args: Any, kwargs: Any, limits: Limits) 
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
         return "failed", f"{type(error).__name__}: {first}"[:LONGEST]
-
-
-def set_limits(limits: Limits) -> None:
-    """Limit this process from now on; what is imported already does not count as CPU time or memory to come."""
-    import resource
-
-    kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
-    for kind, limit in zip(kinds, limits, strict=True):
-        if limit is not None:
-            resource.setrlimit(kind, (limit, limit))
 
 
 def main(form: str, limits: str) -> None:

@@ -6,15 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from netlathe.process.start import Leash, kill, start
+from netlathe.process.temporary import unnamed_file
 
 
 class ChildDied(Exception):
@@ -29,33 +28,16 @@ class ChildTimeout(Exception):
     """A process that gave no answer in time, and was killed."""
 
 
-def python(module: str, *arguments: str) -> tuple[str, ...]:
-    """The command that runs a module of the package; -P: modules come from nowhere but the installation."""
-    return (sys.executable, "-P", "-m", module, *arguments)
-
-
-def child_environment(threads: int) -> dict[str, str]:
-    """This process's environment with numeric libraries on so many threads, which they read when they are imported."""
-    return os.environ | dict.fromkeys(POOLS, str(threads))
-
-
 class Child:
     """A running worker, until it is closed or left as a context manager."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path | None = None) -> None:
-        """Start it; what it writes to its error stream is appended to `log`, without one its last words are kept."""
-        self.errors: IO[bytes] = tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115  closed below
+    def __init__(self, module: str, env: Mapping[str, str], log: Path | None = None) -> None:
+        """Run a module. Its error stream is appended to `log`; without one only its last words are kept."""
+        self.errors: IO[bytes] = unnamed_file() if log is None else log.open("a+b")
         self.before = self.errors.seek(0, os.SEEK_END)  # what earlier workers wrote
-        # In a session of its own: Ctrl-C reaches only us, and we decide what is kept.
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            env=env,
-            start_new_session=True,
-            text=True,
-        )
+        self.leash = Leash()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
+        self.process = start(self.leash, module, env=env, text=True, **pipes)
 
     def send(self, message: Any) -> None:
         """Send a message; a worker that has died is noticed when its answer is waited for."""
@@ -78,7 +60,7 @@ class Child:
 
         def end() -> None:
             late.set()
-            self.process.kill()
+            kill(self.process.pid)
 
         timer = threading.Timer(timeout, end)
         timer.daemon = True
@@ -114,12 +96,18 @@ class Child:
         if patience:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(patience)
-        self.process.kill()
-        self.process.wait()
+        self.kill()
         for stream in (self.process.stdin, self.process.stdout, self.errors):
             if stream is not None:
                 with suppress(BrokenPipeError):
                     stream.close()
+        self.leash.close()
+
+    def kill(self) -> None:
+        """End the process and what it started."""
+        if self.process.poll() is None:
+            kill(self.process.pid)
+            self.process.wait()
 
     def __enter__(self) -> Self:
         return self

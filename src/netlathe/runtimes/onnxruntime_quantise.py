@@ -7,7 +7,6 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from onnxruntime.quantization.calibrate import create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from netlathe.errors import NetlatheError
+from netlathe.process.temporary import temporary_file, temporary_folder
 from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.base import SessionOptions
 from netlathe.runtimes.quantise import (
@@ -97,8 +97,8 @@ def quantise_static(task: QuantiseTask) -> QuantisedModel:
     """The int8 file of a task. To be called in a process of its own."""
     start = time.monotonic()
     deadline = start + task.seconds
-    with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        source = prepare_model(task, Path(folder))
+    with temporary_folder() as folder:
+        source = prepare_model(task, folder)
         float_logits = run_model(task, task.model, task.validation.pixels)
         method, ranges, notes = best_ranges(source, task, start + task.seconds / 2)
 
@@ -201,11 +201,11 @@ def best_ranges(source: FloatModel, task: QuantiseTask, deadline: float) -> tupl
 def ranges_by(method: str, source: FloatModel, pixels: Pixels, name: str) -> Any:
     """The range of every tensor by one method, over images (N, r, r, C) for the input of that name."""
     kind, options = METHODS[method]
-    with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
+    with temporary_folder() as folder:
         calibrator = create_calibrator(
             source.path,
             source.kinds(),
-            augmented_model_path=str(Path(folder, "augmented.onnx")),
+            augmented_model_path=str(folder / "augmented.onnx"),
             calibrate_method=kind,
             extra_options=options,
         )
@@ -242,7 +242,7 @@ def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], *, only: bool
 
 def run_model(task: QuantiseTask, model: bytes, pixels: Pixels) -> Logits:
     """Outputs (N, classes) for images (N, r, r, C)."""
-    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+    with temporary_file(".onnx") as file:
         file.write(model)
         file.flush()
         infer = task.open(file.name, SessionOptions(task.threads, "int8+fp32"))

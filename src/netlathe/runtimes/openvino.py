@@ -120,7 +120,5 @@ CPU = Runtime(
     format=FileFormat(".xml", ".bin", "an OpenVINO IR", inspect),
     quantisers=quantisers,
     int8_file="model.xml",
-    # NNCF reports to Google Analytics that it was used, unless it believes to be under test by its makers.
-    environment={"NNCF_CI": "1"},
 )
 RUNTIMES = (CPU,)

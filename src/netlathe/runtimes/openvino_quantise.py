@@ -6,15 +6,14 @@ quantised too coarsely. https://docs.openvino.ai/2025/openvino-workflow/model-op
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.process.temporary import temporary_folder
 from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.quantise import QuantisedModel, QuantiseTask, count_hits
 
@@ -86,9 +85,9 @@ def quantised_model(model: Any, method: str, task: QuantiseTask, start: float) -
         raise NetlatheError("NNCF quantised no layer", code="quantise.nothing")
     before = model_outputs(ov.Core().read_model(task.model), task.validation.pixels, task.threads)
     after = model_outputs(model, task.validation.pixels, task.threads)
-    with tempfile.TemporaryDirectory(prefix="netlathe-") as folder:
-        ov.save_model(model, Path(folder, "model.xml"), compress_to_fp16=False)
-        files = {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
+    with temporary_folder() as folder:
+        ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        files = {name: (folder / name).read_bytes() for name in ("model.xml", "model.bin")}
     return QuantisedModel(
         runtime="openvino",
         files=files,

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from netlathe.process.child import Child, ChildDied, child_environment, describe_death, python
+from netlathe.process.child import Child, ChildDied, describe_death
+from netlathe.process.start import child_environment
 from netlathe.search.objective import Objective
 from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator, result_from_json
@@ -98,7 +99,7 @@ class ProcessExecutor:
     def start_worker(self, slot: int) -> Child:
         """A new worker, told what the search is."""
         log = Path(self.spec["folder"]) / f"worker-{slot}.log"
-        child = Child(python("netlathe.search.worker"), child_environment(self.threads), log)
+        child = Child("netlathe.search.worker", child_environment(self.threads), log)
         child.send(self.spec)
         return child
 

@@ -7,13 +7,24 @@ system). https://docs.ray.io/en/latest/ray-core/actors.html
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import chdir, suppress
+from pathlib import Path
 from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator
+
+
+class RayEvaluator(Evaluator):
+    """An evaluator in a worker of Ray, in the folder that the search was started in."""
+
+    def __init__(self, spec: Mapping[str, Any], folder: str) -> None:
+        super().__init__(spec)
+        if folder:
+            os.chdir(folder)
 
 
 class RayExecutor:
@@ -22,6 +33,9 @@ class RayExecutor:
     inline = False
 
     def __init__(self, size: int, spec: Mapping[str, Any], *, threads: int = 1, address: str = "") -> None:
+        if not address:
+            # A cluster of this machine alone talks on loopback. Else Ray learns its address by a socket to 8.8.8.8.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
         except ImportError as error:
@@ -30,16 +44,16 @@ class RayExecutor:
         self.started = not ray.is_initialized()
         if self.started:
             quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+            where = {"address": address} if address else {"num_cpus": size * threads}
             try:
-                if address:
-                    ray.init(address=address, **quiet)
-                else:
-                    ray.init(num_cpus=size * threads, **quiet)
+                with chdir("/"):  # Ray's workers look for modules in the current folder before all others
+                    ray.init(**where, **quiet)
             except ConnectionError as error:
                 hint = "`ray start --head` prints the address of a cluster; without one, --ray starts it here"
                 raise NetlatheError(f"no Ray cluster answers at {address!r}", code="search.ray", hint=hint) from error
-        environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
-        self.make = ray.remote(num_cpus=threads, max_restarts=0, runtime_env=environment)(Evaluator)
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}}
+        self.make = ray.remote(num_cpus=threads, max_restarts=0, runtime_env=environment)(RayEvaluator)
+        self.folder = "" if address else str(Path.cwd())  # where relative paths begin, for workers that start here
         self.actors: list[Any] = [None] * size
         self.tasks: dict[int, tuple[Any, TrialTask]] = {}  # by actor: the reference to its result, and what it is at
 
@@ -50,7 +64,7 @@ class RayExecutor:
     def submit(self, task: TrialTask) -> None:
         i = next(i for i in range(self.size) if i not in self.tasks)
         if self.actors[i] is None:
-            self.actors[i] = self.make.remote(self.spec)
+            self.actors[i] = self.make.remote(self.spec, self.folder)
         self.tasks[i] = self.actors[i].evaluate.remote(task), task
 
     def wait(self, seconds: float | None = None) -> list[TaskResult]:

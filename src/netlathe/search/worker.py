@@ -1,7 +1,7 @@
-"""The worker of a search: a process that evaluates one trial after the other. `python -m netlathe.search.worker`.
+"""The worker of a search: a process that evaluates one trial after the other.
 
 First the configuration and the folder arrive, then tasks; a result leaves for each. When the search ends, however it
-ends, its end of the pipe closes and the worker is gone at once: a resumed search never meets one.
+ends, the worker is gone at once: a resumed search never meets one.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def task_from_json(values: Sequence[Any]) -> TrialTask:
 
 def main() -> None:
     """Evaluate tasks until the search is gone: first its description comes, then the tasks."""
-    messages, reply = open_channel(leave_at_once=True)
+    messages, reply = open_channel()
     evaluator = Evaluator(next(messages))
     for message in messages:
         reply(result_to_json(evaluator.evaluate(task_from_json(message))))

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,12 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.errors import NetlatheError
+from netlathe.process.temporary import sweep, temporary_folder
 from netlathe.units import byte_count, show_bytes
 
 LIMIT = "20GB"
 LIMIT_VARIABLE = "NETLATHE_IMAGES_LIMIT"
 RACY_SECONDS = 2.0
-ABANDONED_SECONDS = 24 * 3600.0  # after which a folder that is being built belongs to nobody
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,12 +139,11 @@ def build_entry(cache: Path, key: str, need: int, limit: int) -> Iterator[Path]:
             message = f"the decoded images take {show_bytes(need)}, and the disk has {show_bytes(free)} left"
             where = "free some space, set XDG_CACHE_HOME to another disk, or take a smaller size"
             raise NetlatheError(message, code="images.disk", path=str(cache), hint=where)
-        part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=cache))
-        try:
+        with temporary_folder(cache) as temporary:
+            part = temporary / "entry"
+            part.mkdir()
             yield part
             install(part, cache / key)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         where = "set XDG_CACHE_HOME to a folder on a disk with room, or give cache="
         message = f"the cache cannot be written: {error.strerror or error}"
@@ -169,13 +167,11 @@ def install(part: Path, folder: Path) -> None:
 
 def make_room(cache: Path, allowed: int) -> None:
     """Delete the entries that were not used for the longest time until the rest has at most `allowed` bytes."""
+    sweep(cache)
     entries: list[tuple[float, int, Path]] = []
     for folder in cache.iterdir():
         with suppress(OSError):  # another process deletes too
-            if folder.name.startswith("."):
-                if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
-            elif folder.name != "seen":
+            if not folder.name.startswith(".") and folder.name != "seen":
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 facts = folder / "facts.json"
                 entries.append((facts.stat().st_mtime if facts.exists() else 0.0, size, folder))
@@ -194,7 +190,5 @@ def make_room(cache: Path, allowed: int) -> None:
 
 def discard(folder: Path) -> None:
     """Delete an entry at once for whoever looks; a process that has its pixels mapped keeps them until it ends."""
-    with suppress(OSError):
-        part = Path(tempfile.mkdtemp(prefix=".old.", dir=folder.parent))
+    with suppress(OSError), temporary_folder(folder.parent) as part:
         folder.rename(part / "entry")
-        shutil.rmtree(part, ignore_errors=True)
