@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,9 +36,11 @@ GIVE_UP = "import sys; input(); print('out of memory', file=sys.stderr); sys.exi
 HANG = "import time; time.sleep(60)"
 
 
-def worker_that_runs(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def worker_that_runs(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
     """Every worker from now on is this program."""
-    monkeypatch.setattr(clients, "WORKER", (sys.executable, "-c", code))
+    (folder / "stand_in.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setattr(clients, "WORKER", "stand_in")
 
 
 # Measuring
@@ -176,13 +179,15 @@ def test_a_headline_has_the_processes_that_an_interval_of_95_percent_needs() -> 
     assert 1 - 2 / 2**HEADLINE >= 0.95 > 1 - 2 / 2 ** (HEADLINE - 1)
 
 
-def test_a_crash_in_any_process_is_the_result_and_no_further_one_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_in_any_process_is_the_result_and_no_further_one_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[WorkerClient] = []
     start = WorkerClient.__init__
 
     def crashing(self: WorkerClient, network: Network, threads: int) -> None:
         if started:
-            monkeypatch.setattr(clients, "WORKER", (sys.executable, "-c", CRASH))
+            worker_that_runs(monkeypatch, tmp_path, CRASH)
         start(self, network, threads)
         started.append(self)
 
@@ -218,16 +223,16 @@ def test_ctrl_c_between_processes_leaves_no_half_measurement(monkeypatch: pytest
         ("", "the worker ended with code 0"),
     ],
 )
-def test_a_dead_worker_is_a_result(code: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker_that_runs(monkeypatch, code)
+def test_a_dead_worker_is_a_result(code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_that_runs(monkeypatch, tmp_path, code)
     first, second = measure([tiny(name="a"), tiny(name="b")], interleave=False)
     assert first.failure == second.failure == said
     assert first.median_ms == inf
     assert (first.network, first.runs, first.rss_bytes) == ("a", 0, None)
 
 
-def test_a_worker_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker_that_runs(monkeypatch, HANG)
+def test_a_worker_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_that_runs(monkeypatch, tmp_path, HANG)
     monkeypatch.setattr("netlathe.bench.measure.LOAD_TIMEOUT", 0.2)
     (m,) = measure([tiny()])
     assert m.failure == "no answer to 'load' within 0.2 s"

@@ -21,6 +21,7 @@ from netlathe.device.card import load, save
 from netlathe.device.latency import predict
 from netlathe.errors import Exit, NetlatheError
 from netlathe.process.call import call
+from netlathe.process.limits import Limits
 from netlathe.runtimes.base import TOLERANCES, SessionOptions
 from netlathe.runtimes.registry import (
     DEFAULT,
@@ -62,7 +63,7 @@ def test_a_runtime_agrees_with_the_default_to_the_digits_of_its_precision(name, 
     expected = answer(network, DEFAULT, "fp32", tmp_path)
     # Every runtime runs in a process of its own, as in the product: what other tests did to torch does not reach it.
     here = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    outputs = call(answer, here, HANGING_S, "test", network, name, precision, tmp_path)
+    outputs = call(answer, here, HANGING_S, "test", Limits(), network, name, precision, tmp_path)
     error = np.linalg.norm(outputs - expected) / np.linalg.norm(expected)
     assert error <= TOLERANCES[precision]
     assert precision == "fp32" or error > TOLERANCES["fp32"], "bf16 that is as exact as fp32 was not bf16"

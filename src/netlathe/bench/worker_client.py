@@ -11,6 +11,8 @@ from netlathe.process.child import Child, ChildDied, ChildTimeout
 from netlathe.process.start import child_environment
 from netlathe.runtimes import registry
 
+WORKER = "netlathe.bench.worker"
+
 
 class WorkerClient:
     """A network with its worker. After `failure` is set every further request does nothing."""
@@ -22,7 +24,7 @@ class WorkerClient:
         self.load_by_others = ForeignLoad()
         self.rss_bytes: int | None = None
         self.failure: str | None = None
-        self.child = Child("netlathe.bench.worker", registry.environment() | child_environment(threads))
+        self.child = Child(WORKER, registry.environment() | child_environment(threads))
 
     def load(self, *, timeout: float, **how: Any) -> None:
         """Let the worker load a model and warm up."""
