@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Lint beside the tests, Chromium beside the packages.
 MAKEFLAGS += --jobs=3
 
-.PHONY: demo fit test pytest browser docs bench lint clean
+.PHONY: demo fit test pytest browser docs bench lint lock audit clean
 
 demo: .venv/report
 	$(BIN)/netlathe choose --latency 15ms --memory 64MB --size 32MB --macs 1G --html choice.html
@@ -67,6 +67,17 @@ bench: .venv/bench
 .venv/bench: .venv/dev
 	$(PIP) -e '.[bench]'
 	touch $@
+
+# The versions of constraints.txt with the hashes of their files, for installations that check them.
+lock: .venv/dev
+	$(BIN)/python dependencies/lock.py
+
+# Known vulnerabilities in those versions, to be run every month. pip-audit has an environment of its own.
+audit:
+	test -x .venv/pip-audit/bin/pip-audit || { $(PYTHON) -m venv .venv/pip-audit \
+	&& .venv/pip-audit/bin/pip install --quiet --disable-pip-version-check pip-audit; } \
+	|| { echo "nothing was audited: pip-audit cannot be installed from here"; exit 1; }
+	$(PYTHON) dependencies/audit.py .venv/pip-audit/bin/pip-audit
 
 clean:
 	rm -rf .venv

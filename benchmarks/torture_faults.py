@@ -80,14 +80,14 @@ def two_at_once(stage: Stage) -> None:
     judge(stage, stage.finish(first), (*OF_A_LIMIT, -9))
 
 
-def limited(stage: Stage, limits: dict[int, int], **how: Any) -> None:
+def limited(stage: Stage, limits: dict[int, int], *, legal: tuple[int, ...] = OF_A_LIMIT, **how: Any) -> None:
     """The job under limits of the operating system."""
 
     def set_limits() -> None:
         for kind, limit in limits.items():
             resource.setrlimit(kind, (limit, limit))
 
-    judge(stage, stage.finish(stage.start(preexec_fn=set_limits, **how)), OF_A_LIMIT)
+    judge(stage, stage.finish(stage.start(preexec_fn=set_limits, **how)), legal)
 
 
 def small_files(stage: Stage) -> None:
@@ -100,7 +100,8 @@ def few_open_files(stage: Stage) -> None:
 
 
 def little_memory(stage: Stage) -> None:
-    limited(stage, {resource.RLIMIT_AS: stage.dice.randint(100, 3000) * 2**20})
+    """Little address space, in which torch may not even load."""
+    limited(stage, {resource.RLIMIT_AS: stage.dice.randint(100, 3000) * 2**20}, legal=(*OF_A_LIMIT, MISSING))
 
 
 def few_processes(stage: Stage) -> None:

@@ -185,10 +185,13 @@ JOBS: dict[str, Job] = {
         run_records,
     ),
     "search": Job(
-        f"{SEARCH} --objective {{space}}:slow --evaluations 20 --workers 0 -o {{out}}", searched, trial_records, share=3
+        f"{SEARCH} --objective {{space}}:slow --evaluations 20 --workers 0 -o {{out}}", searched, trial_records, share=4
     ),
     "search-workers": Job(
-        f"{SEARCH} --objective {{space}}:slow --evaluations 30 --workers 2 -o {{out}}", searched_by_many, trial_records
+        f"{SEARCH} --objective {{space}}:slow --evaluations 30 --workers 2 -o {{out}}",
+        searched_by_many,
+        trial_records,
+        share=4,
     ),
     "search-train": Job(
         "search run {space}:space --strategy random --evaluations 2 --final-seeds 1 --recipe digits --epochs 2 "
@@ -210,7 +213,7 @@ JOBS: dict[str, Job] = {
         chosen,
         measurement_records,
     ),
-    "bench": Job("bench lenet5 --seconds 0.1 --processes 2 --json", measured, measurement_records),
+    "bench": Job("bench lenet5 --seconds 0.1 --processes 2 --json", measured, measurement_records, share=3),
     "calibrate": Job(
         "device calibrate --force -o {out}/card.toml",
         calibrated,

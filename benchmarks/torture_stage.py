@@ -23,7 +23,10 @@ GRACE_S = 30.0  # for processes whose parent has ended
 POLL_S = 0.005
 TAG = "TORTURE_ATTEMPT"
 PART = re.compile(r"\..+\.\d+(\.part)?")  # what netlathe.files writes before it renames
-UNCLEAR = ("Traceback (most recent call last)", "this is a bug in Netlathe", "Exception ignored", "Fatal Python error")
+UNCLEAR = (
+    *("Traceback (most recent call last)", "Exception ignored", "Fatal Python error"),
+    *("this is a bug in Netlathe", "which is not installed"),  # all that the jobs need is installed
+)
 
 
 class Ended(NamedTuple):
@@ -162,10 +165,11 @@ class Stage:
     def leftovers(self) -> list[Path]:
         """What lies in the temporary folder and in the home, and files that were never renamed into place.
 
-        torch makes one empty folder a user when it is imported; it does not grow.
+        Not counted: the empty folder that torch makes once a user, and the four bytes by which Python tries whether it
+        can write, where it was killed between writing and removing them.
         """
         stray = [path for folder in (self.tmp, self.home) for path in sorted(folder.iterdir())]
-        stray = [path for path in stray if not (path.name.startswith("torchinductor_") and not any(path.iterdir()))]
+        stray = [path for path in stray if not is_empty_folder(path, "torchinductor_") and not is_trial_of_python(path)]
         parts = [path for folder in (self.out, self.cache) for path in folder.rglob(".*") if PART.fullmatch(path.name)]
         return stray + parts
 
@@ -242,6 +246,15 @@ def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 def last_lines(text: str) -> str:
     """The end of a text on one line."""
     return " | ".join(line.strip() for line in text.splitlines() if line.strip())[-400:]
+
+
+def is_empty_folder(path: Path, prefix: str) -> bool:
+    return path.name.startswith(prefix) and path.is_dir() and not any(path.iterdir())
+
+
+def is_trial_of_python(path: Path) -> bool:
+    """What `tempfile.gettempdir` writes."""
+    return len(path.name) == 8 and path.is_file() and path.read_bytes() in (b"", b"blat")
 
 
 def size_of(folder: Path) -> int:

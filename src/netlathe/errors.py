@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -56,15 +57,17 @@ class Infeasible(NetlatheError):
 
 
 class MissingExtra(NetlatheError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed, or does not load: raised where its import has just failed."""
 
     exit = Exit.MISSING
 
     def __init__(self, package: str, extra: str) -> None:
+        cause = sys.exception()
+        absent = not isinstance(cause, ImportError) or isinstance(cause, ModuleNotFoundError)
         super().__init__(
-            f"this needs the package {package!r}, which is not installed",
+            f"this needs the package {package!r}, which {'is not installed' if absent else f'does not load: {cause}'}",
             code="missing.extra",
-            hint=f"pip install 'netlathe[{extra}]'",
+            hint=f"pip install 'netlathe[{extra}]'" if absent else "the memory or its libraries may be too few",
         )
 
 

@@ -50,7 +50,16 @@ def make_folder(folder: Path) -> None:
 
 
 def cache_dir() -> Path:
-    """Where this user's Netlathe keeps what it can make again: $NETLATHE_CACHE, else `netlathe` in the XDG cache."""
+    """Where this user's Netlathe keeps what it can make again: $NETLATHE_CACHE, else `netlathe` in the XDG cache.
+
+    Raises NetlatheError where there is no home folder either.
+    """
     if own := os.environ.get("NETLATHE_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netlathe"
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "netlathe"
+    try:
+        return Path.home() / ".cache" / "netlathe"
+    except RuntimeError:  # a user without a name, as in many containers
+        hint = "set NETLATHE_CACHE to a folder that can be written"
+        raise NetlatheError("this user has no home folder to keep a cache in", code="file.home", hint=hint) from None
