@@ -22,7 +22,7 @@ from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
 from netlathe.cli.main import run
 from netlathe.errors import NetlatheError
-from netlathe.lab import app, child
+from netlathe.lab import child, questions
 from netlathe.lab.app import make_app
 from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.child import KINDS, parse
@@ -206,34 +206,21 @@ def test_no_file_outside_the_page_is_served(lab, path):
     assert lab.request("GET", path)[0] == 404
 
 
-def test_a_state_of_the_knobs_is_read_once_and_its_charts_are_drawn_once(monkeypatch):
+def test_a_state_of_the_knobs_is_read_once(monkeypatch):
     read, drawn = [], []
-    monkeypatch.setattr(app, "read_facts", lambda state, *more: read.append(state.knobs) or read_facts(state, *more))
-    monkeypatch.setattr(app, "charts", lambda facts, names, **how: drawn.append(list(names)) or {})
-    lab = make_app("token")
+    read_once = lambda state, *more: read.append(state.knobs) or read_facts(state, *more)  # noqa: E731
+    monkeypatch.setattr(questions, "read_facts", read_once)
+    monkeypatch.setattr(questions, "charts", lambda facts, names, **how: drawn.append(list(names)) or {})
+    catalogue = Catalogue()
 
-    def ask(path, state):
-        sent = []
+    def ask(width, *names):
+        about = {"state": f"net=resnet20&width={width}", "charts": names, "tables": False}
+        return questions.view(catalogue, about)["name"]
 
-        async def receive():
-            return {"type": "http.request", "body": state.encode()}
-
-        async def send(message):
-            sent.append(message)
-
-        where, _, words = path.partition("?")
-        scope = {"type": "http", "method": "POST", "path": f"/token/{where}", "query_string": words.encode(),
-                 "headers": [(b"host", b"localhost")]}  # fmt: skip
-        finished(lab(scope, receive, send))
-        assert sent[0]["status"] == 200
-        return json.loads(sent[-1]["body"])
-
-    for _ in range(3):
-        assert ask("view", "net=resnet20&width=0.5")["name"] == "resnet20-w0.5"
-        ask("view?charts=roofline", "net=resnet20&width=0.5")
-    assert (len(read), drawn) == (1, [[], ["roofline"]])
-    ask("view", "net=resnet20&width=0.75")
-    assert (len(read), drawn) == (2, [[], ["roofline"], []])
+    assert [ask(0.5), ask(0.5, "roofline"), ask(0.5, "memory", "stages")] == ["resnet20-w0.5"] * 3
+    assert (len(read), drawn) == (1, [[], ["roofline"], ["memory", "stages"]])
+    ask(0.75)
+    assert len(read) == 2
 
 
 def test_a_dropped_arch_json_is_a_network_with_knobs(lab):
@@ -323,7 +310,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_arrives():
         return sent
 
     sent = finished(upload())
-    assert sent[0]["status"] == 422
+    assert sent[0]["status"] == 413
     assert b"larger than" in sent[1]["body"]
 
 

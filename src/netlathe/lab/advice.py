@@ -16,7 +16,6 @@ from netlathe.device.bottlenecks import explain, model_clock
 from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError
 from netlathe.lab.facts import keeps_limits, modernised
-from netlathe.lab.fair_queue import Pause
 from netlathe.lab.knobs import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, knob_names, turn_to_legal
 from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
@@ -27,16 +26,16 @@ SHOWN = 6  # changes
 SOON = ("width", "resolution")  # where an estimate is not instant
 
 
-async def advice(state: LabState, net: Net, card: DeviceCard, pause: Pause) -> dict[str, Any]:
+def advice(state: LabState, net: Net, card: DeviceCard) -> dict[str, Any]:
     """`most`: by knob, the costliest value that keeps every limit; `changes`: what gains, the best first."""
     net = modernised(net, state.step)
     network = rewritable(net)
     if network is None:
         return {"most": [], "changes": []}
-    return {"most": await most(state, network, card, pause), "changes": changes(state, network, card)}
+    return {"most": most(state, network, card), "changes": changes(state, network, card)}
 
 
-async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause) -> list[dict[str, Any]]:
+def most(state: LabState, network: Network, card: DeviceCard) -> list[dict[str, Any]]:
     """For every knob, the others as they are: the value next to the limits; None where no value keeps them."""
     target = target_named(card, state.run, state.batch)
     limits = within_device(state.budget, target)
@@ -54,7 +53,7 @@ async def most(state: LabState, network: Network, card: DeviceCard, pause: Pause
             except NetlatheError:
                 return False
 
-        value = await last(ladder(network, knob), fits, pause)
+        value = last(ladder(network, knob), fits)
         rows.append(
             {"knob": knob, "title": TITLES[knob][0], "value": value, "now": now.get(knob, at_rest(network, knob))}
         )
@@ -71,11 +70,10 @@ def ladder(network: Network, knob: str) -> Sequence[float]:
     return [round(LOWEST * i, 2) for i in range(1, round(HIGHEST / LOWEST) + 1)]
 
 
-async def last(values: Sequence[float], fits: Callable[[float], bool], pause: Pause) -> float | None:
+def last(values: Sequence[float], fits: Callable[[float], bool]) -> float | None:
     """The last value that fits, where smaller ones do too; None where the first does not."""
     low, high = -1, len(values) - 1
     while low < high:
-        await pause()
         middle = (low + high + 1) // 2
         if fits(values[middle]):
             low = middle

@@ -1,68 +1,93 @@
-"""The application: one small function a question of the page. Everything that it knows is the catalogue."""
+"""The application: one small function a question of the page. What is computed is computed in workers (`pool`)."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.util
 import json
-from contextlib import ExitStack
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from netlathe import zoo
-from netlathe.audit.claims import find_claim as known
-from netlathe.audit.claims import select_claims
-from netlathe.audit.run import check_claim
 from netlathe.errors import Exit, NetlatheError
 from netlathe.html import STYLE
-from netlathe.lab import advice, child, exports
-from netlathe.lab.catalogue import Catalogue
-from netlathe.lab.charts import charts
-from netlathe.lab.facts import LabFacts, read_facts
-from netlathe.lab.fair_queue import FairQueue
-from netlathe.lab.front import front
-from netlathe.lab.modernise import roadmap_steps
-from netlathe.lab.running import way_name, way_title
+from netlathe.lab import child
+from netlathe.lab.pool import Gate, Pool
 from netlathe.lab.security import SecurityGuard
-from netlathe.lab.state import LabState, read_state
-from netlathe.lab.view import answer
+from netlathe.lab.state import LONGEST, LabState, read_state
+from netlathe.lab.uploads import Upload, Uploads
 from netlathe.process.temporary import temporary_file, temporary_folder
 from netlathe.report.page import read_asset
 from netlathe.report.theme import style
-from netlathe.target.device import all_targets
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+JSON = "application/json"
 UPLOAD = 256 * 10**6  # bytes
-QUERY = 8192  # characters of a state
-STATUS = {Exit.USAGE: 422, Exit.INFEASIBLE: 422, Exit.MISSING: 501}
+REMEMBERED = 128  # answers
+STATUS = {
+    Exit.USAGE: 422,
+    Exit.INFEASIBLE: 422,
+    Exit.MISSING: 501,
+    "lab.size": 413,
+    "lab.busy": 503,
+    "lab.stopping": 503,
+}
+
+
+class LabServer:
+    """What the application holds: the uploads, the workers, and who may come in."""
+
+    def __init__(self, *, seconds: float = 3.0) -> None:
+        """`seconds` of processor time for what follows a knob; what a page can wait for has ten times as many."""
+        self.uploads = Uploads()
+        self.quick = Pool(2, 32, seconds)
+        self.patient = Pool(2, 16, 10 * seconds, nice=5)
+        self.arriving, self.parsing = Gate(8, 0, "uploads"), Gate(2, 8, "uploads")
+        self.exporting = Gate(4, 0, "exports")
+        self.memory: OrderedDict[Any, asyncio.Future[bytes]] = OrderedDict()
+
+    def asked_of(self, state: LabState) -> dict[str, Upload]:
+        """The uploads that a state names."""
+        return self.uploads.those(state.net, state.device)
+
+    async def remember(self, key: Any, answer: Callable[[], Awaitable[bytes]]) -> bytes:
+        """An answer that was given before, or is on its way; else a new one."""
+        if key not in self.memory:
+            self.memory[key] = asyncio.ensure_future(answer())
+            while len(self.memory) > REMEMBERED:
+                self.memory.popitem(last=False)
+        try:
+            return await asyncio.shield(self.memory[key])
+        except BaseException:
+            self.memory.pop(key, None)
+            raise
+
+    def stop(self) -> None:
+        """End the workers; whoever waits for an answer is told."""
+        self.quick.stop()
+        self.patient.stop()
 
 
 def make_app(
-    token: str, catalogue: Catalogue | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
+    token: str, server: LabServer | None = None, *, upload: int = UPLOAD, seconds: float = child.SECONDS
 ) -> ASGIApp:
     """The page for one token. `upload` bounds a file in bytes, `seconds` the time to read it."""
-    catalogue = catalogue or Catalogue()
-
-    @lru_cache(maxsize=128)
-    def seen(state: LabState) -> tuple[LabFacts, dict[str, Any]]:
-        net = catalogue.net(state.net)
-        facts = read_facts(state, net, catalogue.card(state.device))
-        return facts, answer(state, facts, net)
+    lab = server or LabServer()
 
     async def page(request: Request) -> Response:
-        name = request.path_params.get("name") or "index.html"
-        file = PAGE / name
-        if file.parent != PAGE or not file.is_file():
+        file = PAGE / (request.path_params.get("name") or "index.html")
+        if file.parent != PAGE or file.suffix not in TYPES or not file.is_file():
             return Response(status_code=404)
         return FileResponse(file, media_type=TYPES[file.suffix], headers={"Cache-Control": "no-cache"})
 
@@ -70,79 +95,60 @@ def make_app(
         return FileResponse(plotly_file(), media_type=TYPES[".js"], headers={"Cache-Control": "max-age=86400"})
 
     async def menu(request: Request) -> Response:
-        cards = [
-            {
-                "name": name,
-                "title": title,
-                "class": kind,
-                "runs": [[way_name(t), way_title(t)] for t in all_targets(catalogue.card(name))],
-            }
-            for name, title, kind in catalogue.devices()
-        ]
-        return JSONResponse({"networks": zoo.names(), "uploads": catalogue.networks(), "devices": cards})
+        content = json.loads(await lab.quick.ask("menu", {}, lab.uploads.cards()))
+        return JSONResponse(content | {"uploads": lab.uploads.networks()})
 
-    @lru_cache(maxsize=128)
-    def written(state: LabState, names: str, tables: bool) -> bytes:
-        facts, document = seen(state)
-        document = document | {"charts": charts(facts, filter(None, names.split(",")), tables=tables)}
-        return json.dumps(document, separators=(",", ":")).encode()
+    async def view(request: Request) -> Response:
+        text = await query(request)
+        charts, tables = request.query_params.get("charts", "")[:LONGEST], "tables" in request.query_params
+        about = {"state": text, "charts": list(filter(None, charts.split(","))), "tables": tables}
+        uploads = lab.asked_of(read_state(text))
+        key = (text, charts, tables, *uploads)
+        return Response(await lab.remember(key, lambda: lab.quick.ask("view", about, uploads)), media_type=JSON)
 
-    async def show(request: Request) -> Response:
-        state, asked = read_state(await query(request)), request.query_params
-        return Response(written(state, asked.get("charts", ""), "tables" in asked), media_type="application/json")
-
-    async def advise(request: Request) -> Response:
-        state = read_state(await query(request))
-
-        async def pause() -> None:
-            if await request.is_disconnected():  # a knob has moved since
-                raise ClientDisconnect
-            await turns.pause()
-
-        return JSONResponse(await advice.advice(state, catalogue.net(state.net), catalogue.card(state.device), pause))
-
-    async def fronts(request: Request) -> Response:
-        state = read_state(await query(request))
-        return JSONResponse(await front(state, catalogue.card(state.device), turns.pause))
-
-    async def roads(request: Request) -> Response:
-        state = read_state(await query(request))
-        return JSONResponse(await run_in_threadpool(roadmap_steps, catalogue.net(state.net)))
+    async def at_rest(request: Request) -> Response:
+        text, question = await query(request), request.scope["path"].strip("/")
+        uploads = lab.asked_of(read_state(text))
+        answer = await lab.patient.ask(question, {"state": text}, uploads, request.is_disconnected)
+        return Response(answer, media_type=JSON)
 
     async def upload_file(request: Request) -> Response:
         name = Path(request.query_params.get("name", "")).name[:120] or "unnamed"
-        with temporary_file() as file:
-            content, size = hashlib.sha256(), 0
-            async for piece in request.stream():
-                size += len(piece)
-                if size > upload:
-                    raise NetlatheError(
-                        f"{name} is larger than {upload / 1e6:g} MB",
-                        code="lab.size",
-                        hint="netlathe cost FILE reads it from the command line",
-                    )
-                content.update(piece)
-                file.write(piece)
-            file.flush()
-            parsed = await child.parse(Path(file.name), name, seconds=seconds)
-        mark = catalogue.put(content.hexdigest()[:12], parsed)
-        return JSONResponse({"name": mark, "title": parsed.name, "kind": child.KINDS[Path(name).suffix.lower()]})
+        async with lab.arriving:
+            with temporary_file() as file:
+                content, size = hashlib.sha256(), 0
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > upload:
+                        raise NetlatheError(
+                            f"{name} is larger than {upload / 1e6:g} MB",
+                            code="lab.size",
+                            hint="netlathe cost FILE reads it from the command line",
+                        )
+                    content.update(piece)
+                    file.write(piece)
+                file.flush()
+                async with lab.parsing:
+                    parsed = await child.parse(Path(file.name), name, seconds=seconds)
+        mark = lab.uploads.put(content.hexdigest(), parsed)
+        return JSONResponse({"name": mark, "title": parsed.title, "kind": parsed.kind})
 
     async def export(request: Request) -> Response:
-        state = read_state(request.url.query)
-        net, card = catalogue.net(state.net), catalogue.card(state.device)
-        with ExitStack() as stack:
+        text = request.scope["query_string"].decode("latin-1")
+        state, what = read_state(text), request.path_params["what"]
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(lab.exporting)
             folder = stack.enter_context(temporary_folder())
-            file = await run_in_threadpool(exports.export, request.path_params["what"], state, net, card, folder)
-            clean_up = BackgroundTask(stack.pop_all().close)  # when the file has been sent
-        return FileResponse(file, filename=file.name, background=clean_up)
+            about = {"state": text, "what": what, "folder": str(folder)}
+            file = folder / json.loads(await lab.patient.ask("export", about, lab.asked_of(state)))
+            return FileResponse(file, filename=file.name, background=BackgroundTask(stack.pop_all().aclose))
 
     async def claims(request: Request) -> Response:
-        return JSONResponse({"claims": [{"id": c.id, "slide": c.slide, "text": c.text} for c in select_claims()]})
+        return Response(await lab.quick.ask("claims", {}, {}), media_type=JSON)
 
     async def claim(request: Request) -> Response:
-        facts = await run_in_threadpool(check_claim, known(request.query_params.get("id", "")))
-        return JSONResponse(facts.record())
+        about = {"id": request.query_params.get("id", "")[:40]}
+        return Response(await lab.patient.ask("claim", about, {}), media_type=JSON)
 
     async def alive(request: Request) -> Response:
         return Response(status_code=204)
@@ -163,16 +169,15 @@ def make_app(
         Route("/claims", claims),
         Route("/claim", claim),
         Route("/alive", alive),
-        Route("/view", show, methods=["POST"]),
-        Route("/advice", advise, methods=["POST"]),
-        Route("/front", fronts, methods=["POST"]),
-        Route("/road", roads, methods=["POST"]),
+        Route("/view", view, methods=["POST"]),
+        Route("/advice", at_rest, methods=["POST"]),
+        Route("/front", at_rest, methods=["POST"]),
+        Route("/road", at_rest, methods=["POST"]),
         Route("/upload", upload_file, methods=["POST"]),
         Route("/export/{what}", export),
     ]
-    app = Starlette(routes=routes, exception_handlers={NetlatheError: refused, ClientDisconnect: gone})
-    turns = FairQueue(app, ("/front", "/advice"))
-    return SecurityGuard(turns, token)
+    handlers = {NetlatheError: refused, ClientDisconnect: gone, Exception: failed}
+    return SecurityGuard(Starlette(routes=routes, exception_handlers=handlers), token)
 
 
 async def query(request: Request) -> str:
@@ -180,7 +185,7 @@ async def query(request: Request) -> str:
     body = b""
     async for piece in request.stream():
         body += piece
-        if len(body) > QUERY:
+        if len(body) > LONGEST:
             raise NetlatheError("this address is too long", code="lab.field")
     try:
         return body.decode()
@@ -192,12 +197,21 @@ async def refused(request: Request, error: Exception) -> Response:
     """A mistake of the user, as the page shows it."""
     assert isinstance(error, NetlatheError)
     body = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
-    return JSONResponse({"error": body}, status_code=STATUS.get(error.exit, 422))
+    status = STATUS.get(error.code, STATUS.get(error.exit, 422))
+    headers = {"Retry-After": "1"} if status == 503 else None
+    # As ASCII: a name may hold half a character, which no UTF-8 can say.
+    return Response(json.dumps({"error": body}), status, headers, JSON)
 
 
 async def gone(request: Request, error: Exception) -> Response:
     """The reader left."""
     return Response(status_code=499)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """A mistake of ours; the guard tells it in the terminal."""
+    body = {"code": "bug", "message": f"this is a bug in Netlathe: {error}", "path": "", "hint": ""}
+    return Response(json.dumps({"error": body}), 500, media_type=JSON)
 
 
 def plotly_file() -> Path:

@@ -5,41 +5,31 @@ A page names no path of a file system: a network is a name of the zoo with its c
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
+import json
 from functools import lru_cache
+from typing import TypeAlias
 
 from netlathe import zoo
-from netlathe.arch.net import Net
+from netlathe.arch.document import from_json
+from netlathe.arch.net import GraphNet, Net
 from netlathe.bench.own_card import read_own_card
 from netlathe.device import card as cards
 from netlathe.device.card import DeviceCard
+from netlathe.device.card import parse as parse_card
 from netlathe.errors import NetlatheError, unknown
-from netlathe.lab.child import Parsed
+from netlathe.lab.graph_json import graph_from_json
+from netlathe.lab.uploads import MARK, Upload
 from netlathe.load import parse_choices
 
-MARK = "upload/"
-KEPT = 32  # uploads; the oldest goes
+Parsed: TypeAlias = Net | DeviceCard
 THIS = "this"
 
 
-def mark_of(content: bytes) -> str:
-    """The mark of an upload: equal files have equal ones."""
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
 class Catalogue:
-    """Uploads by mark; one a server, shared by its tabs, for a mark says the content."""
+    """What the names of a page mean; one a worker."""
 
     def __init__(self) -> None:
-        self.uploads: OrderedDict[str, Parsed] = OrderedDict()
-
-    def put(self, mark: str, parsed: Parsed) -> str:
-        """Keep an upload; returns the name that the page uses."""
-        self.uploads[MARK + mark] = parsed
-        while len(self.uploads) > KEPT:
-            self.uploads.popitem(last=False)
-        return MARK + mark
+        self.uploads: dict[str, Upload] = {}
 
     def find(self, name: str) -> Parsed:
         """An upload. Raises NetlatheError where this server has not seen it."""
@@ -49,7 +39,7 @@ class Catalogue:
                 code="lab.gone",
                 hint="drop the file again; the address then fits",
             )
-        return self.uploads[name]
+        return parsed(self.uploads[name])
 
     def net(self, name: str) -> Net:
         """A network by its name of the zoo, or by the mark of an upload. Raises NetlatheError."""
@@ -77,17 +67,12 @@ class Catalogue:
             raise NetlatheError("that file is a network, not a device", code="lab.not_a_card")
         return card
 
-    def networks(self) -> list[tuple[str, str]]:
-        """(name, what it is called) of the uploaded networks."""
-        return [(mark, net.name) for mark, net in self.uploads.items() if not isinstance(net, DeviceCard)]
-
     def devices(self) -> list[tuple[str, str, str]]:
         """(name, what it is called, class): this machine where it was calibrated, uploads, the shipped cards."""
         own = read_own_card()
         devices = [(THIS, f"This machine: {own.name}", own.class_)] if own else []
-        devices += [
-            (mark, card.name, card.class_) for mark, card in self.uploads.items() if isinstance(card, DeviceCard)
-        ]
+        dropped = {mark: self.card(mark) for mark, upload in self.uploads.items() if upload.kind == "card"}
+        devices += [(mark, card.name, card.class_) for mark, card in dropped.items()]
         return devices + [(name, cards.load(name).name, cards.load(name).class_) for name in cards.names()]
 
 
@@ -96,3 +81,20 @@ def from_zoo(name: str) -> Net:
     """A name of the zoo, with choices: mobilenetv1:alpha=0.5. Raises NetlatheError with the nearest names."""
     base, _, choices = name.partition(":")
     return zoo.get(base, **parse_choices(choices, name))
+
+
+@lru_cache(maxsize=64)
+def parsed(upload: Upload) -> Parsed:
+    """The network or the device in the text of an upload. Raises NetlatheError for a text that holds none."""
+    try:
+        match upload.kind:
+            case "graph":
+                return GraphNet(upload.name, graph_from_json(json.loads(upload.text)))
+            case "card":
+                return parse_card(upload.text, upload.name)
+        return from_json(upload.text, source=upload.name)
+    except NetlatheError:
+        raise
+    except (ValueError, KeyError, TypeError):
+        message = f"what was read of {upload.name} is neither a network nor a device"
+        raise NetlatheError(message, code="lab.unreadable") from None

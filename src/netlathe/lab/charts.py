@@ -36,9 +36,9 @@ CHARTS: dict[str, Callable[[LabFacts], Chart | None]] = {
 def charts(f: LabFacts, names: Iterable[str] = tuple(CHARTS), *, tables: bool = True) -> dict[str, Any]:
     """By name; None for one that the device has no figures for. Raises NetlatheError for an unknown name."""
     drawings: dict[str, Any] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         if name not in CHARTS:
-            raise unknown("chart", name, CHARTS, code="lab.chart")
+            raise unknown("chart", name[:40], CHARTS, code="lab.chart")
         chart = CHARTS[name](f)
         drawings[name] = None if chart is None else plain(chart, tables)
     return drawings

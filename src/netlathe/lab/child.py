@@ -1,33 +1,33 @@
 """Uploads are parsed in a process of their own, with a limit on its memory, its time and its open files.
 
-`parse` starts it and waits for one JSON document. What that says is checked again here: of an arch.json or a card the
-canonical text comes back, of an ONNX file the operators as plain numbers (`graph_json`).
+`parse` starts it and waits for one JSON document: of an arch.json or a card the canonical text, of an ONNX file the
+operators as plain numbers (`graph_json`). The server keeps that text; the workers of the page read it once more.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from netlathe.arch.net import GraphNet, Net
-from netlathe.device.card import DeviceCard, to_toml
 from netlathe.device.card import parse as parse_card
+from netlathe.device.card import to_toml
 from netlathe.errors import NetlatheError
-from netlathe.lab.graph_json import graph_from_json, graph_to_json
+from netlathe.lab.graph_json import graph_to_json
+from netlathe.lab.uploads import Upload
 from netlathe.process.call import CallFailed, call_json
 from netlathe.process.limits import Limits
 
-Parsed: TypeAlias = Net | DeviceCard
-KINDS = {".onnx": "onnx", ".json": "arch", ".toml": "card"}
+KINDS = {".onnx": "graph", ".json": "arch", ".toml": "card"}
 MEMORY = 2 << 30  # bytes of address space
 SECONDS = 20.0  # of processor time
 PATIENCE = 3  # times as long on a clock: a busy machine is no fault of a file
 OPERATORS = 5000  # more would not answer a move of a knob in time
+LONGEST = 16 << 20  # characters of what was read
 
 
-async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float = SECONDS) -> Parsed:
+async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float = SECONDS) -> Upload:
     """What a file holds; `name` is what the user calls it, and its ending says the kind.
 
     Raises NetlatheError for another ending, a file with faults, and one that takes too much memory or time.
@@ -44,12 +44,14 @@ async def parse(file: Path, name: str, *, memory: int = MEMORY, seconds: float =
     limits = Limits(memory, max(1, round(seconds)), file_bytes=0, processes=0)
     try:
         document = await call_json(describe_file, env, PATIENCE * seconds, "lab", limits, kind, str(file), name)
-        return received(document, kind, name)
     except CallFailed as failure:
         late = failure.code == "lab.timeout"
         used_up = "the process that reads it used up its memory or its time"
         why = f"reading it takes more than {PATIENCE * seconds:g} s" if late else used_up
         raise too_much(name, why) from None
+    if "error" in document:
+        raise NetlatheError(**{str(key): str(value) for key, value in document["error"].items()})
+    return Upload(kind, name, str(document["title"]), str(document["text"]))
 
 
 def too_much(name: str, why: str) -> NetlatheError:
@@ -58,43 +60,26 @@ def too_much(name: str, why: str) -> NetlatheError:
     )
 
 
-def received(document: Mapping[str, Any], kind: str, name: str) -> Parsed:
-    """What the process said, made a network or a card. Raises the NetlatheError that it met."""
-    try:
-        if "error" in document:
-            raise NetlatheError(**{str(key): str(value) for key, value in document["error"].items()})
-        if kind == "onnx":
-            return GraphNet(name, graph_from_json(document["graph"]))
-        if kind == "card":
-            return parse_card(document["card"], name)
-        from netlathe.arch.document import from_json
-
-        return from_json(document["arch"], source=name)
-    except NetlatheError:
-        raise
-    except (ValueError, KeyError, TypeError):
-        raise too_much(name, "the process that reads it gave no answer that can be read") from None
-
-
-def read(kind: str, file: Path, name: str) -> dict[str, Any]:
-    """In the process: the document of a file. Raises NetlatheError."""
-    if kind == "onnx":
+def read(kind: str, file: Path, name: str) -> tuple[str, str]:
+    """In the process: what a file holds is called, and its text. Raises NetlatheError."""
+    if kind == "graph":
         from netlathe.read.onnx import read_onnx
 
         graph = read_onnx(file)
         refuse_large(name, len(graph.ops))
-        return {"graph": graph_to_json(graph)}
+        return name, json.dumps(graph_to_json(graph), separators=(",", ":"))
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise NetlatheError("this is not text", code="file.unreadable", path=name) from None
     if kind == "card":
-        return {"card": to_toml(parse_card(text, name))}
+        card = parse_card(text, name)
+        return card.name, to_toml(card)
     from netlathe.arch.document import from_json, to_json
 
     network = from_json(text, source=name)
     refuse_large(name, len(network.graph().ops))
-    return {"arch": to_json(network, indent=None)}
+    return network.name, to_json(network, indent=None)
 
 
 def refuse_large(name: str, count: int) -> None:
@@ -106,7 +91,10 @@ def refuse_large(name: str, count: int) -> None:
 def describe_file(kind: str, file: str | Path, name: str) -> dict[str, Any]:
     """What the process says of a file: the document, or the mistake with no path of this machine in it."""
     try:
-        return read(kind, Path(file), name)
+        title, content = read(kind, Path(file), name)
+        if len(title) + len(content) > LONGEST:
+            raise too_much(name, "its names or numbers are too long")
+        return {"title": title, "text": content}
     except NetlatheError as error:
         fields = {"message": error.message, "code": error.code, "path": error.path, "hint": error.hint}
         return {"error": {key: value.replace(str(file), name) for key, value in fields.items()}}

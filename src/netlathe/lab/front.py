@@ -1,22 +1,19 @@
 """The front around a network: the published accuracies of the zoo against the latency predicted on the device.
 
-Costs and forecasts are those of `netlathe choose`. They take seconds for a device that was not seen before, so they are
-made one network at a time, between the moves of knobs.
+Costs and forecasts are those of `netlathe choose`. They take seconds for a device that was not seen before.
 """
 
 from __future__ import annotations
 
-import asyncio
+from functools import lru_cache
 from typing import Any
 
 from netlathe.choose.budget import Candidate, candidate_on, within_device
 from netlathe.choose.decide import Decision, decide
 from netlathe.choose.decide import pareto_candidates as best
 from netlathe.device.card import DeviceCard
-from netlathe.errors import NetlatheError
 from netlathe.lab.charts import plain
 from netlathe.lab.facts import forget_graphs
-from netlathe.lab.fair_queue import Pause
 from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
 from netlathe.report.charts import front as charts
@@ -24,23 +21,13 @@ from netlathe.report.charts.front import FrontPoint
 from netlathe.sources.zoo import Zoo
 from netlathe.target.target import Target
 
-KNOWN: dict[Target, asyncio.Task[list[Candidate]]] = {}
-KEPT = 16  # devices
 QUIET = tuple(charts.MARKS[mark][0] for mark in ("front", "fits", "over"))
 
 
-async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, Any]:
+def front(state: LabState, card: DeviceCard) -> dict[str, Any]:
     """The chart, and the pick in words. Raises NetlatheError where the card allows no prediction."""
     target = target_named(card, state.run, state.batch)
-    if target not in KNOWN:
-        while len(KNOWN) >= KEPT:
-            KNOWN.pop(next(iter(KNOWN))).cancel()
-        KNOWN[target] = asyncio.ensure_future(gather_candidates(target, pause))
-    try:
-        candidates = await asyncio.shield(KNOWN[target])
-    except NetlatheError:
-        KNOWN.pop(target, None)
-        raise
+    candidates = predict_zoo(target)
     budget = within_device(state.budget, target)
     decision = decide(candidates, budget)
     marks = {id(c): "front" for c in best(decision.fitting)} | {id(c): "tied" for c in decision.ties}
@@ -56,13 +43,13 @@ async def front(state: LabState, card: DeviceCard, pause: Pause) -> dict[str, An
     return {"chart": plain(chart), "pick": describe_pick(decision, candidates)}
 
 
-async def gather_candidates(target: Target, pause: Pause) -> list[Candidate]:
-    """All candidates; after each, whoever waits for an answer gets it."""
+@lru_cache(maxsize=16)
+def predict_zoo(target: Target) -> list[Candidate]:
+    """All published networks as candidates on a target."""
     candidates = []
     for net, accuracy, _ in Zoo().entries():
         candidates.append(candidate_on(target, net, accuracy))
         forget_graphs()
-        await pause()
     return candidates
 
 

@@ -7,14 +7,15 @@ the browser nothing beyond this origin.
 
 from __future__ import annotations
 
+import re
 import secrets
-from urllib.parse import urlsplit
+import sys
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = ("127.0.0.1", "localhost")
+LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 # Plotly sets its few rules in a style element; it needs no inline script, no eval and nothing from elsewhere.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -37,9 +38,7 @@ class SecurityGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
-            return  # no web sockets here
+            return  # no web sockets here, and nothing to start or stop
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -51,17 +50,21 @@ class SecurityGuard:
             await PlainTextResponse(refusal, status_code=403)(scope, receive, guarded)
             return
         rest = scope["path"].split("/", 2)[2]
-        await self.app({**scope, "path": f"/{rest}", "root_path": ""}, receive, guarded)
+        try:
+            await self.app({**scope, "path": f"/{rest}", "root_path": ""}, receive, guarded)
+        except Exception as error:  # it was answered: no traceback of a bug fills the terminal
+            print(f"netlathe lab: a bug at /{rest!a}: {type(error).__name__}: {str(error)[:400]!a}", file=sys.stderr)
 
     def refused(self, scope: Scope) -> str | None:
         """Why a request is refused, if it is."""
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if host.partition(":")[0] not in LOOPBACK:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not LOOPBACK.fullmatch(host):
             return "this page answers to 127.0.0.1 only"
-        origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).scheme, urlsplit(origin).netloc) != ("http", host):
+        if origin is not None and origin != f"http://{host}":
             return "another page may not ask this one"
+        if "upgrade" in headers:
+            return "this page speaks HTTP alone, and no web sockets"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "another page may not ask this one"
         parts = scope["path"].split("/", 2)

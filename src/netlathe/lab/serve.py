@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import json
+import logging
 import re
 import secrets
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlathe.arch.net import rewritable
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.load import load_any
 
 if TYPE_CHECKING:
-    from netlathe.lab.catalogue import Catalogue
+    from netlathe.lab.uploads import Uploads
 
 HOST = "127.0.0.1"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}")
@@ -63,47 +67,68 @@ def serve(
         raise NetlatheError("this token is no secret that an address can hold", code="lab.token", hint=hint)
     import uvicorn
 
-    from netlathe.lab.app import make_app
-    from netlathe.lab.catalogue import Catalogue
+    from netlathe.lab.app import LabServer, make_app
+    from netlathe.lab.connections import Connection
 
-    token, catalogue = token or new_token(), Catalogue()
-    first = [
-        put_module(catalogue, file) if ".py:" in file else asyncio.run(placed(catalogue, Path(file))) for file in files
-    ]
+    lab = LabServer()
+
+    class Server(uvicorn.Server):
+        """Ends the workers first, so that no request is left to wait for."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            lab.stop()
+            await super().shutdown(sockets)
+
+    token = token or new_token()
+    first = [put_module(lab.uploads, file) if ".py:" in file else put_file(lab.uploads, Path(file)) for file in files]
     with closing(listening(port)) as sock:
         config = uvicorn.Config(
-            make_app(token, catalogue), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+            make_app(token, lab),
+            http=Connection,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=1,
         )
-        fragment = f"#net={first[0]}" if first else ""
-        settle()
-        ready(f"http://{HOST}:{sock.getsockname()[1]}/{token}/{fragment}")
-        uvicorn.Server(config).run(sockets=[sock])
+        for name in ("uvicorn.error", "asyncio"):  # what somebody sent is not news for the terminal
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        signal.signal(signal.SIGTERM, leave)
+        try:
+            lab.quick.warm()
+            ready(f"http://{HOST}:{sock.getsockname()[1]}/{token}/" + (f"#net={first[0]}" if first else ""))
+            Server(config).run(sockets=[sock])
+        finally:
+            lab.stop()
 
 
-def settle() -> None:
-    """Keep the garbage collector from pausing an answer: what is loaded stays, and what answers make has no cycles.
-
-    A full collection walks every remembered expression, some 50 ms while a knob moves.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 1_000)
+def leave(number: int, frame: object) -> None:
+    """End as after Ctrl-C: what is temporary goes."""
+    sys.exit(128 + number)
 
 
-def put_module(catalogue: Catalogue, text: str) -> str:
-    """What a function of a Python file returns, into the catalogue: named on the command line, so it may run here."""
+def put_module(uploads: Uploads, text: str) -> str:
+    """What a function of a Python file returns, as an upload: named on the command line, so it may run here."""
+    from netlathe.arch.document import to_json
+    from netlathe.lab.graph_json import graph_to_json
+    from netlathe.lab.uploads import Upload
+
     (net,) = load_any(text)
-    return catalogue.put(net.key, net.renamed(text))
+    network = rewritable(net)
+    kind = "graph" if network is None else "arch"
+    content = json.dumps(graph_to_json(net.graph())) if network is None else to_json(network.renamed(text))
+    return uploads.put(net.key, Upload(kind, text, text, content))
 
 
-async def placed(catalogue: Catalogue, file: Path) -> str:
-    """Put a file into the catalogue, read as carefully as one that is dropped."""
-    from netlathe.lab.catalogue import mark_of
+def put_file(uploads: Uploads, file: Path) -> str:
+    """A file as an upload, read as carefully as one that is dropped."""
     from netlathe.lab.child import parse
+    from netlathe.lab.uploads import digest_of
 
     try:
         content = file.read_bytes()
     except OSError as error:
         message = f"cannot read this file: {error.strerror}"
         raise NetlatheError(message, code="file.unreadable", path=str(file)) from None
-    return catalogue.put(mark_of(content), await parse(file, file.name))
+    return uploads.put(digest_of(content), asyncio.run(parse(file, file.name)))

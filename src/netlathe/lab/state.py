@@ -14,6 +14,11 @@ from netlathe.units import byte_count, mac_count, milliseconds
 BUDGETS = {"latency": milliseconds, "memory": byte_count, "size": byte_count, "macs": mac_count}
 NO_LIMITS = Budget()
 MOST = 1024  # images at a time
+LONGEST, LONGEST_NET, LONGEST_WORD = (
+    8192,
+    1000,
+    200,
+)  # characters of an address, of a network with its choices, of others
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,16 @@ KEYS = (*(f.name for f in fields(LabState) if f.name not in ("knobs", "budget"))
 
 def read_state(query: str) -> LabState:
     """The state of an address. Raises NetlatheError for an unknown field, a wrong number and a limit without unit."""
-    words = dict(parse_qsl(query, keep_blank_values=False, max_num_fields=64))
-    for key in words:
+    try:
+        words = dict(parse_qsl(query[: LONGEST + 1], keep_blank_values=False, max_num_fields=64))
+    except ValueError:
+        raise NetlatheError("this address has too many fields", code="lab.field") from None
+    for key, word in words.items():
         if key not in KEYS:
-            raise unknown("field of the address", key, KEYS, code="lab.field")
-    limits: dict[str, Any] = {name: read(words[name]) for name, read in BUDGETS.items() if name in words}
+            raise unknown("field of the address", key[:40], KEYS, code="lab.field")
+        if len(word) > (LONGEST_NET if key == "net" else LONGEST_WORD):
+            raise NetlatheError(f"what the address says of {key} is too long", code="lab.field")
+    limits: dict[str, Any] = {name: limit(name, words[name]) for name in BUDGETS if name in words}
     return LabState(
         net=words.get("net", START.net),
         step=whole("step", words["step"], 0, 99) if "step" in words else None,
@@ -49,6 +59,14 @@ def read_state(query: str) -> LabState:
         batch=whole("batch", words["batch"], 1, MOST) if "batch" in words else 1,
         budget=Budget(**limits),
     )
+
+
+def limit(name: str, text: str) -> float:
+    """A limit of the budget, of a size that a page can compare with."""
+    value: float = BUDGETS[name](text)
+    if not 1e-6 <= value <= 1e18:
+        raise NetlatheError(f"no network is near a {name} of {text}", code="lab.number")
+    return value
 
 
 def number(name: str, text: str) -> float:
@@ -64,7 +82,7 @@ def number(name: str, text: str) -> float:
 
 def whole(name: str, text: str, low: int, high: int) -> int:
     """A whole number between two."""
-    if not text.isdecimal() or not low <= int(text[:9]) <= high:
+    if not text.isdecimal() or not low <= int(text) <= high:  # read_state bounds its digits
         message = f"{name} must be a whole number from {low} to {high}, not {text[:40]!r}"
         raise NetlatheError(message, code="lab.number")
     return int(text)
