@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -55,12 +56,23 @@ class Lab(NamedTuple):
 
 
 @contextmanager
-def running(*options: str, port: int = 0) -> Iterator[Lab]:
+def running(*options: str, port: int = 0, cwd: Path | None = None) -> Iterator[Lab]:
     """A server until the end of the block, and no longer."""
-    words = [sys.executable, "-m", "netlathe", "lab", "--no-open", "--port", str(port), "--token", TOKEN, *options]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    words = [
+        sys.executable,
+        "-P",
+        "-m",
+        "netlathe",
+        "lab",
+        "--no-open",
+        "--port",
+        str(port),
+        "--token",
+        TOKEN,
+        *options,
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*words, *options], cwd=cwd, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes)
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

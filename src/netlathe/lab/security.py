@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+LONGEST = 32_000  # bytes of headers
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 # Plotly sets its few rules in a style element; it needs no inline script, no eval and nothing from elsewhere.
 POLICY = (
@@ -63,6 +64,8 @@ class SecurityGuard:
             return "this page answers to 127.0.0.1 only"
         if origin is not None and origin != f"http://{host}":
             return "another page may not ask this one"
+        if sum(len(name) + len(value) for name, value in headers.raw) > LONGEST:
+            return "the headers of this request are too long"
         if "upgrade" in headers:
             return "this page speaks HTTP alone, and no web sockets"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
