@@ -27,7 +27,7 @@ from netlathe.errors import NetlatheError
 from netlathe.lab.app import LabServer
 from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.connections import ANSWER, BODY, HEAD, MOST, Connection
-from netlathe.lab.pool import Gate, Worker
+from netlathe.lab.pool import Admission, Worker
 from netlathe.lab.questions import QUESTIONS
 from netlathe.lab.uploads import Upload
 from netlathe.lab.worker import answered
@@ -377,13 +377,13 @@ def test_numbers_without_an_answer_are_named_and_bugs_are_told_apart():
             assert key in answer()
 
 
-def test_a_gate_lets_some_in_lets_some_wait_and_refuses_the_rest():
+def test_an_admission_lets_some_in_lets_some_wait_and_refuses_the_rest():
     async def come():
-        gate, go, log = Gate(2, 3, "guests"), asyncio.Event(), []
+        admission, go, log = Admission(2, 3, "guests"), asyncio.Event(), []
 
         async def guest(name):
             try:
-                async with gate:
+                async with admission:
                     log.append(name)
                     await go.wait()
             except NetlatheError as error:
@@ -398,7 +398,7 @@ def test_a_gate_lets_some_in_lets_some_wait_and_refuses_the_rest():
         await asyncio.sleep(0)
         go.set()
         await asyncio.gather(*guests, return_exceptions=True)
-        return log, gate.count
+        return log, admission.count
 
     with ThreadPoolExecutor(1) as thread:
         assert thread.submit(asyncio.run, come()).result() == (["a", "b", "lab.busy", "d", "e", "g"], 0)

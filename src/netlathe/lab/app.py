@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from netlathe.errors import Exit, NetlatheError
 from netlathe.html import STYLE
 from netlathe.lab import child
-from netlathe.lab.pool import Gate, Pool
+from netlathe.lab.pool import Admission, WorkerPool
 from netlathe.lab.security import SecurityGuard
 from netlathe.lab.state import LONGEST, LabState, read_state
 from netlathe.lab.uploads import Upload, Uploads
@@ -51,10 +51,10 @@ class LabServer:
     def __init__(self, *, seconds: float = 3.0) -> None:
         """`seconds` of processor time for what follows a knob; what a page can wait for has ten times as many."""
         self.uploads = Uploads()
-        self.quick = Pool(2, 32, seconds)
-        self.patient = Pool(2, 16, 10 * seconds, nice=5)
-        self.arriving, self.parsing = Gate(8, 0, "uploads"), Gate(2, 8, "uploads")
-        self.exporting = Gate(4, 0, "exports")
+        self.quick = WorkerPool(2, 32, seconds)
+        self.patient = WorkerPool(2, 16, 10 * seconds, nice=5)
+        self.arriving, self.parsing = Admission(8, 0, "uploads"), Admission(2, 8, "uploads")
+        self.exporting = Admission(4, 0, "exports")
         self.memory: OrderedDict[Any, asyncio.Future[bytes]] = OrderedDict()
 
     def asked_of(self, state: LabState) -> dict[str, Upload]:

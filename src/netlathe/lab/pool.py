@@ -1,4 +1,4 @@
-"""A pool of workers that answer the questions of the page, each within a limit of processor time, and gates.
+"""The workers that answer the questions of the page, each within a limit of processor time; how many may ask and wait.
 
 A worker that is not done in time, eats its memory or crashes ends alone, and the next question starts another one.
 """
@@ -25,7 +25,7 @@ PATIENCE = (
 )
 
 
-class Gate:
+class Admission:
     """Lets so many in at a time and so many wait; whoever comes later is refused with a NetlatheError."""
 
     def __init__(self, at_once: int, waiting: int, what: str) -> None:
@@ -122,11 +122,11 @@ def too_much(why: str) -> NetlatheError:
     return NetlatheError(f"this is too much for the lab: {why}", code="lab.limits", hint=hint)
 
 
-class Pool:
-    """Workers behind a gate; the one that answered last, whose memory is warm, is asked first."""
+class WorkerPool:
+    """Workers; the one that answered last, whose memory is warm, is asked first."""
 
     def __init__(self, count: int, waiting: int, seconds: float, nice: int = 0) -> None:
-        self.gate = Gate(count, waiting, "questions")
+        self.admission = Admission(count, waiting, "questions")
         self.workers = [Worker(seconds, nice) for _ in range(count)]
         self.idle = list(self.workers)
 
@@ -141,7 +141,7 @@ class Pool:
 
         ClientDisconnect where the reader is `gone` when it is the turn of the question.
         """
-        async with self.gate:
+        async with self.admission:
             if gone is not None and await gone():
                 raise ClientDisconnect
             worker = self.idle.pop()
