@@ -52,12 +52,14 @@ def moves(browser: Browser, lab: Lab, height: int, values: list[float]) -> tuple
 
 
 def cpu(lab: Lab) -> dict[str, float]:
-    """Seconds of processor time so far: of the server, and of all processes of the browser."""
-    browser = [p for p in psutil.Process().children(recursive=True) if "chrom" in p.name()]
-    return {
-        "server": sum(psutil.Process(lab.process.pid).cpu_times()[:2]),
-        "browser": sum(sum(process.cpu_times()[:2]) for process in browser),
+    """Seconds of processor time so far: of the server with its workers, and of all processes of the browser."""
+    server = psutil.Process(lab.process.pid)
+    processes = {
+        "server": [server],
+        "workers": server.children(recursive=True),
+        "browser": [p for p in psutil.Process().children(recursive=True) if "chrom" in p.name()],
     }
+    return {name: sum(sum(process.cpu_times()[:2]) for process in some) for name, some in processes.items()}
 
 
 def answers(lab: Lab, values: list[float]) -> list[float]:

@@ -100,6 +100,11 @@ def test_whatever_state_is_asked_about_the_answer_is_one_or_names_the_mistake(la
     assert wrong == {}
 
 
+def test_choices_that_make_a_network_too_large_to_follow_a_knob_are_refused_by_name():
+    with pytest.raises(NetlatheError, match="5000"):
+        Catalogue().net("vit_tiny_patch16:depth=1000")
+
+
 def test_advice_is_given_or_refused_too(lab):
     large, small = "resnext50_32x4d:groups=16,group_width=4000000", "mobilenetv1_025&device=stm32f746"
     for state in (f"net={large}&macs=1G", f"net={small}&memory=1B", "net=lenet5:classes=10000000&memory=1B"):

@@ -17,6 +17,7 @@ from netlathe.device import card as cards
 from netlathe.device.card import DeviceCard
 from netlathe.device.card import parse as parse_card
 from netlathe.errors import NetlatheError, unknown
+from netlathe.lab.child import refuse_large
 from netlathe.lab.graph_json import graph_from_json
 from netlathe.lab.uploads import MARK, Upload
 from netlathe.load import parse_choices
@@ -78,9 +79,13 @@ class Catalogue:
 
 @lru_cache(maxsize=256)
 def from_zoo(name: str) -> Net:
-    """A name of the zoo, with choices: mobilenetv1:alpha=0.5. Raises NetlatheError with the nearest names."""
+    """A name of the zoo, with choices: mobilenetv1:alpha=0.5. Raises NetlatheError with the nearest names, and where
+    the choices make it so large that it could not follow a knob."""
     base, _, choices = name.partition(":")
-    return zoo.get(base, **parse_choices(choices, name))
+    network = zoo.get(base, **parse_choices(choices, name))
+    if choices:
+        refuse_large(name, len(network.graph().ops))
+    return network
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ async function answer(request) {
     throw new Gone("the server does not answer");
   }
   if (response.status === 403) throw new Mistake({ message: await response.text(), hint: "" });
+  if (!response.headers.get("content-type")?.includes("json")) throw new Mistake({ message: `the server answers ${response.status}` });
   const said = await response.json();
   if (said.error) throw new Mistake(said.error);
   return said;
