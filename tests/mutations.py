@@ -12,6 +12,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -136,14 +137,14 @@ def spoil_value(dice: Random, value: Any) -> Any:
     """Another value; of a number often one that is near, of a list one that is longer."""
     act = dice.random()
     if isinstance(value, int | float) and not isinstance(value, bool) and act < 0.5:
-        return dice.choice((value + 1, value - 1, -value, value * 1000, value * 2**40, value / 3))
+        return dice.choice((value + 1, value - 1, -value, value * 1000, value * 2**40, value // 3))
     if isinstance(value, str) and act < 0.3:
         return dice.choice((value + " ", value.upper(), value[:-1], value * 2, f"../{value}", f"/{value}"))
     if isinstance(value, list) and act < 0.5:
         return dice.choice((value[::-1], value * 2, value[:-1], [value], dict(enumerate(value[:9]))))
     if isinstance(value, dict) and act < 0.3:
         return dice.choice((list(value), list(value.values()), [value]))
-    return dice.choice(VALUES)
+    return deepcopy(dice.choice(VALUES))
 
 
 def protobuf(dice: Random, data: bytes) -> bytes:
@@ -238,7 +239,9 @@ def zip_members(dice: Random, data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             members = [(info.filename, file.read(info)) for info in file.infolist()]
-    except (zipfile.BadZipFile, EOFError, OSError):
+    except Exception:  # spoilt before
+        members = []
+    if not members:
         return some_bytes(dice, data)
     at = dice.randrange(len(members))
     name, content = members.pop(at)
@@ -251,11 +254,11 @@ def zip_members(dice: Random, data: bytes) -> bytes:
         members += [(dice.choice((f"x{name}", f"../{name}", name.upper(), "labels.npy")), content)]
     elif act < 0.9:
         members += [(name, content)] * 2
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", dice.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as file:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", dice.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as file:
         for name, content in members:
             file.writestr(zipfile.ZipInfo(name), content)
-    return made.getvalue()
+    return archive.getvalue()
 
 
 def array_header(dice: Random, content: bytes) -> bytes:
