@@ -90,7 +90,7 @@ def test_choose_and_fit_take_it(calibrated_toy):
     pick = netlathe("choose", *budget, "--networks", "mobilenetv1_025", "--seconds", "0.05")["pick"]
     assert pick["runtime"] == pick["latency"]["runtime"] == "toy"
     assert pick["predicted"]["basis"].startswith("model of toy")
-    plan = netlathe("fit", "digits", *budget, "--time", "10m", "--dry-run")
+    plan = netlathe("fit", "digits", *budget, "--macs", "2M", "--time", "10m", "--dry-run")
     assert plan["candidates"]
     assert {candidate["runtime"] for candidate in plan["candidates"]} == {"toy"}
 

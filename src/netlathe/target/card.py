@@ -11,7 +11,7 @@ from netlathe.device.card import DeviceCard
 from netlathe.device.latency import LatencyPrediction, model_for, predict
 from netlathe.errors import unknown
 from netlathe.runtimes.registry import DEFAULT, forecast_name
-from netlathe.target.target import CostEstimate, Forecast, Target, Ways, counted
+from netlathe.target.target import CostEstimate, Forecast, Target, Ways, counted, graph_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CardTarget(Target):
     def predict(self, net: Net) -> LatencyPrediction:
         """The latency of a batch, operator by operator. Raises NetlatheError where the card does not allow one."""
         return predict(
-            net.graph(),
+            graph_of(net),
             self.device,
             runtime=self.rule,
             threads=self.threads,

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
+from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
@@ -85,7 +86,18 @@ class Target(ABC):
 
 def counted(net: Net, precision: str, batch: int = 1) -> CostEstimate:
     """The costs that no device decides, without a forecast."""
-    graph = net.graph()
+    graph = graph_of(net)
     cost, arena = count(graph), max((held for _, held in timeline(graph, "arena", BYTES[precision], batch)), default=0)
     elements = cost.params + cost.buffers
     return CostEstimate(cost.macs, elements * FILE_BYTES, elements * BYTES[precision] + arena)
+
+
+LAST: dict[str, tuple[Net, Graph]] = {}
+
+
+def graph_of(net: Net) -> Graph:
+    """The graph of a net. The last one is kept: one target after the other asks for it, and each more than once."""
+    last = LAST.get("graph")
+    if last is None or last[0] is not net:
+        last = LAST["graph"] = net, net.graph()
+    return last[1]
