@@ -14,11 +14,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from torture_stage import CLOCK, Ended, Stage
 
 HOUR_S = 3600
+PIDS = Path("/sys/fs/cgroup/pids")
 DONE, REFUSED, MISSING = 0, 2, 5
 # How a process may end after a signal: as the signal says, as an interruption, or done before it arrived.
 ENDS = {
@@ -63,7 +65,8 @@ def kill(stage: Stage, number: signal.Signals, target: str, *, twice: bool = Fal
 
 def wrong_clock(stage: Stage) -> dict[str, str | None]:
     """A clock that is up to two days off, in either direction."""
-    return {"PYTHONPATH": str(CLOCK), "TORTURE_CLOCK_S": str(stage.dice.randint(-48, 48) * HOUR_S)}
+    path = os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path, "TORTURE_CLOCK_S": str(stage.dice.randint(-48, 48) * HOUR_S)}
 
 
 def two_at_once(stage: Stage) -> None:
@@ -80,14 +83,14 @@ def two_at_once(stage: Stage) -> None:
     judge(stage, stage.finish(first), (*OF_A_LIMIT, -9))
 
 
-def limited(stage: Stage, limits: dict[int, int], *, legal: tuple[int, ...] = OF_A_LIMIT, **how: Any) -> None:
+def limited(stage: Stage, limits: dict[int, int], *, legal: tuple[int, ...] = OF_A_LIMIT) -> None:
     """The job under limits of the operating system."""
 
     def set_limits() -> None:
         for kind, limit in limits.items():
             resource.setrlimit(kind, (limit, limit))
 
-    judge(stage, stage.finish(stage.start(preexec_fn=set_limits, **how)), legal)
+    judge(stage, stage.finish(stage.start(preexec_fn=set_limits)), legal)
 
 
 def small_files(stage: Stage) -> None:
@@ -105,11 +108,16 @@ def little_memory(stage: Stage) -> None:
 
 
 def few_processes(stage: Stage) -> None:
-    """Few processes and threads, as a user who has none yet, since nobody counts those of root."""
-    user = 50_000 + os.getpid() % 10_000
-    for path in (stage.folder, stage.tmp, stage.home, stage.cache, *stage.cache.rglob("*")):
-        os.chown(path, user, user)
-    limited(stage, {resource.RLIMIT_NPROC: stage.dice.randint(1, 12)}, user=user, group=user, extra_groups=())
+    """Few processes and threads, by a control group, since RLIMIT_NPROC does not bind root."""
+    group = PIDS / f"torture-{stage.tag}"
+    group.mkdir()
+    (group / "pids.max").write_text(str(stage.dice.randint(1, 12)))
+    try:
+        process = stage.start(preexec_fn=lambda: (group / "cgroup.procs").write_text("0"))
+        judge(stage, stage.finish(process), OF_A_LIMIT)
+        stage.orphans()
+    finally:
+        group.rmdir()
 
 
 def random_size(stage: Stage) -> int:
@@ -164,8 +172,9 @@ def lacks_namespaces() -> str:
     return "" if done else "no user and mount namespaces (unshare)"
 
 
-def lacks_root() -> str:
-    return "" if os.geteuid() == 0 else "needs root, to become another user"
+def lacks_groups() -> str:
+    """What is missing here to limit the number of processes."""
+    return "" if os.access(PIDS, os.W_OK) else f"no control group of processes to write ({PIDS})"
 
 
 KILLS = {
@@ -192,5 +201,5 @@ FAULTS: dict[str, Fault] = KILLS | {
     "no user": Fault(no_user, 1, lacks_namespaces),
     "few open files": Fault(few_open_files),
     "little memory": Fault(little_memory),
-    "few processes": Fault(few_processes, 1, lacks_root),
+    "few processes": Fault(few_processes, 1, lacks_groups),
 }

@@ -43,7 +43,9 @@ class Reader(NamedTuple):
         if dice.random() < 0.01:
             return m.nothing_of_it(dice, data)
         for _ in range(dice.choice((1, 1, 2))):
-            data = dice.choice(self.mutations)(dice, data)
+            mutate = dice.choice(self.mutations)
+            with contextlib.suppress(Exception):  # what is spoilt already may be nothing that it can take apart
+                data = mutate(dice, data)
         return data
 
 
