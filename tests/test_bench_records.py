@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import subprocess
+import sys
 from dataclasses import replace
 from math import comb, inf
 from pathlib import Path
@@ -141,9 +145,46 @@ def test_the_ledger_survives_a_truncated_line(book: Path) -> None:
     ledger.append(record())
     with book.open("ab") as file:
         file.write(book.read_bytes()[:40])
-    ledger.append(record(batch=2))
     with pytest.warns(ledger.LedgerWarning, match="line 2"):
-        assert [m.batch for m in ledger.read()] == [1, 2]
+        assert [m.batch for m in ledger.read()] == [1]
+    ledger.append(record(batch=2))  # which mends it
+    assert [m.batch for m in ledger.read()] == [1, 2]
+    book.write_bytes(book.read_bytes()[:-1])  # only the newline is missing: the record is whole
+    ledger.append(record(batch=3))
+    assert [m.batch for m in ledger.read()] == [1, 2, 3]
+
+
+def fill_disk() -> None:
+    """Append records until that fails, in a process whose files may have 5000 bytes, and print how many succeeded."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+    for number in range(1000):
+        try:
+            ledger.append(record(batch=number + 1))
+        except NetlatheError as error:
+            print(number, error)
+            return
+
+
+def test_on_a_full_disk_an_append_fails_and_what_was_appended_before_is_whole(book: Path) -> None:
+    words = "import sys; sys.path[:0] = sys.argv[1:]; import test_bench_records; test_bench_records.fill_disk()"
+    environment = os.environ | {"NETLATHE_CACHE": str(book.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", words, str(Path(__file__).parent)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    number, said = done.stdout.split(" ", 1)
+    assert 0 < int(number) < 1000
+    assert f"cannot write {book}: File too large" in said
+    assert [m.batch for m in ledger.read()] == list(range(1, int(number) + 1))
+    ledger.append(record(batch=7))
+    assert len(list(ledger.read())) == int(number) + 1
+
+
+def test_a_device_that_is_always_full_is_said(book: Path) -> None:
+    book.parent.mkdir()
+    book.symlink_to("/dev/full")
+    with pytest.raises(NetlatheError, match="No space left on device"):
+        ledger.append(record())
 
 
 @pytest.mark.parametrize("line", ["null", "{}", "[1]", "\\x00\\xff", '{"network": 1}'])

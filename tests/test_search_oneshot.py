@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,8 +193,10 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(method, digits, tmp_
     assert logs[0] == logs[1]
     assert len(logs[0]) == 2
     assert search_one_shot(digits, RECIPE, options, FAMILY, tmp_path / "whole") == whole  # done: nothing is run again
-    with pytest.raises(NetlatheError, match="another training"):
-        search_one_shot(digits, RECIPE, OneShotOptions(method=method, epochs=4, batch=32), FAMILY, tmp_path / "whole")
+    with pytest.raises(NetlatheError, match=r"another one-shot search: other options\.epochs"):
+        search_one_shot(digits, RECIPE, replace(options, epochs=4), FAMILY, tmp_path / "whole")
+    with pytest.raises(NetlatheError, match="another one-shot search: other space"):
+        search_one_shot(digits, RECIPE, options, replace(FAMILY, final_channels=8), tmp_path / "whole")
 
 
 def test_an_interrupt_keeps_the_best_genotype_so_far_and_the_search_goes_on(digits, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
@@ -66,12 +65,42 @@ def test_what_is_written_is_read_by_others_while_the_driver_goes_on(tmp_path: Pa
             assert reader.facts() == {"wish": {"space": "macro"}}
 
 
-def test_a_second_driver_is_told_who_the_first_one_is(tmp_path: Path) -> None:
-    with TrialStore(tmp_path, write=True):
-        with pytest.raises(NetlatheError, match=f"process {os.getpid()} on .* is searching in this folder") as raised:
-            TrialStore(tmp_path, write=True)
-        assert raised.value.code == "store.locked"
-    TrialStore(tmp_path, write=True).close()  # it was given back
+def test_a_full_disk_is_said_and_what_was_written_before_is_whole(tmp_path: Path) -> None:
+    with TrialStore(tmp_path, write=True) as store:
+        store.write(trial(0, score=1.5))
+        store.db.execute("PRAGMA max_page_count=1")  # as SQLite answers where there is no room
+        with pytest.raises(NetlatheError, match="database or disk is full") as raised:
+            store.write(*(trial(number, error="x" * 1000) for number in range(1, 100)))
+        assert raised.value.path == str(tmp_path / stores.FILE)
+    with TrialStore(tmp_path, write=True) as store:
+        written = store.trials()
+        assert [t.number for t in written] == list(range(len(written)))
+        store.write(trial(len(written)))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE trials SET genotype = '['", "UPDATE trials SET state = 'asleep'", "UPDATE facts SET value = '{'",
+     "DROP TABLE trials"],
+)  # fmt: skip
+def test_a_damaged_store_is_named(tmp_path: Path, damage: str) -> None:
+    with TrialStore(tmp_path, write=True) as store:
+        store.write(trial(0))
+        store.write_facts(wish={})
+        store.db.execute(damage)
+    with TrialStore(tmp_path, write=False) as store, pytest.raises(NetlatheError) as raised:
+        (store.facts(), store.trials())
+    assert raised.value.path == str(tmp_path / stores.FILE)
+
+
+def test_a_store_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    with TrialStore(tmp_path, write=True) as store:
+        store.write(*[trial(number, error="x" * 100) for number in range(100)])
+    path = tmp_path / stores.FILE
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(NetlatheError) as raised, TrialStore(tmp_path, write=False) as store:
+        store.trials()
+    assert raised.value.path == str(path)
 
 
 WRITER = """
@@ -89,7 +118,7 @@ while True:
 """
 
 
-def test_a_killed_driver_leaves_whole_transactions_and_no_lock(tmp_path: Path) -> None:
+def test_a_killed_driver_leaves_whole_transactions(tmp_path: Path) -> None:
     dice, counts = random.Random(), [0]
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -99,7 +128,7 @@ def test_a_killed_driver_leaves_whole_transactions_and_no_lock(tmp_path: Path) -
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        with TrialStore(tmp_path, write=True) as store:  # the lock of the dead is free
+        with TrialStore(tmp_path, write=True) as store:
             found = store.trials()
         assert [t.number for t in found] == list(range(len(found)))
         assert len(found) % 2 == 0

@@ -133,7 +133,7 @@ def test_two_processes_do_not_work_on_one_study(tmp_path):
     grid.save_experiment(study_of(), tmp_path)
 
     def meanwhile(run, folder, before):
-        with pytest.raises(NetlatheError, match="another process works on this study"):
+        with pytest.raises(NetlatheError, match="is at work in this folder"):
             grid.run_pending(study_of(), tmp_path, a_trainer(), silent)
         return reached(90)
 
@@ -150,7 +150,7 @@ def test_a_folder_of_another_study_is_refused_and_says_what_differs(tmp_path):
     grid.save_experiment(study_of(epochs=3), tmp_path)
     with pytest.raises(NetlatheError, match="another study") as caught:
         grid.save_experiment(study_of(epochs=5), tmp_path)
-    assert "epochs 3, not 5" in caught.value.hint
+    assert "epochs: stopped with 3, asked for 5" in caught.value.hint
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"runs": []}'])

@@ -13,11 +13,13 @@ from typing import Any
 
 from netlathe.errors import NetlatheError
 
+PART = ".part"  # how a file is called that is not complete yet: .NAME.PROCESS.part
+
 
 def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:
     """Write a file of one or more pieces atomically. Raises NetlatheError where it cannot be written."""
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with part.open("wb") as file:
             file.writelines(pieces)

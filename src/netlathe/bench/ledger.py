@@ -1,13 +1,12 @@
 """The ledger: every measurement made on this machine, one JSON object per line, only ever appended to.
 
-It lies in $NETLATHE_CACHE, else $XDG_CACHE_HOME/netlathe, else ~/.cache/netlathe. A record is one write to a file
-opened for appending, so processes that measure at the same time do not mix their lines.
+It lies in $NETLATHE_CACHE, else $XDG_CACHE_HOME/netlathe, else ~/.cache/netlathe. A record is on the disk, whole, when
+`append` returns; processes that measure at the same time take turns.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from netlathe.bench.measurement import Measurement, measurement_from_json
 from netlathe.errors import NetlatheError, nearest
 from netlathe.files import cache_dir
+from netlathe.runfolder.lines import append_line
 
 
 class LedgerWarning(UserWarning):
@@ -27,24 +27,17 @@ def ledger_path() -> Path:
 
 
 def append(measurement: Measurement, path: Path | None = None) -> None:
-    """Add a record. Raises NetlatheError where the file cannot be written."""
+    """Add a record. Raises NetlatheError where that fails, as on a full disk; the records before are whole then."""
     path = path or ledger_path()
     line = json.dumps(measurement.to_json(), separators=(",", ":")).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            end = os.fstat(file).st_size
-            if end and os.pread(file, 1, end - 1) != b"\n":  # a writer died inside its line: do not continue it
-                line = b"\n" + line
-            os.write(file, line)
-        finally:
-            os.close(file)
+        append_line(path, line)
     except OSError as error:
         raise NetlatheError(
             f"cannot write {path}: {error.strerror}",
             code="ledger.write",
-            hint="set NETLATHE_CACHE to a folder that can be written",
+            hint="what was measured before is kept; free some space, or set NETLATHE_CACHE to another folder",
         ) from error
 
 

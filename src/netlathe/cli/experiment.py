@@ -18,11 +18,11 @@ from netlathe.cli.common import emit, json_option, print_table, print_warnings, 
 from netlathe.cli.training import (
     data_option,
     epochs_option,
-    folder_of,
     images_of,
     needs_torch,
     px_option,
     recipe_of,
+    run_folder,
     set_option,
     time_option,
     train_threads_option,
@@ -32,6 +32,7 @@ from netlathe.load import load
 from netlathe.tables.table import text_table
 
 if TYPE_CHECKING:
+    from netlathe.runfolder.folder import RunFolder
     from netlathe.train.experiment.findings import ExperimentFindings
     from netlathe.train.experiment.grid import Experiment, ExperimentRun
     from netlathe.train.experiment.trainer import ExperimentSetup
@@ -87,12 +88,12 @@ def command(
       netlathe experiment --nets resnet20,vit_tiny --recipes small --fractions 0.1,0.3,1 --data photos/ -o study/
       netlathe experiment --show -o study/
     """
-    folder = folder_of(output)
     needs_torch()
     from netlathe.train.experiment import grid
+    from netlathe.train.folder import images_content
 
     if show:
-        report(grid.load_experiment(folder), folder, as_json)
+        report(grid.load_experiment(output), output, as_json)
         return
     if nets is None or recipes is None:
         missing = " and ".join(
@@ -103,35 +104,36 @@ def command(
     networks = networks_of(nets)
     chosen = recipes_of(recipes, changes, resolution)
     shares = fractions_of(fractions)
-    setup = prepare_setup(networks, chosen, data, epochs, equal)
-    experiment = grid.plan_experiment(
-        list(networks),
-        list(setup.recipes),
-        shares,
-        range(seeds),
-        content=setup.content,
-        settings={
-            "data": data,
-            "resolution": resolution,
-            "changes": list(changes),
-            "epochs": epochs,
-            "equal": equal,
-            "seconds": limit,
-            "precision": precision,
-        },
-        facts=facts(setup),
-    )
-    grid.save_experiment(experiment, folder)
-    failed = train_pending(experiment, folder, setup, limit, precision, threads)
+    with run_folder(output, grid.EXPERIMENT) as folder:
+        setup = prepare_setup(networks, chosen, data, epochs, equal)
+        experiment = grid.plan_experiment(
+            list(networks),
+            list(setup.recipes),
+            shares,
+            range(seeds),
+            content=setup.content,
+            settings={
+                "data": data,
+                "images": images_content(setup.splits)["key"],
+                "resolution": resolution,
+                "changes": list(changes),
+                "epochs": epochs,
+                "equal": equal,
+                "seconds": limit,
+                "precision": precision,
+            },
+            facts=facts(setup),
+        )
+        failed = train_pending(experiment, folder, setup, limit, precision, threads)
     if failed:
         run, error = next(iter(failed.items()))
         raise NetlatheError(
             f"{len(failed)} of {len(experiment.runs)} runs failed; {run}: {error.message}",
             code="study.failed",
-            path=str(folder),
+            path=str(output),
             hint=f"{error.hint}\nthe same command tries them again; --show prints the tables of the others".lstrip(),
         )
-    report(experiment, folder, as_json)
+    report(experiment, output, as_json)
 
 
 def prepare_setup(
@@ -157,7 +159,7 @@ def prepare_setup(
 
 def train_pending(
     experiment: Experiment,
-    folder: Path,
+    folder: RunFolder,
     setup: ExperimentSetup,
     limit: float | None,
     precision: str,
@@ -167,7 +169,7 @@ def train_pending(
     from netlathe.train.experiment import grid
     from netlathe.train.experiment.trainer import make_trainer
 
-    finished = len(grid.read_results(experiment, folder))
+    finished = len(grid.read_results(experiment, folder.path))
     click.echo(f"{len(experiment.runs)} runs, {finished} of them finished", err=True)
     run = make_trainer(setup, time=limit, precision=precision, threads=threads)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from click.core import ParameterSource
 
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option, print_table, print_warnings, progress_bar, wide_option
-from netlathe.cli.training import SpanType, folder_of, needs_torch, resumable, set_option, train_threads_option
+from netlathe.cli.training import SpanType, needs_torch, resumable, run_folder, set_option, train_threads_option
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
@@ -22,6 +23,7 @@ from netlathe.tables.fit import candidates_table
 
 if TYPE_CHECKING:
     from netlathe.fit.config import FitConfig
+    from netlathe.runfolder.folder import RunFolder
     from netlathe.target.target import Target
     from netlathe.train.images import Splits
 
@@ -92,8 +94,8 @@ def command(
         raise click.UsageError("--time and --epochs both say how long: give one of them")
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o': the folder of the fit (or --dry-run)")
-    folder = folder_of(output) if output is not None else None
     from netlathe.fit.config import FILE, FitConfig, read_config
+    from netlathe.fit.folder import FIT
     from netlathe.train.recipefile import load as load_recipe
 
     if Path(data).name == FILE and Path(data).is_file():
@@ -118,7 +120,8 @@ def command(
             search=space,
             source=None if source == ZOO else source,
         )
-    run(config, folder, started, as_json)
+    with run_folder(output, FIT) if output is not None and not dry_run else nullcontext() as folder:
+        run(config, folder, started, as_json)
 
 
 def refuse_others(ctx: click.Context) -> None:
@@ -129,7 +132,7 @@ def refuse_others(ctx: click.Context) -> None:
         raise click.UsageError(f"run.toml says everything; give no other options beside it ({named}), or edit a copy")
 
 
-def run(config: FitConfig, folder: Path | None, started: float, as_json: bool) -> None:
+def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bool) -> None:
     """Carry out a fit in a folder; without one, say what would be done."""
     from netlathe.choose.budget import Budget
     from netlathe.fit.pipeline import fit

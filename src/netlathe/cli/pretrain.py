@@ -15,11 +15,11 @@ from netlathe.cli.training import (
     SpanType,
     data_option,
     epochs_option,
-    folder_of,
     images_of,
     needs_torch,
     px_option,
     resumable,
+    run_folder,
     set_option,
     settings,
     time_option,
@@ -80,8 +80,8 @@ def command(
     """
     started = time.monotonic()
     needs_torch()
-    folder = folder_of(output)
     network = one_network(net)
+    from netlathe.train.folder import PRETRAINING
     from netlathe.train.recipefile import set_fields
     from netlathe.train.run import fit_to_images
     from netlathe.train.ssl.method import find_method
@@ -94,29 +94,31 @@ def command(
     if temperature is not None:
         method = replace(method, temperature=temperature)
     recipe = method.recipe
-    splits = images_of(data, recipe)
-    start = load_starting_weights(
-        weights, network, fit_to_images(network, splits.train, recipe), recipe.regularise.init, seed
-    )
-    with resumable(), training_bar(f"{network.name}, {method.name}") as progress:
-        result = pretrain(
-            network,
-            splits,
-            method,
-            folder,
-            seed=seed,
-            epochs=epochs,
-            time=limit,
-            started=started,
-            weights=start.tensors,
-            normal=start.normal,
-            precision=precision,
-            threads=threads,
-            tensorboard=tensorboard,
-            save_s=save_s,
-            say=lambda line: click.echo(line, err=True),
-            progress=progress,
+    with run_folder(output, PRETRAINING) as folder:
+        splits = images_of(data, recipe)
+        start = load_starting_weights(
+            weights, network, fit_to_images(network, splits.train, recipe), recipe.regularise.init, seed
         )
+        with resumable(), training_bar(f"{network.name}, {method.name}") as progress:
+            result = pretrain(
+                network,
+                splits,
+                method,
+                folder,
+                seed=seed,
+                epochs=epochs,
+                time=limit,
+                started=started,
+                weights=start.tensors,
+                origin=start.origin,
+                normal=start.normal,
+                precision=precision,
+                threads=threads,
+                tensorboard=tensorboard,
+                save_s=save_s,
+                say=lambda line: click.echo(line, err=True),
+                progress=progress,
+            )
     emit("pretrain", asdict(result) | {"images_report": splits.report.as_dict()}) if as_json else show(result)
 
 

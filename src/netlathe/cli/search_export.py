@@ -35,7 +35,7 @@ def command(folder: Path, trial: int | None, output: Path, as_json: bool) -> Non
     chosen = winning_trial(trials, facts) if trial is None else trials[trial]
     if chosen is None:
         raise NetlatheError("no trial has finished yet", code="search.trial", path=str(folder))
-    network = winner_network(build_problem(config, folder), chosen)
+    network = winner_network(build_problem(config, folder), chosen, folder)
     write_text(output, to_json(network))
     if as_json:
         emit("search.export", {"trial": chosen.number, "network": network.name, "file": str(output)})

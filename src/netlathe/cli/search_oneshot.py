@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netlathe.cli.common import emit, print_warnings
-from netlathe.cli.training import SpanType, folder_of, images_of, needs_torch, recipe_of, resumable, set_option
+from netlathe.cli.training import SpanType, images_of, needs_torch, recipe_of, resumable, run_folder, set_option
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ def family_of(asked: OneShotRequest) -> OneShotFamily:
 def searched(method: str, asked: OneShotRequest, started: float, as_json: bool) -> None:
     """Run a search, and show what it found."""
     needs_torch()
-    folder = folder_of(asked.output)
     family = family_of(asked)
     asked.recipe_name = asked.recipe_name or (DIGITS if asked.data == DIGITS else "fashion")
     recipe = recipe_of(asked.recipe_name, asked.changes, None)
     from netlathe.search.oneshot.options import OneShotOptions
+    from netlathe.search.oneshot.result import ONE_SHOT
     from netlathe.search.oneshot.run import search_one_shot
     from netlathe.search.oneshot.split import take_subset
     from netlathe.train.checkpoint import read_newest
@@ -147,21 +147,22 @@ def searched(method: str, asked: OneShotRequest, started: float, as_json: bool) 
         finalists=asked.finalists,
         seed=asked.seed,
     )
-    splits = images_of(asked.data, recipe)
-    images = splits.train if asked.images is None else take_subset(splits.train, asked.images)
-    use_threads(asked.threads, read_newest(folder) if folder.exists() else None, join_ranks())
-    with resumable():
-        result = search_one_shot(
-            images,
-            recipe,
-            options,
-            family,
-            folder,
-            space=asked.space,
-            time_s=asked.limit,
-            started=started,
-            progress=teller(method),
-        )
+    with run_folder(asked.output, ONE_SHOT) as folder:
+        splits = images_of(asked.data, recipe)
+        images = splits.train if asked.images is None else take_subset(splits.train, asked.images)
+        use_threads(asked.threads, read_newest(folder.path), join_ranks())
+        with resumable():
+            result = search_one_shot(
+                images,
+                recipe,
+                options,
+                family,
+                folder,
+                space=asked.space,
+                time_s=asked.limit,
+                started=started,
+                progress=teller(method),
+            )
     warnings = warned(result)
     print_warnings(warnings)
     if as_json:

@@ -13,7 +13,7 @@ import click
 
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option
-from netlathe.cli.training import SpanType, folder_of, needs_torch, px_option, recipe_of, set_option
+from netlathe.cli.training import SpanType, needs_torch, px_option, recipe_of, run_folder, set_option
 from netlathe.errors import NetlatheError
 from netlathe.load import parse_choices, parse_value
 from netlathe.runtimes.registry import DEFAULT
@@ -85,42 +85,46 @@ def command(
 
     Exit code 3: no network keeps the limits; the binding limit and the smallest member are named.
     """
-    started, folder = time.monotonic(), folder_of(output)
+    started = time.monotonic()
     from netlathe.search.run import change_config, load_config, require_best, search
+    from netlathe.search.store import SEARCH
 
     if resume:
         refuse_more(space)
-        config = change_config(
-            load_config(folder), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top
-        )
     elif space is None:
         hint = "for example: netlathe search around:resnet20 --macs 20M -o out/, or --resume -o out/"
         raise NetlatheError("SPACE is missing", code="usage", hint=hint)
-    else:
-        config = config_of(space, evaluations or 40, 3 if final_seeds is None else final_seeds, final_top or 1, asked)
-    if config.objective["kind"] == "train":
-        needs_torch()
-    count = workers if workers is not None else int(config.objective["kind"] == "train")
-    lines = ProgressLines(config)
-    try:
-        result = search(
-            config,
-            folder,
-            workers=count,
-            ray=ray,
-            seconds=limit,
-            started=started,
-            log=lines.log,
-            on_trial=lines.on_trial,
-        )
-    except KeyboardInterrupt:
-        click.echo(lines.best(), err=True)
-        click.echo(f"everything is stored; this goes on: {again(folder, workers, ray)}", err=True)
-        raise
+    with run_folder(output, SEARCH) as folder:
+        if space is None:
+            config = change_config(
+                load_config(output), evaluations=evaluations, final_seeds=final_seeds, final_top=final_top
+            )
+        else:
+            seeds = 3 if final_seeds is None else final_seeds
+            config = config_of(space, evaluations or 40, seeds, final_top or 1, asked)
+        if config.objective["kind"] == "train":
+            needs_torch()
+        count = workers if workers is not None else int(config.objective["kind"] == "train")
+        lines = ProgressLines(config)
+        try:
+            result = search(
+                config,
+                folder,
+                workers=count,
+                ray=ray,
+                seconds=limit,
+                started=started,
+                log=lines.log,
+                on_trial=lines.on_trial,
+            )
+        except KeyboardInterrupt:
+            click.echo(lines.best(), err=True)
+            click.echo(f"everything is stored; this goes on: {again(output, workers, ray)}", err=True)
+            raise
     from netlathe.cli.search_show import document, show
 
     require_best(result)
-    emit("search.run", document(folder)) if as_json else show(folder)
+    emit("search.run", document(output)) if as_json else show(output)
 
 
 def refuse_more(space: str | None) -> None:

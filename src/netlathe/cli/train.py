@@ -14,13 +14,13 @@ from netlathe.cli.training import (
     SpanType,
     data_option,
     epochs_option,
-    folder_of,
     images_of,
     needs_torch,
     px_option,
     recipe_of,
     recipe_option,
     resumable,
+    run_folder,
     set_option,
     time_option,
     train_threads_option,
@@ -81,38 +81,40 @@ def command(
     """
     started = time.monotonic()
     needs_torch()
-    folder = folder_of(output)
     recipe = recipe_of(recipe_name, changes, resolution, batch)
     network = one_network(net)
     from netlathe.train.classification import train
+    from netlathe.train.folder import TRAINING
     from netlathe.train.recipe_warnings import find_warnings
     from netlathe.train.run import fit_to_images
     from netlathe.train.start import load_starting_weights
 
-    splits = images_of(data, recipe)
-    fitted = fit_to_images(network, splits.train, recipe)
-    warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
-    print_warnings(warnings)
-    start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)
-    with resumable(), training_bar(network.name) as progress:
-        result = train(
-            network,
-            splits,
-            recipe,
-            folder,
-            seed=seed,
-            epochs=epochs,
-            time=limit,
-            started=started,
-            weights=start.tensors,
-            normal=start.normal,
-            precision=precision,
-            threads=threads,
-            accumulate=accumulate,
-            tensorboard=tensorboard,
-            save_s=save_s,
-            progress=progress,
-        )
+    with run_folder(output, TRAINING) as folder:
+        splits = images_of(data, recipe)
+        fitted = fit_to_images(network, splits.train, recipe)
+        warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
+        print_warnings(warnings)
+        start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)
+        with resumable(), training_bar(network.name) as progress:
+            result = train(
+                network,
+                splits,
+                recipe,
+                folder,
+                seed=seed,
+                epochs=epochs,
+                time=limit,
+                started=started,
+                weights=start.tensors,
+                origin=start.origin,
+                normal=start.normal,
+                precision=precision,
+                threads=threads,
+                accumulate=accumulate,
+                tensorboard=tensorboard,
+                save_s=save_s,
+                progress=progress,
+            )
     emit("train", asdict(result) | {"images_report": splits.report.as_dict()}, warnings) if as_json else show(result)
 
 

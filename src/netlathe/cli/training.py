@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.errors import MissingExtra
+from netlathe.runfolder.folder import RunFolder, RunKind, open_run
 from netlathe.units import seconds
 
 if TYPE_CHECKING:
@@ -107,11 +108,9 @@ def training_bar(title: str) -> Iterator[Callable[[TrainingProgress], None]]:
         yield lambda tick: bar.update(task, completed=tick.seen, total=tick.total, said=format_progress(tick))
 
 
-def folder_of(output: Path) -> Path:
-    """The folder of a run. Raises where a file is in its place."""
-    if output.exists() and not output.is_dir():
-        raise click.BadParameter(f"{output} is a file; the run needs a folder", param_hint="-o")
-    return output
+def run_folder(output: Path, kind: RunKind) -> AbstractContextManager[RunFolder]:
+    """The folder of a run, locked before anything slow starts; warnings about it go to stderr."""
+    return open_run(output, kind, writes=speaks(), say=lambda line: click.echo(f"warning: {line}", err=True))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from netlathe.errors import NetlatheError
 from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as load_recipe
-from netlathe.train.recipefile import recipe_key, to_toml
+from netlathe.train.recipefile import to_toml
 
 FILE, RECIPE, SCHEMA = "run.toml", "recipe.toml", "netlathe.fit/1"
 
@@ -62,11 +62,6 @@ class FitConfig:
         """run.toml and recipe.toml. Raises NetlatheError where they cannot be written."""
         write_text(folder / RECIPE, to_toml(self.recipe))
         write_text(folder / FILE, toml.to_toml(self.document()))
-
-    def identity(self, images: str) -> dict[str, Any]:
-        """What must be the same for a folder to go on; `images` is the key of the images, wherever they are."""
-        values = {name: value for name, value in self.document().items() if name != "data"}
-        return values | {"images": images, "recipe": f"{self.recipe.name} ({recipe_key(self.recipe)})"}
 
 
 def read_config(path: Path) -> FitConfig:

@@ -25,12 +25,13 @@ from netlathe.errors import NetlatheError
 from netlathe.fit.clock import Clock
 from netlathe.fit.config import FitConfig, command_line
 from netlathe.fit.deliver import Evidence, describe_choice, export_float, select_variant, verify
-from netlathe.fit.folder import claim_folder
+from netlathe.fit.folder import FIT, fit_identity
 from netlathe.fit.pace import measure_pace, select_affordable
 from netlathe.fit.race import CandidateTrainer, Progress, Row, Say, load_start, recipe_for, run_rungs
 from netlathe.fit.rungs import RACE_SHARE
 from netlathe.fit.shortlist import shortlist
 from netlathe.fit.space_search import search_space
+from netlathe.runfolder.folder import Place, RunFolder, open_run
 from netlathe.runfolder.steps import StepResult, cached_step
 from netlathe.target.target import Forecast, Target
 from netlathe.train.images import Splits
@@ -48,7 +49,7 @@ def fit(
     config: FitConfig,
     splits: Splits,
     targets: Sequence[Target],
-    out: Path,
+    out: Place,
     *,
     started: float | None = None,
     say: Say = lambda line: None,
@@ -64,7 +65,22 @@ def fit(
         find_policy(config.precision)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    claim_folder(out, config.identity(splits.train.key))
+    with open_run(out, FIT) as run_folder:
+        return fit_in(run_folder, config, splits, targets, started, say, progress)
+
+
+def fit_in(
+    run_folder: RunFolder,
+    config: FitConfig,
+    splits: Splits,
+    targets: Sequence[Target],
+    started: float | None,
+    say: Say,
+    progress: Progress,
+) -> tuple[Package, CheckReport]:
+    """The same in a folder that is open."""
+    run_folder.begin(fit_identity(config, splits))
+    out = run_folder.path
     config.write(out)
     recipe, seconds, seed = config.recipe, config.seconds, config.seed
     limits = float_limits(config.limits, targets[0], config.form)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from netlathe.files import make_folder, write_json
+from netlathe.runfolder.document import read_document, whole
 
 StepResult = dict[str, Any]
 FOLDER = "steps"
@@ -17,15 +18,24 @@ FOLDER = "steps"
 def cached_step(folder: Path, name: str, make: Callable[[], StepResult]) -> StepResult:
     """The result of a step: read where it is there, else made and written. JSON values only.
 
-    Raises NetlatheError where it cannot be written, and whatever `make` raises.
+    Raises NetlatheError where it is damaged or cannot be written, and whatever `make` raises.
     """
     path = folder / FOLDER / f"{name}.json"
-    result: StepResult
     if path.exists():
-        result = json.loads(path.read_text(encoding="utf-8"))["result"]
-        return result
+        return read_step(path)
     start = time.monotonic()
-    result = json.loads(json.dumps(make()))
+    result: StepResult = json.loads(json.dumps(make()))
     make_folder(path.parent)
     write_json(path, {"step": name, "seconds": time.monotonic() - start, "result": result})
     return result
+
+
+def read_step(path: Path) -> StepResult:
+    """The result of a step that is done. Raises NetlatheError for a damaged file."""
+    remedy = f"remove {path.name}: the same command does this step again"
+    document = read_document(path, remedy)
+    with whole(path, remedy):
+        result = document["result"]
+        if not isinstance(result, dict):
+            raise TypeError("its result is no JSON object")
+        return result

@@ -89,5 +89,9 @@ def load_space(text: str) -> SearchSpace:
 
 
 def config_from_json(document: Mapping[str, Any]) -> SearchConfig:
-    """A configuration from its JSON values."""
-    return SearchConfig(**document)
+    """A configuration from its JSON values. Raises NetlatheError where they are not those of one."""
+    try:
+        return SearchConfig(**document)
+    except TypeError as error:
+        message = f"this is no configuration of a search: {error}"
+        raise NetlatheError(message, code="store.config", hint="another Netlathe made it: search again") from None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from netlathe.errors import NetlatheError
 from netlathe.process.child import Child, ChildDied, describe_death
 from netlathe.process.start import child_environment
 from netlathe.search.objective import Objective
@@ -99,7 +100,11 @@ class ProcessExecutor:
     def start_worker(self, slot: int) -> Child:
         """A new worker, told what the search is."""
         log = Path(self.spec["folder"]) / f"worker-{slot}.log"
-        child = Child("netlathe.search.worker", child_environment(self.threads), log)
+        try:
+            child = Child("netlathe.search.worker", child_environment(self.threads), log)
+        except OSError as error:
+            message = f"cannot start a worker: {error.strerror}"
+            raise NetlatheError(message, code="search.worker", path=str(log)) from None
         child.send(self.spec)
         return child
 

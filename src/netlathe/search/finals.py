@@ -10,7 +10,7 @@ the budget, the next best takes its place.
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from netlathe.search.trial import TaskResult
 
 MAX_TRIES = 2
+CHANGED = "the space has changed: it gives another network"
 REMEASURED = "measured again"  # the error of a claim that broke the budget then
 MAX_CLAIMS = 10  # claims that are measured before the search gives up on its own latencies
 Log = Callable[[str], None]
@@ -107,7 +108,8 @@ def train_finals(
         if (trial.number, seed) not in done
     ]
     log(f"training {len(winners)} x {len(seeds)} seeds that the search has not seen") if tasks else None
-    if not run_tasks(tasks, store, executor, deadline):
+    keys = {trial.number: trial.arch for trial in winners}
+    if not run_tasks(tasks, store, executor, deadline, keys):
         log("the time is up before all fresh seeds were trained: the same command goes on")
     rows = [row for row in store.finals() if row["seed"] in seeds]
     finals = [final for trial in winners if (final := final_result(trial.number, trials, rows)) is not None]
@@ -121,10 +123,12 @@ def train_finals(
     return trials[best.number]
 
 
-def run_tasks(tasks: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None) -> bool:
+def run_tasks(
+    tasks: list[TrialTask], store: TrialStore, executor: Executor, deadline: float | None, keys: Mapping[int, str]
+) -> bool:
     """Have tasks done that are told apart by (number, seed), and write each down; a worker's death is tried again.
 
-    Whether all of them ended in time.
+    `keys` are those of the networks, by the number of the trial. Whether all of them ended in time.
     """
     # The executor knows tasks by number: these get numbers of their own.
     numbered = dict(enumerate(tasks))
@@ -146,15 +150,16 @@ def run_tasks(tasks: list[TrialTask], store: TrialStore, executor: Executor, dea
             if result.died and tries[result.number] < MAX_TRIES:
                 waiting.insert(0, result.number)
             else:
-                store_final(store, numbered[result.number], result)
+                store_final(store, numbered[result.number], result, keys)
     return True
 
 
-def store_final(store: TrialStore, task: TrialTask, result: TaskResult) -> None:
-    """Write a training down."""
+def store_final(store: TrialStore, task: TrialTask, result: TaskResult, keys: Mapping[int, str]) -> None:
+    """Write a training down; one of another network, which a changed space gives, is none."""
     measured = result.measured
-    failed = measured is None or bool(measured.broken)
-    error = result.error or result.died or (measured.broken if measured else "")
+    changed = measured is not None and bool(measured.arch) and measured.arch != keys[task.number]
+    failed = measured is None or bool(measured.broken) or changed
+    error = result.error or result.died or (measured.broken if measured else "") or CHANGED * changed
     score = None if failed or measured is None else measured.score
     store.write_final(task.number, task.seed, score, None, error, result.seconds)
 

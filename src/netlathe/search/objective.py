@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from netlathe.errors import NetlatheError, unknown
+from netlathe.runfolder.identity import content, file_content
 from netlathe.search.costing import Costing
 from netlathe.search.genotype import genotype_text
 from netlathe.search.trial import Costs, Evaluation, Genotype, TrialTask
@@ -48,6 +49,9 @@ class ObjectiveSpec(Protocol):
     """The data of an objective: a frozen dataclass of JSON values."""
 
     kind: ClassVar[str]
+
+    def contents(self, space: SearchSpace) -> dict[str, Any]:
+        """The fields that name something outside of the description, by its content (`runfolder.identity`)."""
 
     def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """The objective itself, with whatever it needs to load."""
@@ -92,6 +96,11 @@ class FunctionSpec:
 
     kind: ClassVar[str] = "call"
     function: str
+
+    def contents(self, space: SearchSpace) -> dict[str, Any]:
+        """The bytes of the file."""
+        file, _, name = self.function.rpartition(":")
+        return {"function": content(self.function, f"{name} {file_content(file)['key'].split()[-1]}")}
 
     def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Runs the file."""
@@ -156,6 +165,11 @@ class TableSpec:
     latencies: str = ""
     device: str = ""
 
+    def contents(self, space: SearchSpace) -> dict[str, Any]:
+        """The bytes of the tables."""
+        files = {"path": self.path} | ({"latencies": self.latencies} if self.device else {})
+        return {name: file_content(path) for name, path in files.items()}
+
     def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Reads the file. Raises NetlatheError for a space without tables."""
         from netlathe.search import tables
@@ -201,6 +215,10 @@ class ProxySpec:
 
     kind: ClassVar[str] = "proxy"
     name: str
+
+    def contents(self, space: SearchSpace) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Raises NetlatheError for an unknown name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,14 @@ from netlathe import __version__
 from netlathe.arch.document import to_json
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.files import write_text
-from netlathe.runfolder.identity import refuse_other
+from netlathe.runfolder.folder import Place, RunFolder, open_run
 from netlathe.search.config import CHANGEABLE, SearchConfig, SearchProblem, build_problem, config_from_json
 from netlathe.search.costing import limited_costs
 from netlathe.search.executor import Executor, InlineExecutor, ProcessExecutor
 from netlathe.search.feasibility import feasible_share
 from netlathe.search.finals import final_of_winner, final_seeds, train_finals
-from netlathe.search.store import SEARCH, TrialStore
+from netlathe.search.identity import network_of, refuse_changed, search_identity
+from netlathe.search.store import FILE, SEARCH, TrialStore
 from netlathe.search.strategy import get_strategy
 from netlathe.search.study import OnTrial, Study
 from netlathe.search.summary import FinalResult, best_trial, finished_trials
@@ -53,7 +54,7 @@ class SearchResult:
 
 def search(
     config: SearchConfig,
-    folder: Path,
+    out: Place,
     *,
     workers: int = 0,
     ray: str | None = None,
@@ -70,19 +71,25 @@ def search(
     wall, in other processes than this one, is left for the next call. `log` gets lines for people, `on_trial` the study
     and every trial that has ended. Ctrl-C interrupts; everything is stored.
 
-    Raises NetlatheError for names, options and units that are wrong, a folder of another search, a second process, and
-    first trials that all fail alike; Infeasible, before anything is trained, where no network keeps the budget.
+    Raises NetlatheError for names, options and units that are wrong, a folder of another search (another space,
+    objective or data among them), a second process, and first trials that all fail alike; Infeasible, before anything
+    is trained, where no network keeps the budget.
     """
     begin = clock.monotonic() if started is None else started
     get_strategy(config.strategy).settings(**config.options)
+    folder = out.path if isinstance(out, RunFolder) else Path(out)
     problem = build_problem(config, folder)
     if problem.space.size < 2:
         hint = "netlathe train trains it; a space is an expression with Choice nodes"
         raise NetlatheError(
             f"the space {config.space} has one network: nothing to search", code="search.one", hint=hint
         )
-    with TrialStore(folder, write=True) as store:
-        record_start(store, config, problem, log)
+    with ExitStack() as stack:
+        run_folder = stack.enter_context(open_run(out, SEARCH))
+        run_folder.begin(search_identity(config, problem), changeable=CHANGEABLE)
+        share = None if (folder / FILE).exists() else measure_share(config, problem, log)
+        store = stack.enter_context(TrialStore(folder, write=True))
+        record_start(store, config, share)
         strategy = make_strategy(config, problem)
         deadline = None if seconds is None else begin + seconds
         with open_executor(config, problem, folder, workers, ray) as executor:
@@ -90,13 +97,15 @@ def search(
             study.replay(store.trials(), store.waits())
             ended = study.run()
             store.write_facts(ended=ended)
+            if study.timed_out:
+                run_folder.stop()
             if study.open:  # the wall: no time is left for fresh seeds, and the executor is still at these
                 best = best_trial(study.trials)
                 log("the time is up: the same command goes on with what was open")
             else:
                 best = train_finals(config, problem, store, executor, study.trials, deadline=deadline, log=log)
         final = final_of_winner(best, study.trials, store, final_seeds(config, problem)) if best else None
-        network = winner_network(problem, best) if best else None
+        network = winner_network(problem, best, folder) if best else None
         if network is not None:
             write_text(folder / BEST, to_json(network))
         store.write_facts(winner=best.number if best else None)
@@ -106,21 +115,27 @@ def search(
 def load_config(folder: Path) -> SearchConfig:
     """The configuration of the search in a folder. Raises NetlatheError where there is none."""
     with TrialStore(folder, write=False) as store:
-        return config_from_json(store.facts()["wish"])
+        facts = store.facts()
+    if "wish" not in facts:
+        hint = "it was ended at once: netlathe search run SPACE -o FOLDER begins it again"
+        raise NetlatheError("this search was never begun", code="store.empty", path=str(folder), hint=hint)
+    return config_from_json(facts["wish"])
 
 
-def record_start(store: TrialStore, config: SearchConfig, problem: SearchProblem, log: Callable[[str], None]) -> None:
-    """Write down what is searched, the first time; later, refuse something else."""
-    facts = store.facts()
-    if "wish" in facts:
-        refuse_other(SEARCH, facts["wish"], asdict(config), store.folder, changeable=CHANGEABLE)
-        store.write_facts(wish=asdict(config))
-        return
+def measure_share(config: SearchConfig, problem: SearchProblem, log: Callable[[str], None]) -> float:
+    """How much of the space may keep the budget. Raises Infeasible where nothing does."""
     share = feasible_share(problem.space, problem.objective, problem.budget, np.random.default_rng(config.seed))
     if limited_costs(problem.budget):
         rare = "less than 2 %" if share < 0.02 else f"about {100 * share:.0f} %"
         log(f"{rare} of the space may keep the budget")
-    store.write_facts(wish=asdict(config), version=__version__, begun=clock.time(), feasible_share=share)
+    return share
+
+
+def record_start(store: TrialStore, config: SearchConfig, share: float | None) -> None:
+    """Write down what is searched, and the first time what else is known then."""
+    store.write_facts(wish=asdict(config))
+    if "begun" not in store.facts():
+        store.write_facts(version=__version__, begun=clock.time(), feasible_share=share)
 
 
 def make_strategy(config: SearchConfig, problem: SearchProblem) -> Strategy:
@@ -157,11 +172,13 @@ def open_executor(
         executor.close()
 
 
-def winner_network(problem: SearchProblem, trial: Trial) -> Network:
-    """The network of a trial as it was trained, named after its space and genotype."""
-    make: Any = getattr(problem.objective, "network", problem.space.decode)
-    network: Network = make(trial.genotype)
-    return network
+def winner_network(problem: SearchProblem, trial: Trial, folder: Path) -> Network:
+    """The network of a trial as it was evaluated, named after its space and genotype.
+
+    Raises NetlatheError where the space gives another one now.
+    """
+    refuse_changed(problem, [trial], folder)
+    return network_of(problem, trial.genotype)
 
 
 def change_config(config: SearchConfig, **changes: Any) -> SearchConfig:

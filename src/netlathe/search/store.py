@@ -1,8 +1,8 @@
 """The store of a search: one SQLite file in its folder, where every trial lies with its seed, costs and curve.
 
 What is committed survives a kill of any process (the write-ahead log is complete or absent); after an expensive trial
-the log also reaches the disk, for a power cut. One process at a time writes: it holds a lock of the operating system,
-which a killed process gives back by itself. Anyone may read meanwhile.
+the log also reaches the disk, for a power cut. One process at a time writes: it has the folder open (`runfolder`).
+Anyone may read meanwhile.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from math import inf, isnan
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from netlathe.errors import NetlatheError
-from netlathe.runfolder.identity import RunKind
-from netlathe.runfolder.lock import locked
+from netlathe.runfolder.document import whole
+from netlathe.runfolder.folder import REMEDY, RunKind
 from netlathe.search.trial import Trial, TrialState
 
-FILE, LOCK = "search.db", "search.lock"
+FILE = "search.db"
 SEARCH = RunKind(
     "search",
-    "search.other_run",
-    other_hint="give another folder with -o; `netlathe search run --resume -o FOLDER` goes on with what is there",
-    busy="{owner} is searching in this folder",
-    busy_code="store.locked",
-    busy_hint="wait for it or end it; `netlathe search show` may look meanwhile",
+    (FILE, "best.json", "trials", "final"),
+    hint="netlathe search run --resume -o FOLDER goes on with what is there",
+    meanwhile="netlathe search show may look at any time",
 )
 VERSION = 1
 APPLICATION = 0x4E4C5345  # "NLSE": what SQLite files of searches say they are
@@ -55,22 +53,16 @@ WRITE = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * len(COLUMNS))})
 
 
 class TrialStore:
-    """The trials of a folder. Opened to write, it holds the lock of the folder until it is closed."""
+    """The trials of a folder. Who opens it to write has the folder open (`runfolder.folder.open_run`)."""
 
     def __init__(self, folder: Path, *, write: bool) -> None:
-        """Raises NetlatheError for a folder without a search, a foreign file, another version, a second process."""
+        """Raises NetlatheError for a folder without a search, a foreign or damaged file, and another version."""
         self.folder, self.path = folder, folder / FILE
-        self.lock = ExitStack()
-        if write:
-            self.lock.enter_context(locked(folder, SEARCH, LOCK))
-        elif not self.path.exists():
+        if not write and not self.path.exists():
             hint = "netlathe search run SPACE -o FOLDER starts one"
             raise NetlatheError("there is no search in this folder", code="store.missing", path=str(folder), hint=hint)
-        try:
+        with storing(self.path):
             self.db = open_database(self.path, write)
-        except BaseException:
-            self.lock.close()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -79,30 +71,33 @@ class TrialStore:
         self.close()
 
     def close(self) -> None:
-        """Give the file and the lock back."""
+        """Give the file back."""
         self.db.close()
-        self.lock.close()
 
     def facts(self) -> dict[str, Any]:
         """What the search is: its description, and how it ended."""
-        return {name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM facts")}
+        with storing(self.path), whole(self.path, REMEDY):
+            return {name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM facts")}
 
     def write_facts(self, **facts: Any) -> None:
         """Write facts."""
         rows = [(name, json.dumps(value)) for name, value in facts.items()]
-        self.db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+        with storing(self.path):
+            self.db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def trials(self) -> list[Trial]:
         """All trials in the order in which they were proposed."""
-        return [trial_from_row(row) for row in self.db.execute("SELECT * FROM trials ORDER BY number")]
+        with storing(self.path), whole(self.path, REMEDY):
+            return [trial_from_row(row) for row in self.db.execute("SELECT * FROM trials ORDER BY number")]
 
     def waits(self) -> list[int]:
         """The places, among asks and tells, of asks that a strategy did not answer: it wanted a tell first."""
-        return [asked for (asked,) in self.db.execute("SELECT asked FROM waits ORDER BY asked")]
+        with storing(self.path):
+            return [asked for (asked,) in self.db.execute("SELECT asked FROM waits ORDER BY asked")]
 
     def write(self, *trials: Trial, waits: Sequence[int] = ()) -> None:
         """Write trials as they are now: all of them or, if this process dies, none."""
-        with self.transaction():
+        with storing(self.path), self.transaction():
             self.db.executemany(WRITE, [trial_to_row(trial) for trial in trials])
             if waits:
                 self.db.executemany("INSERT INTO waits VALUES (?)", [(wait,) for wait in waits])
@@ -116,22 +111,35 @@ class TrialStore:
         try:
             yield
         except BaseException:
-            self.db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # a full disk has rolled it back already
+                self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
 
     def finals(self) -> list[dict[str, Any]]:
         """The trainings of winners on fresh seeds: trial number, seed, score, test, error, seconds."""
         names = ("number", "seed", "score", "test", "error", "seconds")
-        rows = self.db.execute("SELECT * FROM finals ORDER BY number, seed")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        with storing(self.path):
+            rows = self.db.execute("SELECT * FROM finals ORDER BY number, seed")
+            return [dict(zip(names, row, strict=True)) for row in rows]
 
     def write_final(
         self, number: int, seed: int, score: float | None, test: float | None, error: str, seconds: float
     ) -> None:
         """Write one of them."""
         row = (number, seed, score, test, error, seconds)
-        self.db.execute("INSERT OR REPLACE INTO finals VALUES (?, ?, ?, ?, ?, ?)", row)
+        with storing(self.path):
+            self.db.execute("INSERT OR REPLACE INTO finals VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Where the disk is full, or the file is damaged: raises NetlatheError, with its path."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        hint = "what was committed is whole: with room on the disk, the same command goes on"
+        raise NetlatheError(f"cannot use this file: {error}", code="store.file", path=str(path), hint=hint) from None
 
 
 def open_database(path: Path, write: bool) -> sqlite3.Connection:

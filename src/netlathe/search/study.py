@@ -20,6 +20,7 @@ from netlathe.errors import NetlatheError
 from netlathe.search.config import SearchConfig, SearchProblem
 from netlathe.search.costing import broken_limits, describe_broken, limited_costs
 from netlathe.search.executor import Executor
+from netlathe.search.identity import pick_counts, refuse_changed
 from netlathe.search.store import TrialStore
 from netlathe.search.strategy import Proposal, TrialResult
 from netlathe.search.trial import Costs, Evaluation, TaskResult, Trial, TrialState, TrialTask
@@ -31,6 +32,7 @@ MAX_TRIES = 2  # of a trial whose worker dies
 MAX_IDLE = 2000  # proposals in a row that cost nothing, before the space counts as used up
 QUICK_S = 0.01
 SAME_FAILURE = 5  # first trials that all fail alike end a search
+TIME_UP = "the time is up"
 OnTrial = Callable[["Study", Trial], None]
 
 
@@ -83,7 +85,7 @@ class Study:
             for result in results:
                 self.finish(result)
             if not results:
-                self.ended = "the time is up"
+                self.ended = TIME_UP
                 break
         return self.ended or "the strategy has nothing more to propose"
 
@@ -153,9 +155,14 @@ class Study:
         finals = self.config.final_top * min(self.config.final_seeds, self.problem.objective.fresh)
         need = each * (1 + -(-finals // self.executor.size))
         if time.monotonic() + need > self.deadline:
-            self.ended = "the time is up"
+            self.ended = TIME_UP
             return True
         return False
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether time ended it, and the same search may go on."""
+        return self.ended == TIME_UP
 
     # -- judging -----------------------------------------------------------------------------------------------------
 
@@ -236,6 +243,8 @@ class Study:
                 self.write(trial)
                 return
         apply_result(trial, result)
+        if not self.executor.inline:  # a worker that was started late reads the files anew
+            refuse_changed(self.problem, [trial], self.store.folder)
         if not trial.evaluated:  # its latency was measured, and that was all
             self.spent -= self.fraction(trial)
         self.tell(trial)
@@ -287,8 +296,9 @@ class Study:
     def replay(self, trials: Sequence[Trial], waits: Sequence[int]) -> None:
         """Bring the strategy to where it was, and put what was open first in the queue.
 
-        Raises NetlatheError where it proposes something else than before.
+        Raises NetlatheError where it proposes something else than before, or a genotype has become another network.
         """
+        refuse_changed(self.problem, trials, self.store.folder)
         asks = {trial.asked: trial for trial in trials} | dict.fromkeys(waits)
         tells = {trial.told: trial for trial in trials if trial.told is not None}
         self.trials = list(trials)
@@ -331,7 +341,8 @@ def apply_result(trial: Trial, result: TaskResult) -> None:
     if measured is None:
         trial.state, trial.error = TrialState.FAILED, result.error or result.died
         return
-    trial.costs, trial.arch, trial.curve = {**trial.costs, **measured.costs}, measured.arch, list(measured.curve)
+    trial.costs = {**trial.costs, **measured.costs, **pick_counts(trial.costs)}  # what is counted is not measured
+    trial.arch, trial.curve = measured.arch, list(measured.curve)
     trial.costs.pop("latency_low", None) if "latency" in measured.costs else None
     if measured.broken:
         trial.state, trial.error = TrialState.INFEASIBLE, measured.broken

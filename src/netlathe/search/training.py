@@ -46,6 +46,12 @@ class TrainingSpec:
     precision: str = "fp32"  # a policy that is fixed: measuring for the fastest one would make trials differ by chance
     threads: int = 1
 
+    def contents(self, space: SearchSpace) -> dict[str, Any]:
+        """The images, those that decide and those for the winner as well."""
+        from netlathe.train.folder import images_content
+
+        return {"data": images_content(load_images(self.data, image_side(self.recipe, space)), self.data)}
+
     def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Loads images only when the first trial is trained."""
         return TrainingObjective(self, space, costing)

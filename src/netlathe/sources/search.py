@@ -50,7 +50,7 @@ class SearchFolder:
         problem, count = build_problem(self.config, self.folder), 0
         recipes: list[tuple[str, str]] = []
         for trial in trials:
-            network, recipe = winner_network(problem, trial), f"the search, trial {trial.number}"
+            network, recipe = winner_network(problem, trial, self.folder), f"the search, trial {trial.number}"
             recipes.append((network.name, recipe))
             if fnmatchcase(network.name, wanted.pattern) and wanted.recipe.lower() in recipe:
                 count += 1

@@ -44,7 +44,11 @@ def read_newest(folder: Path) -> dict[str, Any] | None:
 
 def read(path: Path) -> dict[str, Any] | None:
     """The state in a file; None for one that is damaged."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"cannot read this checkpoint: {error.strerror}"
+        raise NetlatheError(message, code="file.unreadable", path=str(path)) from None
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +17,12 @@ from netlathe.arch.network import Network
 from netlathe.cost.totals import totals
 from netlathe.lower.torch import to_torch
 from netlathe.lower.weights import Array
+from netlathe.runfolder.folder import Place
 from netlathe.train.augment.mix import mix_images
 from netlathe.train.distributed import sum_over_ranks
 from netlathe.train.evaluate import Normalisation, compute_outputs, count_correct, forward_seconds, open_model
 from netlathe.train.export import export
+from netlathe.train.folder import TRAINING
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.job import TrainingJob, TrainingProgress
 from netlathe.train.loss import classification_loss
@@ -65,13 +66,14 @@ def train(
     network: Network,
     splits: Splits,
     recipe: Recipe,
-    out: str | Path,
+    out: Place,
     *,
     seed: int = 0,
     epochs: float | None = None,
     time: float | None = None,
     started: float | None = None,
     weights: Mapping[str, Array] | None = None,
+    origin: Mapping[str, str] | None = None,
     normal: Normalisation | None = None,
     precision: str = "auto",
     threads: int | None = None,
@@ -82,8 +84,9 @@ def train(
 ) -> TrainingResult:
     """Train a network to classify the images of `splits`, as `run` does, which see for the arguments and the errors."""
     options = RunOptions(
-        seed=seed, epochs=epochs, time=time, started=started, weights=weights, normal=normal, precision=precision,
-        threads=threads, accumulate=accumulate, tensorboard=tensorboard, save_s=save_s, progress=progress,
+        seed=seed, epochs=epochs, time=time, started=started, weights=weights, origin=origin, normal=normal,
+        precision=precision, threads=threads, accumulate=accumulate, tensorboard=tensorboard, save_s=save_s,
+        progress=progress,
     )  # fmt: skip
     return run(Classification(), network, splits, recipe, out, options)
 
@@ -91,6 +94,7 @@ def train(
 class Classification:
     """Images and their classes; the score is the accuracy on the validation images."""
 
+    kind = TRAINING
     schema = "netlathe.run/1"
     views = 1
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from netlathe.arch.network import Network
 from netlathe.lower.weights import Array
+from netlathe.runfolder.folder import RunKind
 from netlathe.train.augment.pipeline import augment_images, erase, normalise
 from netlathe.train.distributed import Ranks
 from netlathe.train.evaluate import Normalisation, Preprocessor, make_preprocessor
@@ -36,6 +37,10 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 class TrainingTask(Protocol[Result_co]):
     """What is learned, what is kept of it, and what it was worth. `Result_co` is a dataclass of JSON values."""
+
+    @property
+    def kind(self) -> RunKind:
+        """What the folder of such a training holds."""
 
     @property
     def schema(self) -> str:

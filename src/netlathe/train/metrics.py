@@ -9,6 +9,8 @@ from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.files import write_text
+from netlathe.runfolder.document import whole
+from netlathe.runfolder.lines import append_line
 
 FILE = "metrics.jsonl"
 
@@ -18,7 +20,9 @@ class Metrics:
 
     def __init__(self, folder: Path, *, lines: int = 0, tensorboard: bool = False) -> None:
         self.path, self.lines = folder / FILE, lines
-        kept = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if self.path.exists() else []
+        with whole(self.path, f"remove {FILE}: it only tells what happened"):
+            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        kept = text.splitlines(keepends=True)[:lines]
         write_text(self.path, "".join(kept))
         self.board = open_tensorboard(folder) if tensorboard else None
 
@@ -26,8 +30,7 @@ class Metrics:
         """One event after so many images; numbers also go to TensorBoard."""
         line = json.dumps({"event": event, "images": images} | values)
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            append_line(self.path, f"{line}\n".encode())
         except OSError as error:
             raise NetlatheError(f"cannot write {self.path}: {error.strerror}", code="file.write") from error
         self.lines += 1

@@ -14,7 +14,6 @@ import time as clock
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -24,12 +23,13 @@ from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.reshape.classes import for_images
-from netlathe.runfolder.identity import refuse_other
+from netlathe.runfolder.folder import Place, RunFolder, open_run
+from netlathe.runfolder.identity import content
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.train import checkpoint
 from netlathe.train.distributed import Ranks, join_ranks
 from netlathe.train.evaluate import Normalisation, measure_normalisation
-from netlathe.train.folder import TRAINING, prepare_folder, training_identity
+from netlathe.train.folder import images_content, prepare_folder, weights_content
 from netlathe.train.host import idle_cores, keep_freed_memory
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.job import TrainingJob, TrainingProgress, TrainingTask
@@ -40,6 +40,7 @@ from netlathe.train.pacing import Pacing, StopReason
 from netlathe.train.plan import make_plan
 from netlathe.train.precision import measure_policies
 from netlathe.train.recipe import Recipe
+from netlathe.train.recipefile import recipe_key
 from netlathe.train.state import TrainingState, restore, start_state
 
 R = TypeVar("R")
@@ -51,8 +52,8 @@ class RunOptions:
 
     `epochs` replaces the recipe's (its schedule is stretched). `time` is a wall in seconds from `started` (of
     time.monotonic; now) to the files being written: the schedule is fitted to it. `weights` by path are those to start
-    from, `normal` the normalisation they were made with; without, the recipe's initialisation and that of the training
-    images.
+    from, `origin` what they are (`runfolder.identity.content`), `normal` the normalisation they were made with; without
+    them the recipe's initialisation and that of the training images.
     """
 
     seed: int = 0
@@ -60,6 +61,7 @@ class RunOptions:
     time: float | None = None
     started: float | None = None
     weights: Mapping[str, Array] | None = None
+    origin: Mapping[str, str] | None = None
     normal: Normalisation | None = None
     precision: str = "auto"
     threads: int | None = None
@@ -70,29 +72,40 @@ class RunOptions:
 
 
 @keep_freed_memory()
-def run(
-    task: TrainingTask[R], network: Network, splits: Splits, recipe: Recipe, out: str | Path, options: RunOptions
-) -> R:
+def run(task: TrainingTask[R], network: Network, splits: Splits, recipe: Recipe, out: Place, options: RunOptions) -> R:
     """Train a network on the images of `splits` by a recipe, in the folder `out`; a folder with a checkpoint goes on.
 
     The network is fitted to the number of classes, the channels and the recipe's resolution. Under torchrun all
     processes call this, and share each step's batch. Ctrl-C saves and raises KeyboardInterrupt.
 
-    Raises NetlatheError for a folder of another run, a network that does not classify images, a batch that does not
-    fit into memory or cannot be shared, and a loss that is not a number.
+    Raises NetlatheError for a folder of another run or at which another process is at work, a network that does not
+    classify images, a batch that does not fit into memory or cannot be shared, and a loss that is not a number.
     """
     begin = clock.monotonic() if options.started is None else options.started
-    here, folder = join_ranks(), Path(out)
+    with open_run(out, task.kind, writes=join_ranks().first) as folder:
+        return run_in(folder, task, network, splits, recipe, options, begin)
+
+
+def run_in(
+    run_folder: RunFolder,
+    task: TrainingTask[R],
+    network: Network,
+    splits: Splits,
+    recipe: Recipe,
+    options: RunOptions,
+    begin: float,
+) -> R:
+    """The same in a folder that is open; `begin` is when the time begins to count."""
+    here, folder = join_ranks(), run_folder.path
     fitted = fit_to_images(network, splits.train, recipe)
     refuse_stretch(fitted, fitted.at(recipe.evaluate.resolution), recipe)
-    timed = options.time is not None
-    who = training_identity(fitted, splits.train, recipe, options.seed, options.epochs, options.weights, timed)
-    who |= task.identity()
-    if (fields := read_result(folder, TRAINING, who)) is not None:
-        return task.read_result(fields)
+    run_folder.begin(training_identity(task, fitted, splits, recipe, options), until_finished=("time",))
+    if (result := read_result(folder, task.schema, task.read_result)) is not None:
+        refuse_precision(run_folder, options.precision, result.precision)  # type: ignore[attr-defined]
+        return result
     old = checkpoint.read_newest(folder)
     if old is not None:
-        refuse_other(TRAINING, old["who"], who, folder)
+        refuse_precision(run_folder, options.precision, old["precision"])
     if here.first:
         prepare_folder(folder, fitted, recipe)
     use_threads(options.threads, old, here)
@@ -117,19 +130,45 @@ def run(
         if options.time is not None:
             deadline = begin + options.time - state.elapsed - task.finish_seconds(job, state)
         pacing = Pacing(state, here, task.scored_images(job), deadline=deadline, save_s=options.save_s, stop=stop)
-        settings = {"who": who, "precision": job.precision, "threads": torch.get_num_threads()}
+        settings = {"precision": job.precision, "threads": torch.get_num_threads()}
         reason = train_on(job, state, pacing, settings, options.progress if here.first else None)
     if job.metrics:
         job.metrics.close()
     result = task.finish(
-        job, state, reason is StopReason.STOPPED, lambda: run_facts(job, state, who, reason, clock.monotonic() - begin)
+        job, state, reason is StopReason.STOPPED, lambda: run_facts(job, state, reason, clock.monotonic() - begin)
     )
     if here.first and result is not None:
-        write_result(folder, task.schema, who, asdict(result))  # type: ignore[call-overload]
+        write_result(folder, task.schema, asdict(result))  # type: ignore[call-overload]
     result = here.agreed(result)
     if result is None:
         raise KeyboardInterrupt
     return result
+
+
+def training_identity(
+    task: TrainingTask[Any], fitted: Network, splits: Splits, recipe: Recipe, options: RunOptions
+) -> dict[str, Any]:
+    """All that decides what a training gives. Only the number of threads, which moves the last bits, is not in it."""
+    weights: Mapping[str, str] | str = recipe.regularise.init
+    if options.weights is not None:
+        weights = options.origin or weights_content(options.weights)
+    return {
+        "network": content(fitted.name, fitted.key),
+        "images": images_content(splits),
+        "recipe": content(recipe.name, recipe_key(recipe)),
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "time": options.time,
+        "weights": weights,
+        "normalisation": options.normal,
+        "accumulate": options.accumulate,
+    } | task.identity()
+
+
+def refuse_precision(run_folder: RunFolder, asked: str, old: str) -> None:
+    """Raise NetlatheError where a precision is asked for that is not that of the run; auto takes what is there."""
+    if asked != "auto":
+        run_folder.refuse_other({"precision": old}, {"precision": asked})
 
 
 def set_up(job: TrainingJob, options: RunOptions, old: Mapping[str, Any] | None) -> tuple[TrainingJob, TrainingState]:
@@ -192,15 +231,13 @@ def refuse_stretch(fitted: Network, tested: Network, recipe: Recipe) -> None:
         )
 
 
-def run_facts(
-    job: TrainingJob, state: TrainingState, who: Mapping[str, Any], reason: StopReason, seconds: float
-) -> dict[str, Any]:
+def run_facts(job: TrainingJob, state: TrainingState, reason: StopReason, seconds: float) -> dict[str, Any]:
     """The fields that the results of all tasks have; `seconds` are those of this process."""
     seconds += state.elapsed
     return {
         "network": job.network.name,
-        "network_key": str(who["network"]),
-        "recipe_key": str(who["recipe"]),
+        "network_key": job.network.key,
+        "recipe_key": recipe_key(job.recipe),
         "seed": job.seed,
         "epochs": state.seen / state.plan.epoch,
         "images": state.seen,

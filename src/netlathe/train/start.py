@@ -10,7 +10,9 @@ from netlathe.lower.initial import initial_weights
 from netlathe.lower.pretrained import from_source
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.reshape.classes import classifiers
+from netlathe.runfolder.identity import file_content
 from netlathe.train.evaluate import Normalisation
+from netlathe.train.folder import weights_content
 
 
 class StartingWeights(NamedTuple):
@@ -21,6 +23,7 @@ class StartingWeights(NamedTuple):
     source: str = ""
     licence: str | None = None
     fresh: tuple[str, ...] = ()  # tensors that are initialised
+    origin: dict[str, str] | None = None  # what they are, by content
 
 
 def load_starting_weights(
@@ -50,4 +53,7 @@ def load_starting_weights(
     random = initial_weights(fitted, init, seed)
     images = loaded.preprocessing
     normal = Normalisation(tuple(images["mean"]), tuple(images["std"])) if images and fitted.input[0] == 3 else None
-    return StartingWeights({n: fitting.get(n, random[n]) for n in shapes}, normal, loaded.source, loaded.licence, fresh)
+    tensors = {n: fitting.get(n, random[n]) for n in shapes}
+    is_file = Path(source).is_file()
+    origin = file_content(source) if is_file else weights_content(loaded.tensors) | {"name": source}
+    return StartingWeights(tensors, normal, loaded.source, loaded.licence, fresh, origin)

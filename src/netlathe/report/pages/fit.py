@@ -17,6 +17,7 @@ from netlathe.html import paragraph
 from netlathe.report.charts import front, intervals, memory, predicted, profile, stages
 from netlathe.report.page import Page, PagePart
 from netlathe.report.pages.compare import conditions
+from netlathe.runfolder.steps import read_step
 from netlathe.tables.fit import race_table
 from netlathe.tables.page import render_html
 
@@ -26,7 +27,7 @@ Data = Mapping[str, Any]
 def page(folder: Path) -> Page:
     """The page of a folder that `netlathe fit` or `netlathe export` filled. Raises NetlatheError without a card."""
     card = read_card(folder)
-    steps = {path.stem: json.loads(path.read_text(encoding="utf-8"))["result"] for path in folder.glob("steps/*.json")}
+    steps = {path.stem: read_step(path) for path in folder.glob("steps/*.json")}
     m = card["latency"]["measured"]
     return Page(
         title=f"{card['name']}: how it was found, and what it reaches",

@@ -12,6 +12,7 @@ from netlathe.arch.network import Network
 from netlathe.arch.rewrite import walk
 from netlathe.errors import NetlatheError
 from netlathe.reshape.classes import for_images
+from netlathe.runfolder.identity import content_hash
 from netlathe.search.genotype import Genotype
 from netlathe.search.oneshot import genotypes
 from netlathe.search.oneshot.cells import Cells, supernet_of
@@ -100,7 +101,7 @@ class DartsFamily:
         return genotypes.genotype_from_json(self.cells, data)
 
     def key(self) -> str:
-        return repr((self.cells, self.channels, self.depth))
+        return content_hash(repr(self))
 
 
 @dataclass(frozen=True)
@@ -154,4 +155,4 @@ class SpaceFamily:
         return tuple(data)
 
     def key(self) -> str:
-        return self.space.network.key
+        return content_hash(self.space.name, self.space.network.key)

@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from netlathe.runfolder.folder import RunKind
 from netlathe.runfolder.result import read_result, write_result
 from netlathe.search.collapse import HEALTHY
 from netlathe.search.oneshot.diagnostics import collapse_verdict, diagnose_search
 from netlathe.search.oneshot.select import select_network
 from netlathe.search.oneshot.task import EARLY, STOPPED, OneShotRun, epoch_record
-from netlathe.train.folder import TRAINING
+from netlathe.train.folder import FILES
 
 SCHEMA = "netlathe.oneshot/1"
+ONE_SHOT = RunKind("one-shot search", (*FILES, "best.json"))
 MAX_SKIPS = 2  # skips that the remedy `skips` leaves in the normal cell
 
 
@@ -93,14 +95,16 @@ def derive_result(
 
 def write_one_shot(task: OneShotRun, result: OneShotResult) -> None:
     """result.json."""
-    write_result(task.folder, SCHEMA, task.identity(), {"options": task.options.as_dict()} | asdict(result))
+    write_result(task.folder, SCHEMA, {"options": task.options.as_dict()} | asdict(result))
 
 
-def read_one_shot(folder: Path, who: dict[str, Any]) -> OneShotResult | None:
-    """The result of a search that ended, None where there is none yet. Raises NetlatheError for another search's."""
-    document = read_result(folder, TRAINING, who)
-    if document is None or document["ended"] == STOPPED:
-        return None
-    for name in ("alarms", "remedies"):
-        document[name] = tuple(document[name])
-    return OneShotResult(**{field.name: document[field.name] for field in fields(OneShotResult)})
+def read_one_shot(folder: Path) -> OneShotResult | None:
+    """The result of a search that ended, None where there is none yet. Raises NetlatheError for a damaged file."""
+    result = read_result(folder, SCHEMA, one_shot_from_json)
+    return None if result is None or result.ended == STOPPED else result
+
+
+def one_shot_from_json(document: dict[str, Any]) -> OneShotResult:
+    """A result of its JSON values."""
+    lists = {name: tuple(document[name]) for name in ("alarms", "remedies")}
+    return OneShotResult(**{field.name: document[field.name] for field in fields(OneShotResult)} | lists)

@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from netlathe.errors import NetlatheError
-from netlathe.files import make_folder
-from netlathe.runfolder.identity import refuse_other
+from netlathe.runfolder.folder import Place, open_run
 from netlathe.search.oneshot.family import OneShotFamily
 from netlathe.search.oneshot.options import OneShotOptions
-from netlathe.search.oneshot.result import OneShotResult, derive_result, read_one_shot, write_one_shot
+from netlathe.search.oneshot.result import ONE_SHOT, OneShotResult, derive_result, read_one_shot, write_one_shot
 from netlathe.search.oneshot.split import DataSplit
 from netlathe.search.oneshot.state import initial_state, restore
 from netlathe.search.oneshot.supernet import Supernet
@@ -30,11 +28,10 @@ from netlathe.search.oneshot.task import (
     OneShotRun,
     apply_remedy,
     log_epoch,
-    search_identity,
+    one_shot_identity,
 )
 from netlathe.search.oneshot.train_step import darts_step, rsws_step, set_lr
 from netlathe.train import checkpoint
-from netlathe.train.folder import TRAINING
 from netlathe.train.host import keep_freed_memory
 from netlathe.train.images import ImageSet
 from netlathe.train.metrics import Metrics
@@ -61,7 +58,7 @@ def search_one_shot(
     recipe: Recipe,
     options: OneShotOptions,
     family: OneShotFamily,
-    out: str | Path,
+    out: Place,
     *,
     space: str = "darts",
     time_s: float | None = None,
@@ -76,38 +73,36 @@ def search_one_shot(
     on. Raises NetlatheError for a folder of another search, for too few images, and where the loss is not a number.
     """
     begin = clock() if started is None else started
-    folder = Path(out)
     if options.epochs is None and time_s is None:
         raise NetlatheError("a search needs an end", code="search.end", hint="--epochs or --time")
     split = DataSplit(images, recipe, options.seed, options.batch)
-    who = search_identity(options, family, split, time_s is not None)
-    old = checkpoint.read_newest(folder) if folder.exists() else None
-    if old is not None:
-        refuse_other(TRAINING, old["who"], who, folder)
-    if (done := read_one_shot(folder, who)) is not None:
-        return done
-    make_folder(folder)
-    image = (images.pixels.shape[-1], recipe.resolution, recipe.resolution)
-    classes = len(images.classes)
-    supernet = Supernet(family.supernet(image, classes), seed=options.seed, affine=family.affine)
-    state = initial_state(supernet, options)
-    if old is not None:
-        restore(state, old)
-    metrics = Metrics(folder, lines=old["lines"] if old else 0)
-    share = 1 - SELECTION if options.method == "rsws" else 1.0
-    limit = None if time_s is None else share * time_s
-    task = OneShotRun(options, family, split, state, folder, metrics, image, classes, begin, limit, clock)
-    with interruptible() as stop:
-        ended = train_supernet(task, progress, stop)
-        task.save()
-        result = derive_result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
-        if stop():
-            result = replace(result, ended=STOPPED)
-    metrics.close()
-    write_one_shot(task, result)
-    if result.ended == STOPPED:
-        raise KeyboardInterrupt
-    return result
+    with open_run(out, ONE_SHOT) as run_folder:
+        folder = run_folder.path
+        run_folder.begin(one_shot_identity(options, family, split, space, time_s), until_finished=("time",))
+        if (done := read_one_shot(folder)) is not None:
+            return done
+        old = checkpoint.read_newest(folder)
+        image = (images.pixels.shape[-1], recipe.resolution, recipe.resolution)
+        classes = len(images.classes)
+        supernet = Supernet(family.supernet(image, classes), seed=options.seed, affine=family.affine)
+        state = initial_state(supernet, options)
+        if old is not None:
+            restore(state, old)
+        metrics = Metrics(folder, lines=old["lines"] if old else 0)
+        share = 1 - SELECTION if options.method == "rsws" else 1.0
+        limit = None if time_s is None else share * time_s
+        task = OneShotRun(options, family, split, state, folder, metrics, image, classes, begin, limit, clock)
+        with interruptible() as stop:
+            ended = train_supernet(task, progress, stop)
+            task.save()
+            result = derive_result(task, space, ended, None if time_s is None else begin + time_s - state.elapsed, stop)
+            if stop():
+                result = replace(result, ended=STOPPED)
+        metrics.close()
+        write_one_shot(task, result)
+        if result.ended == STOPPED:
+            raise KeyboardInterrupt
+        return result
 
 
 def train_supernet(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 
 from netlathe.arch.document import to_json
 from netlathe.files import write_text
+from netlathe.runfolder.identity import content
 from netlathe.search.collapse import MOST_DECAY
 from netlathe.search.oneshot.diagnostics import darts_record, diagnose_search, rsws_record
 from netlathe.search.oneshot.family import OneShotFamily
@@ -63,12 +63,8 @@ class OneShotRun:
     def save(self) -> None:
         """A checkpoint."""
         self.state.generation += 1
-        facts = {"who": self.identity(), "lines": self.metrics.lines, "threads": torch.get_num_threads()}
+        facts = {"lines": self.metrics.lines, "threads": torch.get_num_threads()}
         checkpoint.save(self.folder, snapshot(self.state, self.spent()) | facts, self.state.generation)
-
-    def identity(self) -> dict[str, Any]:
-        """What makes a search this search."""
-        return search_identity(self.options, self.family, self.split, self.limit is not None)
 
     def keep(self, genotype: Any) -> None:
         """The network of the best genotype so far."""
@@ -77,14 +73,16 @@ class OneShotRun:
         write_text(self.folder / "best.json", to_json(network))
 
 
-def search_identity(options: OneShotOptions, family: OneShotFamily, split: DataSplit, timed: bool) -> dict[str, Any]:
-    """As plain values that a checkpoint can hold."""
+def one_shot_identity(
+    options: OneShotOptions, family: OneShotFamily, split: DataSplit, space: str, time_s: float | None
+) -> dict[str, Any]:
+    """All that decides what a search finds."""
     return {
-        "options": json.dumps(options.as_dict(), sort_keys=True),
-        "space": family.key(),
-        "images": split.images.key,
-        "recipe": recipe_key(split.recipe),
-        "timed": timed,
+        "options": options.as_dict(),
+        "space": content(space, family.key()),
+        "images": content("training images", split.images.key),
+        "recipe": content(split.recipe.name, recipe_key(split.recipe)),
+        "time": time_s,
     }
 
 

@@ -17,19 +17,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.files import make_folder, write_text
-from netlathe.runfolder.identity import RunKind, content_hash, differing_names
-from netlathe.runfolder.lock import locked
+from netlathe.runfolder.folder import Place, RunKind, open_run
+from netlathe.runfolder.identity import content_hash
 from netlathe.units import show_span
 
 LEVELS = ("networks", "recipes", "fractions", "seeds")
 PLAN, OUTCOME = "plan.json", "outcome.json"
 EXPERIMENT = RunKind(
     "study",
-    "study.other",
-    other_hint="give another folder to -o, or the same settings",
-    busy="another process works on this study",
-    busy_code="study.busy",
-    busy_hint="wait for it, or give another folder; --show prints what has finished",
+    (PLAN, "runs"),
+    hint="more networks, recipes, fractions and seeds go into the same folder, with the same settings",
+    meanwhile="netlathe experiment --show -o FOLDER prints what has finished",
 )
 
 
@@ -114,19 +112,13 @@ def folder_name(network: str, recipe: str, fraction: float, seed: int) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", Path(word).name) for word in words)
 
 
-def save_experiment(experiment: Experiment, folder: Path) -> None:
+def save_experiment(experiment: Experiment, out: Place) -> None:
     """Write the plan of an experiment. Raises NetlatheError where the folder holds one with other settings."""
-    make_folder(folder)
-    if (folder / PLAN).exists():
-        before, now = load_experiment(folder).settings, experiment.settings
-        if names := differing_names(before, now):
-            differing = "; ".join(f"{name} {before.get(name)!r}, not {now.get(name)!r}" for name in names)
-            hint = f"it has {differing}\n{EXPERIMENT.other_hint}"
-            raise NetlatheError(
-                "this folder holds another study", code=EXPERIMENT.other_code, path=str(folder), hint=hint
-            )
-    document = asdict(replace(experiment, runs=())) | {"runs": [run._asdict() for run in experiment.runs]}
-    write_text(folder / PLAN, json.dumps(document, indent=1) + "\n")
+    with open_run(out, EXPERIMENT) as folder:
+        folder.begin(experiment.settings)
+        folder.stop()
+        document = asdict(replace(experiment, runs=())) | {"runs": [run._asdict() for run in experiment.runs]}
+        write_text(folder.path / PLAN, json.dumps(document, indent=1) + "\n")
 
 
 def load_experiment(folder: Path) -> Experiment:
@@ -166,14 +158,16 @@ def read_result(folder: Path) -> RunResult | None:
 
 
 def run_pending(
-    experiment: Experiment, folder: Path, trainer: Trainer, say: Callable[[str], None]
+    experiment: Experiment, out: Place, trainer: Trainer, say: Callable[[str], None]
 ) -> dict[ExperimentRun, NetlatheError]:
     """Do the runs that have not finished, in order; a run that fails is reported and left for the next time.
 
     One process at a time works on an experiment. Gives the runs that failed, and why. Raises MissingExtra at once.
     """
     failed: dict[ExperimentRun, NetlatheError] = {}
-    with locked(folder, EXPERIMENT):
+    with open_run(out, EXPERIMENT) as open_folder:
+        save_experiment(experiment, open_folder)
+        folder = open_folder.path
         done = read_results(experiment, folder)
         left = [run for run in experiment.runs if run not in done]
         spent: list[float] = []
@@ -197,4 +191,6 @@ def run_pending(
             scores = {"test": reached.test, "validation": reached.validation}
             words = ", ".join(f"{name} {100 * share:.2f} %" for name, share in scores.items() if share is not None)
             say(f"{at}: {words}, {show_span(reached.seconds)}" + f"; about {show_span(ahead)} left" * bool(ahead))
+        if not failed:
+            open_folder.finish()
     return failed

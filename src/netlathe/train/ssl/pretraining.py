@@ -19,8 +19,11 @@ from netlathe.arch.network import Network
 from netlathe.files import write_json
 from netlathe.lower.torch import fill
 from netlathe.lower.weights import Array
+from netlathe.runfolder.document import whole
+from netlathe.runfolder.folder import Place
 from netlathe.train.evaluate import Normalisation
 from netlathe.train.export import read_weights
+from netlathe.train.folder import PRETRAINING
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.job import TrainingJob, TrainingProgress
 from netlathe.train.metrics import read
@@ -76,13 +79,14 @@ def pretrain(
     network: Network,
     splits: Splits,
     method: Method,
-    out: str | Path,
+    out: Place,
     *,
     seed: int = 0,
     epochs: float | None = None,
     time: float | None = None,
     started: float | None = None,
     weights: Mapping[str, Array] | None = None,
+    origin: Mapping[str, str] | None = None,
     normal: Normalisation | None = None,
     precision: str = "auto",
     threads: int | None = None,
@@ -98,8 +102,8 @@ def pretrain(
     line before the training starts.
     """
     options = RunOptions(
-        seed=seed, epochs=epochs, time=time, started=started, weights=weights, normal=normal, precision=precision,
-        threads=threads, tensorboard=tensorboard, save_s=save_s, progress=progress,
+        seed=seed, epochs=epochs, time=time, started=started, weights=weights, origin=origin, normal=normal,
+        precision=precision, threads=threads, tensorboard=tensorboard, save_s=save_s, progress=progress,
     )  # fmt: skip
     return run(Pretraining(method, say), network, splits, method.recipe, out, options)
 
@@ -107,6 +111,7 @@ def pretrain(
 class Pretraining:
     """Two views of each image; the score is the accuracy of nearest neighbours on the validation images."""
 
+    kind = PRETRAINING
     schema = "netlathe.pretrain/1"
     views = 2
 
@@ -149,8 +154,9 @@ class Pretraining:
         """What the first weights are worth, and the seconds that this took; asked once, then read from the folder."""
         path, here = job.folder / BEFORE, job.ranks
         if text := here.agreed(path.read_text(encoding="utf-8") if here.first and path.exists() else ""):
-            document = json.loads(text)
-            return read_scores(document["sets"]), float(document["seconds"])
+            with whole(path, f"remove {BEFORE}: the same command judges the first weights again"):
+                document = json.loads(text)
+                return read_scores(document["sets"]), float(document["seconds"])
         start = clock.monotonic()
         module = build_encoder(job.tested, job.weights, rules=job.recipe.regularise, seed=job.seed).to(here.device)
         scores = judge_encoder(module, job.splits.train, test_sets(job), job.preprocessor, here)
