@@ -54,10 +54,11 @@ def read_fields(path: Path, *names: str) -> dict[str, Any]:
 
 
 def trained(out: Path) -> Any:
-    fields = ("who", "validation", "test", "epochs", "images", "ended")
+    fields = ("validation", "test", "epochs", "images", "ended")
     return (
         sha256(out / "weights.safetensors"),
         read_lines(out / "metrics.jsonl"),
+        read_fields(out / "run.json", "identity", "state"),
         read_fields(out / "result.json", *fields),
     )
 
@@ -66,7 +67,8 @@ def pretrained(out: Path) -> Any:
     return (
         sha256(out / "weights.safetensors"),
         read_lines(out / "metrics.jsonl"),
-        read_fields(out / "result.json", "who", "before"),
+        read_fields(out / "run.json", "identity", "state"),
+        read_fields(out / "result.json", "before"),
     )
 
 
@@ -74,7 +76,8 @@ def one_shot(out: Path) -> Any:
     return (
         sha256(out / "best.json"),
         read_lines(out / "metrics.jsonl", "seconds"),
-        read_fields(out / "result.json", "who", "genotype", "text", "verdict"),
+        read_fields(out / "run.json", "identity", "state"),
+        read_fields(out / "result.json", "genotype", "text", "verdict"),
     )
 
 

@@ -161,35 +161,35 @@ def open_run(place: Place, kind: RunKind, *, writes: bool = True, say: Say = war
 @contextmanager
 def held(folder: Path, kind: RunKind) -> Iterator[None]:
     """The folder exists and is locked, and holds nothing half written. What was made for nothing goes again."""
-    made = make_missing(folder)
+    new_folders = make_missing(folder)
     hint = "\n".join(filter(None, ["wait for it or end it, or give another folder with -o", kind.meanwhile]))
     with locked(folder / LOCK, hint=hint):
         sweep(folder)
         try:
             yield
         finally:
-            if made and [file.name for file in folder.iterdir()] == [LOCK]:
+            if new_folders and [file.name for file in folder.iterdir()] == [LOCK]:
                 with suppress(OSError):
                     (folder / LOCK).unlink()
-                    for part in reversed(made):
+                    for part in reversed(new_folders):
                         part.rmdir()
 
 
 def make_missing(folder: Path) -> list[Path]:
     """Make a folder and those above it; the ones that were made, from above."""
-    made = []
+    new_folders = []
     try:
         for part in [*reversed(folder.parents), folder]:
             if not part.is_dir():
                 part.mkdir(exist_ok=True)
-                made.append(part)
+                new_folders.append(part)
         next(folder.iterdir(), None)
     except OSError as error:
         message = "this is a file, and the run needs a folder"
         if not isinstance(error, FileExistsError):
             message = f"cannot use this folder: {error.strerror}"
         raise NetlatheError(message, code="folder.unusable", path=str(folder), hint="give another with -o") from None
-    return made
+    return new_folders
 
 
 def sweep(folder: Path) -> None:
