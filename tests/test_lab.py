@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,7 +29,9 @@ from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.child import KINDS, parse
 from netlathe.lab.facts import read_facts
 from netlathe.lab.knobs import turn_to_legal
+from netlathe.lab.serve import put_file
 from netlathe.lab.state import read_state
+from netlathe.lab.uploads import Uploads
 from netlathe.lab.view import view
 from netlathe.lower.onnx import save_onnx
 
@@ -367,6 +370,14 @@ def test_a_port_that_is_taken_and_a_weak_token_are_said(lab):
         done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def test_a_device_or_a_pipe_is_no_file_to_start_with(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.onnx").symlink_to("/dev/zero")
+    for name in ("pipe.json", "zero.onnx"):
+        with pytest.raises(NetlatheError, match="no regular file"):
+            put_file(Uploads(), tmp_path / name)
 
 
 def test_without_its_packages_it_names_the_extra():

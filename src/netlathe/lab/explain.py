@@ -38,7 +38,7 @@ def bound(f: LabFacts) -> str:
     what = "memory holds it back more than compute" if waits > 50 else "compute holds it back more than memory"
     return (
         f"By its roofline {what}: {waits:.0f} % of the least time waits for memory, for the network does "
-        f"{f.roof.intensity:.3g} FLOPs a byte and the ridge of the device is at {f.roof.ridge:.3g}."
+        f"{f.roof.intensity:.3g} FLOPs per byte, and the ridge of the device is at {f.roof.ridge:.3g}."
     )
 
 

@@ -127,6 +127,8 @@ def put_file(uploads: Uploads, file: Path) -> str:
     from netlathe.lab.uploads import digest_of
 
     try:
+        if file.exists() and not file.is_file():  # a device or a pipe, which may have no end
+            raise NetlatheError("this is no regular file", code="file.unreadable", path=str(file))
         content = file.read_bytes()
     except OSError as error:
         message = f"cannot read this file: {error.strerror}"

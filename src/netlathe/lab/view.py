@@ -54,12 +54,12 @@ def totals(f: LabFacts) -> list[dict[str, Any]]:
     if p:
         rows.append(("latency_ms", "Latency", p.total_ms, show_ms(p.total_ms), f"{p.low_ms:.3g} to {p.high_ms:.3g}"))
     rows += [
-        ("macs", "MACs", f.cost.macs, show_count(f.cost.macs), "an image"),
+        ("macs", "MACs", f.cost.macs, show_count(f.cost.macs), "per image"),
         ("params", "Params", f.cost.params, show_count(f.cost.params), show_bytes(weights)),
         ("peak_bytes", "Peak memory", peak, show_bytes(peak), "of activations"),
-        ("acts", "Activations", f.cost.acts, show_count(f.cost.acts), "an image"),
+        ("acts", "Activations", f.cost.acts, show_count(f.cost.acts), "per image"),
         ("moved_bytes", "Moved", moved(f), show_bytes(moved(f)), "fused"),
-        ("intensity", "Intensity", intensity(f), f"{intensity(f):.1f}", "FLOPs a byte"),
+        ("intensity", "Intensity", intensity(f), f"{intensity(f):.1f}", "FLOPs per byte"),
     ]
     return [dict(zip(("key", "label", "value", "text", "more"), row, strict=True)) for row in rows]
 
@@ -70,7 +70,7 @@ def moved(f: LabFacts) -> int:
 
 
 def intensity(f: LabFacts) -> float:
-    """FLOPs a byte of a batch, fused."""
+    """FLOPs per byte of a batch, fused."""
     return f.cost.intensity(BYTES[f.target.precision], f.target.batch, fused=True)
 
 

@@ -12,7 +12,7 @@ export function makeSide(name) {
   side.verdict = make("p", { class: "verdict small" });
   side.tiles = make("div", { class: "tiles" });
   side.notes = make("div", { role: "status" });
-  side.warnings = make("details", { class: "small" }, make("summary", {}, "Cautions"), make("ul"));
+  side.warnings = make("details", { class: "small" }, make("summary", {}, "Warnings"), make("ul"));
   const grid = make("div", { class: "charts" });
   for (const chart of NAMES) {
     side.places[chart] = placeFor(chart, name);

@@ -33,6 +33,6 @@ export async function showAdvice() {
   if (never.length) get("most").append(make("span", { class: "dim small" }, `Not enough alone: ${never.join(", ")}.`));
   const share = (x) => `${Math.round(100 * x)} %`;
   get("changes").replaceChildren(...changes.map((c) =>
-    make("li", {}, `${c.name}: ${share(c.gain)} less time, ${c.text} an image${c.retrain ? ", train again" : ""}`)));
+    make("li", {}, `${c.name}: ${share(c.gain)} less time, ${c.text} per image${c.retrain ? ", train again" : ""}`)));
   if (!changes.length) get("changes").append(make("li", { class: "dim" }, "No known change gains 1 %."));
 }
