@@ -26,6 +26,7 @@ from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError
 from netlathe.lab.app import LabServer
 from netlathe.lab.catalogue import Catalogue
+from netlathe.lab.charts import CHARTS, charts
 from netlathe.lab.connections import ANSWER, BODY, HEAD, MOST, Connection
 from netlathe.lab.pool import Admission, Worker
 from netlathe.lab.questions import QUESTIONS
@@ -470,3 +471,10 @@ def test_files_of_the_folder_that_it_runs_in_are_not_imported(tmp_path):
         assert lab.request("GET", "export/onnx?net=lenet5")[0] == 200
         assert lab.request("POST", "upload?name=a.onnx", b"hello")[0] == 422
     assert not (tmp_path / "imported").exists()
+
+
+def test_a_chart_that_is_asked_for_many_times_is_drawn_once():
+    drawn = []
+    with patch.dict(CHARTS, roofline=lambda facts: drawn.append(facts)):
+        assert charts("facts", ["roofline"] * 1000) == {"roofline": None}
+    assert len(drawn) == 1
