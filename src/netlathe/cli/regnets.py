@@ -21,7 +21,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @click.command()
 @click.option("--macs", default="360M:440M", show_default=True, metavar="LOW:HIGH", help="The MACs of every sample.")
-@click.option("-n", "count", type=click.IntRange(1), default=200, show_default=True, help="Samples.")
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=200, show_default=True, help="Samples.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", metavar="CARD", help="The predicted latency on this card too.")
 @html_option

@@ -10,7 +10,7 @@ from netlathe.arch.node import Node
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, ShapeError
 
-LARGEST = 1000  # of a factor; a depth beyond it would be counted for hours
+LARGEST = 100  # of a factor; a depth beyond it would be counted for hours
 
 
 def knob_error(knob: str, network: Network, why: str, hint: str = "") -> NetlatheError:
