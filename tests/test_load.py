@@ -112,7 +112,7 @@ def test_a_file_that_does_not_run_is_named(tmp_path):
 
 def test_a_folder_and_a_binary_file_are_not_documents(tmp_path):
     (tmp_path / "folder.json").mkdir()
-    with pytest.raises(NetlatheError, match="Is a directory"):
+    with pytest.raises(NetlatheError, match="it is a folder"):
         load(str(tmp_path / "folder.json"))
     binary = tmp_path / "binary.json"
     binary.write_bytes(b"\xff\xfe\x00")

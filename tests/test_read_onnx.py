@@ -226,7 +226,7 @@ def cut(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "not an ONNX file, or only a part"),
         (lambda path: path.write_text("import torch\n" * 99), "not an ONNX file, or only a part"),
         (lambda path: path.unlink(), "cannot read this file: No such file"),
-        (lambda path: (path.unlink(), path.mkdir()), "cannot read this file: Is a directory"),
+        (lambda path: (path.unlink(), path.mkdir()), "cannot read this file: it is a folder"),
     ],
 )
 def test_files_that_are_none_are_named(spoil: Callable[[Path], Any], said: str, tmp_path: Path) -> None:

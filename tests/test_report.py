@@ -331,7 +331,7 @@ def test_the_page_of_a_search_has_the_front_of_what_is_known():
     ("content", "said"),
     [
         ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
+        ("[" * 100_000, "nested too deeply"),
         ("[]", "nothing that a page"),
         ('{"schema": "netlathe.choose/1", "data": {}}', "not what netlathe.choose/1 holds"),
         ('{"schema": "netlathe.error/1", "error": {"message": "no"}}', "is an error"),

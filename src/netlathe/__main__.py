@@ -1,4 +1,4 @@
-"""python -m netlathe, as torchrun starts it."""
+"""The door of the command line: `netlathe`, and python -m netlathe, as torchrun starts it."""
 
 import os
 import sys
@@ -7,6 +7,15 @@ import sys
 if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109  pathlib may lie there too
     del sys.path[0]
 
-from netlathe.cli.main import main
 
-main()
+def main() -> None:
+    """Import the command line and run it; Ctrl-C ends it quietly from the first moment on."""
+    try:
+        from netlathe.cli.main import main as run_command
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ class Exit(IntEnum):
     CHECK_FAILED = 4
     MISSING = 5
     INTERRUPTED = 130
+    READER_LEFT = 141  # as shells say it
 
 
 class NetlatheError(ValueError):
@@ -54,6 +55,21 @@ class Infeasible(NetlatheError):
     """No network fits the budget."""
 
     exit = Exit.INFEASIBLE
+
+
+class Bug(NetlatheError):
+    """A mistake of ours."""
+
+    exit = Exit.BUG
+
+
+class ReaderLeft(NetlatheError):
+    """Who reads what is printed, such as head, has enough: nothing to be said."""
+
+    exit = Exit.READER_LEFT
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads the result any more", code="output.reader")
 
 
 class MissingExtra(NetlatheError):

@@ -1,19 +1,102 @@
-"""Files are complete or absent: what is written goes to a temporary file that is renamed into place.
+"""Files: what is written is complete or absent, what is read is a regular file of a size that was expected.
 
-Here too: the folder of what can be made again.
+Written files go to a temporary file that is renamed into place. A device, a pipe or a socket is never read: it may have
+no end, and opening it may wait. Here too: the folder of what can be made again.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from netlathe.errors import NetlatheError
 
 PART = ".part"  # how a file is called that is not complete yet: .NAME.PROCESS.part
+TEXT_LIMIT = 64 << 20  # bytes of a text that people or programs wrote: a recipe, a card, an arch.json, a table
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_file(path: str | Path, limit: int | None = None) -> FileIO:
+    """A regular file of at most `limit` bytes, open for reading. Raises NetlatheError for what is none, or larger.
+
+    Nothing else is opened, so nothing waits. Links are followed.
+    """
+    path = Path(path)
+    try:
+        refuse_special(path, path.stat(), limit)
+        # A pipe that took the file's place in between does not wait either.
+        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        try:
+            refuse_special(path, os.fstat(file.fileno()), limit)
+        except NetlatheError:
+            file.close()
+            raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        if isinstance(error, NetlatheError):
+            raise
+        raise unreadable(path, error) from None
+    return file
+
+
+def refuse_special(path: Path, status: os.stat_result, limit: int | None = None) -> None:
+    """Raise NetlatheError for what is no regular file, or one of more than `limit` bytes."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for is_kind, name in KINDS if is_kind(status.st_mode)), "no regular file")
+        raise NetlatheError(f"cannot read this file: it is {kind}", code="file.unreadable", path=str(path))
+    if limit is not None and status.st_size > limit:
+        raise too_large(path, limit)
+
+
+def unreadable(path: str | Path, error: Exception) -> NetlatheError:
+    """The error for a file that cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        reason = "it is not text"
+    else:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return NetlatheError(f"cannot read this file: {reason}", code="file.unreadable", path=str(path))
+
+
+def too_large(path: str | Path, limit: int) -> NetlatheError:
+    """The error for a file of more bytes than such a file may have."""
+    message = f"cannot read this file: it has more than {limit:,} bytes, the most that is read of such a file"
+    return NetlatheError(message, code="file.too_large", path=str(path))
+
+
+def read_bytes(path: str | Path, limit: int | None = None) -> bytes:
+    """The content of a regular file. Raises NetlatheError as `open_file` does."""
+    with open_file(path, limit) as file:
+        try:
+            if limit is None:
+                return file.readall()
+            # The files of /proc say that they are empty.
+            pieces, left = [], limit + 1
+            while left > 0 and (piece := file.read(min(left, 1 << 24))):
+                pieces.append(piece)
+                left -= len(piece)
+        except OSError as error:
+            raise unreadable(path, error) from None
+    if left <= 0:
+        raise too_large(path, limit)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def read_text(path: str | Path, limit: int = TEXT_LIMIT) -> str:
+    """A regular file as UTF-8 text, without a byte order mark. Raises NetlatheError as `open_file` does."""
+    try:
+        return read_bytes(path, limit).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise unreadable(path, error) from None
 
 
 def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:

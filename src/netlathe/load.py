@@ -17,8 +17,11 @@ from netlathe.arch.net import Net
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.errors import NetlatheError, unknown
+from netlathe.files import open_file, read_text
 from netlathe.read.module import IMAGE, ForeignModule, InputShape
+from netlathe.trust import refuse_code
 
+LONGEST = 15  # digits of a choice
 WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
 
@@ -43,7 +46,7 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
     if text.endswith(".onnx"):
         from netlathe.read.onnx_file import OnnxFile
 
-        refuse_unreadable(Path(text))
+        open_file(text).close()  # the error for a file that is not there, or none
         return [OnnxFile(text, Path(text), tuple(one.shape for one in asked))]
     if is_package(text) or is_own_format(text):
         from netlathe.deploy.session import model_file
@@ -74,7 +77,7 @@ def is_file(path: Path) -> bool:
     """Whether it is a file; no text is too long or too strange to be asked."""
     try:
         return path.is_file()
-    except OSError:  # a name that no file can have
+    except (OSError, ValueError):  # a name that no file can have
         return False
 
 
@@ -104,25 +107,6 @@ def expressions(text: str) -> Sequence[Network]:
     return [zoo.get(name, **parse_choices(choices, text))]
 
 
-def refuse_unreadable(path: Path) -> None:
-    """Raise NetlatheError for a file that is not there, or not ours to read."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise NetlatheError(
-            f"cannot read this file: {error.strerror}", code="file.unreadable", path=str(path)
-        ) from None
-
-
-def read_text(path: Path) -> str:
-    """The text of a file. Raises NetlatheError where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetlatheError(f"cannot read this file: {reason}", code="file.unreadable", path=str(path)) from None
-
-
 def parse_choices(text: str, source: str) -> dict[str, Any]:
     """alpha=0.5,resolution=160 as keyword arguments."""
     changes: dict[str, Any] = {}
@@ -131,14 +115,20 @@ def parse_choices(text: str, source: str) -> dict[str, Any]:
         if not sign or not key.isidentifier() or not value:
             hint = f"write {source.partition(':')[0]}:alpha=0.5,resolution=160"
             raise NetlatheError(f"{part!r} is not a choice", code="load.choice", path=source, hint=hint)
-        changes[key] = parse_value(value)
+        if key in changes:
+            hint = f"give {key} one value"
+            raise NetlatheError(f"the choice {key} stands more than once", code="load.choice", path=source, hint=hint)
+        changes[key] = parse_value(value, source)
     return changes
 
 
-def parse_value(text: str) -> int | float | bool | str:
-    """A word as a whole number, a number, a truth, or itself."""
+def parse_value(text: str, source: str) -> int | float | bool | str:
+    """A word as a whole number, a number, a truth, or itself. Raises NetlatheError for a number that none can be."""
     if text in ("true", "false"):
         return text == "true"
+    if len(text) > LONGEST and text.lstrip("+-").replace("_", "").isdecimal():
+        message = f"a number of {len(text)} digits is too large to be a choice"
+        raise NetlatheError(message, code="load.choice", path=source.partition(":")[0])
     for cast in (int, float):
         try:
             return cast(text)
@@ -148,7 +138,11 @@ def parse_value(text: str) -> int | float | bool | str:
 
 
 def function_of(file: Path, function: str) -> Callable[..., Any]:
-    """A function of a Python file, which is run for that. Raises NetlatheError where it does not run or lacks it."""
+    """A function of a Python file, which is run for that. Raises NetlatheError where it does not run or lacks it.
+
+    With NETLATHE_NO_CODE in the environment no file is run.
+    """
+    refuse_code(file)
     read_text(file)  # the error for an unreadable file, before Python's own
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
@@ -156,7 +150,7 @@ def function_of(file: Path, function: str) -> Callable[..., Any]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"this file does not run: {type(error).__name__}: {error}"
         raise NetlatheError(message, code="load.broken_file", path=str(file)) from error
     functions: dict[str, Callable[..., Any]] = {name: f for name, f in vars(module).items() if callable(f)}
@@ -173,7 +167,7 @@ def call_function(file: Path, function: str) -> Any:
         return make()
     except NetlatheError as error:
         raise NetlatheError(f"{function}() fails: {error}", code="load.broken_function", path=str(file)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{function}() fails: {type(error).__name__}: {error}"
         raise NetlatheError(message, code="load.broken_function", path=str(file)) from error
 

@@ -83,7 +83,7 @@ def show_count(number: float) -> str:
 
 def show_bytes(number: float) -> str:
     """102228128 -> 102.2 MB; decimal units, four digits."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if abs(number) >= size:
             return f"{number / size:.4g} {unit}"
     return f"{number:.4g} B"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 
 from netlathe.arch.combinators import Combinator, Concat, Gate, Residual, Seq, Stage
@@ -16,14 +17,12 @@ def name_parts(parts: tuple[Node, ...], named: dict[str, Node]) -> tuple[tuple[s
     """Names for the parts that have none: the label, numbered where it recurs; a lone combinator stays transparent."""
     labels = [part.label for part in parts]
     lone = sum([isinstance(part, Combinator) for part in parts]) == 1
-    names = [
-        ""
-        if lone and isinstance(part, Combinator)
-        else label
-        if labels.count(label) == 1
-        else f"{label}{labels[: i + 1].count(label)}"
-        for i, (label, part) in enumerate(zip(labels, parts, strict=True))
-    ]
+    counts, seen = Counter(labels), Counter[str]()
+    names = []
+    for label, part in zip(labels, parts, strict=True):
+        seen[label] += 1
+        numbered = label if counts[label] == 1 else f"{label}{seen[label]}"
+        names.append("" if lone and isinstance(part, Combinator) else numbered)
     return (*names, *named), (*parts, *named.values())
 
 

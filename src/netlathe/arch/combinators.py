@@ -222,6 +222,7 @@ class Dag(Combinator):
             need(
                 vertex.name not in earlier and "." not in vertex.name, f"the name {vertex.name!r} is taken or has a dot"
             )
+            need(vertex.name.isprintable(), f"the name {vertex.name!r} must be one line of text")
             earlier.add(vertex.name)
 
     def children(self) -> Iterator[tuple[str, Node]]:
@@ -247,3 +248,4 @@ def check_names(names: tuple[str, ...], items: tuple[Node, ...]) -> None:
     need(len(set(given_names)) == len(given_names), f"names must differ: {', '.join(names)}")
     need(len(names) - len(given_names) <= 1, "at most one part may go without a name")
     need(not any("." in name for name in given_names), "names must not contain a dot")
+    need(all(name.isprintable() for name in given_names), "names must be one line of text")

@@ -9,10 +9,12 @@ from typing import Any, cast, get_type_hints
 
 from netlathe.arch import combinators, joins, layers, pools, tokens
 from netlathe.arch.combinators import Named
+from netlathe.arch.graph import refuse_endless
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
-from netlathe.documents.faults import Fault, faults_error
+from netlathe.documents.faults import SHOWN, Fault, faults_error
+from netlathe.documents.json import parse_json
 from netlathe.errors import NetlatheError, nearest
 
 SCHEMA = "netlathe.arch/1"
@@ -58,13 +60,7 @@ def encode(value: Any) -> Any:
 
 def from_json(text: str, *, source: str = "arch.json") -> Network:
     """The network of a document. Raises one NetlatheError that lists every fault with its path in the document."""
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        where = f"{source}, line {error.lineno}, column {error.colno}"
-        raise NetlatheError(f"this is not JSON: {error.msg}", code="arch.syntax", path=where) from None
-    except RecursionError:
-        raise NetlatheError("this is nested too deeply to be a network", code="arch.syntax", path=source) from None
+    document = parse_json(text, source=source, code="arch.syntax", what="a network")
     reader = Reader()
     network = reader.network(document)
     if reader.faults or network is None:
@@ -80,8 +76,8 @@ class Reader:
         self.faults: list[Fault] = []
 
     def fault(self, path: str, message: str, legal: Any = (), text: str = "") -> None:
-        """Note a fault, with the nearest legal word."""
-        close = nearest(text, legal)
+        """Note a fault, with the nearest legal word where it will be shown."""
+        close = nearest(text, legal) if len(self.faults) < SHOWN else []
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
         self.faults.append(Fault(path or "document", message + hint))
 
@@ -95,8 +91,8 @@ class Reader:
         if document.get("schema") != SCHEMA:
             self.fault("schema", f"must be {SCHEMA!r}, not {document.get('schema')!r}")
         name, shape, more = document.get("name"), document.get("input"), document.get("more", [])
-        if not isinstance(name, str) or not name:
-            self.fault("name", "must be a text")
+        if not isinstance(name, str) or not name or not name.isprintable():
+            self.fault("name", f"must be one line of text, not {name!r:.40}")
         if not is_shape(shape):
             self.fault("input", f"must be sizes such as [channels, height, width], not {shape!r}")
         if not isinstance(more, list) or not all(map(is_shape, more)):
@@ -112,15 +108,15 @@ class Reader:
 
     def value(self, value: Any, path: str) -> Any:
         """A field: objects are nodes, lists are tuples."""
+        if path.count(".") > DEEPEST or path.count("[") > DEEPEST:
+            self.fault(path[:60] + " ...", f"nodes are nested more than {DEEPEST} deep")
+            return None
         if isinstance(value, list):
             return tuple(self.value(item, f"{path}[{i}]") for i, item in enumerate(value))
         return self.node(value, path) if isinstance(value, dict) else value
 
     def node(self, document: dict[str, Any], path: str) -> Node | None:
         """The node an object describes; None after a fault."""
-        if path.count(".") > DEEPEST:
-            self.fault(path[:80] + " ...", f"nodes are nested more than {DEEPEST} deep")
-            return None
         kind = document.get("kind")
         if not isinstance(kind, str) or kind not in node_kinds():
             message = "kind is missing" if kind is None else f"unknown kind {kind!r}"
@@ -141,10 +137,12 @@ class Reader:
         if len(self.faults) > before:
             return None
         try:
-            return cls(**values)
+            node = cls(**values)
+            refuse_endless(node)
         except ValueError as error:
             self.fault(path, error.message if isinstance(error, NetlatheError) else str(error))
             return None
+        return node
 
     def check(self, cls: type[Node], values: dict[str, Any], sound: set[str], path: str) -> None:
         """Names and types of the fields of a node."""

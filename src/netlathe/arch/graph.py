@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from netlathe.arch.combinators import Combinator, Side
+from netlathe.arch.combinators import Combinator, Residual, Side, Stage
 from netlathe.arch.leaf import Leaf
 from netlathe.arch.node import Node, Shape, Size
-from netlathe.errors import ShapeError
+from netlathe.errors import NetlatheError, ShapeError
+
+MOST_OPERATORS = 250_000  # of a network; those of the zoo have up to 2,000
 
 LONGEST_AXIS = 2**31 - 1  # of a tensor; searches for divisors of an axis rely on it
 
@@ -70,8 +74,9 @@ def graph(expression: Node, *inputs: Shape, training: bool = False) -> Graph:
     """Read an expression for inputs of the given shapes (without the batch axis).
 
     With `training` the heads of `Side` are read too and become further outputs. Raises ShapeError with the path of the
-    operator where shapes do not fit.
+    operator where shapes do not fit, NetlatheError for more operators than any network has.
     """
+    refuse_endless(expression)
     ops: list[Op] = []
     sides: list[int] = []
     shapes = list(inputs)
@@ -97,7 +102,7 @@ def graph(expression: Node, *inputs: Shape, training: bool = False) -> Graph:
     result = read(expression, "", *(Ref(i, shape) for i, shape in enumerate(inputs)))
     paths = [op.path for op in ops]
     if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
+        twice, _ = Counter(paths).most_common(1)[0]
         raise ShapeError("two operators have this path", path=twice, hint="name the parts: seq(first=..., second=...)")
     return Graph(tuple(ops), inputs, (result.id, *sides), tuple(shapes))
 
@@ -133,3 +138,21 @@ def make_op(leaf: Leaf, path: str, xs: tuple[Ref, ...], y: Ref) -> Op:
         view=leaf.view,
         leaf=leaf,
     )
+
+
+def refuse_endless(expression: Node) -> None:
+    """Raise NetlatheError for an expression with more operators than any network has: it would have no end."""
+    if count_operators(expression) > MOST_OPERATORS:
+        message = f"this repeats without end: more than {MOST_OPERATORS:,} operators, the most that a network may have"
+        raise NetlatheError(message, code="arch.size", hint="give a stage a smaller depth")
+
+
+@lru_cache(maxsize=1 << 16)
+def count_operators(node: Node) -> int:
+    """How many operators an expression has, about; what repeats is not walked again."""
+    if isinstance(node, Stage):
+        first = 0 if node.first is None else count_operators(node.first)
+        return first + (node.depth - (node.first is not None)) * count_operators(node.block)
+    if isinstance(node, Leaf):
+        return 1
+    return sum(count_operators(child) for _, child in node.children()) + isinstance(node, Residual)

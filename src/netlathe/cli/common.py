@@ -14,11 +14,15 @@ import click
 
 from netlathe.arch.net import Net
 from netlathe.arch.network import Network
+from netlathe.cli.streams import terminal_stream
 from netlathe.errors import NetlatheError
+from netlathe.escapes import escape_line, escape_lines
 from netlathe.load import load_any
 from netlathe.read.module import InputShape
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from netlathe.report.page import Page
     from netlathe.tables.table import Table
 
@@ -28,6 +32,7 @@ batch_option = click.option("--batch", type=click.IntRange(1), default=1, show_d
 html_option = click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also as a page with charts that opens offline."
 )
+UNINDENTED = 4_000_000  # letters of a document from which on it is one line
 WIDE = "netlathe.wide"  # in the context of a command: whether --wide was given
 nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
 
@@ -78,7 +83,8 @@ def reading_notes(nets: Iterable[Net]) -> list[str]:
 def emit(verb: str, data: Any, warnings: Sequence[str] = ()) -> None:
     """The result of a verb as its JSON document."""
     document = {"schema": f"netlathe.{verb}/1", "ok": True, "data": data, "warnings": list(warnings)}
-    click.echo(json.dumps(document, indent=1))
+    text = json.dumps(document)  # Python indents slowly what it writes fast
+    click.echo(text if len(text) > UNINDENTED else json.dumps(document, indent=1))
 
 
 def command_line() -> str:
@@ -103,7 +109,7 @@ def single_or_many(items: list[dict[str, Any]]) -> dict[str, Any]:
 def print_warnings(messages: Iterable[str]) -> None:
     """Warnings, on stderr."""
     for message in messages:
-        click.echo(f"warning: {message}", err=True)
+        click.echo(f"warning: {escape_lines(message)}", err=True)
 
 
 wide_option = click.option(
@@ -131,7 +137,7 @@ def print_table(table: Table) -> None:
     from netlathe.tables.terminal import UNLIMITED, render
 
     # Only with a height too does rich keep the width: it takes a dumb terminal for one of 80 characters.
-    console = Console(width=UNLIMITED, height=25, highlight=False, emoji=False)
+    console = Console(width=UNLIMITED, height=25, highlight=False, emoji=False, file=terminal_stream(sys.stdout))
     render(table, console, terminal_width())
 
 
@@ -154,10 +160,18 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None] | None]
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[name]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, name="")
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, name=name)
+    with live_bar(TimeRemainingColumn()) as bar:
+        task = bar.add_task(escape_line(title), text="")
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, text=escape_line(name))
+
+
+def live_bar(*columns: ProgressColumn) -> Progress:
+    """A bar on the terminal behind stderr: a description, the bar, and the field `text` of the task; then `columns`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    title, text = (TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[text]}"))
+    console = Console(file=terminal_stream(sys.stderr))
+    return Progress(title, BarColumn(), text, *columns, console=console, transient=True)

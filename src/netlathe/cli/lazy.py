@@ -9,6 +9,8 @@ import click
 
 from netlathe.errors import unknown
 
+NET = "NET: a zoo name, model.onnx, arch.json, a package, or file.py:function, which runs that file (see --no-code)."
+
 
 class LazyGroup(click.Group):
     """`later` maps a command to (module, one line of help); the module's `command` is the command."""
@@ -21,12 +23,13 @@ class LazyGroup(click.Group):
         return [*self.later, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        here = super().get_command(ctx, cmd_name)
-        if here is not None:
-            return here
-        if cmd_name not in self.later:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name not in self.later:
             raise unknown("command", cmd_name, self.list_commands(ctx), code="usage")
-        command: click.Command = import_module(self.later[cmd_name][0]).command
+        if command is None:
+            command = import_module(self.later[cmd_name][0]).command
+        if any(parameter.name in ("net", "nets") for parameter in command.params):
+            command.epilog = command.epilog or NET
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

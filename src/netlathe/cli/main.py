@@ -6,12 +6,17 @@ import json
 import os
 import sys
 import traceback
+from contextlib import nullcontext, suppress
 
 import click
 
 from netlathe import __version__
+from netlathe.cli.failures import describe_failure
 from netlathe.cli.lazy import LazyGroup
+from netlathe.cli.streams import OUTPUT, escaped_output, open_streams
 from netlathe.errors import Exit, NetlatheError
+from netlathe.escapes import escape_line, escape_lines
+from netlathe.trust import without_code
 
 VERBS = {
     "choose": "the network that fits this machine and a budget, with the reasons",
@@ -43,6 +48,7 @@ VERBS = {
     "zoo": "the networks that come with Netlathe",
 }
 
+LONGEST = 500  # characters of a line of an error
 
 HELP = """Which vision network fits this hardware, and why?
 
@@ -50,6 +56,10 @@ HELP = """Which vision network fits this hardware, and why?
   netlathe choose --latency 15ms --size 20MB     the best network for a budget, measured here
   netlathe cost resnet50                         what a network costs, by stage
   netlathe compare resnet50 mobilenetv2          two networks side by side
+
+\b
+NET is a zoo name, model.onnx, arch.json, the folder of a package, or file.py:function.
+The last one runs that file, as you would with python: --no-code refuses it.
 """
 
 
@@ -61,7 +71,8 @@ HELP = """Which vision network fits this hardware, and why?
 )
 @click.version_option(__version__, prog_name="netlathe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option("--no-code", is_flag=True, help="Refuse to run files: file.py:function, and NETLATHE_RUNTIMES.")
+def cli(debug: bool, no_code: bool) -> None:
     pass
 
 
@@ -69,47 +80,65 @@ def main() -> None:
     """Entry point: run, and turn every error into one clear screen and an exit code."""
     # Processes that libraries start (torch compiles in some) take no code from the current folder either.
     os.environ["PYTHONSAFEPATH"] = "1"
-    sys.exit(run(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    try:
+        closed = open_streams()
+        code = fail(arguments, closed) if closed else run(arguments)
+    except KeyboardInterrupt:  # before the verb began, or after it ended
+        code = Exit.INTERRUPTED
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """The exit code of a command line."""
-    debug = "--debug" in arguments
-    rest = [word for word in arguments if word != "--debug"]  # accepted anywhere
+    debug, failure = "--debug" in arguments, None
+    rest = [word for word in arguments if word not in ("--debug", "--no-code")]  # accepted anywhere
+    trust = without_code() if "--no-code" in arguments else nullcontext()
+    with escaped_output() as result, trust:
+        try:
+            code = call(rest)
+            result.flush()
+        except (Exception, SystemExit) as error:
+            if debug:
+                traceback.print_exc()
+            failure = result.failure or describe_failure(error)
+            code = fail(rest, failure)
+        if result.failure not in (None, failure):  # met on the way, and not raised
+            code = fail(rest, result.failure)
+        return code
+
+
+def call(arguments: list[str]) -> int:
+    """Run a verb. Raises what it raises, but for what click says and Ctrl-C."""
     try:
-        result = cli.main(rest or ["--help"], prog_name="netlathe", standalone_mode=False)
+        result = cli.main(arguments or ["--help"], prog_name="netlathe", standalone_mode=False)
         return int(result) if isinstance(result, int) else Exit.DONE
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return Exit.INTERRUPTED
-    except NetlatheError as error:
-        if debug:
-            traceback.print_exc()
-        report(rest, error.code, error.message, error.path, error.hint)
-        return error.exit
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return Exit.DONE
     except click.ClickException as error:
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "netlathe"
-        report(rest, "usage", error.format_message(), "", f"see {usage} --help")
-        return Exit.USAGE
-    except BrokenPipeError:  # the reader, such as head, has enough
-        sys.stderr.close()
-        return Exit.DONE
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        message = f"{type(error).__name__}: {error}"
-        report(rest, "bug", message, "", "this is a bug in Netlathe; --debug shows where")
-        return Exit.BUG
+        return fail(arguments, NetlatheError(error.format_message(), hint=f"see {usage} --help"))
 
 
-def report(arguments: list[str], code: str, message: str, path: str, hint: str) -> None:
-    """Show an error: as a document on stdout with --json, as text on stderr otherwise."""
-    if "--json" in arguments:
-        error = {"code": code, "message": message, "path": path, "hint": hint}
-        click.echo(json.dumps({"schema": "netlathe.error/1", "ok": False, "error": error}, indent=1))
-        return
-    where = f"{path}: " if path else ""
-    click.echo(f"error: {where}{message}" + "".join(f"\n  {line}" for line in hint.splitlines()), err=True)
+def fail(arguments: list[str], error: NetlatheError) -> int:
+    """Show an error, and give its exit code: as a document on stdout with --json, as text on stderr otherwise."""
+    if error.exit != Exit.READER_LEFT:
+        report(arguments, error)
+    return error.exit
+
+
+def report(arguments: list[str], error: NetlatheError) -> None:
+    """Print an error."""
+    if "--json" in arguments and error.code != OUTPUT:
+        fields = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
+        with suppress(OSError):  # then as text
+            click.echo(json.dumps({"schema": "netlathe.error/1", "ok": False, "error": fields}, indent=1))
+            return
+    where = f"{escape_line(error.path)}: " if error.path else ""
+    lines = f"{where}{escape_lines(error.message)}".split("\n") + [f"  {line}" for line in error.hint.splitlines()]
+    shown = [line if len(line) <= LONGEST else f"{line[:LONGEST]} ..." for line in lines]
+    click.echo("error: " + "\n".join(shown), err=True)

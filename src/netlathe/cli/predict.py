@@ -11,6 +11,7 @@ from netlathe.cli.common import emit, json_option
 from netlathe.deploy.package import load_package
 from netlathe.deploy.predict import ImagePrediction, predict
 from netlathe.errors import Exit
+from netlathe.escapes import escape_line
 
 
 @click.command()
@@ -39,7 +40,7 @@ def command(out: Path, images: tuple[str, ...], top: int, as_json: bool) -> None
     else:
         show(predictions)
         for fault in faults:
-            click.echo(f"error: {printable(fault)}", err=True)
+            click.echo(f"error: {escape_line(fault)}", err=True)
     if faults:
         raise click.exceptions.Exit(Exit.USAGE)
 
@@ -49,9 +50,4 @@ def show(predictions: Sequence[ImagePrediction]) -> None:
     for p in predictions:
         if not p.fault:
             guesses = ", ".join(f"{g.label} {100 * g.probability:.1f} %" for g in p.guesses)
-            click.echo(printable(f"{p.image}: {guesses}"))
-
-
-def printable(text: str) -> str:
-    """Names come from files: nothing in them may steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+            click.echo(escape_line(f"{p.image}: {guesses}"))

@@ -171,7 +171,7 @@ def option(text: str) -> list[tuple[str, Any]]:
     if not sign or not name.isidentifier():
         hint = "write --option population=10"
         raise NetlatheError(f"{text!r} is no option of a strategy", code="search.option", hint=hint)
-    return [(name, parse_value(value))]
+    return [(name, parse_value(value, text))]
 
 
 def described(asked: dict[str, Any], space: Any) -> Any:

@@ -150,7 +150,7 @@ def print_csv(folder: Path) -> None:
     from netlathe.search.trial import trial_to_json as plain
 
     _, _, trials, _ = read(folder)
-    out = csv.writer(sys.stdout)
+    out = csv.writer(sys.stdout, lineterminator="\n")
     documents = [plain(trial) for trial in trials]
     costs = list(dict.fromkeys(name for document in documents for name in document["costs"]))
     plainly = [name for name in (documents[0] if documents else {}) if name not in ("costs", "curve", "genotype")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.errors import MissingExtra
+from netlathe.escapes import escape_line
 from netlathe.runfolder.folder import RunFolder, RunKind, open_run
 from netlathe.units import seconds
 
@@ -99,13 +100,11 @@ def training_bar(title: str) -> Iterator[Callable[[TrainingProgress], None]]:
     if not sys.stderr.isatty():
         yield throttle(10.0, lambda tick: click.echo(f"{title}: {format_progress(tick)}", err=True))
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from netlathe.cli.common import live_bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, said="")
-        yield lambda tick: bar.update(task, completed=tick.seen, total=tick.total, said=format_progress(tick))
+    with live_bar() as bar:
+        task = bar.add_task(escape_line(title), text="")
+        yield lambda tick: bar.update(task, completed=tick.seen, total=tick.total, text=format_progress(tick))
 
 
 def run_folder(output: Path, kind: RunKind) -> AbstractContextManager[RunFolder]:

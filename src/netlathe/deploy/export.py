@@ -23,7 +23,7 @@ from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.folding import fold_network
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
-from netlathe.read.onnx import parse_model
+from netlathe.read.onnx_model import parse_model
 
 STEPS = ("bake:channels", "bake:float", "bake:scale", "bake:shift")  # names of the nodes
 

@@ -6,7 +6,6 @@ else. Shares have their Wilson interval (95 %), latencies the interval of `bench
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,9 @@ from netlathe.deploy.model_card_page import page
 from netlathe.deploy.package import FLOAT_FILE, Package
 from netlathe.deploy.predict import snippet
 from netlathe.deploy.score import ConfusionScore
+from netlathe.documents.json import parse_json
 from netlathe.errors import NetlatheError
-from netlathe.files import write_json, write_text
+from netlathe.files import read_text, write_json, write_text
 from netlathe.target.target import Forecast
 
 if TYPE_CHECKING:
@@ -164,12 +164,10 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     """The document of card.json. Raises NetlatheError for a folder without one."""
     path = Path(folder) / JSON
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"cannot read this card: {error.strerror}"
-        raise NetlatheError(message, code="card.missing", path=str(path)) from None
-    except ValueError as error:
-        raise NetlatheError(f"this is not JSON: {error}", code="card.syntax", path=str(path)) from None
+        text = read_text(path)
+    except NetlatheError as error:
+        raise NetlatheError(error.message, code="card.missing", path=str(path)) from None
+    document: Any = parse_json(text, source=str(path), code="card.syntax", what="a card")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise NetlatheError(f"the schema of this card is not {SCHEMA!r}", code="card.schema", path=str(path))
     return document

@@ -15,9 +15,10 @@ from typing import Any, cast
 from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.documents.faults import faults_error
+from netlathe.documents.json import parse_json
 from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError
-from netlathe.files import make_folder, write_bytes, write_json
+from netlathe.files import make_folder, read_bytes, read_text, write_bytes, write_json
 from netlathe.runtimes.registry import DEFAULT, model_files
 
 SCHEMA = "netlathe.package/1"
@@ -107,13 +108,12 @@ def load_package(folder: str | Path, *, verify: bool = True) -> Package:
     """
     folder = Path(folder)
     try:
-        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except OSError as error:
+        text = read_text(folder / FILE)
+    except NetlatheError as error:
         hint = "`netlathe fit` writes packages"
-        message = f"this is no package: {FILE} cannot be read ({error.strerror})"
+        message = f"this is no package: {FILE}: {error.message}"
         raise NetlatheError(message, code="package.missing", path=str(folder), hint=hint) from None
-    except ValueError as error:
-        raise NetlatheError(f"this is no JSON: {error}", code="package.read", path=str(folder / FILE)) from None
+    document = parse_json(text, source=str(folder / FILE), code="package.read", what="a package")
     package = parse_package(document, folder)
     for name, hash in package.files.items() if verify else ():
         refuse_changed(folder / name, hash)
@@ -147,9 +147,9 @@ def parse_package(document: Any, folder: Path) -> Package:
 def refuse_changed(path: Path, hash: str) -> None:
     """Raise NetlatheError for a file that is gone, or is not the one that was written."""
     try:
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise NetlatheError(f"cannot be read: {error.strerror}", code="package.file", path=str(path)) from None
+        actual = hashlib.sha256(read_bytes(path)).hexdigest()
+    except NetlatheError as error:
+        raise NetlatheError(error.message, code="package.file", path=str(path)) from None
     if actual != hash:
         raise NetlatheError(
             "this is not the file that the package was written with",

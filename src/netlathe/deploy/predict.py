@@ -61,14 +61,12 @@ def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: 
 
 def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | str:
     """What the file takes of an image, or why there is nothing."""
-    from netlathe.train.images.decode import UnreadableImage
+    from netlathe.train.images.decode import UnreadableImage, read_image
 
     if path.is_dir():
         return f"a folder, not an image: give its files, {path / '*.jpg'}"
     try:
-        return decode_pixels(path.read_bytes(), preprocessing)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return decode_pixels(read_image(path), preprocessing)
     except UnreadableImage as error:
         return str(error)
 

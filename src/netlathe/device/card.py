@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from netlathe.device.vocabulary import PROCESSORS, SCALE, SCHEMA, Processor
-from netlathe.documents.toml import parse_toml, read_text
+from netlathe.documents.toml import parse_toml
 from netlathe.documents.toml import to_toml as document_to_toml
 from netlathe.errors import NetlatheError, unknown
-from netlathe.files import write_text
+from netlathe.files import read_text, write_text
 
 FOLDER = Path(__file__).parent / "cards"
 

@@ -22,8 +22,8 @@ from netlathe.device.latency import feature_row
 from netlathe.device.vocabulary import PRECISIONS
 from netlathe.documents.faults import Fault, faults_error, suggest
 from netlathe.documents.tables import CsvRow, parse_csv
-from netlathe.documents.toml import read_text
 from netlathe.errors import NetlatheError
+from netlathe.files import read_text
 from netlathe.load import load_any
 from netlathe.runtimes import registry
 

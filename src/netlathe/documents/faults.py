@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from netlathe.errors import NetlatheError, nearest
 
+SHOWN = 20  # faults that are printed of a document
+
 
 class Fault(NamedTuple):
     """One thing that is wrong. `path` is where: `optimiser.betas[1]`, `line 4`; empty for the whole document."""
@@ -19,9 +21,9 @@ class Fault(NamedTuple):
 
 
 def faults_error(
-    faults: Sequence[Fault | str], *, code: str, path: str, hint: str = "", note: str = "", shown: int | None = None
+    faults: Sequence[Fault | str], *, code: str, path: str, hint: str = "", note: str = "", shown: int = SHOWN
 ) -> NetlatheError:
-    """One error that lists the faults of a document, of very many the first `shown`; `note` follows their number."""
+    """One error that lists the faults of a document, of many the first `shown`; `note` follows their number."""
     listed = "".join(f"\n  {fault}" for fault in faults[:shown])
     left = len(faults) - len(faults[:shown])
     more = f"\n  and {left} more" if left else ""

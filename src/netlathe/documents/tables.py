@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from io import StringIO
 from typing import NamedTuple
 
@@ -18,11 +19,14 @@ class CsvRow(NamedTuple):
 def parse_csv(text: str) -> tuple[list[str], list[CsvRow]]:
     """The columns and the rows of a text, without blank rows; commas, semicolons or tabs, as its first line has them.
 
-    A row with fewer values has empty texts. Raises csv.Error for quotes that do not end.
+    A row with fewer values has empty texts. Raises csv.Error for quotes that do not end, a column that stands twice,
+    and a value longer than csv's limit.
     """
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     columns = [name.strip() for name in next(reader, [])]
+    if repeated := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
+        raise csv.Error(f"the column {repeated[0]} stands more than once")
     rows = []
     for values in reader:
         texts = [value.strip() for value in values]

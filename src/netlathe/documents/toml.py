@@ -10,38 +10,28 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from netlathe.documents.values import nested_too_deeply, refuse_unusable
 from netlathe.errors import NetlatheError
+from netlathe.files import read_text
 
-
-def read_text(path: str | Path) -> str:
-    """A file as UTF-8 text. Raises NetlatheError where it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetlatheError(f"cannot read this file: {why}", code="file.unreadable", path=str(path)) from None
+DEEPEST = 100  # tables and lists within each other; what people write has 4
 
 
 def read_toml(path: str | Path, *, code: str, what: str) -> dict[str, Any]:
     """The document of a file. Raises NetlatheError for one that cannot be read, and with `code` for what is no TOML."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        message = f"cannot read this file: {error.strerror}"
-        raise NetlatheError(message, code="file.unreadable", path=str(path)) from None
-    except UnicodeDecodeError as error:
-        raise NetlatheError(f"this is not TOML: {error}", code=code, path=str(path)) from None
-    return parse_toml(text, source=str(path), code=code, what=what)
+    return parse_toml(read_text(path), source=str(path), code=code, what=what)
 
 
 def parse_toml(text: str, *, source: str, code: str, what: str) -> dict[str, Any]:
     """The document of a text; `source` names it in errors, `what` says what it should be ("a card")."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise NetlatheError(f"this is not TOML: {error}", code=code, path=source) from None
+        document = tomllib.loads(text)
     except RecursionError:
-        raise NetlatheError(f"this is nested too deeply to be {what}", code=code, path=source) from None
+        raise nested_too_deeply(source, code, what) from None
+    except ValueError as error:  # tomllib's own, and Python's for a number of thousands of digits
+        raise NetlatheError(f"this is not TOML: {error}", code=code, path=source) from None
+    refuse_unusable(document, source=source, code=code, what=what, deepest=DEEPEST)
+    return document
 
 
 def to_toml(document: Mapping[str, Any]) -> str:

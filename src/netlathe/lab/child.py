@@ -14,6 +14,7 @@ from typing import Any
 from netlathe.device.card import parse as parse_card
 from netlathe.device.card import to_toml
 from netlathe.errors import NetlatheError
+from netlathe.files import read_text
 from netlathe.lab.graph_json import graph_to_json
 from netlathe.lab.uploads import Upload
 from netlathe.process.call import CallFailed, call_json
@@ -68,10 +69,7 @@ def read(kind: str, file: Path, name: str) -> tuple[str, str]:
         graph = read_onnx(file)
         refuse_large(name, len(graph.ops))
         return name, json.dumps(graph_to_json(graph), separators=(",", ":"))
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise NetlatheError("this is not text", code="file.unreadable", path=name) from None
+    text = read_text(file)
     if kind == "card":
         card = parse_card(text, name)
         return card.name, to_toml(card)

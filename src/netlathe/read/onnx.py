@@ -13,12 +13,12 @@ from pathlib import Path
 
 import onnx
 import onnx.inliner
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, nearest
 from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
+from netlathe.read.onnx_model import parse_model
 from netlathe.read.onnx_ops import MAKERS, RULES, VIEWS, OnnxCall, register
 from netlathe.read.onnx_shapes import has_data, infer_shapes
 
@@ -33,7 +33,7 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
     """The graph of a file for one image. `inputs` are shapes without the batch axis, where the file leaves axes open.
 
     A free batch axis is 1. Raises NetlatheError for a file that is no ONNX or not complete, for other free axes,
-    unknown operators, and shapes that ONNX cannot infer.
+    unknown operators, shapes that ONNX cannot infer, and what `parse_model` refuses.
     """
     path = Path(path)
     model = parse_model(path)
@@ -55,40 +55,34 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
             name: TracedValue(tuple(t.dims), sources=(name,) if name in trained else ()) for name, t in tensors.items()
         }
         for i, node in enumerate(model.graph.node):
-            with refuse_broken(path_of(node, i)):
+            try:
                 write_node(builder, node, i, values, shapes)
+            except BROKEN as error:
+                raise broken_file(error, path_of(node, i)) from error
         return builder.graph([values[y.name] for y in model.graph.output if y.name in values], Scope("", alone=False))
+
+
+BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # by a damaged file
 
 
 @contextmanager
 def refuse_broken(path: str) -> Iterator[None]:
-    """What breaks while a damaged file is read is a mistake of the file, named with its place."""
+    """What breaks while a damaged file is read is a mistake of the file."""
     try:
         yield
-    except NetlatheError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise NetlatheError(
-            f"this ONNX file does not hold together here ({what})", code="read.broken", path=path,
-            hint="onnx.checker.check_model says more; export it again",
-        ) from error  # fmt: skip
+    except BROKEN as error:
+        raise broken_file(error, path) from error
 
 
-def parse_model(path: Path) -> onnx.ModelProto:
-    """The model without external data. Raises NetlatheError for a file that cannot be read or is none."""
-    try:
-        model: onnx.ModelProto = onnx.load(path, load_external_data=False)
-    except OSError as error:
-        raise NetlatheError(
-            f"cannot read this file: {error.strerror}", code="file.unreadable", path=str(path)
-        ) from None
-    except DecodeError:
-        model = onnx.ModelProto()
-    if not model.ir_version or not model.graph.node:
-        raise NetlatheError("this is not an ONNX file, or only a part of one", code="read.not_onnx", path=str(path),
-                            hint="copy or export it again")  # fmt: skip
-    return model
+def broken_file(error: Exception, path: str) -> NetlatheError:
+    """The mistake that a damaged file led into, named with its place; a NetlatheError is one already."""
+    if isinstance(error, NetlatheError):
+        return error
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return NetlatheError(
+        f"this ONNX file does not hold together here ({what})", code="read.broken", path=path,
+        hint="onnx.checker.check_model says more; export it again",
+    )  # fmt: skip
 
 
 def strip_data(model: onnx.ModelProto) -> onnx.ModelProto:

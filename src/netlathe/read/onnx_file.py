@@ -22,7 +22,9 @@ from netlathe.arch.inputs import Feed
 from netlathe.arch.net import ForeignNet
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, unknown
-from netlathe.read.onnx import constants, parse_model, read_onnx
+from netlathe.files import read_bytes
+from netlathe.read.onnx import constants, read_onnx
+from netlathe.read.onnx_model import parse_model
 from netlathe.runtimes.base import FileInput
 
 Type = onnx.TensorProto
@@ -110,7 +112,7 @@ class OnnxFile(ModelFile):
     @cached_property
     def key(self) -> str:
         """A hash of its content and its inputs; weights in other files are left out."""
-        content = hashlib.sha256(self.path.read_bytes())
+        content = hashlib.sha256(read_bytes(self.path))
         text = ", ".join(f"Entry({', '.join(f'{k}={v!r}' for k, v in e._asdict().items())})" for e in self.entries)
         content.update(f"({text}{',' * (len(self.entries) == 1)})".encode())
         return content.hexdigest()[:16]

@@ -19,6 +19,8 @@ from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
 
 SMALL = 1024  # elements: what shapes are computed from is smaller
+# Passes of inference: networks take up to 30, and one that takes very many is not worth an hour.
+LEAST, EFFORT = 8, 2_000_000  # passes; nodes of all passes together
 ARITHMETIC = """
     Gather Concat Unsqueeze Squeeze Cast Add Sub Mul Div Mod Neg Floor Ceil Slice Where Equal Less Greater And Or Not
     Min Max Clip Relu Abs Sign ReduceMax ReduceMin ReduceProd ReduceSum ConstantOfShape Expand Range Reshape Transpose
@@ -47,11 +49,13 @@ def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
         node.op_type = STAND_INS.get(node.op_type, node.op_type)
     values: Values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if has_data(t)}
     opsets = {opset.domain: opset.version for opset in model.opset_import}
-    while True:
+    for _ in range(max(LEAST, EFFORT // len(graph.node))):
         shapes = infer(bare, source)
         missing = any(name and name not in shapes for node in bare.graph.node for name in node.output)
         if not missing or not fold_constants(bare.graph, shapes, values, opsets):
             return written | shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    raise NetlatheError("shapes depend on each other too often", code="read.shape", path=source,
+                        hint="simplify the file (onnxsim), or export it with fixed axes")  # fmt: skip
 
 
 def infer(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
@@ -96,7 +100,24 @@ def node_result(
         return None
     if any(prod(shapes[name]) > SMALL for name in node.output if name in shapes):
         return None
-    return list(ReferenceEvaluator(node, opsets=opsets).run(None, {name: values[name] for name in names}))
+    inputs = [values[name] for name in names]
+    if elements_made(node.op_type, inputs) > SMALL:
+        return None
+    results = list(ReferenceEvaluator(node, opsets=opsets).run(None, dict(zip(names, inputs, strict=True))))
+    return None if any(result.size > SMALL for result in results) else results
+
+
+def elements_made(operator: str, inputs: list[NDArray[Any]]) -> float:
+    """How much an operator makes whose result may be far larger than what it reads; 0 for the others."""
+    match operator, inputs:
+        case "ConstantOfShape", [shape]:
+            return float(prod(shape.tolist()))
+        case "Expand", [_, shape]:
+            return float(prod(shape.tolist()))
+        case "Range", [start, end, step]:
+            return float((end - start) / step)
+        case _:
+            return 0
 
 
 def has_data(tensor: onnx.TensorProto) -> bool:

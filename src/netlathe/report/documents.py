@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from netlathe.deploy.model_card import JSON, SCHEMA
+from netlathe.documents.json import parse_json
 from netlathe.errors import NetlatheError
+from netlathe.files import TEXT_LIMIT, read_text, too_large, unreadable
 from netlathe.report.page import Page
 from netlathe.report.pages import anything, audit, choose, compare, cost, device, fit, search
 
@@ -57,14 +58,20 @@ def page_of_folder(folder: Path) -> Page:
 
 def read_document(path: str) -> dict[str, Any]:
     """A JSON document. Raises NetlatheError for what is none."""
-    try:
-        text = sys.stdin.read() if path == STDIN else Path(path).read_text(encoding="utf-8")
-        document = json.loads(text)
-    except OSError as error:
-        raise NetlatheError(f"cannot read this: {error.strerror}", code="file.unreadable", path=path) from None
-    except (ValueError, RecursionError) as error:
-        raise NetlatheError(f"this is not JSON: {error}", code="report.syntax", path=path) from None
+    text = read_stdin() if path == STDIN else read_text(path)
+    document = parse_json(text, source=path, code="report.syntax", what="a document")
     return document if isinstance(document, dict) else {}
+
+
+def read_stdin() -> str:
+    """What is piped in. Raises NetlatheError for what is no text, or too much of it."""
+    try:
+        text = sys.stdin.read(TEXT_LIMIT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(STDIN, error) from None
+    if len(text) > TEXT_LIMIT:
+        raise too_large(STDIN, TEXT_LIMIT)
+    return text
 
 
 def of_cost(data: Data, warnings: Sequence[str]) -> Page:

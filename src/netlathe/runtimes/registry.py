@@ -18,6 +18,7 @@ from netlathe.errors import MissingExtra, NetlatheError, unknown
 from netlathe.runtimes import onnxruntime, openvino, tensorrt, tflite, torch
 from netlathe.runtimes.base import Open, Runtime
 from netlathe.runtimes.fusion import Fusion
+from netlathe.trust import refuse_code
 
 ROWS = (*onnxruntime.RUNTIMES, *openvino.RUNTIMES, *torch.RUNTIMES, *tensorrt.RUNTIMES, *tflite.RUNTIMES)
 RUNTIMES: dict[str, Runtime] = {row.name: row for row in ROWS}
@@ -37,8 +38,10 @@ def register(runtime: Runtime) -> None:
 def load_file(path: str | Path) -> None:
     """Run a Python file that registers runtimes.
 
-    Raises NetlatheError where there is none, and for one that does not run, with the line of the file.
+    Raises NetlatheError where there is none, where no code is wanted, and for one that does not run, with the line of
+    the file.
     """
+    refuse_code(path)
     hint = f"{FILES} names this file: unset it, or name another file"
     spec = spec_from_file_location(f"netlathe_runtime_{Path(path).stem}", path)
     if spec is None or spec.loader is None or not Path(path).is_file():

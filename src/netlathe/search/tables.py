@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.errors import NetlatheError, unknown
+from netlathe.npz import read_npz
 from netlathe.search import spaces
 from netlathe.search.genotype import Genotype
 from netlathe.search.space import SearchSpace
@@ -95,18 +96,16 @@ def read_arrays(path: str | Path, *fields: str) -> dict[str, NDArray[Any]]:
     path = Path(path)
     if path.is_dir():
         raise NetlatheError(f"{path} is a folder, not a table", code="search.table", hint="give the .npz file in it")
-    try:
-        with np.load(path) as file:
-            missing = [name for name in fields if name not in file.files]
-            if missing:
-                raise NetlatheError(
-                    f"{path} has no {', '.join(missing)}", code="search.table", hint=f"it has {', '.join(file.files)}"
-                )
-            return {name: file[name] for name in fields}
-    except FileNotFoundError:
-        raise NetlatheError(f"there is no table at {path}", code="search.table") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise NetlatheError(f"{path} is no .npz file: {error}", code="search.table") from None
+    if not path.exists():
+        raise NetlatheError(f"there is no table at {path}", code="search.table")
+
+    def choose(names: tuple[str, ...]) -> tuple[str, ...]:
+        if missing := [name for name in fields if name not in names]:
+            hint = f"it has {', '.join(names)}"
+            raise NetlatheError(f"{path} has no {', '.join(missing)}", code="search.table", hint=hint)
+        return fields
+
+    return read_npz(path, choose, code="search.table")
 
 
 def read_genotypes(array: NDArray[Any], space: SearchSpace, path: str | Path) -> tuple[Genotype, ...]:

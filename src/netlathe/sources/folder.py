@@ -19,6 +19,7 @@ from netlathe.choose.budget import Accuracy
 from netlathe.documents.faults import Fault, faults_error, suggest, unknown_field
 from netlathe.documents.tables import CsvRow, parse_csv
 from netlathe.errors import NetlatheError
+from netlathe.files import read_text
 from netlathe.load import load_any
 from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter, nothing_wanted
 
@@ -99,9 +100,9 @@ def find_table(folder: Path) -> Path | None:
 def read_table(path: Path, files: list[str]) -> list[ListedNet]:
     """The lines of a CSV file of accuracies. Raises one NetlatheError that lists every fault with its line."""
     try:
-        columns, rows = parse_csv(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise NetlatheError(f"cannot read this file: {error}", code="file.unreadable", path=str(path)) from None
+        columns, rows = parse_csv(read_text(path))
+    except csv.Error as error:
+        raise NetlatheError(f"this is no CSV file: {error}", code="file.unreadable", path=str(path)) from None
     faults = [unknown_field("line 1", name, LEGAL, "column") for name in columns if name not in LEGAL]
     if ("file" in columns) == ("name" in columns):
         faults.append(Fault("line 1", "one of the columns file and name has to be there"))

@@ -7,9 +7,10 @@ always stand are too wide together are their words shortened, the longest first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from netlathe.escapes import escape_line, escape_text
 from netlathe.tables.table import Table
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 WRAPPED = 16  # characters that a column of wrapping text keeps at least
 SHORTENED = 12  # and one whose words are shortened
 GAP = 3  # between two columns, with the line between them, which is empty
+TALL = 2000  # rows from which on a table is text alone
 UNLIMITED = 1000  # a pipe or a file gets everything
 STYLES = {"kept": "green", "over": "red", "open": "yellow", "none": "dim"}
 
@@ -50,8 +52,16 @@ def natural_widths(table: Table) -> list[int]:
     """Characters that each column takes when nothing wraps."""
     from rich.cells import cell_len
 
-    lines = [table.headings, *table.cells()]
+    lines = [table.headings, *shown_cells(table)]
     return [max(cell_len(part) for line in lines for part in line[i].split("\n")) for i in range(len(table.columns))]
+
+
+def shown_cells(table: Table, columns: Sequence[int] | None = None) -> list[list[str]]:
+    """The texts as a terminal shows them, of all columns or of those: nothing in them steers it, and only those that
+    wrap have lines of their own."""
+    shown = table.columns if columns is None else [table.columns[i] for i in columns]
+    escapes = [(column, escape_text if column.wraps else escape_line) for column in shown]
+    return [[escape(column.cell(row)) for column, escape in escapes] for row in table.rows]
 
 
 def needed(sizes: Mapping[int, int]) -> int:
@@ -61,20 +71,44 @@ def needed(sizes: Mapping[int, int]) -> int:
 
 def render(table: Table, console: Console, width: int | None = None) -> None:
     """Print a table within `width` characters; None shows every column whole."""
-    if width is None:
-        console.print(grid(table, title=table.title or None, caption=table.caption or None))
-        return
     from rich.text import Text
 
+    if len(table.rows) > TALL:
+        console.file.writelines(plain_lines(table))
+        return
+    if width is None:
+        title, caption = (Text(escape_text(text)) if text else None for text in (table.title, table.caption))
+        console.print(grid(table, title=title, caption=caption))
+        return
     sizes = fit(table, width)
     if table.title:
-        console.print(Text(table.title, style="italic"), width=width)
+        console.print(Text(escape_text(table.title), style="italic"), width=width)
     # Wider than the terminal where figures need it: the terminal breaks the line, and nothing is cut.
     console.print(grid(table, sizes), width=max(width, needed(sizes)))
     left_out = [column.name or column.heading for i, column in enumerate(table.columns) if i not in sizes]
     notes = [table.caption, f"not shown: {', '.join(left_out)} (--wide shows all columns)" if left_out else ""]
     for note in filter(None, notes):
-        console.print(Text(note, style="dim"), width=width)
+        console.print(Text(escape_text(note), style="dim"), width=width)
+
+
+def plain_lines(table: Table) -> Iterator[str]:
+    """The lines of a table of very many rows, every column as wide as it needs; rich takes a millisecond for each."""
+    from rich.cells import set_cell_size
+
+    widths = natural_widths(table)
+
+    def line(cells: Iterable[str]) -> str:
+        parts = []
+        for column, width, text in zip(table.columns, widths, cells, strict=True):
+            text = text.replace("\n", " ")
+            parts.append(set_cell_size(text, width) if column.text else text.rjust(width))
+        return f"  {'   '.join(parts)}\n"
+
+    yield f"{escape_text(table.title)}\n" if table.title else ""
+    yield line(table.headings)
+    yield f" {'─' * (needed(dict(enumerate(widths))) - 2)}\n"
+    yield from map(line, shown_cells(table))
+    yield f"{escape_text(table.caption)}\n" if table.caption else ""
 
 
 def grid(table: Table, sizes: Mapping[int, int] | None = None, **frame: Any) -> RichTable:
@@ -87,12 +121,13 @@ def grid(table: Table, sizes: Mapping[int, int] | None = None, **frame: Any) -> 
     shown = [table.columns[i] for i in (range(len(table.columns)) if sizes is None else sizes)]
     for column, size in zip(shown, [None] * len(shown) if sizes is None else sizes.values(), strict=True):
         lines.add_column(
-            column.heading,
+            Text(escape_line(column.heading)),
             justify="left" if column.text else "right",
             no_wrap=not column.wraps,
             width=size,
             overflow="fold" if column.wraps else "ellipsis",
         )
-    for row in table.rows:
-        lines.add_row(*(Text(column.cell(row), style=STYLES.get(column.look(row), "")) for column in shown))
+    for row, texts in zip(table.rows, shown_cells(table, None if sizes is None else list(sizes)), strict=True):
+        looks = (STYLES.get(column.look(row), "") for column in shown)
+        lines.add_row(*(Text(text, style=look) for text, look in zip(texts, looks, strict=True)))
     return lines

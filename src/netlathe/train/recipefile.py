@@ -20,6 +20,7 @@ from netlathe.documents import toml
 from netlathe.documents.faults import Fault
 from netlathe.documents.toml import parse_toml
 from netlathe.errors import NetlatheError, unknown
+from netlathe.files import read_text
 from netlathe.train.recipe import READS, Recipe
 from netlathe.train.recipecheck import field_paths, find_unread, flatten, from_dict, recipe_error
 
@@ -40,8 +41,10 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
+def load(recipe: str | Path, settings: Sequence[str] = (), *, complete: bool = False) -> Recipe:
     """The recipe of a name or of a file, with settings such as "optimiser.lr=0.1" on top.
+
+    `complete` refuses one that starts from another: a base has no base itself, so no chain of them has no end.
 
     Raises NetlatheError for an unknown name, and one that lists every fault of a file with its place.
     """
@@ -53,31 +56,30 @@ def load(recipe: str | Path, settings: Sequence[str] = ()) -> Recipe:
         error.hint = error.hint or "`netlathe recipe list` names them"
         raise error
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        content = read_text(path)
+    except NetlatheError as error:
         hint = f"recipes that come with Netlathe: {', '.join(recipe_names())}"
-        raise NetlatheError(f"cannot read this recipe: {why}", code="recipe.read", path=text, hint=hint) from None
-    parsed = from_toml(content, path.stem, text)
+        raise NetlatheError(error.message, code="recipe.read", path=text, hint=hint) from None
+    parsed = from_toml(content, path.stem, text, complete=complete)
     return set_fields(parsed, settings) if settings else parsed
 
 
-def from_toml(content: str, name: str, source: str) -> Recipe:
+def from_toml(content: str, name: str, source: str, *, complete: bool = False) -> Recipe:
     """The recipe of a file's text; `name` is its name unless the text says one, `source` is what errors call it."""
     document = {"name": name} | parse_toml(content, source=source, code="recipe.syntax", what="a recipe")
     if "base" not in document:
         return from_dict(document, source)
     if not isinstance(document["base"], str):
         raise recipe_error([Fault("base", f"must be the name of a recipe, not {document['base']!r}")], source)
+    if complete:
+        hint = f'write base = "{document["base"]}" and what differs from that'
+        message = f"{document['name']} is not complete itself: it starts from {document['base']}"
+        raise NetlatheError(message, code="recipe.base", path=source, hint=hint)
     try:
-        base = load(document["base"])
+        base = load(document["base"], complete=True)
     except NetlatheError as error:
         error.path = f"{source}: base"
         raise
-    if base.base is not None:
-        hint = f'write base = "{base.base}" and what differs from that'
-        message = f"{base.name} is not complete itself: it starts from {base.base}"
-        raise NetlatheError(message, code="recipe.base", path=f"{source}: base", hint=hint)
     whole = merge(base, document)
     if "title" not in document:
         del whole["title"]
@@ -94,7 +96,7 @@ def set_fields(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             raise NetlatheError(f"{setting!r} sets nothing", code="recipe.setting", hint=hint)
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text  # a word without quotes
         table, dot, leaf = name.rpartition(".")
         if dot:

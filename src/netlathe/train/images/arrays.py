@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-import zipfile
 import zlib
+from collections.abc import Iterable
 from gzip import GzipFile
 from importlib.metadata import PackageNotFoundError, version
-from io import BufferedReader
+from io import FileIO
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.files import open_file
+from netlathe.npz import array_limit, read_npz, too_many_bytes
 from netlathe.train.images.decode import eight_bits
 from netlathe.train.images.sources import FREE, SPLITS, TEST, TRAIN, VALIDATION, ImageSource, ImageStack, list_folder
 
@@ -102,7 +104,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     http://yann.lecun.com/exdb/mnist, "THE IDX FILE FORMAT".
     """
     try:
-        with GzipFile(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_file(path) as content, GzipFile(fileobj=content) if path.suffix == ".gz" else content as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[3] == 0:
                 raise NetlatheError("is not an idx file", code="images.idx", path=str(path))
@@ -111,7 +113,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                 raise NetlatheError(message, code="images.idx", path=str(path))
             sizes = file.read(4 * head[3])
             shape = tuple(int(n) for n in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4"))
+            claimed = prod(shape) if isinstance(file, GzipFile) else min(prod(shape), os.fstat(file.fileno()).st_size)
+            if claimed > array_limit():
+                raise too_many_bytes(path, claimed, "images.idx")
             data = read_at_most(file, prod(shape) + 1)
+    except NetlatheError:
+        raise
     except (OSError, EOFError, zlib.error) as error:
         raise NetlatheError(f"cannot be read: {error}", code="images.idx", path=str(path)) from error
     if len(shape) != head[3] or len(data) != prod(shape):
@@ -121,7 +128,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def read_at_most(file: GzipFile | BufferedReader, count: int) -> bytes:
+def read_at_most(file: GzipFile | FileIO, count: int) -> bytes:
     """The next bytes of a file, as many as there are: `read(count)` would first make room for what a header claims."""
     pieces = []
     while count > 0 and (piece := file.read(min(count, 1 << 24))):
@@ -133,25 +140,20 @@ def read_at_most(file: GzipFile | BufferedReader, count: int) -> bytes:
 def npz_source(path: Path) -> ImageSource:
     """The images of an npz file."""
 
+    def pairs_of(names: Iterable[str]) -> dict[int, tuple[str, str]]:
+        return {code: pair for code, legal in NPZ.items() for pair in legal if {*pair} <= {*names}}
+
+    def choose(names: tuple[str, ...]) -> list[str]:
+        pairs = pairs_of(names)
+        if not pairs or (len(pairs) > 1 and FREE in pairs) or not {FREE, TRAIN} & set(pairs):
+            legal = ", ".join(" and ".join(pair) for pairs in NPZ.values() for pair in pairs)
+            message = f"has the arrays {', '.join(names) or '(none)'}"
+            raise NetlatheError(message, code="images.npz", path=str(path), hint=f"images and labels are {legal}")
+        return [name for pair in pairs.values() for name in pair]
+
     def read() -> ImageStack:
-        try:
-            with path.open("rb") as data, NpzFile(data, allow_pickle=False) as file:
-                pairs = {
-                    code: pair for code, legal in NPZ.items() for pair in legal if pair[0] in file and pair[1] in file
-                }
-                if not pairs or (len(pairs) > 1 and FREE in pairs) or not {FREE, TRAIN} & set(pairs):
-                    legal = ", ".join(" and ".join(pair) for pairs in NPZ.values() for pair in pairs)
-                    message = f"has the arrays {', '.join(file) or '(none)'}"
-                    raise NetlatheError(
-                        message, code="images.npz", path=str(path), hint=f"images and labels are {legal}"
-                    )
-                parts = [(x, code, file[x], file[y]) for code, (x, y) in pairs.items()]
-        except NetlatheError:
-            raise
-        except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
-            raise NetlatheError(
-                f"is no npz file of plain arrays: {error}", code="images.npz", path=str(path)
-            ) from error
+        arrays = read_npz(path, choose, code="images.npz")
+        parts = [(x, code, arrays[x], arrays[y]) for code, (x, y) in pairs_of(arrays).items()]
         return stack_parts(parts, str(path))
 
     return ImageSource(str(path), "an npz file", (path,), read, path.parent)

@@ -30,6 +30,7 @@ from netlathe.train.images.decode import (
     decode,
     hash_image,
     read_header,
+    read_image,
     resize_pixels,
     silence_warnings,
 )
@@ -106,7 +107,7 @@ def plan_storage(
         "modes": dict(Counter(headers[i].mode for i in good).most_common()),
         "grey": sum(not headers[i].colour for i in good),
         "turned": sum(headers[i].turned for i in good),
-        "animated": sum(headers[i].frames > 1 for i in good),
+        "animated": sum(headers[i].animated for i in good),
         "skipped": skipped,
         "notes": images.notes if isinstance(images, ImageStack) else (),
     }
@@ -122,9 +123,9 @@ def plan_storage(
 def file_header(path: Path) -> Header:
     """The header of a file."""
     try:
-        return read_header(path.read_bytes())
-    except OSError as error:
-        return Header(b"", fault=f"cannot be read ({error.strerror})")
+        return read_header(read_image(path))
+    except UnreadableImage as error:
+        return Header(b"", fault=str(error))
 
 
 def array_header(x: NDArray[np.uint8]) -> Header:
@@ -203,12 +204,10 @@ def row_pixels(images: ImageFiles | ImageStack, plan: StoragePlan, k: int, fault
         if isinstance(images, ImageStack):
             same = images.pixels.shape[1:] == plan.canvas
             return images.pixels[i].tobytes() if same else resize_pixels(images.pixels[i], plan.canvas)
-        data = images.paths[i].read_bytes()
+        data = read_image(images.paths[i])
         if hash_image(data) != plan.digests[k].astype(">u8").tobytes():
             raise UnreadableImage("the file changed while it was read")
         return decode(data, plan.canvas)
-    except OSError as error:
-        faults.append((k, f"cannot be read ({error.strerror})"))
     except UnreadableImage as error:
         faults.append((k, str(error)))
     return bytes(int(np.prod(plan.canvas)))

@@ -14,12 +14,14 @@ from hashlib import blake2b
 from importlib import import_module
 from io import BytesIO
 from math import ceil
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netlathe.errors import MissingExtra
+from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.files import read_bytes
 
 try:
     import PIL
@@ -41,6 +43,7 @@ SUFFIXES = frozenset(
         *("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "avif", "heic", "heif"),
     )
 )
+LARGEST = 1 << 29  # bytes of a file
 GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
 TURNS = {
@@ -70,13 +73,21 @@ class Header(NamedTuple):
     height: int = 0
     mode: str = ""
     colour: bool = False
-    frames: int = 1
+    animated: bool = False
     turned: bool = False  # EXIF says other than upright
     fault: str = ""
 
 
 class UnreadableImage(Exception):
     """A file gives no pixels; the text is the reason, in words that files share."""
+
+
+def read_image(path: Path) -> bytes:
+    """The content of an image file. Raises UnreadableImage for what is no regular file, too large, or unreadable."""
+    try:
+        return read_bytes(path, LARGEST)
+    except NetlatheError as error:
+        raise UnreadableImage(error.message.removeprefix("cannot read this file: ")) from None
 
 
 def hash_image(data: bytes | memoryview) -> bytes:
@@ -101,12 +112,12 @@ def read_header(data: bytes) -> Header:
         late = image.format == "PNG" and "exif" not in image.info  # asking for it would decode the image
         turn = 1 if late else orientation(image)
         width, height = reversed(image.size) if turn in TURNED else image.size
-        frames = getattr(image, "n_frames", 1)
+        animated = bool(getattr(image, "is_animated", False))
     except UnreadableImage as error:
         return Header(content, fault=str(error))
     except Exception as error:
         return Header(content, fault=explain_failure(error))
-    return Header(content, width, height, image.mode, image.mode not in GREY, frames, turn in TURNS)
+    return Header(content, width, height, image.mode, image.mode not in GREY, animated, turn in TURNS)
 
 
 def decode(data: bytes, canvas: Canvas) -> bytes:

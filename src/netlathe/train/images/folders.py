@@ -18,16 +18,22 @@ from netlathe.train.images.sources import (
     TRAIN,
     ImageFiles,
     ImageSource,
+    SkippedFile,
     list_folder,
     make_printable,
     sorted_classes,
     unreadable_error,
 )
 
+DEEPEST = 32  # folders within the folder of a class
+BACK = "a link back to a folder that is read already"
+TOO_DEEP = f"more than {DEEPEST} folders deep"
+
 
 def folder_source(root: Path) -> ImageSource:
     """Class folders, or split folders of class folders."""
-    below = list_folders(root)
+    skipped: list[SkippedFile] = []
+    below = list_folders(root, skipped)
     splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and list_folders(root / name)}
     if not splits:
         parts = {"": (FREE, below)}
@@ -47,7 +53,7 @@ def folder_source(root: Path) -> ImageSource:
     others: Counter[str] = Counter()
     for part, (code, inside) in sorted(parts.items()):
         for name in inside:
-            files = find_images(root / part / name, others)
+            files = find_images(root / part / name, others, skipped)
             names += [(Path(part) / name / file).as_posix() for file in files]
             labels += [classes.index(make_printable(name))] * len(files)
             codes += [code] * len(files)
@@ -64,38 +70,77 @@ def folder_source(root: Path) -> ImageSource:
     notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
     words = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
     layout = f"class folders in {words}" if splits else "class folders"
-    return ImageSource(str(root), layout, images.paths, lambda: images, root, notes=tuple(notes))
+    return ImageSource(str(root), layout, images.paths, lambda: images, root, tuple(skipped), tuple(notes))
 
 
-def list_folders(root: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; not hidden ones, nor what archives of macOS leave behind."""
-    return [x.name for x in list_folder(root) if x.is_dir() and x.name[0] != "." and x.name != "__MACOSX"]
+def list_folders(root: Path, skipped: list[SkippedFile] | None = None) -> list[str]:
+    """Names of the folders in a folder, sorted; not hidden ones, nor what archives of macOS leave behind.
 
-
-def find_images(root: Path, others: Counter[str]) -> list[str]:
-    """Paths of the image files in a folder and its folders, sorted; the suffixes of other files are counted."""
-    images: list[str] = []
-    seen: set[tuple[int, int]] = set()  # a link may lead back up
-
-    def stop(error: OSError) -> None:
-        raise unreadable_error(root, error)
-
-    for folder, below, files in os.walk(root, followlinks=True, onerror=stop):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            below.clear()
+    A link that leads back to a folder around it is none: it is added to `skipped`.
+    """
+    around = folders_around(root)
+    names = []
+    for path in list_folder(root):
+        if not path.is_dir() or path.name[0] == "." or path.name == "__MACOSX":
             continue
-        seen.add((status.st_dev, status.st_ino))
-        below[:] = [name for name in below if not name.startswith(".")]
-        for name in files:
-            suffix = Path(name).suffix.lower()
-            if name.startswith("."):
+        if identity(path) not in around:
+            names.append(path.name)
+        elif skipped is not None:
+            skipped.append(SkippedFile(make_printable(path.name), BACK))
+    return names
+
+
+def folders_around(root: Path) -> set[tuple[int, int]]:
+    """A folder and those that it lies in."""
+    real = root.resolve()
+    return {identity(folder) for folder in (real, *real.parents)}
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """What a folder is, by whatever path. Raises NetlatheError where it cannot be asked."""
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise unreadable_error(folder, error) from error
+    return status.st_dev, status.st_ino
+
+
+def find_images(root: Path, others: Counter[str], skipped: list[SkippedFile]) -> list[str]:
+    """Paths of the image files in a folder and its folders, sorted; the suffixes of other files are counted.
+
+    What has an image's name and is no regular file is skipped, as are links back up and folders without end.
+    """
+    images: list[str] = []
+    seen = folders_around(root)
+    left = [Path()]  # relative to the root
+    while left:
+        folder = left.pop()
+        for entry in scan_folder(root / folder):
+            name, suffix = folder / entry.name, Path(entry.name).suffix.lower()
+            if entry.name.startswith("."):
                 continue
-            if suffix[1:] in SUFFIXES:
-                images.append((Path(folder) / name).relative_to(root).as_posix())
+            if entry.is_dir():
+                here = identity(root / name)
+                reason = BACK if here in seen else TOO_DEEP if len(name.parts) > DEEPEST else ""
+                if reason:
+                    skipped.append(SkippedFile(make_printable(f"{root.name}/{name.as_posix()}"), reason))
+                else:
+                    seen.add(here)
+                    left.append(name)
+            elif suffix[1:] in SUFFIXES:
+                images.append(name.as_posix())
             else:
-                others[suffix or name] += 1
+                others[suffix or entry.name] += 1
     return sorted(images)
+
+
+def scan_folder(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name; an entry knows without a further question whether it is a folder itself."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise unreadable_error(folder, error) from error
 
 
 def check_classes(classes: Sequence[str], labels: Sequence[int], root: Path) -> None:

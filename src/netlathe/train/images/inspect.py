@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from netlathe.escapes import escape_line
 from netlathe.train.images.cache import CacheEntry
 from netlathe.train.images.sources import ImageSource, SkippedFile, list_folder
 from netlathe.train.images.split import SplitRows
@@ -132,7 +133,7 @@ class DatasetReport:
             "licence": ", ".join(self.licences) or "no file says",
             "cache": f"{self.cache} ({show_bytes(self.cache_bytes)}, {'made now' if self.built else 'found'})",
         }
-        return [
+        lines = [
             f"{self.place}: {self.layout}",
             summary,
             *self.table(),
@@ -140,6 +141,7 @@ class DatasetReport:
             *(f"{'note':<9}{note}" for note in self.notes),
             *(f"{'warning' if not text.startswith(' ') else '':<9}{text}" for text in self.warnings()),
         ]
+        return list(map(escape_line, lines))
 
     def table(self) -> list[str]:
         """Counts by class and split; the largest and the smallest where there are many classes."""
@@ -149,7 +151,10 @@ class DatasetReport:
         if len(order) > ROWS:
             ranked = sorted(order, key=lambda i: -self.counts["train"][i])
             shown = ranked[: ROWS // 2] + ranked[-ROWS // 2 :]
-        rows = [["class", *splits], *([self.classes[i], *(f"{self.counts[s][i]:,}" for s in splits)] for i in shown)]
+        rows = [
+            ["class", *splits],
+            *([escape_line(self.classes[i]), *(f"{self.counts[s][i]:,}" for s in splits)] for i in shown),
+        ]
         if len(order) > ROWS:
             rows.insert(1 + ROWS // 2, [f"({len(order) - ROWS:,} more)", *["" for _ in splits]])
         rows.append(["together", *(f"{sum(self.counts[s]):,}" for s in splits)])

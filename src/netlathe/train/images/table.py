@@ -12,6 +12,7 @@ import numpy as np
 from netlathe.documents.faults import Fault, faults_error
 from netlathe.documents.tables import parse_csv
 from netlathe.errors import NetlatheError, nearest
+from netlathe.files import read_text
 from netlathe.train.images.sources import FREE, SPLITS, TRAIN, ImageFiles, ImageSource, SkippedFile, sorted_classes
 
 SHOWN = 8  # faults of a file that are printed
@@ -87,11 +88,9 @@ def csv_source(path: Path) -> ImageSource:
 def read_rows(path: Path) -> list[LabelRow]:
     """The rows of the file, without blank ones."""
     try:
-        columns, rows = parse_csv(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise NetlatheError(f"cannot be read: {error.strerror}", code="images.csv", path=str(path)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise NetlatheError(f"is no CSV file in UTF-8: {error}", code="images.csv", path=str(path)) from error
+        columns, rows = parse_csv(read_text(path))
+    except csv.Error as error:
+        raise NetlatheError(f"is no CSV file: {error}", code="images.csv", path=str(path)) from error
     named = {name.lower(): name for name in columns}
     if not {"path", "label"} <= set(named):
         raise NetlatheError(
