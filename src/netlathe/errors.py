@@ -57,7 +57,7 @@ class Infeasible(NetlatheError):
     exit = Exit.INFEASIBLE
 
 
-class Bug(NetlatheError):
+class InternalError(NetlatheError):
     """A mistake of ours."""
 
     exit = Exit.BUG

@@ -6,7 +6,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from netlathe.errors import Bug, NetlatheError
+from netlathe.errors import InternalError, NetlatheError
 
 # What libraries say that raise a RuntimeError of their own where memory ends.
 NO_MEMORY = re.compile(
@@ -27,7 +27,7 @@ HINTS = {
 
 
 def describe_failure(error: BaseException) -> NetlatheError:
-    """The error that is shown. What is nobody else's mistake is a Bug."""
+    """The error that is shown. What is nobody else's mistake is an InternalError."""
     for one in chain(error):
         if isinstance(one, NetlatheError):
             return one
@@ -46,7 +46,7 @@ def describe_failure(error: BaseException) -> NetlatheError:
             message = f"the file of results cannot be used: {one}"
             return NetlatheError(message, code="file.database", hint="is the disk full, or the folder read-only?")
     message = f"{type(error).__name__}: {error}"
-    return Bug(message, code="bug", hint="this is a bug in Netlathe; --debug shows where")
+    return InternalError(message, code="bug", hint="this is a bug in Netlathe; --debug shows where")
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
