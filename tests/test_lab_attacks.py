@@ -118,6 +118,17 @@ def test_half_characters_and_no_text_at_all_are_refused(lab):
     assert lab.request("POST", "view", b"x" * 100_000)[0] == 422
 
 
+def test_half_a_character_in_a_name_is_no_bug(lab):
+    text = to_json(Network("half", zoo.get("lenet5").body)).replace('"half"', '"\\ud800"')
+    status, _, body = lab.request("POST", "upload?name=half.json", text.encode())
+    assert status in (200, 422)
+    assert lab.request("GET", "menu")[0] == 200
+    if status == 200:
+        assert lab.request("POST", "view?charts=profile", "net=" + json.loads(body)["name"])[0] in (200, 422)
+        assert lab.request("GET", "export/arch?net=" + json.loads(body)["name"])[0] in (200, 422)
+        assert lab.request("GET", "export/report?net=" + json.loads(body)["name"])[0] in (200, 422)
+
+
 QUERIES = [
     "view?charts=" + "roofline," * 3000, "view?charts=%00", "view?charts=" + "x" * 20_000, "view?tables&tables",
     "view?" + "&" * 30_000, "view?charts=%ED%A0%80", "upload?name=%00.json", "upload?name=" + "a" * 20_000,
@@ -378,6 +389,9 @@ def test_numbers_without_an_answer_are_named_and_bugs_are_told_apart():
 
         return question
 
+    with patch.dict(QUESTIONS, view=fails(OSError(28, "No space left on device", "/tmp/secret"))):
+        assert "No space left" in answer()["error"]["message"]
+        assert "secret" not in str(answer())
     for error, key in ((MemoryError(), "died"), (OverflowError(), "too_much"), (RecursionError(), "too_much")):
         with patch.dict(QUESTIONS, view=fails(error)):
             assert key in answer()

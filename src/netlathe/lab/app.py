@@ -15,7 +15,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -25,7 +25,7 @@ from netlathe.lab import child
 from netlathe.lab.pool import Admission, WorkerPool
 from netlathe.lab.security import SecurityGuard
 from netlathe.lab.state import LONGEST, LabState, read_state
-from netlathe.lab.uploads import Upload, Uploads
+from netlathe.lab.uploads import Upload, Uploads, machine_refuses
 from netlathe.process.temporary import temporary_file, temporary_folder
 from netlathe.report.page import read_asset
 from netlathe.report.theme import style
@@ -42,6 +42,7 @@ STATUS = {
     "lab.size": 413,
     "lab.busy": 503,
     "lab.stopping": 503,
+    "lab.machine": 507,
 }
 
 
@@ -96,7 +97,7 @@ def make_app(
 
     async def menu(request: Request) -> Response:
         content = json.loads(await lab.quick.ask("menu", {}, lab.uploads.cards()))
-        return JSONResponse(content | {"uploads": lab.uploads.networks()})
+        return as_json(content | {"uploads": lab.uploads.networks()})
 
     async def view(request: Request) -> Response:
         text = await query(request)
@@ -131,7 +132,7 @@ def make_app(
                 async with lab.parsing:
                     parsed = await child.parse(Path(file.name), name, seconds=seconds)
         mark = lab.uploads.put(content.hexdigest(), parsed)
-        return JSONResponse({"name": mark, "title": parsed.title, "kind": parsed.kind})
+        return as_json({"name": mark, "title": parsed.title, "kind": parsed.kind})
 
     async def export(request: Request) -> Response:
         text = request.scope["query_string"].decode("latin-1")
@@ -176,8 +177,13 @@ def make_app(
         Route("/upload", upload_file, methods=["POST"]),
         Route("/export/{what}", export),
     ]
-    handlers = {NetlatheError: refused, ClientDisconnect: gone, Exception: failed}
+    handlers = {NetlatheError: refused, OSError: no_room, ClientDisconnect: gone, Exception: failed}
     return SecurityGuard(Starlette(routes=routes, exception_handlers=handlers), token)
+
+
+def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A value in JSON, as ASCII: a name may hold half a character, which no UTF-8 can say."""
+    return Response(json.dumps(value), status, headers, JSON)
 
 
 async def query(request: Request) -> str:
@@ -199,8 +205,13 @@ async def refused(request: Request, error: Exception) -> Response:
     body = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
     status = STATUS.get(error.code, STATUS.get(error.exit, 422))
     headers = {"Retry-After": "1"} if status == 503 else None
-    # As ASCII: a name may hold half a character, which no UTF-8 can say.
-    return Response(json.dumps({"error": body}), status, headers, JSON)
+    return as_json({"error": body}, status, headers)
+
+
+async def no_room(request: Request, error: Exception) -> Response:
+    """The machine has no room on its disk, for another process or another file."""
+    assert isinstance(error, OSError)
+    return await refused(request, NetlatheError(machine_refuses(error), code="lab.machine"))
 
 
 async def gone(request: Request, error: Exception) -> Response:
@@ -211,7 +222,7 @@ async def gone(request: Request, error: Exception) -> Response:
 async def failed(request: Request, error: Exception) -> Response:
     """A mistake of ours; the guard tells it in the terminal."""
     body = {"code": "bug", "message": f"this is a bug in Netlathe: {error}", "path": "", "hint": ""}
-    return Response(json.dumps({"error": body}), 500, media_type=JSON)
+    return as_json({"error": body}, 500)
 
 
 def plotly_file() -> Path:

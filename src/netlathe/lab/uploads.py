@@ -52,3 +52,8 @@ class Uploads:
 def digest_of(content: bytes) -> str:
     """What an upload is kept under: equal files have equal ones."""
     return hashlib.sha256(content).hexdigest()
+
+
+def machine_refuses(error: OSError) -> str:
+    """What to say where the operating system refuses a file or a process, without the paths of this machine."""
+    return f"this machine refuses what it takes to answer: {error.strerror or type(error).__name__}"

@@ -12,14 +12,20 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from netlathe.errors import NetlatheError
+from netlathe.errors import Exit, NetlatheError
 from netlathe.lab.catalogue import Catalogue
 from netlathe.lab.questions import QUESTIONS
-from netlathe.lab.uploads import Upload
+from netlathe.lab.uploads import Upload, machine_refuses
 from netlathe.process.channel import open_channel
 from netlathe.process.limits import Limits, set_limits
 
 MEMORY = 4 << 30  # bytes of address space: an ONNX file of 2 GiB can be exported
+# What a network with odd numbers or names raises somewhere, and what to say of it.
+NOT_FOR_US: dict[type[Exception], str] = {
+    RecursionError: "it is nested too deeply",
+    OverflowError: "a number in it is too large",
+    UnicodeEncodeError: "a name in it holds half a character",
+}
 LONGEST = 400  # characters of an unexpected error
 
 
@@ -43,11 +49,12 @@ def answered(catalogue: Catalogue, message: Mapping[str, Any]) -> dict[str, Any]
     except NetlatheError as error:
         fields = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
         return {"error": fields, "exit": int(error.exit)}
+    except OSError as error:
+        return {"error": {"code": "lab.machine", "message": machine_refuses(error)}, "exit": int(Exit.USAGE)}
     except MemoryError:
         return {"died": f"it needs more than {MEMORY >> 30} GiB of memory"}
-    except (RecursionError, OverflowError) as error:
-        what = "it is nested too deeply" if isinstance(error, RecursionError) else "a number in it is too large"
-        return {"too_much": what}
+    except tuple(NOT_FOR_US) as error:
+        return {"too_much": NOT_FOR_US[type(error)]}
     except Exception as error:
         return {"bug": f"{type(error).__name__}: {error}"[:LONGEST]}
     try:
