@@ -32,3 +32,8 @@ def without_code() -> Iterator[None]:
             del os.environ[NO_CODE]
         else:
             os.environ[NO_CODE] = before
+
+
+def inherited_trust() -> dict[str, str]:
+    """What the environment of a child has to say, so that it refuses what we refuse."""
+    return {NO_CODE: os.environ[NO_CODE]} if NO_CODE in os.environ else {}

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from netlathe.trust import inherited_trust
+
 if TYPE_CHECKING:
     import asyncio.subprocess
 
@@ -37,7 +39,11 @@ class Leash:
 
         What it starts in its turn takes no code from the current folder either.
         """
-        return {"env": {**env, "PYTHONSAFEPATH": "1"}, "pass_fds": (self.theirs,), "start_new_session": True}
+        return {
+            "env": {**env, **inherited_trust(), "PYTHONSAFEPATH": "1"},
+            "pass_fds": (self.theirs,),
+            "start_new_session": True,
+        }
 
     def hand_over(self) -> None:
         """The child has its end: close ours of it."""
