@@ -67,10 +67,10 @@ def measure() -> None:
     rows = []
     for runtime, precision in SETTINGS:
         everything = [*probe_networks(), *(zoo.get(name) for name in families)]
-        done, load = measure_all(
+        done, load, _ = measure_all(
             everything, runtime, precision, 1, lambda i, n, name: print(i, n, name, file=sys.stderr)
         )
-        again, _ = measure_all([zoo.get(name) for name in NETWORKS if name in families], runtime, precision, 1, None)
+        again, _, _ = measure_all([zoo.get(name) for name in NETWORKS if name in families], runtime, precision, 1, None)
         second = {one.network.name: f"{one.ms:.5f}" for one in again}
         for one in done:
             name = one.network.name

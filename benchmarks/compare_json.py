@@ -81,7 +81,24 @@ regnetx_200mf,10.1,tflite,1,fp32,1
 # Values of this very run, not of what it found. "latency.low": the key low beside the name latency.
 RUN = ("seconds", "images_per_s", "built", "worker")
 SAMPLED = (
-    *("id", "date", "median_ms", "low_ms", "high_ms", "min_ms", "p90_ms", "cpu_ms", "runs", "blocks", "warmups"),
+    *(
+        "id",
+        "date",
+        "median_ms",
+        "low_ms",
+        "high_ms",
+        "min_ms",
+        "p90_ms",
+        "cpu_ms",
+        "quiet_ms",
+        "quiet_low_ms",
+        "quiet_high_ms",
+        "slowdown",
+        "forecast_ms",
+        "runs",
+        "blocks",
+        "warmups",
+    ),
     *("rough", "contended", "foreign_load", "rss_bytes", "latency_ms", "latency.low", "latency.value", "latency.high"),
     "warnings",  # that the machine was busy
 )

@@ -19,7 +19,7 @@ from netlathe.bench import worker_client as clients
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import FULL, HEADLINE, ROUGH, SHARED, Interrupted, measure, round_order
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.statistics import Sample, summarise, summarise_processes
+from netlathe.bench.statistics import Process, Sample, summarise, summarise_processes
 from netlathe.bench.worker_client import WorkerClient
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.onnx import save_onnx
@@ -159,18 +159,18 @@ def test_every_process_is_a_fresh_one_and_contenders_take_turns_in_each(monkeypa
 
 
 def test_the_interval_of_several_processes_covers_how_they_differ() -> None:
-    processes = [blocks_of(lambda i, ms=ms: Sample(ms, ms, 0), 4) for ms in (10, 11, 14, 10.5, 10, 12)]
+    processes = [Process(blocks_of(lambda i, ms=ms: Sample(ms, ms, 0), 4)) for ms in (10, 11, 14, 10.5, 10, 12)]
     clean, latency = summarise_processes(processes, threads=1)
     assert clean
     assert (latency.low_ms, latency.median_ms, latency.high_ms) == (10, 10.75, 14)
     assert (latency.runs, latency.blocks, latency.min_ms) == (48, 24, 10)
-    assert summarise_processes(processes[:1], 1) == summarise(processes[0], 1)
+    assert summarise_processes(processes[:1], 1) == summarise(processes[0].blocks, 1)
 
 
 def test_one_process_that_others_disturbed_makes_the_whole_contended() -> None:
     quiet = blocks_of(lambda i: Sample(10, 10, 0), 4)
     disturbed = blocks_of(lambda i: Sample(20, 10, 5), 4)
-    assert not summarise_processes([quiet, disturbed], threads=1)[0]
+    assert not summarise_processes([Process(quiet), Process(disturbed)], threads=1)[0]
 
 
 def test_a_headline_has_the_processes_that_an_interval_of_95_percent_needs() -> None:

@@ -84,7 +84,9 @@ def test_the_sweep_is_larger_than_every_cache():
 
 
 def test_the_first_of_a_calibration_are_measured_cold_too():
-    found, _ = measure_all([*operator_networks()[:2], zoo.get("lenet5_modern")], "onnxruntime", "fp32", 1, None, cold=2)
+    found, _, _ = measure_all(
+        [*operator_networks()[:2], zoo.get("lenet5_modern")], "onnxruntime", "fp32", 1, None, cold=2
+    )
     assert [t.cold_ms > 0 for t in found] == [True, True, False]
     assert COLD_RUNS >= 3  # a median
 

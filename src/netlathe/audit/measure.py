@@ -82,7 +82,8 @@ def measure_networks(networks: Sequence[Network], how: RunConditions) -> dict[st
         if m.failure:
             raise NetlatheError(f"{m.network} could not be measured: {m.failure}", code="audit.run")
         busy = f"; a busy machine, others used {m.foreign_load:.2f} cores" if m.contended else ""
-        timings[m.network] = m.median_ms, f"{show_ms(m.low_ms)} to {show_ms(m.high_ms)} in {m.runs} runs{busy}"
+        low, ms, high = m.interval
+        timings[m.network] = ms, f"{show_ms(low)} to {show_ms(high)} in {m.runs} runs{busy}"
     return timings
 
 
@@ -95,7 +96,7 @@ def measure_rankings(how: RunConditions) -> list[Record]:
             f"cpu.{name}.ms",
             round(ms, 4),
             "ms",
-            f"{name} at batch 1, {DEFAULT} fp32, median: {text}",
+            f"{name} at batch 1, {DEFAULT} fp32: {text}",
             ("s17-5", "s17-8", "s28-3"),
             describe_device(how.threads),
             today(),

@@ -3,7 +3,9 @@
 Networks of every family are measured in one worker process, one after the other, and the latency model is fitted to
 them; its error bar is that of each of them when the fit has not seen it. Probes, small networks of almost one class of
 operator, give the roofs and the speeds of classes that the fit starts from (`device.fit`). Operators alone, warm and
-cold, are a table of the card (`bench.operators`). On a machine that others use, calibration refuses.
+cold, are a table of the card (`bench.operators`). All are quiet estimates (`bench.statistics`), so that others may use
+the machine meanwhile; where even those cannot be had, calibration refuses. What was measured is kept beside the card
+(`bench.raw`), to fit it again or to look at it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from netlathe.bench.machine import ForeignLoad, Machine, this_machine
 from netlathe.bench.measure import BLOCK_TIMEOUT, LOAD_TIMEOUT, foreign_load_limit, write_model
 from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
 from netlathe.bench.probes import probe_networks
-from netlathe.bench.statistics import Latency, Sample, summarise
+from netlathe.bench.reference import slowdown
+from netlathe.bench.statistics import Latency, Sample, quiet_ms, summarise
 from netlathe.bench.worker_client import WorkerClient
 from netlathe.device.card import CardFigure, DeviceCard, Model
 from netlathe.device.features import features, fused
@@ -42,6 +45,7 @@ NETWORKS = (
     *("convnext_atto", "convnext_pico", "vit_tiny_patch16", "vit_small_patch32", "vitc_1gf"),
 )
 BLOCKS = 5  # short blocks behind the latency of a probe or a network
+SLOWED = 1.25  # a reference kernel slower than that: another process sits on the same core all the time
 LEVELS = (("l2", 2**19), ("l3", 2**23), ("dram", 2**28))  # bytes of each array of the copy
 
 Progress = Callable[[int, int, str], None]
@@ -56,6 +60,17 @@ class TimedNetwork(NamedTuple):
     cold_ms: float = 0.0
 
 
+class Conditions(NamedTuple):
+    """Under what a calibration was made."""
+
+    runtime: str
+    version: str
+    precision: str
+    threads: int
+    machine: str
+    date: str
+
+
 class Calibration(NamedTuple):
     """The model of a runtime, the figures of the machine, and what they rest on."""
 
@@ -63,8 +78,10 @@ class Calibration(NamedTuple):
     figures: tuple[CardFigure, ...]
     probes: list[TimedNetwork]
     networks: list[TimedNetwork]
+    operators: list[TimedNetwork]
     seconds: float
     foreign_load: float
+    slowdown: float
 
 
 def calibrate(
@@ -77,21 +94,48 @@ def calibrate(
 ) -> Calibration:
     """Measure probes and networks under a runtime, and fit its latency model.
 
-    Raises NetlatheError on a machine that others use (unless `force`), MissingExtra without the runtime.
+    Raises NetlatheError where others use the machine so much that no quiet estimate can be had (unless `force`), before
+    anything is measured where that shows; MissingExtra without the runtime.
     """
     start = time.perf_counter()
     kind = registry.precision_of(runtime, precision)
     on_gpu = runtime in registry.on_gpu()
     version = registry.runtime_version(runtime)
+    if not force:
+        refuse_if_hindered(watch_load(), 1.0, threads)
     networks, lone = [zoo.get(name) for name in NETWORKS], [] if on_gpu else operator_networks()
-    timed, load = measure_all([*lone, *probe_networks(), *networks], runtime, kind, threads, progress, cold=len(lone))
-    busy = load > foreign_load_limit(this_machine().cores)
-    if busy and not force:
+    timed, load, slowed = measure_all(
+        [*lone, *probe_networks(), *networks], runtime, kind, threads, progress, cold=len(lone)
+    )
+    if not force:
+        refuse_if_hindered(load, slowed, threads)
+    conditions = Conditions(runtime, version, kind, threads, this_machine().id, datetime.now(UTC).date().isoformat())
+    calibration = fit_calibration(conditions, timed, load, slowed)
+    # The copy bandwidth is of this processor's memory: it says nothing of a GPU.
+    figures = calibration.figures + (() if on_gpu else bandwidth_figures(calibration.figures[0].source))
+    return calibration._replace(figures=figures, seconds=time.perf_counter() - start)
+
+
+def refuse_if_hindered(load: float, slowed: float, threads: int) -> None:
+    """Raises NetlatheError where `is_hindered`."""
+    if is_hindered(load, slowed, threads):
         raise NetlatheError(
             f"other processes use {load:.1f} cores of this machine, so its card would be wrong",
             code="device.contended",
             hint="close them and repeat; --force calibrates all the same and says so in the card",
         )
+
+
+def is_hindered(load: float, slowed: float, threads: int) -> bool:
+    """Whether others (in cores) leave no quiet moments: to several threads that need all the cores that they use, or
+    to a reference kernel that is slowed even at its fastest."""
+    cores = this_machine().cores
+    return slowed > SLOWED or (threads > 1 and load > cores - threads + foreign_load_limit(cores))
+
+
+def fit_calibration(conditions: Conditions, timed: Sequence[TimedNetwork], load: float, slowed: float) -> Calibration:
+    """The model of what was measured."""
+    runtime, version, kind, threads, machine, date = conditions
     names = set(NETWORKS)
     alone = [t for t in timed if t.cold_ms]
     small = [t for t in timed if not t.cold_ms and t.network.name not in names]
@@ -100,14 +144,14 @@ def calibrate(
     rows = {t.network.name: features(fused(t.graph, rule)) for t in (*small, *large)}
     aside = [rows[t.network.name] for t in small], [t.ms for t in small]
     coefficients, bar = fit_few([rows[t.network.name] for t in large], [t.ms for t in large], aside)
-    note = f"calibrated while others used {load:.1f} cores" if busy else ""
+    note = f"calibrated while others used {load:.1f} cores" if is_hindered(load, slowed, threads) else ""
     model = Model(
         runtime=rule,
         runtime_version=version,
         threads=threads,
         precision=kind,
-        machine=this_machine().id,
-        date=datetime.now(UTC).date().isoformat(),
+        machine=machine,
+        date=date,
         networks=len(large),
         held_out="each network in turn, all others kept",
         coefficients=coefficients,
@@ -117,9 +161,8 @@ def calibrate(
         note=note,
     )
     source = f"netlathe device calibrate, {runtime} {version}, {threads} thread{'s' * (threads > 1)}"
-    # The copy bandwidth is of this processor's memory: it says nothing of a GPU.
-    figures = peak_figures(small, kind, source) + (() if on_gpu else bandwidth_figures(source))
-    return Calibration(model, figures, small, large, time.perf_counter() - start, load)
+    figures = peak_figures(small, kind, source)
+    return Calibration(model, figures, small, large, alone, 0.0, load, slowed)
 
 
 def class_rates(probes: Sequence[TimedNetwork], rule: str) -> dict[str, float]:
@@ -144,13 +187,15 @@ def measure_all(
     progress: Progress | None,
     *,
     cold: int = 0,
-) -> tuple[list[TimedNetwork], float]:
-    """The latency of each network in one worker process, and the cores that others used meanwhile.
+) -> tuple[list[TimedNetwork], float, float]:
+    """The quiet latency of each network in one worker process, the cores that others used meanwhile, and how much
+    they slowed the reference kernel, which is divided out.
 
     The first `cold` are measured with empty caches too. One that fails (a precision or an operator that a runtime has
     not) is left out; a dead worker is replaced.
     """
     measured: list[TimedNetwork] = []
+    reference: list[Sample] = []
     load = ForeignLoad()
     worker: WorkerClient | None = None
     with temporary_folder() as folder:
@@ -161,10 +206,11 @@ def measure_all(
                 if worker is None:
                     worker = WorkerClient(network, threads)
                 worker.network, worker.blocks, worker.failure, worker.load_by_others = network, [], None, load
+                worker.reference = reference
                 timed = time_network(worker, folder, runtime, precision, threads)
                 cold_ms = time_cold(worker, threads) if timed is not None and i < cold else 0.0
                 if timed is not None and not worker.failure:
-                    measured.append(TimedNetwork(network, network.graph(), timed.median_ms, cold_ms))
+                    measured.append(TimedNetwork(network, network.graph(), timed.quiet_ms, cold_ms))
                 elif worker.child.process.poll() is not None:
                     worker.__exit__(None, None, None)
                     worker = None
@@ -173,7 +219,21 @@ def measure_all(
                 worker.__exit__(None, None, None)
     if not measured:
         raise NetlatheError(f"nothing runs under {runtime}", code="device.calibration")
-    return measured, load.cores
+    slowed = slowdown(reference, threads)
+    quiet = [one._replace(ms=one.ms / slowed, cold_ms=one.cold_ms / slowed) for one in measured]
+    return quiet, load.cores, slowed
+
+
+def watch_load(seconds: float = 0.3) -> float:
+    """The cores that others use just now."""
+    load = ForeignLoad()
+
+    def wait() -> float:
+        time.sleep(seconds)
+        return 0.0
+
+    load.watch(wait)
+    return load.cores
 
 
 def time_network(worker: WorkerClient, folder: Path, runtime: str, precision: str, threads: int) -> Latency | None:
@@ -196,10 +256,10 @@ def time_network(worker: WorkerClient, folder: Path, runtime: str, precision: st
 
 
 def time_cold(worker: WorkerClient, threads: int) -> float:
-    """The median of the worker's network with empty caches, in ms; 0 where it fails."""
+    """The quiet latency of the worker's network with empty caches, in ms; 0 where it fails."""
     reply = worker.ask({"do": "cold", "runs": COLD_RUNS}, BLOCK_TIMEOUT)
     samples = [Sample(*sample) for sample in reply.get("samples", ())]
-    return summarise([[sample] for sample in samples], threads)[1].median_ms if samples else 0.0
+    return quiet_ms(samples, threads) if samples else 0.0
 
 
 def peak_figures(probes: Sequence[TimedNetwork], precision: str, source: str) -> tuple[CardFigure, ...]:

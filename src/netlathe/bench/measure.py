@@ -20,10 +20,14 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from netlathe.arch.document import to_json
 from netlathe.arch.inputs import Feed
 from netlathe.arch.net import Net
+from netlathe.bench.level import forecast_of
 from netlathe.bench.machine import this_machine
 from netlathe.bench.measurement import Measurement
-from netlathe.bench.statistics import ENOUGH, summarise_processes
+from netlathe.bench.own_card import read_calibrated_card
+from netlathe.bench.reference import slowdown
+from netlathe.bench.statistics import ENOUGH, Process, summarise_processes
 from netlathe.bench.worker_client import WorkerClient
+from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError
 from netlathe.process.temporary import temporary_folder
 from netlathe.runtimes import registry
@@ -70,6 +74,7 @@ class MeasureConfig(NamedTuple):
     plan: MeasurePlan
     processes: int
     stop_above_ms: float | None
+    card: DeviceCard | None  # of this machine, where it was calibrated
 
 
 class Interrupted(KeyboardInterrupt):
@@ -114,7 +119,8 @@ def measure(
         precisions_for(network, runtime, precision)
         network.feeds(batch)
     plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, registry.runtime_version(runtime)
-    config = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, plan, processes, stop_above_ms)
+    limits = plan, processes, stop_above_ms
+    config = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, *limits, read_calibrated_card())
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
     blocks = plan.rounds * processes
@@ -235,6 +241,8 @@ def measurement_of(
     machine, failed = this_machine(), first_failure(clients)
     watched = sum(c.load_by_others.seconds for c in clients)
     others = sum(c.load_by_others.cores * c.load_by_others.seconds for c in clients) / watched if watched else 0.0
+    precision = precisions_for(network, config.runtime, config.precision)[0]
+    forecast = forecast_of(network.graph(), config.card, config.runtime, config.threads, precision, config.batch)
     blank = Measurement(
         network=network.name,
         key=network.key,
@@ -246,7 +254,7 @@ def measurement_of(
         runtime=config.runtime,
         runtime_version=config.version,
         threads=config.threads,
-        precision=precisions_for(network, config.runtime, config.precision)[0],
+        precision=precision,
         batch=config.batch,
         seed=config.seed,
         date=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -255,14 +263,17 @@ def measurement_of(
         rough=config.plan == ROUGH,
         interleaved=interleaved,
         foreign_load=round(others, 3),
+        forecast_ms=forecast[0],
+        forecast_model=forecast[1],
         failure=failed,
     )
     if failed:
         return blank
-    clean, latency = summarise_processes([c.blocks for c in clients], config.threads)
+    busy = others > foreign_load_limit(machine.cores)
+    processes = [Process(c.blocks, slowdown(c.reference, config.threads)) for c in clients]
+    clean, latency = summarise_processes(processes, config.threads, busy=busy)
     memory = [c.rss_bytes for c in clients if c.rss_bytes is not None]
-    contended = others > foreign_load_limit(machine.cores) or not clean
-    return replace(blank, **latency._asdict(), contended=contended, rss_bytes=max(memory, default=None))
+    return replace(blank, **latency._asdict(), contended=busy or not clean, rss_bytes=max(memory, default=None))
 
 
 def foreign_load_limit(cores: int) -> float:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netlathe.arch.inputs import Feed
+from netlathe.bench.reference import RUNS, make_reference
 from netlathe.bench.statistics import Sample
 from netlathe.process.channel import open_channel
 from netlathe.process.limits import machine_memory, set_limits
@@ -26,6 +27,7 @@ from netlathe.runtimes.base import Infer, SessionOptions
 if TYPE_CHECKING:
     from netlathe.runtimes.base import Array
 
+LONGEST = 4  # times its seconds that a block may last, where others take the processor away
 WARM_MS = 20.0  # a call shorter than this loses a run of each block to caches that others have emptied
 
 
@@ -35,6 +37,7 @@ class ModelRunner:
     def __init__(self) -> None:
         self.infer: Infer | None = None
         self.sweep: Array | None = None
+        self.reference = make_reference()
 
     def load(
         self,
@@ -57,20 +60,28 @@ class ModelRunner:
             set_limits(machine_memory())
         before = resident_bytes()
         model = path if registry.runtime(runtime).takes == "onnx" else torch_module(path, seed)
+        self.threads = SessionOptions(*options).threads
         self.infer = registry.opener(runtime)(model, SessionOptions(*options))
+        self.reference()
         runs = list(self.runs(warm_seconds, warmups))
         self.warm_ms = min(run.wall_ms for run in runs)
         peak = peak_bytes()
         return {"warmups": len(runs), "rss_bytes": None if before is None or peak is None else peak - before}
 
     def block(self, *, seconds: float) -> dict[str, Any]:
-        """Run for some time, at least once."""
+        """Run the reference kernel, then for some time, at least once."""
         start = time.process_time()
+        reference = [time_run(self.reference) for _ in range(RUNS)]
         refill = self.warm_ms < WARM_MS
         if refill:
             next(self.runs(0, 1))
         runs = list(self.runs(seconds, 1))
-        return {"samples": runs, "warmups": int(refill), "cpu_seconds": time.process_time() - start}
+        return {
+            "samples": runs,
+            "reference": reference,
+            "warmups": int(refill),
+            "cpu_seconds": time.process_time() - start,
+        }
 
     def cold(self, *, runs: int) -> dict[str, Any]:
         """Single runs, each after a sweep over more memory than the caches hold: all of it comes from DRAM again."""
@@ -84,12 +95,14 @@ class ModelRunner:
         return {"samples": samples}
 
     def runs(self, seconds: float, at_least: int) -> Iterator[Sample]:
-        """Single runs, timed."""
+        """Single runs, timed, for so many seconds of our own: what others take of them is added, up to a limit."""
         assert self.infer is not None, "block before load"
-        end = time.perf_counter() + seconds
-        done = 0
-        while done < at_least or time.perf_counter() < end:
-            yield time_run(self.infer, self.inputs)
+        latest = time.perf_counter() + LONGEST * seconds
+        done, own = 0, 0.0
+        while done < at_least or (own < seconds and time.perf_counter() < latest):
+            run = time_run(self.infer, self.inputs)
+            yield run
+            own += (run.wall_ms if run.undisturbed(self.threads) else run.own_ms(self.threads)) / 1e3
             done += 1
 
 
@@ -101,11 +114,11 @@ def torch_module(path: str, seed: int) -> Any:
     return to_torch(from_json(Path(path).read_text()), seed=seed).eval()
 
 
-def time_run(infer: Infer, xs: list[Array]) -> Sample:
+def time_run(infer: Callable[..., object], *inputs: list[Array]) -> Sample:
     """One run: wall time, processor time of all threads, involuntary context switches."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-    infer(xs)
+    infer(*inputs)
     wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
     return Sample(wall / 1e6, cpu / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
 

@@ -20,6 +20,7 @@ class WorkerClient:
     def __init__(self, network: Net, threads: int) -> None:
         self.network = network
         self.blocks: list[list[Sample]] = []
+        self.reference: list[Sample] = []
         self.warmups = 0
         self.load_by_others = ForeignLoad()
         self.rss_bytes: int | None = None
@@ -39,6 +40,7 @@ class WorkerClient:
             reply = self.ask({"do": "block", "seconds": seconds}, timeout)
             if samples := reply.get("samples"):
                 self.blocks.append([Sample(*sample) for sample in samples])
+            self.reference += [Sample(*sample) for sample in reply.get("reference", ())]
             self.warmups += reply.get("warmups", 0)
             return float(reply.get("cpu_seconds", 0))
 

@@ -87,8 +87,7 @@ class Candidate:
     def interval(self) -> tuple[float, float, float]:
         """(low, middle, high) of the latency in ms: measured, else forecast, else unknown; infinite after a failure."""
         if self.latency is not None:
-            m = self.latency
-            return (inf, inf, inf) if m.failure else (m.low_ms, m.median_ms, m.high_ms)
+            return self.latency.interval
         f = self.forecast
         return (f.low_ms, f.ms, f.high_ms) if f else (0.0, inf, inf)
 

@@ -51,7 +51,8 @@ runtime_option = click.option(
 
 
 READERS = " or ".join(runtime.name for runtime in registry.onnx_runners())
-HELP = f"""Measure latency: each network in processes of its own, median and 95 % interval. Weights are random.
+HELP = f"""Measure latency: each network in processes of its own, the latency where nothing else
+runs with a 95 % interval, and as loaded as the machine is. Weights are random.
 
 An ONNX file runs as it is, a torch module as torch exports it to ONNX: under {READERS}.
 
@@ -118,7 +119,7 @@ def command(
     else:
         show(done)
         if before is not None:
-            click.echo(f"  before: {show_ms(before.median_ms)} ({before.date}, {before.device})")
+            click.echo(f"  before: {show_ms(before.interval[1])} ({before.date}, {before.device})")
         print_warnings(warnings)
     if all(m.failure for m in done):
         raise click.exceptions.Exit(Exit.CHECK_FAILED)
@@ -151,6 +152,6 @@ def format_conditions(done: Sequence[Measurement]) -> str:
 def format_interval_basis(m: Measurement) -> str:
     """What the interval covers."""
     if m.processes == 1:
-        return "interval: 95 %, of the median of one process; another one may differ by more (--processes)"
-    of = f"of the median of {m.processes} fresh processes" if m.processes >= ENOUGH else ""
+        return "interval: 95 %, of one process; another one may differ by more (--processes)"
+    of = f"of {m.processes} fresh processes" if m.processes >= ENOUGH else ""
     return f"interval: 95 %, {of}" if of else f"interval: the range of {m.processes} fresh processes"

@@ -33,14 +33,14 @@ def contention_warnings(decision: Decision) -> list[str]:
     load = max(m.foreign_load for m in disturbed)
     count = f"{len(disturbed)} of {len(measured)} latencies behind this choice"
     how = f"were measured on a busy machine (others used up to {load:.1f} cores)"
-    return [f"{count} {how} and may be too high; close them and repeat with --fresh"]
+    return [f"{count} {how}: they are quiet estimates with wider intervals; --wide shows the latency as loaded too"]
 
 
 def residual(c: Candidate) -> float | None:
     """measured / predicted - 1, where both are known."""
     if c.latency is None or c.latency.failure or c.forecast is None:
         return None
-    return c.latency.median_ms / c.forecast.ms - 1
+    return c.latency_ms / c.forecast.ms - 1
 
 
 def candidate_data(c: Candidate) -> dict[str, Any]:

@@ -145,6 +145,6 @@ def row(network: Net, batch: int) -> dict[str, Any]:
 def versus(m: Measurement, first: Measurement) -> dict[str, Any]:
     """The ratio of a latency to the first one's; tied where the intervals overlap."""
     return {
-        "ratio": m.median_ms / first.median_ms if not (m.failure or first.failure) else None,
-        "tied": m is not first and m.low_ms <= first.high_ms and first.low_ms <= m.high_ms,
+        "ratio": m.interval[1] / first.interval[1] if not (m.failure or first.failure) else None,
+        "tied": m is not first and m.interval[0] <= first.interval[2] and first.interval[0] <= m.interval[2],
     }

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from netlathe.bench.calibrate import Calibration, calibrate, card_of
+from netlathe.bench.calibrate import Calibration, calibrate
 from netlathe.bench.machine import this_machine
-from netlathe.bench.own_card import own_card_path, read_own_card
+from netlathe.bench.own_card import own_card_path, read_calibrated_card
+from netlathe.bench.raw import read_raw_files, save_calibrations
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, wide_option
-from netlathe.device.card import CardFigure, load, save
+from netlathe.device.card import CardFigure, load
 from netlathe.errors import NetlatheError
-from netlathe.files import make_folder
 from netlathe.runtimes import registry
 from netlathe.tables.table import Column, make_table
 from netlathe.units import show_percent
@@ -33,7 +33,8 @@ from netlathe.units import show_percent
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: where choose finds it]"
 )
-@click.option("--force", is_flag=True, help="On a busy machine too.")
+@click.option("--force", is_flag=True, help="On a machine so busy that its quiet speed does not show, too.")
+@click.option("--refit", is_flag=True, help="Measure nothing: fit what was measured for the card again.")
 @wide_option
 @json_option
 def command(
@@ -43,6 +44,7 @@ def command(
     threads: int,
     output: Path | None,
     force: bool,
+    refit: bool,
     as_json: bool,
 ) -> None:
     """Measure this machine for half a minute a runtime and write its card: roofs, bandwidths, latency models.
@@ -62,19 +64,21 @@ def command(
     if (not cuda and set(asked) & on_gpu) or (cuda and output is None):
         hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml"
         raise NetlatheError("a GPU has a card of its own: name its file with -o", code="device.cuda", hint=hint)
-    before = (load(output) if output.exists() else None) if output else read_own_card()
-    done: list[Calibration] = []
-    for name in asked:
+    before = (load(output) if output.exists() else None) if output else read_calibrated_card()
+    path, done = output or own_card_path(), list[tuple[str, Calibration]]()
+    if refit:
+        done = read_raw_files(path)
+    for name in asked if not refit else ():
         for kind in registry.runtime(name).precisions if everything else (precision,):
             with progress_bar(f"{name} {kind or ''}".strip()) as progress:
-                done.append(calibrate(name, precision=kind, threads=threads, force=force, progress=progress))
-    path = output or own_card_path()
-    make_folder(path.parent)
-    save(card_of(this_machine(), done, before, cuda=cuda), path)
+                one = calibrate(name, precision=kind, threads=threads, force=force, progress=progress)
+                done.append((name, one))
+    save_calibrations(path, done, before, cuda=cuda)
+    calibrations = [calibration for _, calibration in done]
     if as_json:
-        emit("device.calibrate", {"card": str(path), "calibrations": [data(c) for c in done]})
+        emit("device.calibrate", {"card": str(path), "calibrations": [data(c) for c in calibrations]})
         return
-    show(done)
+    show(calibrations)
     click.echo(f"wrote {path}", err=True)
 
 

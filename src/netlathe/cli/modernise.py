@@ -53,8 +53,8 @@ def command(
         measured = {m.network: m for m in done}
         for rung, entry in zip(rungs, rows, strict=True):
             m = measured[rung.network.name]
-            entry["latency_ms"] = None if m.failure else m.median_ms
-            entry["latency_interval_ms"] = None if m.failure else [m.low_ms, m.high_ms]
+            entry["latency_ms"] = None if m.failure else m.interval[1]
+            entry["latency_interval_ms"] = None if m.failure else [*m.interval[::2]]
     if device is not None:
         from netlathe.device.card import load
         from netlathe.device.latency import predict

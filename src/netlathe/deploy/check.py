@@ -163,7 +163,7 @@ def latency_finding(latency: Measurement | Forecast | None, limit: float | None)
     if latency.failure:
         return BudgetFinding("latency", limit, None, None, None, latency.failure)
     many = f"{latency.processes} process{'es' * (latency.processes > 1)}"
-    return BudgetFinding("latency", limit, latency.low_ms, latency.median_ms, latency.high_ms, many)
+    return BudgetFinding("latency", limit, *latency.interval, many)
 
 
 def memory_bytes(package: Package) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from netlathe.deploy.limits import KINDS, show_share
 from netlathe.html import POLICY, Html, bullets, document, join, notes, pairs, paragraph, section, table, tag, tiles
 from netlathe.runtimes.registry import DEFAULT
+from netlathe.tables.compare import quiet_interval
 from netlathe.units import show_bytes, show_count, show_ms, show_span
 
 __all__ = ["POLICY", "headline_figures", "page", "sections"]
@@ -62,8 +63,8 @@ def headline_figures(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     elif m["failure"]:
         figures.append(("latency", "did not run", m["failure"]))
     else:
-        interval = f"{m['low_ms']:.3g} to {m['high_ms']:.3g} ms"
-        figures.append(("latency", show_ms(m["median_ms"]), f"{interval}, {m['processes']} processes"))
+        low, ms, high = quiet_interval(m)
+        figures.append(("latency", show_ms(ms), f"{low:.3g} to {high:.3g} ms, {m['processes']} processes"))
     figures.append(("size", show_bytes(card["size_bytes"]), "of the files that are deployed"))
     figures.append(("memory", show_bytes(card["memory_bytes"]), "weights and peak activations"))
     return figures
@@ -163,13 +164,14 @@ def latency_section(card: Mapping[str, Any]) -> Html:
     elif m["failure"]:
         rows.append(("measured", f"it did not run: {m['failure']}"))
     else:
-        ends = f"{m['low_ms']:.3g} to {m['high_ms']:.3g} ms"
-        rows.append(("measured", f"{show_ms(m['median_ms'])} (95 %: {ends})"))
+        low, ms, high = quiet_interval(m)
+        rows.append(("measured", f"{show_ms(ms)} (95 %: {low:.3g} to {high:.3g} ms)"))
+        rows.append(("as loaded as the machine was", show_ms(m["median_ms"])))
     if p:
         ends = f"{p['low_ms']:.3g} to {p['high_ms']:.3g} ms"
         rows.append(("predicted", f"{show_ms(p['ms'])} (9 of 10 networks: {ends}), {p['basis']}"))
         if m and not m["failure"]:
-            rows.append(("measured / predicted", f"{m['median_ms'] / p['ms']:.2f}"))
+            rows.append(("measured / predicted", f"{quiet_interval(m)[1] / p['ms']:.2f}"))
     if m is None:
         return section("Latency", pairs(rows))
     rows += [

@@ -209,7 +209,7 @@ def time_variant(package: Package, variant: DeployVariant) -> tuple[float, float
         [model_file(as_variant(package, variant))], threads=package.threads, batch=package.batch, seconds=0.5,
         processes=HEADLINE, runtime=variant.runtime, precision=variant.precision, keep=ledger.append,
     )  # fmt: skip
-    return (m.low_ms, m.median_ms, m.high_ms) if m.failure is None else (inf, inf, inf)
+    return m.interval
 
 
 def fastest_variant(variants: Sequence[DeployVariant], limits: Mapping[str, float]) -> DeployVariant | None:

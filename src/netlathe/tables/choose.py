@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
+from netlathe.tables.compare import quiet_interval
 from netlathe.tables.table import Column, Table, make_table
 from netlathe.units import show_bytes, show_count, show_interval, show_ms, show_points
 
@@ -26,7 +27,7 @@ def latency_interval(c: Data) -> tuple[float, float, float]:
     """(low, middle, high) of the latency in ms: measured, else predicted, else unknown; infinite after a failure."""
     m, p = c["latency"], c["predicted"]
     if m:
-        return (inf, inf, inf) if m["failure"] else (m["low_ms"], m["median_ms"], m["high_ms"])
+        return (inf, inf, inf) if m["failure"] else quiet_interval(m)
     return (p["low_ms"], p["ms"], p["high_ms"]) if p else (0.0, inf, inf)
 
 
@@ -59,6 +60,7 @@ def front_table(
         Column("latency", latency),
         Column("an image", lambda c: latency(c, batch), priority=3) if batch > 1 else None,
         Column("interval", ends, priority=4),
+        Column("as loaded", lambda c: c["latency"] and c["latency"]["median_ms"], show_ms, priority=5),
         Column("predicted", lambda c: c["predicted"] and c["predicted"]["ms"], show_ms, priority=6),
         Column("off", "residual", lambda share: f"{100 * share:+.0f} %", priority=7),
         Column("memory", "memory_bytes", show_bytes, priority=2),

@@ -19,17 +19,25 @@ from netlathe.units import (
 Data = Mapping[str, Any]
 
 
+def quiet_interval(m: Data) -> tuple[float, float, float]:
+    """(low, middle, high) in ms of the quiet estimate of a measurement's record; of a record from before there were
+    such estimates, its median and the interval of that."""
+    names = ("quiet_low_ms", "quiet_ms", "quiet_high_ms") if m.get("quiet_ms") else ("low_ms", "median_ms", "high_ms")
+    low, middle, high = (m[name] for name in names)
+    return low, middle, high
+
+
 def networks_table(rows: Sequence[Data], *, title: str = "", caption: str = "") -> Table:
     """A row a network of `netlathe compare`; latencies where all were measured."""
     first, timed = rows[0]["macs"], all(row["latency"] for row in rows)
 
-    def median(row: Data) -> str:
+    def quiet(row: Data) -> str:
         m = row["latency"]
-        return "failed" if m["failure"] else show_ms(m["median_ms"])
+        return "failed" if m["failure"] else show_ms(quiet_interval(m)[1])
 
     def interval(row: Data) -> str | None:
         m = row["latency"]
-        return None if m["failure"] else show_interval(m["low_ms"], m["high_ms"])
+        return None if m["failure"] else show_interval(*quiet_interval(m)[::2])
 
     def ratio(row: Data) -> str | None:
         m = row["latency"]
@@ -51,26 +59,30 @@ def networks_table(rows: Sequence[Data], *, title: str = "", caption: str = "") 
     ]  # fmt: skip
     if timed:
         columns += [
-            Column("median", median),
+            Column("latency", quiet),
             Column("interval", interval, priority=3),
-            Column("ratio", ratio, priority=2, name="ratio of medians"),
+            Column("ratio", ratio, priority=2, name="ratio of latencies"),
         ]
     return make_table(columns, rows, title=title, caption=caption)
 
 
 def latencies_table(measurements: Sequence[Data], *, title: str = "", caption: str = "") -> Table:
-    """A row a measurement of `netlathe bench`; one that failed says so under its median."""
+    """A row a measurement of `netlathe bench`; one that failed says so under its latency."""
     batch, mixed = measurements[0]["batch"], len({m["precision"] for m in measurements}) > 1
 
     def measured(show: Callable[[Data], str | None]) -> Callable[[Data], str | None]:
         return lambda m: "" if m["failure"] else show(m)
 
+    def an_image(m: Data) -> str:
+        return show_ms(quiet_interval(m)[1] / batch)
+
     columns = (
         Column("network", lambda m: f"{m['network']} {m['precision']}" if mixed else m["network"], text=True),
         Column("id", "id", priority=4),
-        Column("median", lambda m: m["failure"] or show_ms(m["median_ms"])),
-        Column("an image", measured(lambda m: show_ms(m["median_ms"] / batch)), priority=2) if batch > 1 else None,
-        Column("interval", measured(lambda m: show_interval(m["low_ms"], m["high_ms"]))),
+        Column("latency", lambda m: m["failure"] or show_ms(quiet_interval(m)[1])),
+        Column("an image", measured(an_image), priority=2) if batch > 1 else None,
+        Column("interval", measured(lambda m: show_interval(*quiet_interval(m)[::2]))),
+        Column("as loaded", measured(lambda m: show_ms(m["median_ms"])), priority=2),
         Column("min", measured(lambda m: show_ms(m["min_ms"])), priority=4),
         Column("p90", measured(lambda m: show_ms(m["p90_ms"])), priority=2),
         Column("runs", measured(lambda m: str(m["runs"])), priority=5),

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from netlathe.bench.calibrate import calibrate, card_of
-from netlathe.bench.machine import this_machine
-from netlathe.bench.own_card import own_card_path, read_own_card
-from netlathe.device.card import DeviceCard, save
+from netlathe.bench.calibrate import calibrate, is_hindered, watch_load
+from netlathe.bench.own_card import own_card_path, read_calibrated_card, read_own_card
+from netlathe.bench.raw import save_calibrations
+from netlathe.device.card import DeviceCard, Model
 from netlathe.errors import NetlatheError
-from netlathe.files import make_folder
 from netlathe.runtimes import registry
 from netlathe.target.card import CardTarget
 from netlathe.target.target import Target, Ways
@@ -50,33 +49,40 @@ def targets_here(
     if set(runtimes) & registry.on_gpu():
         hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml, then choose --device my-gpu.toml"
         raise NetlatheError("a GPU is a device with a card of its own", code="device.cuda", hint=hint)
-    card = read_own_card()
+    card = read_calibrated_card()
     ways = [(name, registry.precision_of(name, precision)) for name in runtimes]
     if not ways:
         ways = [way for way in calibrated(card, threads) if precision in (None, way[1])] or [
             (registry.DEFAULT, registry.precision_of(registry.DEFAULT, precision))
         ]
-    card = complete(card, ways, threads, progress)
+    complete(card, ways, threads, progress)
+    card = read_own_card()
+    assert card is not None
     return [MachineTarget(card, runtime, kind, threads, batch) for runtime, kind in ways]
 
 
-def complete(card: DeviceCard | None, ways: Ways, threads: int, progress: Progress | None) -> DeviceCard:
-    """The card of this machine with models of all ways, calibrated and saved where they are missing."""
-    timed, done = calibrated(card, threads), []
+def complete(card: DeviceCard | None, ways: Ways, threads: int, progress: Progress | None) -> None:
+    """Calibrate this machine, and save its card, for the ways that it has no valid model of."""
+    timed, done = calibrated(card, threads), {}
     for name, kind in ways:
         if (name, kind) not in timed:
             registry.runtime_version(name)  # MissingExtra before half a minute of measuring
-            done.append(calibrate(name, precision=kind, threads=threads, force=True, progress=progress))
+            done[name, kind] = calibrate(name, precision=kind, threads=threads, force=True, progress=progress)
     if done:
-        card = card_of(this_machine(), done, card)
-        path = own_card_path()
-        make_folder(path.parent)
-        save(card, path)
-    assert card is not None
-    return card
+        save_calibrations(own_card_path(), [(name, one) for (name, _), one in done.items()], card)
 
 
 def calibrated(card: DeviceCard | None, threads: int) -> Ways:
-    """What a card has models of, by the names of the runtimes here."""
-    pairs = {(m.runtime, m.precision) for m in card.models if m.threads == threads} if card else set()
-    return [(name, p) for r, p in sorted(pairs) if (name := registry.cpu_runner(r)) is not None]
+    """What a card has valid models of, by the names of the runtimes here."""
+    pairs = {(m.runtime, m.precision): m for m in card.models if m.threads == threads} if card else {}
+    names = [(registry.cpu_runner(runtime), kind, m) for (runtime, kind), m in sorted(pairs.items())]
+    return [(name, kind) for name, kind, m in names if name is not None and is_valid(m, name)]
+
+
+def is_valid(model: Model, runtime: str) -> bool:
+    """Whether a model says what this machine does: of the version that is installed, and not made on a machine so busy
+    that a calmer one now can do better."""
+    known = model.runtime_version and runtime in registry.installed()
+    if known and model.runtime_version != registry.runtime_version(runtime):
+        return False
+    return not model.note or is_hindered(watch_load(), 1.0, model.threads)

@@ -10,6 +10,7 @@ from netlathe.html import Html, bullets
 from netlathe.report.charts import front, predicted
 from netlathe.report.page import Page, PagePart
 from netlathe.tables.choose import candidate_key, candidate_name, front_table, latency_interval
+from netlathe.tables.compare import quiet_interval
 from netlathe.tables.page import render_html
 from netlathe.units import show_bytes, show_count, show_ms
 
@@ -102,9 +103,7 @@ def points(data: Data) -> list[front.FrontPoint]:
 def pair(c: Data) -> predicted.PredictedPair:
     """A measured candidate and its forecast."""
     p, m = c["predicted"], c["latency"]
-    return predicted.PredictedPair(
-        candidate_name(c), (p["low_ms"], p["ms"], p["high_ms"]), (m["low_ms"], m["median_ms"], m["high_ms"])
-    )
+    return predicted.PredictedPair(candidate_name(c), (p["low_ms"], p["ms"], p["high_ms"]), quiet_interval(m))
 
 
 def candidates(data: Data) -> Html:
