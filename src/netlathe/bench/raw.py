@@ -69,8 +69,8 @@ def refit(path: Path) -> tuple[str, Calibration]:
     try:
         document = json.loads(path.read_text())
         conditions = Conditions(**{name: document[name] for name in Conditions._fields})
-        known = {network.name: network for network in calibration_networks()}
-        timed = [timed_network(known[row["network"]], row) for row in document["times"] if row["network"] in known]
+        by_name = {network.name: network for network in calibration_networks()}
+        timed = [timed_network(by_name[row["network"]], row) for row in document["times"] if row["network"] in by_name]
         loads = float(document["foreign_load"]), float(document["slowdown"])
         return conditions.runtime, fit_calibration(conditions, timed, *loads)
     except OSError as error:

@@ -82,7 +82,7 @@ def calibrated(card: DeviceCard | None, threads: int) -> Ways:
 def is_valid(model: Model, runtime: str) -> bool:
     """Whether a model says what this machine does: of the version that is installed, and not made on a machine so busy
     that a calmer one now can do better."""
-    known = model.runtime_version and runtime in registry.installed()
-    if known and model.runtime_version != registry.runtime_version(runtime):
+    checked = model.runtime_version and runtime in registry.installed()
+    if checked and model.runtime_version != registry.runtime_version(runtime):
         return False
     return not model.note or is_hindered(watch_load(), 1.0, model.threads)
