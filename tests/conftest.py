@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -69,6 +70,12 @@ def load(name: str) -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return import_module(name)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +159,51 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Any]:
+    """The server of the lab, in a process of its own: one for all tests in a browser."""
+    from lab_server import running
+
+    with running() as server:
+        yield server
+
+
+def open_window(chromium: Any) -> Any:
+    """A window of the browser that waits on whatever machine."""
+    from command import PATIENCE_S
+
+    window = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    window.set_default_timeout(1000 * PATIENCE_S)
+    return window
+
+
+@pytest.fixture
+def context(chromium: Any) -> Iterator[Any]:
+    """A window of its own."""
+    window = open_window(chromium)
+    yield window
+    window.close()
+
+
+@pytest.fixture(scope="session")
+def shared(chromium: Any) -> Iterator[Any]:
+    """One page for the tests that need no fresh one: another address is another state."""
+    window = open_window(chromium)
+    yield window.new_page()
+    window.close()
+
+
+@pytest.fixture
+def page(context: Any) -> Any:
+    """A page that notes what goes wrong and what it asks of whom."""
+    new = context.new_page()
+    new.wrong, new.asked = [], []
+    new.on("pageerror", lambda error: new.wrong.append(str(error)))
+    new.on("console", lambda line: new.wrong.append(line.text) if line.type == "error" else None)
+    new.on("request", lambda request: new.asked.append(request.url))
+    return new
 
 
 @pytest.fixture(autouse=True)

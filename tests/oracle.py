@@ -34,6 +34,8 @@ class Macs(TorchDispatchMode):
     total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is aten.native_batch_norm.default and not args[5]:  # no product, and torch takes long to say its shape
+            return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
         y = func(*args, **(kwargs or {}))
         match func.overloadpacket:
             case aten.convolution:

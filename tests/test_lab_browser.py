@@ -1,87 +1,19 @@
-"""The lab in a real browser: what a person turns, drops, undoes and reads. One browser and one server for all."""
+"""The lab in a real browser: what a person turns, undoes and reads."""
 
-import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
 pytest.importorskip("playwright")
 pytest.importorskip("starlette")
 
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
-
 from command import PATIENCE_S
+from lab_pages import engine, show, state_of, total
 from lab_server import TOKEN, running
 from playwright.sync_api import expect
 
-from netlathe import zoo
-from netlathe.arch.document import to_json
-from netlathe.arch.network import Network
-from netlathe.lab.catalogue import Catalogue
-from netlathe.lab.state import read_state
-from netlathe.lab.view import view
-from netlathe.units import show_count
-
 expect.set_options(timeout=1000 * PATIENCE_S)
-
-
-@pytest.fixture(scope="module")
-def lab():
-    with running() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    return chromium
-
-
-@pytest.fixture
-def context(browser):
-    found = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    found.set_default_timeout(1000 * PATIENCE_S)
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def shared(browser):
-    """One page for the tests that need no fresh one: another address is another state."""
-    found = browser.new_page(viewport={"width": 1280, "height": 900})
-    found.set_default_timeout(1000 * PATIENCE_S)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def page(context):
-    """A page that notes what goes wrong and what it asks of whom."""
-    found = context.new_page()
-    found.wrong, found.asked = [], []
-    found.on("pageerror", lambda error: found.wrong.append(str(error)))
-    found.on("console", lambda said: found.wrong.append(said.text) if said.type == "error" else None)
-    found.on("request", lambda request: found.asked.append(request.url))
-    return found
-
-
-def show(page, lab, fragment=""):
-    page.goto(lab.url + ("#" + fragment if fragment else ""))
-    page.wait_for_selector("body[data-ready]")
-
-
-def total(page, key="macs", side="a"):
-    return page.locator(f"#side-{side} [data-total={key}]")
-
-
-def engine(fragment):
-    state, shelf = read_state(fragment), Catalogue()
-    found = view(state, shelf.net(state.net), shelf.card(state.device))
-    return {t["key"]: t["text"] for t in found["totals"]}
-
-
-def state_of(page):
-    return {key: value[0] for key, value in parse_qs(urlsplit(page.url).fragment).items()}
 
 
 def test_a_dragged_slider_moves_the_numbers_to_those_of_the_engine(page, lab):
@@ -186,39 +118,6 @@ def test_a_wrong_limit_is_said_and_the_page_goes_on(shared, lab):
     expect(shared.locator("#use-latency")).to_contain_text("of 500 ms")
 
 
-def drop(page, name, content):
-    page.locator("#file").set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
-
-
-def test_bad_files_are_told_and_the_page_lives_on(shared, lab):
-    show(shared, lab, "net=resnet18")
-    for name, content, said in [
-        ("cut.onnx", b"\x08\x0a\x12\x04", "not an ONNX file"),
-        ("text.json", b"hello", "not JSON"),
-        ("photo.png", b"\x89PNG", "none of the files"),
-    ]:
-        drop(shared, name, content)
-        expect(shared.locator("#notice")).to_contain_text(said)
-        assert state_of(shared)["net"] == "resnet18"
-    shared.locator("#knob-width-number").fill("0.5")
-    shared.locator("#knob-width-number").press("Enter")
-    expect(total(shared)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
-
-
-def test_a_name_with_markup_is_text_everywhere(page, lab):
-    evil = "<img src=x onerror=document.title='hit'><script>alert(1)</script>"
-    drop_name = Network(evil, zoo.get("resnet18").body)
-    show(page, lab, "net=resnet18")
-    drop(page, "evil.json", to_json(drop_name).encode())
-    expect(page.locator("#title-a")).to_contain_text("<script>")
-    page.locator("#compare").click()
-    expect(page.locator("#versus")).to_contain_text("<script>")
-    page.wait_for_selector("#chart-front-front .main-svg")
-    assert page.locator("img").count() == 0
-    assert page.evaluate("document.querySelectorAll('main script').length") == 0
-    assert page.wrong == []
-
-
 def test_two_tabs_do_not_disturb_each_other(context, lab):
     one = context.new_page()
     show(one, lab, "net=resnet18")
@@ -231,60 +130,6 @@ def test_two_tabs_do_not_disturb_each_other(context, lab):
     expect(total(one)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
     expect(total(two)).to_have_text(engine("net=mobilenetv2&width=0.75")["macs"])
     assert state_of(one)["width"] == "0.5"
-
-
-def test_a_and_b_stand_side_by_side(shared, lab):
-    show(shared, lab, "net=resnet18")
-    shared.locator("#compare").click()
-    shared.locator("#net").fill("mobilenetv2")
-    shared.locator("#net").press("Enter")
-    expect(total(shared, side="b")).to_have_text(engine("net=mobilenetv2")["macs"])
-    expect(total(shared, side="a")).to_have_text(engine("net=resnet18")["macs"])
-    row = shared.locator("#versus tr", has_text="MACs")
-    ratio = view_macs("mobilenetv2") / view_macs("resnet18")
-    expect(row.locator("td").last).to_have_text(f"{ratio:.3g}")
-    shared.locator("#knob-width-number").fill("0.5")
-    shared.locator("#knob-width-number").press("Enter")
-    expect(total(shared, side="b")).to_have_text(engine("net=mobilenetv2&width=0.5")["macs"])
-    shared.locator("#which [data-side=a]").click()
-    expect(shared.locator("#knobs-title")).to_have_text("Knobs of A")
-
-
-def view_macs(name):
-    from netlathe.cost.totals import totals
-
-    network = zoo.get(name)
-    return totals(network.body, network.input).macs
-
-
-def test_a_network_that_is_put_away_while_its_answer_is_on_its_way_does_not_stop_the_page(page, lab):
-    show(page, lab, "net=resnet18&device=rpi-5&b.net=mobilenetv2")
-    held = []
-    page.route("**/view*", lambda route: held.append(route), times=2)
-    page.locator("#swap").click()
-    while len(held) < 2:  # both sides are asked for
-        page.wait_for_timeout(20)
-    page.locator("#compare").click()
-    for route in held:
-        route.continue_()
-    page.locator("#net").fill("resnet50")
-    page.locator("#net").press("Enter")
-    expect(total(page)).to_have_text(engine("net=resnet50")["macs"])
-    assert page.wrong == []
-
-
-def test_a_network_that_comes_beside_another_while_that_is_drawn_is_shown_too(page, lab):
-    show(page, lab, "net=resnet18&device=rpi-5")
-    held = []
-    page.route("**/view*", lambda route: held.append(route), times=1)
-    page.locator("#net").fill("mobilenetv2")
-    page.locator("#net").press("Enter")
-    while not held:
-        page.wait_for_timeout(20)
-    page.locator("#compare").click()
-    held[0].continue_()
-    expect(total(page, side="b")).to_have_text(engine("net=mobilenetv2")["macs"])
-    assert page.wrong == []
 
 
 def test_the_road_is_walked_step_by_step(shared, lab):
@@ -309,20 +154,6 @@ def test_the_claims_are_walked_one_by_one_and_a_link_names_one(shared, lab):
     expect(shared.locator("#claim blockquote")).to_have_text(text)
 
 
-def test_the_expression_leaves_as_a_file(page, lab):
-    show(page, lab, "net=resnet18&width=0.5")
-    page.locator("#export summary").click()
-    expect(page.locator("[data-export=arch]")).to_have_attribute("href", re.compile("width=0.5"))
-    with page.expect_download() as download:
-        page.locator("[data-export=arch]").click()
-    document = json.loads(Path(download.value.path()).read_text())
-    assert document["name"] == "resnet18-w0.5"
-    with page.expect_download() as download:
-        page.locator("[data-export=report]").click()
-    assert show_count(view_macs("resnet18")) not in Path(download.value.path()).read_text()[:200_000]
-    assert engine("net=resnet18&width=0.5")["macs"] in Path(download.value.path()).read_text()
-
-
 def test_every_chart_has_its_table(shared, lab):
     show(shared, lab, "net=mobilenetv2&device=rpi-5")
     for name in ("roofline", "stages", "memory", "profile"):
@@ -334,7 +165,7 @@ def test_every_chart_has_its_table(shared, lab):
     expect(shared.locator("#side-a figure:has(#chart-a-stages) tbody tr").first).to_contain_text("stem")
 
 
-def test_the_server_may_go_and_come_back(page, browser):
+def test_the_server_may_go_and_come_back(page, chromium):
     with running() as first:
         port = first.port
         show(page, first, "net=resnet18")
@@ -350,10 +181,10 @@ def test_the_server_may_go_and_come_back(page, browser):
         expect(total(page)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
 
 
-def test_nothing_serious_is_wrong_for_people_with_impairments(browser, lab):
+def test_nothing_serious_is_wrong_for_people_with_impairments(chromium, lab):
     from axe_core_python.sync_playwright import Axe
 
-    page = browser.new_page(viewport={"width": 1280, "height": 2600})
+    page = chromium.new_page(viewport={"width": 1280, "height": 2600})
     page.set_default_timeout(1000 * PATIENCE_S)
     show(page, lab, "net=resnet50&device=rpi-5&latency=100ms&size=200MB&b.net=mobilenetv2")
     page.wait_for_selector("#chart-front-front .main-svg")
@@ -370,8 +201,8 @@ def test_nothing_serious_is_wrong_for_people_with_impairments(browser, lab):
     assert serious == []
 
 
-def test_it_fits_a_phone(browser, lab):
-    page = browser.new_page(viewport={"width": 375, "height": 812})
+def test_it_fits_a_phone(chromium, lab):
+    page = chromium.new_page(viewport={"width": 375, "height": 812})
     show(page, lab, "net=resnet50&device=rpi-5&latency=100ms&b.net=mobilenetv2")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     page.close()
