@@ -217,14 +217,14 @@ def test_a_failed_latency_is_on_the_card(tmp_path):
     assert "not shown" in text
 
 
-def test_a_package_without_an_onnx_file_has_no_five_lines(tmp_path):
+def test_a_package_without_an_onnx_file_has_no_lines(tmp_path):
     package = replace(colours(tmp_path / "out"), files={"model.xml": "0", "model.bin": "0"})
     document = model_card(package, check_figures(package, {}, measurement()))
     assert document["use"] is None
     assert "onnxruntime, numpy and Pillow" not in page(document)
 
 
-def test_the_five_lines_of_the_documentation_are_those_of_the_card(tmp_path):
+def test_the_lines_of_the_documentation_are_those_of_the_card(tmp_path):
     docs = Path(__file__).parent.parent / "docs" / "checking.md"
     (written,) = re.findall(r"^```text\n(import.*?)^```", docs.read_text(encoding="utf-8"), re.M | re.S)
     assert written == snippet(colours(tmp_path / "out", resolution=128))

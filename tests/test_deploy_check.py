@@ -321,10 +321,10 @@ def test_predict_sees_what_a_training_saw(tmp_path, one_thread, sizes, apart):
 
 
 @pytest.mark.parametrize(("crop", "size"), [(1.0, (40, 30)), (0.875, (61, 200)), (0.5, (33, 33))])
-def test_the_five_lines_run_without_netlathe_and_agree_with_predict(tmp_path, crop, size):
+def test_the_lines_of_the_card_run_without_netlathe_and_agree_with_predict(tmp_path, crop, size):
     package = colours(tmp_path / "out", crop=crop)
     text = snippet(package)
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 6
     blur = np.random.default_rng(0).integers(0, 256, (3, 3, 3), dtype=np.uint8)
     photo = package.folder / "photo.jpg"
     Image.fromarray(blur).resize(size, Image.Resampling.BICUBIC).save(photo)

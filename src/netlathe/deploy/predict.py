@@ -1,4 +1,4 @@
-"""predict(): the classes of image files, and the five lines that do the same without Netlathe.
+"""predict(): the classes of image files, and the six lines that do the same without Netlathe.
 
 An image is decoded as in training, resized so that its short side has as many px as the package says, and its middle
 goes into the file, which does the rest. All of that is Pillow's: no torch is needed.
@@ -17,6 +17,7 @@ from netlathe.deploy.package import FLOAT_FILE, INPUT, Package, Preprocessing, l
 from netlathe.deploy.session import BATCH, open_session
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
+from netlathe.telemetry import SWITCHES
 
 if TYPE_CHECKING:
     from netlathe.runtimes.base import Logits
@@ -95,9 +96,10 @@ def rank_classes(logits: Logits, classes: tuple[str, ...], top: int) -> list[tup
 
 
 def snippet(package: Package) -> str:
-    """Five lines of Python that name the class of photo.jpg with the default runtime, numpy and Pillow alone.
+    """Six lines of Python that name the class of photo.jpg with the default runtime, numpy and Pillow alone.
 
-    They run in the folder of the package. Raises NetlatheError for a package without an ONNX file.
+    They run in the folder of the package; the first keeps the runtime from reporting its use.
+    Raises NetlatheError for a package without an ONNX file.
     """
     runtime = registry.runtime(registry.DEFAULT)
     assert runtime.usage is not None, "the default runtime says how it is used"
@@ -105,11 +107,13 @@ def snippet(package: Package) -> str:
         message = f"{runtime.name} needs {FLOAT_FILE}, and this package has only {', '.join(package.files)}"
         raise NetlatheError(message, code="predict.snippet", path=str(package.folder))
     p = package.preprocessing
+    switch, off = SWITCHES[runtime.module]
     mode, axes = ("RGB", "None") if p.channels == 3 else ("L", "None, ..., None")
     # Of the short side, side / resolution px are shown: what `bleed` leaves of the image, from each edge.
     bleed = f", bleed={(1 - p.resolution / p.side) / 2:.6g}" if p.side > p.resolution else ""
     size = f"({p.resolution}, {p.resolution})"
     return (
+        f'import os; os.environ.setdefault("{switch}", "{off}")  # or {runtime.title} reports that it is used\n'
         f"import json, numpy as np, {runtime.module}, PIL.Image, PIL.ImageOps\n"
         f'image = PIL.ImageOps.exif_transpose(PIL.Image.open("photo.jpg")).convert("{mode}")\n'
         f"pixels = np.asarray(PIL.ImageOps.fit(image, {size}, PIL.Image.Resampling.BICUBIC{bleed}))\n"
