@@ -12,10 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import NETLATHE
+from command import NETLATHE, PATIENCE_S
+from greedy_runtime import fill_memory
 from hostile_folder import BEFORE_US, make_hostile, names_imported
 from searchable import FILE
 
+from netlathe import zoo
+from netlathe.deploy.isolation import run_isolated
+from netlathe.lower.onnx import save_onnx
+from netlathe.process.call import CallFailed
 from netlathe.telemetry import SWITCHES
 
 SENT = re.compile(r"\b(?:connect|sendto|sendmsg|sendmmsg)\(.*?\bsin6?_port=htons\((\d+)\)")
@@ -93,7 +98,7 @@ def test_no_verb_reaches_for_another_machine_or_runs_code_of_the_current_folder(
         set -e
         {NETLATHE} arch lenet5 --json > {tmp_path}/a.json
         {NETLATHE} choose --networks mobilenetv3_small --latency 1s --seconds 0.02
-        {NETLATHE} bench lenet5 --seconds 0.02
+        {NETLATHE} bench lenet5 --seconds 0.02 --runtime openvino
         {NETLATHE} search {FILE}:space --objective {FILE}:score --macs 100k --evaluations 3 --workers 1 -o {tmp_path}/s
         {NETLATHE} fit {stripes} {budget} --runtime onnxruntime --form fp32 -o {tmp_path}/fit
         {sys.executable} -P {tmp_path}/lab.py {NETLATHE} {tmp_path}/a.json
@@ -121,7 +126,7 @@ def test_libraries_are_told_to_be_silent_unless_the_user_said_otherwise() -> Non
     silent = {name: value for name, value in os.environ.items() if name not in names}
     for env, expected in (
         (silent, [off for _, off in SWITCHES.values()]),
-        (silent | dict.fromkeys(names, "x"), ["x"] * 4),
+        (silent | dict.fromkeys(names, "x"), ["x"] * len(names)),
     ):
         done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == str(expected)
@@ -133,3 +138,50 @@ def test_python_m_runs_no_code_of_the_current_folder(words: list[str], tmp_path:
     done = subprocess.run([sys.executable, "-m", "netlathe", *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert names_imported(tmp_path) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone counts memory before it is touched")
+def test_a_file_that_asks_for_all_memory_ends_its_own_process_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    env = os.environ | {"NETLATHE_RUNTIMES": str(Path(__file__).with_name("greedy_runtime.py"))}
+    save_onnx(zoo.get("lenet5"), tmp_path / "model.onnx")
+    words = [NETLATHE, "bench", "model.onnx", "--runtime", "greedy", "--seconds", "0.02", "--json"]
+    assert "MemoryError" in subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
+    with pytest.raises(CallFailed, match="MemoryError"):
+        run_isolated(fill_memory, 1, PATIENCE_S)
+
+
+IMPORTS = """
+import importlib, json, sys, warnings, netlathe
+warnings.simplefilter("ignore")
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        print(name, "is not here:", str(error)[:80])
+"""
+LIBRARIES = (
+    *("numpy", "scipy.stats", "click", "rich", "pydantic", "psutil", "onnx", "onnxruntime.quantization", "sympy"),
+    *("openvino", "nncf", "torch", "PIL.Image", "safetensors", "sklearn.datasets", "tensorboardX", "huggingface_hub"),
+    *("plotly.graph_objects", "starlette.applications", "uvicorn", "ray", "optuna", "zensical", "timm"),
+)
+
+
+@pytest.mark.slow
+def test_no_library_reaches_for_another_machine_when_it_is_imported(tmp_path: Path) -> None:
+    done, trace = traced(tmp_path, sys.executable, "-c", IMPORTS, *LIBRARIES, env=os.environ | {"HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert not reaches_beyond(trace)
+
+
+@pytest.mark.slow
+def test_workers_on_ray_run_no_code_of_the_current_folder(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    make_hostile(tmp_path)
+    words = ["search", f"{FILE}:space", "--objective", f"{FILE}:score", "--macs", "100k", "--evaluations", "3", "--ray"]
+    done = subprocess.run([NETLATHE, *words, "-o", "s"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert names_imported(tmp_path) == ""
+    assert (tmp_path / "s" / "best.json").exists()  # relative paths begin where the search was started
