@@ -25,10 +25,12 @@ test: .venv/dev lint pytest
 pytest: .venv/dev browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# The pages are tested in a real browser. Where it can be installed it is; else those tests are skipped and say so.
+# The pages are tested in a real browser, and what leaves this machine is seen by strace. Where they can be installed they are;
+# else those tests are skipped and say so.
 browser:
-	command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y chromium >/dev/null; } \
-	|| echo "no Chromium and no right to install it: the tests in a browser are skipped"
+	{ command -v chromium && command -v strace; } >/dev/null \
+	|| { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y chromium strace >/dev/null; } \
+	|| echo "no Chromium or strace and no right to install them: the tests that need them are skipped"
 
 lint: .venv/dev
 	$(BIN)/ruff check

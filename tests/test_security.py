@@ -185,3 +185,16 @@ def test_workers_on_ray_run_no_code_of_the_current_folder(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert names_imported(tmp_path) == ""
     assert (tmp_path / "s" / "best.json").exists()  # relative paths begin where the search was started
+
+
+def test_a_file_that_is_named_may_import_its_neighbours_but_none_stands_for_a_library(tmp_path: Path) -> None:
+    make_hostile(tmp_path)
+    (tmp_path / "my_blocks.py").write_text("from netlathe.arch.build import conv, head, seq\n")
+    (tmp_path / "mine.py").write_text(
+        "import json, numpy\nfrom my_blocks import conv, head, seq\ndef net(): return seq(conv(8, 3), head=head(10))\n"
+    )
+    for python in ([NETLATHE], [sys.executable, "-P", "-m", "netlathe"]):
+        words = [*python, "bench", "mine.py:net", "--seconds", "0.02", "--json"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert names_imported(tmp_path) == ""

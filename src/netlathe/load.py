@@ -148,6 +148,8 @@ def function_of(file: Path, function: str) -> Callable[..., Any]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    if (folder := str(file.parent.resolve())) not in sys.path:
+        sys.path.append(folder)  # it may import its neighbours; last, so that none stands for what is installed
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
