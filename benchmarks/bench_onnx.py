@@ -16,6 +16,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import netlathe  # noqa: F401  # isort: skip  (first: it keeps the others from reporting their use)
 import numpy as np
 import onnxruntime as ort
 import torch

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import netlathe  # noqa: F401  before what would report its use
+
 # Tests run in several processes beside each other: with as many threads in each, they would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A machine in use is slow: no example fails by the clock.
