@@ -376,7 +376,7 @@ def test_a_device_or_a_pipe_is_no_file_to_start_with(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "zero.onnx").symlink_to("/dev/zero")
     for name in ("pipe.json", "zero.onnx"):
-        with pytest.raises(NetlatheError, match="no regular file"):
+        with pytest.raises(NetlatheError, match="cannot read this file: it is"):
             put_file(Uploads(), tmp_path / name)
 
 

@@ -447,7 +447,7 @@ def test_what_is_asked_twice_is_answered_once():
 # --- the end ---
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_it_ends_at_once_whatever_it_is_at_and_its_children_with_it(number, code, tmp_path):
     big = to_json(Network("big", zoo.get("resnet152").body)).encode()
     with pytest.MonkeyPatch.context() as patch:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from netlathe import zoo
 from netlathe.arch.document import from_json
+from netlathe.arch.graph import count_operators
 from netlathe.arch.net import GraphNet, Net
 from netlathe.bench.own_card import read_own_card
 from netlathe.device import card as cards
@@ -83,8 +84,7 @@ def from_zoo(name: str) -> Net:
     the choices make it so large that it could not follow a knob."""
     base, _, choices = name.partition(":")
     network = zoo.get(base, **parse_choices(choices, name))
-    if choices:
-        refuse_large(name, len(network.graph().ops))
+    refuse_large(name, count_operators(network.body))
     return network
 
 

@@ -9,7 +9,6 @@ import re
 import secrets
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from netlathe.arch.net import rewritable
 from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.files import read_bytes
 from netlathe.load import load_any
 
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ def serve(
             lab.stop()
             await super().shutdown(sockets)
 
-    token = token or new_token()
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    token, terminated = token or new_token(), False
     first = [put_module(lab.uploads, file) if ".py:" in file else put_file(lab.uploads, Path(file)) for file in files]
     with closing(listening(port)) as sock:
         config = uvicorn.Config(
@@ -94,18 +97,22 @@ def serve(
         )
         for name in ("uvicorn.error", "asyncio"):  # what somebody sent is not news for the terminal
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        signal.signal(signal.SIGTERM, leave)
+        before = signal.signal(signal.SIGTERM, end)
         try:
             lab.quick.warm()
             ready(f"http://{HOST}:{sock.getsockname()[1]}/{token}/" + (f"#net={first[0]}" if first else ""))
             Server(config).run(sockets=[sock])
+        except Terminated:
+            terminated = True
         finally:
             lab.stop()
+            signal.signal(signal.SIGTERM, before)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
 
 
-def leave(number: int, frame: object) -> None:
-    """End as after Ctrl-C: what is temporary goes."""
-    sys.exit(128 + number)
+class Terminated(BaseException):
+    """SIGTERM: the server ends as after Ctrl-C, so that what is temporary goes, and then by the signal."""
 
 
 def put_module(uploads: Uploads, text: str) -> str:
@@ -126,11 +133,5 @@ def put_file(uploads: Uploads, file: Path) -> str:
     from netlathe.lab.child import parse
     from netlathe.lab.uploads import digest_of
 
-    try:
-        if file.exists() and not file.is_file():  # a device or a pipe, which may have no end
-            raise NetlatheError("this is no regular file", code="file.unreadable", path=str(file))
-        content = file.read_bytes()
-    except OSError as error:
-        message = f"cannot read this file: {error.strerror}"
-        raise NetlatheError(message, code="file.unreadable", path=str(file)) from None
+    content = read_bytes(file)
     return uploads.put(digest_of(content), asyncio.run(parse(file, file.name)))
