@@ -7,22 +7,27 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from math import comb, inf
 from pathlib import Path
 
 import pytest
 from benched import blocks_of, record, tiny
+from command import command
 
 from netlathe import zoo
-from netlathe.bench import ledger
+from netlathe.bench import ledger, own_card
 from netlathe.bench.machine import ForeignLoad, this_machine
 from netlathe.bench.measurement import Measurement, measurement_from_json
 from netlathe.bench.statistics import Sample, summarise
 from netlathe.bench.worker import smooth_input
+from netlathe.device.card import save
 from netlathe.errors import NetlatheError
 from netlathe.stats.intervals import median_interval
 from netlathe.stats.quantiles import quantile
+from netlathe.target import here
 
 # Statistics
 
@@ -193,6 +198,29 @@ def test_a_line_that_is_no_record_is_left_out(book: Path, line: str) -> None:
     book.write_text(line + "\n")
     with pytest.warns(ledger.LedgerWarning):
         assert list(ledger.read()) == []
+
+
+def test_this_machine_is_calibrated_by_one_process_at_a_time(book: Path) -> None:
+    with own_card.calibrating(wait=False):
+        said = command("device", "calibrate")
+    assert said.returncode == 2
+    assert f"process {os.getpid()} on " in said.stderr
+    assert "calibrates this machine" in said.stderr
+
+
+def test_who_waited_for_a_calibration_takes_its_card(calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = own_card.read_calibrated_card()
+    own_card.own_card_path().unlink()
+
+    @contextmanager
+    def while_another_calibrates(*, wait: bool) -> Iterator[None]:
+        assert wait
+        save(card, own_card.own_card_path())
+        yield
+
+    monkeypatch.setattr(here, "calibrating", while_another_calibrates)
+    monkeypatch.setattr(here, "calibrate", lambda *_, **__: pytest.fail("it was calibrated twice"))
+    assert here.targets_here(["onnxruntime"])[0].device.id == card.id
 
 
 def test_an_unknown_id_gets_the_nearest(book: Path) -> None:

@@ -16,6 +16,7 @@ from netlathe.errors import NetlatheError
 from netlathe.runfolder.folder import open_run
 from netlathe.search import finals, identity
 from netlathe.search.config import SearchConfig, build_problem
+from netlathe.search.executor import ProcessExecutor
 from netlathe.search.objective import TableSpec
 from netlathe.search.run import search, winner_network
 from netlathe.search.store import SEARCH, TrialStore
@@ -122,6 +123,14 @@ def test_what_is_exported_is_what_was_evaluated(begun: Path) -> None:
     change(begun / "space3.py", '"narrow": 8, "middle": 16, "wide": 32', '"narrow": 9, "middle": 17, "wide": 33')
     done = netlathe("search", "export", "run", "-o", "x.json", cwd=begun, code=2)
     assert "is no longer the network that it was" in done.stderr
+
+
+def test_a_worker_that_is_started_after_a_file_has_changed_ends_the_search(begun: Path) -> None:
+    executor = ProcessExecutor(1, {"folder": str(begun), "files": identity.code_files(config_in(begun))})
+    change(begun / "goal.py", "/ 1e5", "/ -1e5")
+    with pytest.raises(NetlatheError, match=r"goal\.py: this file has changed since the search began"):
+        executor.submit(TrialTask(0, (0, 0), 1.0, 0, "trial"))
+    executor.close()
 
 
 def test_a_worker_that_builds_another_network_ends_the_search(begun: Path) -> None:

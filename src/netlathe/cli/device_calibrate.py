@@ -9,7 +9,7 @@ import click
 
 from netlathe.bench.calibrate import Calibration, calibrate
 from netlathe.bench.machine import this_machine
-from netlathe.bench.own_card import own_card_path, read_calibrated_card
+from netlathe.bench.own_card import calibrating, own_card_path, read_calibrated_card
 from netlathe.bench.raw import read_raw_files, save_calibrations
 from netlathe.cli.common import emit, json_option, print_table, progress_bar, wide_option
 from netlathe.device.card import CardFigure, load
@@ -64,16 +64,17 @@ def command(
     if (not cuda and set(asked) & on_gpu) or (cuda and output is None):
         hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml"
         raise NetlatheError("a GPU has a card of its own: name its file with -o", code="device.cuda", hint=hint)
-    before = (load(output) if output.exists() else None) if output else read_calibrated_card()
-    path, done = output or own_card_path(), list[tuple[str, Calibration]]()
-    if refit:
-        done = read_raw_files(path)
-    for name in asked if not refit else ():
-        for kind in registry.runtime(name).precisions if everything else (precision,):
-            with progress_bar(f"{name} {kind or ''}".strip()) as progress:
-                one = calibrate(name, precision=kind, threads=threads, force=force, progress=progress)
-                done.append((name, one))
-    save_calibrations(path, done, before, cuda=cuda)
+    with calibrating(wait=False):
+        before = (load(output) if output.exists() else None) if output else read_calibrated_card()
+        path, done = output or own_card_path(), list[tuple[str, Calibration]]()
+        if refit:
+            done = read_raw_files(path)
+        for name in asked if not refit else ():
+            for kind in registry.runtime(name).precisions if everything else (precision,):
+                with progress_bar(f"{name} {kind or ''}".strip()) as progress:
+                    one = calibrate(name, precision=kind, threads=threads, force=force, progress=progress)
+                    done.append((name, one))
+        save_calibrations(path, done, before, cuda=cuda)
     calibrations = [calibration for _, calibration in done]
     if as_json:
         emit("device.calibrate", {"card": str(path), "calibrations": [data(c) for c in calibrations]})

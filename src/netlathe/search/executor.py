@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from netlathe.errors import NetlatheError
 from netlathe.process.child import Child, ChildDied, describe_death
 from netlathe.process.start import child_environment
+from netlathe.search.identity import refuse_changed_code
 from netlathe.search.objective import Objective
 from netlathe.search.trial import TaskResult, TrialTask
 from netlathe.search.worker import Evaluator, result_from_json
@@ -99,6 +100,7 @@ class ProcessExecutor:
 
     def start_worker(self, slot: int) -> Child:
         """A new worker, told what the search is."""
+        refuse_changed_code(self.spec.get("files", {}))
         log = Path(self.spec["folder"]) / f"worker-{slot}.log"
         try:
             child = Child("netlathe.search.worker", child_environment(self.threads), log)

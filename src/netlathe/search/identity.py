@@ -53,6 +53,22 @@ def space_content(text: str, space: SearchSpace | None = None) -> dict[str, str]
     return content(text, content_hash(space.network.key, list(space.resolutions), decisions, code))
 
 
+def code_files(config: SearchConfig) -> dict[str, str]:
+    """The user's files that a worker runs, with their hashes."""
+    texts = (config.space, str(config.objective.get("function", "")))
+    files = {file for text in texts if (file := text.rpartition(":")[0]).endswith(".py")}
+    return {file: file_content(file)["key"] for file in sorted(files)}
+
+
+def refuse_changed_code(files: Mapping[str, str]) -> None:
+    """Raise NetlatheError where a file is no longer what it was when the search began."""
+    for file, key in files.items():
+        if file_content(file)["key"] != key:
+            hint = "give the old file back, and the same command goes on"
+            message = "this file has changed since the search began, and a new worker would run it"
+            raise NetlatheError(message, code="search.changed", path=file, hint=hint)
+
+
 def device_content(device: str) -> dict[str, str]:
     """A device by the file of its card; one that comes with Netlathe by its name."""
     return file_content(device) if Path(device).is_file() else content(device, device)

@@ -25,7 +25,7 @@ from netlathe.search.costing import limited_costs
 from netlathe.search.executor import Executor, InlineExecutor, ProcessExecutor
 from netlathe.search.feasibility import feasible_share
 from netlathe.search.finals import final_of_winner, final_seeds, train_finals
-from netlathe.search.identity import network_of, refuse_changed, search_identity
+from netlathe.search.identity import code_files, network_of, refuse_changed, search_identity
 from netlathe.search.store import FILE, SEARCH, TrialStore
 from netlathe.search.strategy import get_strategy
 from netlathe.search.study import OnTrial, Study
@@ -155,7 +155,7 @@ def open_executor(
     config: SearchConfig, problem: SearchProblem, folder: Path, workers: int, ray: str | None
 ) -> Iterator[Executor]:
     """Who evaluates; all of them end with the search."""
-    spec = {"config": asdict(config), "folder": str(folder.absolute())}
+    spec = {"config": asdict(config), "folder": str(folder.absolute()), "files": code_files(config)}
     threads = int(config.objective.get("threads", 1))
     executor: Executor
     if ray is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from netlathe.bench.calibrate import calibrate, is_hindered, watch_load
-from netlathe.bench.own_card import own_card_path, read_calibrated_card, read_own_card
+from netlathe.bench.own_card import calibrating, own_card_path, read_calibrated_card, read_own_card
 from netlathe.bench.raw import save_calibrations
 from netlathe.device.card import DeviceCard, Model
 from netlathe.errors import NetlatheError
@@ -63,13 +63,20 @@ def targets_here(
 
 def complete(card: DeviceCard | None, ways: Ways, threads: int, progress: Progress | None) -> None:
     """Calibrate this machine, and save its card, for the ways that it has no valid model of."""
-    timed, done = calibrated(card, threads), {}
+    timed = calibrated(card, threads)
+    if all(way in timed for way in ways):
+        return
     for name, kind in ways:
         if (name, kind) not in timed:
             registry.runtime_version(name)  # MissingExtra before half a minute of measuring
-            done[name, kind] = calibrate(name, precision=kind, threads=threads, force=True, progress=progress)
-    if done:
-        save_calibrations(own_card_path(), [(name, one) for (name, _), one in done.items()], card)
+    with calibrating(wait=True):
+        card, done = read_calibrated_card(), {}  # of whoever calibrated meanwhile
+        timed = calibrated(card, threads)
+        for name, kind in ways:
+            if (name, kind) not in timed:
+                done[name, kind] = calibrate(name, precision=kind, threads=threads, force=True, progress=progress)
+        if done:
+            save_calibrations(own_card_path(), [(name, one) for (name, _), one in done.items()], card)
 
 
 def calibrated(card: DeviceCard | None, threads: int) -> Ways:
