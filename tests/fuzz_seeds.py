@@ -33,6 +33,8 @@ CARD = (
     b'{"schema": "netlathe.modelcard/1", "name": "a", "made": "2026-01-02", "classes": ["x", "y"], '
     b'"network": {"params": 1}, "files": {"model.onnx": "00"}, "accuracy": {"hits": 1, "images": 2, "share": 0.5}}'
 )
+RESULT = b'{"schema": "netlathe.run/1", "network": "a", "validation": 0.5, "test": null, "seconds": 3.5}'
+STEP = b'{"step": "times", "seconds": 0.1, "result": {"search_s": null, "rung_epochs": 1.0}}'
 SEARCH_CONFIG = (
     b'{"space": "macro", "strategy": "random", "options": {}, "evaluations": 9, '
     b'"objective": {"kind": "proxy", "name": "naswot"}}'
@@ -197,14 +199,15 @@ def ledger_seeds() -> tuple[bytes, ...]:
     return (lines[0] + b"\n", b"\n".join(lines))
 
 
-def experiment_seeds() -> tuple[bytes, ...]:
+def experiment_seeds(name: str) -> tuple[bytes, ...]:
+    """A file of the folder of an experiment."""
     from experiments import study_of
 
     from netlathe.train.experiment.grid import save_experiment
 
     with tempfile.TemporaryDirectory() as folder:
         save_experiment(study_of(), Path(folder))
-        return tuple(path.read_bytes() for path in Path(folder).glob("*.json"))
+        return ((Path(folder) / name).read_bytes(),)
 
 
 def checkpoint_seeds() -> tuple[bytes, ...]:

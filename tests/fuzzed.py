@@ -6,7 +6,6 @@ A new reader is a row of READERS.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import fuzz_seeds as s
 import mutations as m
@@ -256,6 +255,26 @@ def experiment(folder: Path) -> None:
     read_results(load_experiment(folder), folder)
 
 
+def run_record(folder: Path) -> None:
+    """Whose folder it is, and whether the same run may go on there."""
+    from netlathe.runfolder.folder import RunFolder
+    from netlathe.train.experiment.grid import EXPERIMENT
+
+    RunFolder(folder, EXPERIMENT, writes=False, say=str).begin({"data": {"name": "photos", "key": "0"}})
+
+
+def run_result(folder: Path) -> None:
+    from netlathe.runfolder.result import read_result
+
+    read_result(folder, "netlathe.run/1", lambda fields: fields["network"])
+
+
+def step(path: Path) -> None:
+    from netlathe.runfolder.steps import read_step
+
+    read_step(path)
+
+
 def checkpoint(path: Path) -> None:
     from netlathe.train.checkpoint import read
 
@@ -278,7 +297,7 @@ def search_config(data: bytes) -> None:
 
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     spec_from_json(config_from_json(document).objective)
 
@@ -293,22 +312,18 @@ def command(data: bytes) -> None:
 
 
 def lab(data: bytes) -> None:
-    """A request to the page: the guard, and the state that an address says."""
+    """A request to the page: whether the guard lets it in, the state that its address says, and the answer."""
+    from netlathe.lab.catalogue import Catalogue
+    from netlathe.lab.questions import view
     from netlathe.lab.security import SecurityGuard
-    from netlathe.lab.state import read_state
 
     query, _, headers = data.partition(b"\n")
     lines = [line.partition(b": ") for line in headers.split(b"\n")]
     scope = {"type": "http", "method": "GET", "path": "/t/state", "query_string": query,
              "headers": [(name.lower(), value) for name, _, value in lines]}  # fmt: skip
-
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
-        read_state(query.decode("latin-1"))
-
-    async def send(message: Any) -> None:
-        pass
-
-    asyncio.run(SecurityGuard(answer, "t")(scope, None, send))  # type: ignore[arg-type]
+    guard = SecurityGuard(None, "t")  # type: ignore[arg-type]
+    if guard.refused(scope) is None:
+        view(Catalogue(), {"state": query.decode("latin-1")[:8192], "charts": ["roofline"], "tables": False})
 
 
 def literal(seeds: tuple[bytes, ...]) -> Seeds:
@@ -347,7 +362,12 @@ READERS: dict[str, Reader] = {
     "report": Reader(file("document.json", report_page), cache(s.report_seeds), JSON),
     "ledger": Reader(file("measurements.jsonl", ledger), cache(s.ledger_seeds), JSON),
     "metrics": Reader(file("metrics.jsonl", metrics, folder=True), cache(s.ledger_seeds), (m.some_lines, *JSON)),
-    "experiment": Reader(file("plan.json", experiment, folder=True), cache(s.experiment_seeds), JSON),
+    "experiment": Reader(
+        file("plan.json", experiment, folder=True), cache(partial(s.experiment_seeds, "plan.json")), JSON
+    ),
+    "run.json": Reader(file("run.json", run_record, folder=True), cache(partial(s.experiment_seeds, "run.json")), JSON),
+    "result.json": Reader(file("result.json", run_result, folder=True), literal((s.RESULT,)), JSON),
+    "step": Reader(file("times.json", step), literal((s.STEP,)), JSON),
     "checkpoint": Reader(file("checkpoint-a.pt", checkpoint), cache(s.checkpoint_seeds), BYTES),
     "search-folder": Reader(file("search.db", search_folder, folder=True), cache(s.search_seeds), BYTES),
     "search-config": Reader(search_config, literal((s.SEARCH_CONFIG,)), JSON),

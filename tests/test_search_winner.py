@@ -88,7 +88,7 @@ def test_objectives_are_data_that_makes_them_again() -> None:
     assert spec_from_json(spec_to_json(description)) == description
     with pytest.raises(NetlatheError, match="unknown kind of objective 'trian'"):
         spec_from_json({"kind": "trian"})
-    with pytest.raises(NetlatheError, match="unknown field of the objective call 'funtion'"):
+    with pytest.raises(NetlatheError, match=r"funtion: unknown field \(did you mean function\?\)"):
         spec_from_json({"kind": "call", "funtion": "x.py:f"})
 
 

@@ -160,12 +160,14 @@ def test_a_broken_plan_or_result_is_named(tmp_path, content):
     place = tmp_path / experiment.runs[0].folder
     place.mkdir(parents=True)
     (place / grid.OUTCOME).write_text(content)
-    with pytest.raises(NetlatheError, match="cannot be read") as caught:
+    with pytest.raises(NetlatheError, match="is damaged") as caught:
         grid.read_results(experiment, tmp_path)
     assert caught.value.path.endswith(grid.OUTCOME)
     (tmp_path / grid.PLAN).write_text(content)
-    with pytest.raises(NetlatheError, match="plan cannot be read"):
+    with pytest.raises(NetlatheError) as caught:
         grid.load_experiment(tmp_path)
+    assert caught.value.path.endswith(grid.PLAN)
+    assert "remove it" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,14 @@ KINDS = (
 )
 
 
+def is_file(path: Path) -> bool:
+    """Whether it is a file; no text is too long or too strange to be asked."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def open_file(path: str | Path, limit: int | None = None) -> FileIO:
     """A regular file of at most `limit` bytes, open for reading. Raises NetlatheError for what is none, or larger.
 

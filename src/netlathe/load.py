@@ -17,11 +17,12 @@ from netlathe.arch.net import Net
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.errors import NetlatheError, unknown
-from netlathe.files import open_file, read_text
+from netlathe.files import is_file, open_file, read_text
 from netlathe.read.module import IMAGE, ForeignModule, InputShape
 from netlathe.trust import refuse_code
 
 LONGEST = 15  # digits of a choice
+LONGEST = 4096  # characters of a name or path
 WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
 
@@ -35,6 +36,9 @@ def load(text: str) -> list[Network]:
 
 def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None) -> list[Net]:
     """The networks that a text names, for other inputs or square images of another size. Raises NetlatheError."""
+    if len(text) > LONGEST:
+        message = f"no network has a name of {len(text):,} characters"
+        raise NetlatheError(message, code="load.name", hint=f"names and paths have at most {LONGEST:,}")
     if text.endswith(WEIGHTS):
         raise NetlatheError(
             "this file holds weights (or a pickle, which could run anything), not a network",
@@ -71,14 +75,6 @@ def is_own_format(text: str) -> bool:
     from netlathe.runtimes.registry import format_owner
 
     return format_owner(text) is not None
-
-
-def is_file(path: Path) -> bool:
-    """Whether it is a file; no text is too long or too strange to be asked."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def reshaped(network: Network, inputs: Sequence[InputShape], resolution: int | None) -> Network:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 LIMIT = "4GB"
 LIMIT_VARIABLE = "NETLATHE_ARRAYS_LIMIT"
-BROKEN = (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zlib.error, BadZipFile)
+BROKEN = (
+    *(OSError, ValueError, EOFError, KeyError, OverflowError, RuntimeError, NotImplementedError),
+    *(zlib.error, BadZipFile, TokenError),  # numpy reads a header as Python's words
+)
 
 
 def array_limit() -> int:
@@ -71,7 +75,10 @@ def claimed_bytes(file: IO[bytes]) -> int:
     shape, _, kind = readers[version](file)
     if kind.hasobject:
         raise ValueError("it holds objects of Python, which could run anything")
-    return prod(map(int, shape)) * int(kind.itemsize)
+    size = prod(map(int, shape)) * int(kind.itemsize)
+    if not 0 <= size < 2**63:
+        raise ValueError("a header claims a size that no memory has")
+    return size
 
 
 def read_array(file: IO[bytes]) -> NDArray[Any]:

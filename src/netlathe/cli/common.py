@@ -41,7 +41,7 @@ def input_shape(text: str) -> InputShape:
     """3x224x224, without the batch axis; 128:int64 where the input is no float."""
     sizes, _, kind = text.partition(":")
     parts = sizes.lower().split("x")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and 0 < len(part) < 10 and int(part) > 0 for part in parts):
         raise click.BadParameter(f"{text!r} is not a shape: write 3x224x224 (channels, height, width)")
     return InputShape(tuple(map(int, parts)), kind)
 

@@ -33,16 +33,21 @@ def page_of(path: str) -> Page:
     if not isinstance(schema, str) or not isinstance(data, Mapping):
         hint = "a document of --json, the folder of a fit, or a card.json"
         raise NetlatheError("this is nothing that a page can be made of", code="report.kind", path=path, hint=hint)
-    warnings = [str(warning) for warning in document.get("warnings", ())]
-    make = PAGES.get(schema)
-    return make_page(schema, path, lambda: make(data, warnings) if make else anything.page(schema, data, warnings))
+
+    def make() -> Page:
+        warnings = [str(warning) for warning in document.get("warnings", ())]
+        return PAGES[schema](data, warnings) if schema in PAGES else anything.page(schema, data, warnings)
+
+    return make_page(schema, path, make)
 
 
 def make_page(what: str, path: str, make: Callable[[], Page]) -> Page:
     """A page of a document that may lack something. Raises NetlatheError where it does."""
     try:
         return make()
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except NetlatheError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
         message = f"this is not what {what} holds: {type(error).__name__} {error}"
         hint = "it may be of another version of Netlathe: make it again"
         raise NetlatheError(message, code="report.document", path=path, hint=hint) from error

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netlathe.choose.budget import read_budget
+from netlathe.documents.faults import faults_error
+from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError
 from netlathe.search.costing import Costing, TargetOptions
 from netlathe.search.objective import Objective, spec_from_json
@@ -90,8 +92,8 @@ def load_space(text: str) -> SearchSpace:
 
 def config_from_json(document: Mapping[str, Any]) -> SearchConfig:
     """A configuration from its JSON values. Raises NetlatheError where they are not those of one."""
-    try:
-        return SearchConfig(**document)
-    except TypeError as error:
-        message = f"this is no configuration of a search: {error}"
-        raise NetlatheError(message, code="store.config", hint="another Netlathe made it: search again") from None
+    _, faults = check_document(SearchConfig, document)
+    if faults:
+        hint = "another Netlathe made it: search again"
+        raise faults_error(faults, code="store.config", path="the configuration of the search", hint=hint)
+    return SearchConfig(**document)

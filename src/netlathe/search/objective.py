@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
+from netlathe.documents.faults import faults_error
+from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runfolder.identity import content, file_content
 from netlathe.search.costing import Costing
@@ -71,17 +73,16 @@ def spec_to_json(description: ObjectiveSpec) -> dict[str, Any]:
 
 
 def spec_from_json(data: Mapping[str, Any]) -> ObjectiveSpec:
-    """The description again. Raises NetlatheError for an unknown kind or field."""
+    """The description again. Raises NetlatheError for an unknown kind, and for every field that is wrong."""
     values = dict(data)
     kind = str(values.pop("kind", ""))
     if kind not in KINDS:
         raise unknown("kind of objective", kind, KINDS, code="search.objective")
     module, name = KINDS[kind].split(":")
     spec_class = getattr(import_module(module), name)
-    names = [field.name for field in fields(spec_class)]
-    for field in values:
-        if field not in names:
-            raise unknown(f"field of the objective {kind}", field, names, code="search.objective")
+    _, faults = check_document(spec_class, values)
+    if faults:
+        raise faults_error(faults, code="search.objective", path=f"the objective {kind}")
     return cast(ObjectiveSpec, spec_class(**values))
 
 

@@ -137,7 +137,7 @@ def storing(path: Path) -> Iterator[None]:
     """Where the disk is full, or the file is damaged: raises NetlatheError, with its path."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         hint = "what was committed is whole: with room on the disk, the same command goes on"
         raise NetlatheError(f"cannot use this file: {error}", code="store.file", path=str(path), hint=hint) from None
 
@@ -151,7 +151,7 @@ def open_database(path: Path, write: bool) -> sqlite3.Connection:
             db.execute(query).fetchone()[0]
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
         )
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise foreign_file(path, str(error)) from None
     if write and tables == 0 and application == 0:
         db.executescript(

@@ -46,10 +46,10 @@ class Metrics:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; a line that a kill cut short is left out."""
+    """The events of a run, oldest first; a line that is none, such as one that a kill cut short, is left out."""
     events = []
-    for line in (folder / FILE).read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
+    for line in (folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError, RecursionError):
             events.append(json.loads(line))
     return events
 

@@ -15,17 +15,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from netlathe.documents.faults import faults_error
+from netlathe.documents.schema import check_document
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.files import make_folder, write_text
+from netlathe.runfolder.document import read_document, whole
 from netlathe.runfolder.folder import Place, RunKind, open_run
 from netlathe.runfolder.identity import content_hash
 from netlathe.units import show_span
 
 LEVELS = ("networks", "recipes", "fractions", "seeds")
-PLAN, OUTCOME = "plan.json", "outcome.json"
+PLAN, OUTCOME, RUNS = "plan.json", "outcome.json", "runs"
 EXPERIMENT = RunKind(
     "study",
-    (PLAN, "runs"),
+    (PLAN, RUNS),
     hint="more networks, recipes, fractions and seeds go into the same folder, with the same settings",
     meanwhile="netlathe experiment --show -o FOLDER prints what has finished",
 )
@@ -99,7 +102,9 @@ def plan_experiment(
             raise NetlatheError(message, code="study.fraction", hint="above 0 and at most 1: --fractions 0.1,0.3,1")
     keys = {cell: content(*cell) for cell in product(networks, recipes, fractions)}
     runs = [
-        ExperimentRun(*cell, seed, f"runs/{folder_name(*cell, seed)}-{content_hash(keys[cell], seed, dict(settings))}")
+        ExperimentRun(
+            *cell, seed, f"{RUNS}/{folder_name(*cell, seed)}-{content_hash(keys[cell], seed, dict(settings))}"
+        )
         for seed in seeds
         for cell in keys
     ]
@@ -127,15 +132,17 @@ def load_experiment(folder: Path) -> Experiment:
     if not path.exists():
         hint = "netlathe experiment --nets a,b --recipes x,y -o this folder starts one"
         raise NetlatheError("this folder holds no study", code="study.none", path=str(folder), hint=hint)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        runs = tuple(ExperimentRun(**run) for run in document["runs"])
-        networks, recipes, fractions, seeds = map(tuple, (document[name] for name in LEVELS))
-        return Experiment(networks, recipes, fractions, seeds, runs, document["settings"], document["facts"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        message = f"this plan cannot be read: {type(error).__name__}: {error}"
-        hint = "remove it; the command that made the study writes it again, and finished runs are kept"
-        raise NetlatheError(message, code="study.plan", path=str(path), hint=hint) from None
+    remedy = "remove it; the command that made the study writes it again, and finished runs are kept"
+    document = read_document(path, remedy)
+    _, faults = check_document(Experiment, document)
+    if faults:
+        raise faults_error(faults, code="study.plan", path=str(path), hint=remedy)
+    runs = tuple(ExperimentRun(**run) for run in document["runs"])
+    if outside := [run.folder for run in runs if Path(run.folder).parts[:1] != (RUNS,) or ".." in run.folder]:
+        message = f"a run lies outside of the study: {outside[0]!r}"
+        raise NetlatheError(message, code="study.plan", path=str(path), hint=remedy)
+    networks, recipes, fractions, seeds = map(tuple, (document[name] for name in LEVELS))
+    return Experiment(networks, recipes, fractions, seeds, runs, document["settings"], document["facts"])
 
 
 def read_results(experiment: Experiment, folder: Path) -> dict[ExperimentRun, RunResult]:
@@ -146,15 +153,14 @@ def read_results(experiment: Experiment, folder: Path) -> dict[ExperimentRun, Ru
 def read_result(folder: Path) -> RunResult | None:
     """What the run in a folder reached; None where it has not finished."""
     path = folder / OUTCOME
-    try:
-        return RunResult(**json.loads(path.read_text(encoding="utf-8"))["outcome"])
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        message = f"this result cannot be read: {type(error).__name__}: {error}"
-        raise NetlatheError(
-            message, code="study.outcome", path=str(path), hint="remove it to do the run again"
-        ) from None
+    with whole(path, "remove it to do the run again"):
+        outcome = read_document(path, "remove it to do the run again")["outcome"]
+        _, faults = check_document(RunResult, outcome)
+        if faults:
+            raise ValueError(str(faults[0]))
+        return RunResult(**outcome)
 
 
 def run_pending(

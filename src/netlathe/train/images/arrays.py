@@ -168,8 +168,9 @@ def stack_parts(parts: list[Part], place: str) -> ImageStack:
             message = f"the labels of {name} are {y.dtype} of shape {y.shape}; a whole number for each image is needed"
             hint = "a label for each image: y.argmax(1) where they are one-hot"
             raise NetlatheError(message, code="images.labels", path=place, hint=hint)
-        if len(x) != len(y):
-            message = f"{name}: {len(x):,} images and {len(y):,} labels"
+        count = len(x) if x.ndim else 0
+        if count != len(y):
+            message = f"{name}: {count:,} images and {len(y):,} labels"
             raise NetlatheError(message, code="images.labels", path=place)
         labels.append(y.astype(np.int64))
     pixels, notes = zip(*(to_images(x, f"{place}: {name}") for name, _, x, _ in parts), strict=True)
@@ -203,6 +204,9 @@ def to_images(x: NDArray[Any], place: str) -> tuple[NDArray[np.uint8], str]:
         raise NetlatheError(message, code="images.shape", path=place, hint=hint)
     if x.dtype == np.uint8 or not x.size:
         return x.astype(np.uint8, copy=False), ""
+    hint = "pixels are 0 to 255, or 0 to 1 in floating point, or 0 to 65535 in uint16"
+    if x.dtype.kind not in "biuf":
+        raise NetlatheError(f"values of type {x.dtype} are no pixels", code="images.values", path=place, hint=hint)
     low, high = float(x.min()), float(x.max())
     if x.dtype.kind == "b" or (x.dtype.kind == "f" and low >= 0 and high <= 1):
         return (x.astype(np.float32) * 255).round().astype(np.uint8), "values 0 to 1 were read as black to white"
@@ -211,5 +215,4 @@ def to_images(x: NDArray[Any], place: str) -> tuple[NDArray[np.uint8], str]:
     if x.dtype == np.uint16:
         return eight_bits(x), "16 bits were read as 8, by their full range"
     message = f"values from {low:g} to {high:g} of type {x.dtype} are no pixels"
-    hint = "pixels are 0 to 255, or 0 to 1 in floating point, or 0 to 65535 in uint16"
     raise NetlatheError(message, code="images.values", path=place, hint=hint)

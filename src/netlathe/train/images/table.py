@@ -12,7 +12,7 @@ import numpy as np
 from netlathe.documents.faults import Fault, faults_error
 from netlathe.documents.tables import parse_csv
 from netlathe.errors import NetlatheError, nearest
-from netlathe.files import read_text
+from netlathe.files import is_file, read_text
 from netlathe.train.images.sources import FREE, SPLITS, TRAIN, ImageFiles, ImageSource, SkippedFile, sorted_classes
 
 SHOWN = 8  # faults of a file that are printed
@@ -57,7 +57,7 @@ def csv_source(path: Path) -> ImageSource:
     if faults:
         raise table_error(path, faults)
     there = {row.path: path.parent / row.path for row in by_path.values()}
-    missing = {row for row in by_path.values() if not there[row.path].is_file()}
+    missing = {row for row in by_path.values() if not is_file(there[row.path])}
     kept = [row for row in by_path.values() if row not in missing]
     if not kept:
         message = f"none of its {len(rows)} images exists" if rows else "has no rows"
