@@ -77,7 +77,7 @@ def main() -> None:
                 times = f"quiet {m['quiet_ms']:.2f} ({ends}), loaded {m['median_ms']:.2f} ms"
                 name = f"{chosen['name']}@{chosen['resolution']}"
                 print(
-                    f"{load} beside  {budget:51} {name:25} {chosen['top1'] - top1:+5.1f} points  {times}  {took:4.0f} s",
+                    f"{load} beside  {budget:51} {name:25} {chosen['top1'] - top1:+5.1f} points  {times}  {took:.0f} s",
                     flush=True,
                 )
     slowest = max(seconds.values()) / seconds[args.loads[0]]
