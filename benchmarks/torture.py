@@ -8,7 +8,7 @@ An attempt draws a job of torture_jobs.py and a fault of torture_faults.py, dist
 it, and compares with a run that nobody disturbed. Each row of the table is a job and a kind of fault:
 
     attempts    histories of a job, each with one fault
-    kills       signals that reached a living process: up to three in an attempt
+    kills       signals that reached a living process: up to five in an attempt
     lost        the command did not end afterwards, or a record that was there is gone
     differing   it ended with another result: weights by hash, metrics, trials
     orphans     processes that are alive after the last command has ended

@@ -49,8 +49,8 @@ def judge(stage: Stage, ended: Ended, legal: tuple[int, ...]) -> None:
 
 
 def kill(stage: Stage, number: signal.Signals, target: str, *, twice: bool = False, clock: bool = False) -> None:
-    """One to three signals at random moments, each to the job as it goes on after the one before."""
-    for _ in range(stage.dice.randint(1, 3)):
+    """One to five signals at random moments, each to the job as it goes on after the one before."""
+    for _ in range(stage.dice.randint(1, 5)):
         env = wrong_clock(stage) if clock else {}
         process = stage.start(env=env)
         struck = stage.wait_for_moment(process) and stage.strike(process, number, target)

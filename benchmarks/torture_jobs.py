@@ -155,10 +155,10 @@ def measured(out: Path) -> Any:
 
 
 SEARCH = "search run {space}:space --final-seeds 0"
-TINY_SUPERNET = "--operations skip,sep3 --steps 1 --channels 2 --cells 3 --images 128 --epochs 3 --threads 1"
+TINY_SUPERNET = "--operations skip,sep3 --steps 1 --channels 2 --cells 3 --images 128 --epochs 2 --threads 1"
 JOBS: dict[str, Job] = {
     "train": Job(
-        f"train lenet5_modern --resolution 16 --recipe digits --epochs 8 --save-every 0.1s {FAST} -o {{out}}",
+        f"train lenet5_modern --resolution 16 --recipe digits --epochs 5 --save-every 0.1s {FAST} -o {{out}}",
         trained,
         share=3,
     ),
@@ -183,7 +183,7 @@ JOBS: dict[str, Job] = {
         share=1,
     ),
     "experiment": Job(
-        f"experiment --nets lenet5_modern --recipes digits --seeds 3 --resolution 16 --epochs 2 {FAST} -o {{out}}",
+        f"experiment --nets lenet5_modern --recipes digits --seeds 2 --resolution 16 --epochs 2 {FAST} -o {{out}}",
         experimented,
         run_records,
     ),
@@ -197,7 +197,7 @@ JOBS: dict[str, Job] = {
         share=4,
     ),
     "search-train": Job(
-        "search run {space}:space --strategy random --evaluations 2 --final-seeds 1 --recipe digits --epochs 2 "
+        "search run {space}:space --strategy random --evaluations 2 --final-seeds 1 --recipe digits --epochs 1 "
         "--fraction 0.2 --judges 60 --workers 1 --set resolution=8 --set evaluate.resolution=8 --set batch=8 -o {out}",
         searched,
         trial_records,

@@ -130,6 +130,7 @@ def hasty(monkeypatch):
 
 
 def test_the_second_time_nothing_is_read(tmp_path, hasty, monkeypatch):
+    pytest.importorskip("sklearn.datasets")  # whose import reads files
     root = folder(tmp_path, {"a": 20, "b": 20})
     first = load(root, size=30)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
