@@ -255,6 +255,17 @@ def test_an_impossible_budget_of_a_batch_says_for_how_many_images_and_on_what_it
     assert "onnxruntime fp32 was fitted on a note" in said
 
 
+def test_networks_that_do_not_run_are_named_with_their_failure(monkeypatch):
+    monkeypatch.setattr(choosing.MeasurementCache, "measure", lambda bench, some, processes=1: [
+        replace(c, latency=measured(float("inf"), failure="the worker was killed by SIGSEGV")) for c in some
+    ])  # fmt: skip
+    monkeypatch.setattr(choosing.MeasurementCache, "processes", lambda bench, c: HEADLINE)
+    said = infeasible_error(choose(candidates(HERE, "resnet*"), Budget(latency=1000.0), HERE)).hint
+    assert "did not run: the worker was killed by SIGSEGV" in said
+    assert "others" in said
+    assert "bug" not in said
+
+
 def test_limits_that_exclude_each_other_are_answered_with_the_nearest_network(bench):
     outcome = choose(candidates(HERE, "resnet*"), Budget(size=1000, macs=1000), HERE)
     nearest, broken = nearest_budget(outcome)

@@ -189,5 +189,6 @@ def excess(c: Candidate, budget: Budget, limits: tuple[Limit, ...] = LIMITS) -> 
 
 def nearest_budget(outcome: ChoiceResult) -> tuple[Candidate, list[Limit]]:
     """For a budget that nothing keeps: the candidate least beyond it, and the limits that it breaks."""
-    best = min(outcome.candidates, key=lambda c: excess(c, outcome.budget))
+    ran = [c for c in outcome.candidates if not (c.latency and c.latency.failure)]
+    best = min(ran or outcome.candidates, key=lambda c: excess(c, outcome.budget))
     return best, outcome.budget.broken(best)

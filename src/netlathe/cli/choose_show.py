@@ -175,6 +175,9 @@ def accounting(outcome: ChoiceResult) -> list[str]:
     return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
 
 
+FAILURES = 3  # networks that did not run and are named
+
+
 def infeasible_error(outcome: ChoiceResult) -> Infeasible:
     """The error for a budget that no network meets: what binds, and the nearest budgets that work."""
     budget, decision, several = outcome.budget, outcome.decision, len(outcome.targets) > 1
@@ -183,9 +186,16 @@ def infeasible_error(outcome: ChoiceResult) -> Infeasible:
         f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %)"
         for r in decision.relaxations
     ]
+    broken_runs = [c for c in outcome.candidates if c.latency and c.latency.failure]
+    for c in broken_runs[:FAILURES]:
+        assert c.latency is not None
+        lines.append(f"{format_candidate(c, several)} did not run: {c.latency.failure}")
+    if len(broken_runs) > FAILURES:
+        lines.append(f"nor did {len(broken_runs) - FAILURES} others")
     if not lines:
         candidate, broken = nearest_budget(outcome)
-        joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in broken)
+        finite = [limit for limit in broken if limit.used(candidate) < inf]
+        joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in finite)
         lines = [
             f"no single limit is to blame; the nearest network, {format_candidate(candidate, several)}, needs {joint}"
         ]
