@@ -50,7 +50,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> Any:
 def test_why_says_where_the_time_goes_and_leaves_out_what_would_rewrite(
     net: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = said(capsys, "device", "why", net, "--device", "rpi-5", "--runtime", "onnxruntime")
+    document = said(capsys, "device", "why", net, "--device", "rpi-5", "--runtime", "ncnn")
     data = document["data"]
     assert data["network"] == NAMES[net]
     assert data["ms"] == pytest.approx(sum(data["by_kind"].values()))

@@ -210,7 +210,7 @@ def test_a_product_of_constants_is_forecast(kind: str, form: str, runtime: str) 
     groups = fused(graph, runtime)
     assert sum(group.macs for group in groups) == 1_000_000
     assert next(group for group in groups if group.path == "bias").read in (0, 8 * 16 * 16)
-    device = card.load("rpi-5")
+    device = card.load("i9-10940x")
     assert predict(graph, device, runtime=runtime, precision="fp32").total_ms > 0
     assert roofline(graph, device).ms > 0
     assert memory(graph).arena > 0
@@ -229,7 +229,7 @@ def test_families_with_products_of_constants_are_forecast(name: str, timm: Modul
     with torch.device("meta"):
         made = timm.create_model(name).eval()
     net = ForeignModule(name, made, (InputShape(made.pretrained_cfg["input_size"]),))
-    device = card.load("rpi-5")
+    device = card.load("i9-10940x")
     for runtime in forecast_names():
         found = predict(net.graph(), device, runtime=runtime, precision="fp32")
         assert 0 < found.low_ms < found.total_ms < found.high_ms

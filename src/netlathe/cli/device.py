@@ -240,10 +240,10 @@ def why(
     """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
     from netlathe.cli.device_operators import load_card, show_ceilings
     from netlathe.device.bottlenecks import explain, explain_untried, find_ceilings, model_clock, roof_clock
-    from netlathe.device.latency import model_for
+    from netlathe.device.latency import model_for, usual_way
 
     network, card = one_net(net, resolution, inputs), load_card(name)
-    precision = pick_precision(card, precision)
+    precision = usual_way(card, runtime, precision, threads)[1] if runtime else pick_precision(card, precision)
     clock = model_clock(card, runtime, threads) if runtime else roof_clock(card)
     answer = explain(network, card, clock, precision=precision, batch=batch)
     timing = answer.timing

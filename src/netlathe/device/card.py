@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from netlathe.device.population import coefficients
 from netlathe.device.vocabulary import PROCESSORS, SCALE, SCHEMA, Processor
 from netlathe.documents.toml import parse_toml
 from netlathe.documents.toml import to_toml as document_to_toml
@@ -29,7 +30,7 @@ FOLDER = Path(__file__).parent / "cards"
 class CardFigure:
     """One number: `quantity` of something (`of`: a precision, a level of memory, a runtime), with its source."""
 
-    quantity: str  # peak, bandwidth, memory, flash, sram, cache, rate
+    quantity: str  # peak, bandwidth, memory, flash, sram, cache, rate, cores, clock
     of: str
     value: float
     unit: str
@@ -95,6 +96,9 @@ class Model:
     roofs: Mapping[str, float] = field(default_factory=dict, hash=False)  # GFLOP/s that a class attains at best
     operators: tuple[Operator, ...] = ()
     note: str = ""
+    source: str = ""  # of the measurements: table, rows, licence
+    parts: tuple[float, ...] = ()  # coefficients by part (`device.population`), where they were fitted so
+    devices: int = 0  # other devices with such cores that were measured, where this one was not
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,10 @@ def card_of(text: str, source: str, *, check: bool) -> DeviceCard:
 def model(row: dict[str, Any]) -> Model:
     """A model of its table."""
     operators = tuple(Operator(**operator) for operator in row.get("operators", ()))
-    return Model(**row | {"error": ErrorBar(**row["error"]), "date": str(row["date"]), "operators": operators})
+    fields = row | {"error": ErrorBar(**row["error"]), "date": str(row["date"]), "operators": operators}
+    if "parts" in row:
+        fields |= {"parts": tuple(row["parts"]), "coefficients": coefficients(row["parts"])}
+    return Model(**fields)
 
 
 def to_toml(card: DeviceCard) -> str:
@@ -219,12 +226,21 @@ def to_toml(card: DeviceCard) -> str:
     document: dict[str, Any] = {"schema": SCHEMA, "id": card.id, "name": card.name, "class": card.class_}
     document |= {"date": day(card.date)} | ({"notes": card.notes} if card.notes else {})
     models = [
-        changed_fields(model)
+        model_fields(model)
         | {"date": day(model.date), "error": changed_fields(model.error)}
         | list_of_tables("operators", model.operators)
         for model in card.models
     ]
     return document_to_toml(document | list_of_tables("figure", card.figures) | ({"model": models} if models else {}))
+
+
+def model_fields(model: Model) -> dict[str, Any]:
+    """The fields of a model; coefficients by part stand for those by feature."""
+    values = changed_fields(model)
+    if model.parts:
+        del values["coefficients"]
+        values["parts"] = list(model.parts)
+    return values
 
 
 def day(text: str) -> date | str:

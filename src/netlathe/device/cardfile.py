@@ -27,6 +27,7 @@ from typing import Annotated, Any, NotRequired, TypeAlias
 from annotated_types import Interval
 from typing_extensions import TypedDict
 
+from netlathe.device.population import PARTS
 from netlathe.device.vocabulary import PRECISIONS, QUANTITIES, SCHEMA, DeviceClass, Kind, QuantityName
 from netlathe.documents.faults import Fault, faults_error, unknown_word
 from netlathe.documents.schema import check_document
@@ -76,7 +77,7 @@ class ModelTable(TypedDict):
     runtime: str
     date: str
     networks: int
-    coefficients: dict[str, Number]
+    coefficients: NotRequired[dict[str, Number]]
     error: ErrorTable
     runtime_version: NotRequired[str]
     threads: NotRequired[int]
@@ -87,6 +88,8 @@ class ModelTable(TypedDict):
     roofs: NotRequired[dict[str, Number]]
     operators: NotRequired[list[OperatorTable]]
     note: NotRequired[str]
+    source: NotRequired[str]
+    parts: NotRequired[list[Number]]
 
 
 CardTable = TypedDict(
@@ -200,8 +203,11 @@ def model_faults(path: str, row: Row) -> Iterator[Fault]:
     if row.get("precision", "fp32") not in PRECISIONS:
         yield unknown_word(f"{path}.precision", row["precision"], PRECISIONS)
     yield from low_faults(path, row, {"threads": 1, "batch": 1, "networks": 1})
-    if not row["coefficients"]:
+    parts = row.get("parts")
+    if not row.get("coefficients") and not parts:
         yield Fault(f"{path}.coefficients", "are missing")
+    if parts is not None and (len(parts) != len(PARTS) or min(parts, default=0) <= 0):
+        yield Fault(f"{path}.parts", f"must be {len(PARTS)} numbers above 0: of {', '.join(PARTS)}")
     for table in ("coefficients", "roofs"):
         for name, value in row.get(table, {}).items():
             if value < 0:

@@ -18,13 +18,14 @@ from datetime import date
 from functools import cache
 from math import log2
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
+from netlathe.device.cores import expected_model, expected_ways
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
-from netlathe.device.vocabulary import ONE_CORE
+from netlathe.device.population import START
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry, tflite
 
@@ -95,14 +96,18 @@ def predict(
     graph: Graph,
     card: DeviceCard,
     *,
-    runtime: str = registry.DEFAULT,
-    threads: int = 1,
-    precision: str = "fp32",
+    runtime: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
     batch: int = 1,
 ) -> LatencyPrediction:
-    """The latency of one batch. Raises NetlatheError where the card has neither model, rate nor roofs for it."""
+    """The latency of one batch, in the usual way of the card where none is given.
+
+    Raises NetlatheError where the card has neither model, rate nor roofs for it.
+    """
     if batch < 1:
         raise NetlatheError(f"the batch must be at least 1, not {batch}", code="device.batch")
+    runtime, precision, threads = usual_way(card, runtime, precision, threads)
     model, warnings = model_for(card, runtime, threads, precision, batch)
     if model is not None:
         return by_model(graph, model, runtime, batch, warnings)
@@ -118,18 +123,57 @@ def model_for(
     name = registry.forecast_name(runtime)
     fitting = [m for m in card.models if (registry.forecast_name(m.runtime), m.precision) == (name, precision)]
     same = [m for m in fitting if m.threads == threads]
-    if not fitting:
-        return None, ()
     if not same:
-        have = ", ".join(map(str, sorted({m.threads for m in fitting})))
-        raise NetlatheError(
-            f"card {card.id} has no {runtime} {precision} model of {threads} threads",
-            code="device.threads",
-            hint=f"it has models of {have}; threads do not scale by arithmetic, so nothing is guessed",
-        )
+        expected = expected_model(card, name, precision, threads)
+        if expected is None and has_evidence(card):
+            refuse(card, name, precision, threads)
+        return expected, ()
     model = max(same, key=lambda m: (-abs(m.batch - batch), m.date))
     far = f"the model was fitted at batch {model.batch}: at batch {batch} it is extrapolated, with a wider interval"
     return model, (far,) if model.batch != batch else ()
+
+
+def evidence(card: DeviceCard) -> list[tuple[str, str, int]]:
+    """(runtime, precision, threads) of every measurement that speaks of a card: its own, then that of its cores."""
+    own = [(registry.forecast_name(m.runtime), m.precision, m.threads) for m in card.models]
+    return list(dict.fromkeys([*sorted(own), *expected_ways(card)]))
+
+
+def usual_way(
+    card: DeviceCard, runtime: str | None = None, precision: str | None = None, threads: int | None = None
+) -> tuple[str, str, int]:
+    """(runtime, precision, threads): what is not given as it was first measured, else ONNX Runtime, fp32, one."""
+    name = runtime and registry.forecast_name(runtime)
+    for other, kind, count in evidence(card):
+        if name in (None, other) and precision in (None, kind) and threads in (None, count):
+            return runtime or other, kind, count
+    return runtime or registry.DEFAULT, precision or "fp32", threads or 1
+
+
+def has_evidence(card: DeviceCard) -> bool:
+    """Whether measurements speak of a card, so that its datasheet need not."""
+    return bool(card.models) or bool(expected_ways(card))
+
+
+def refuse(card: DeviceCard, runtime: str | None, precision: str | None, threads: int) -> NoReturn:
+    """Raise what is said of a way to run networks (None: any) that no measurement speaks of."""
+    if runtime is not None:
+        registry.fusion_of(runtime)  # an unknown runtime has its own error
+    counts: dict[tuple[str, str], set[int]] = {}
+    for name, kind, count in evidence(card):
+        counts.setdefault((name, kind), set()).add(count)
+    legal = "\n".join(
+        f"  --runtime {name} --precision {kind} --threads {' or '.join(map(str, sorted(numbers)))}"
+        for (name, kind), numbers in counts.items()
+    )
+    close = any(runtime in (None, name) and precision in (None, kind) for name, kind in counts)
+    wanted = " ".join(filter(None, (runtime, precision))) or "networks"
+    wanted += f" with --threads {threads}" * close
+    raise NetlatheError(
+        f"nobody measured {wanted} on {card.id}, so there is no forecast",
+        code="device.threads" if close else "device.evidence",
+        hint=f"measured:\n{legal}\nfor another way measure networks there: netlathe device probe-set, then device fit",
+    )
 
 
 def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tuple[str, ...]) -> LatencyPrediction:
@@ -148,6 +192,9 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
         for part, bound in zip(parts, PARTS, strict=True):
             by[bound] += part
         rows.append(GroupTime(group.path, group.class_, sum(parts), max(by, key=lambda b: by[b])))
+    if start := table.get(f"{START}.calls", 0.0):
+        ms += start
+        rows.append(GroupTime("", START, start, "overhead"))
     low, high = model.error.low, model.error.high
     if model.batch != batch:
         wider = DOUBLING ** abs(log2(batch / model.batch))
@@ -157,8 +204,16 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
         warnings += (f"no measured network has {', '.join(new)}: common coefficients stand in, a wider interval",)
     if model.date and (date.today() - date.fromisoformat(model.date)).days > OLD:
         warnings += (f"the model is of {model.date}: runtimes change",)
-    basis = f"model of {model.runtime} {model.runtime_version}".rstrip() + f", {model.date}, {model.networks} networks"
-    return LatencyPrediction(ms, ms * low, ms * high, tuple(rows), basis, warnings)
+    return LatencyPrediction(ms, ms * low, ms * high, tuple(rows), basis_of(model), warnings)
+
+
+def basis_of(model: Model) -> str:
+    """What a model rests on."""
+    if model.devices:
+        others = f"{model.devices} measured devices" if model.devices > 1 else "the one measured device"
+        return f"expected under {model.runtime} of {others} with {model.machine} cores, not measured itself"
+    name = f"{model.runtime} {model.runtime_version}".rstrip()
+    return f"model of {name}, {model.date}, {model.networks} networks"
 
 
 def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> LatencyPrediction:
@@ -210,13 +265,42 @@ def efficiencies() -> dict[str, Efficiency]:
     }
 
 
+# Precisions that the efficiencies of efficiency.csv speak of: timm's tables are of fp32 on CPUs, of amp on GPUs.
+FITTED = {"cpu": ("fp32",), "gpu": ("fp16", "bf16", "tf32", "fp32")}
+
+
+def sort_of(card: DeviceCard) -> Literal["cpu", "gpu"]:
+    """Whose efficiencies a card without measurements takes."""
+    return "gpu" if card.processor in ("gpu", "accelerator") else "cpu"
+
+
+def check_roofs(card: DeviceCard, precision: str, threads: int) -> None:
+    """Refuse what figures of a datasheet do not say: another number of threads, a precision nobody measured."""
+    if threads > 1:
+        raise NetlatheError(
+            f"the figures of {card.id} are of all that it has: --threads {threads} changes nothing there",
+            code="device.threads",
+            hint="leave --threads out, or measure networks with so many threads and fit a card: netlathe device fit",
+        )
+    legal = FITTED[sort_of(card)]
+    if precision not in legal and card.find("peak", precision):
+        kind = "a CPU" if sort_of(card) == "cpu" else "a GPU"
+        raise NetlatheError(
+            f"nobody measured {precision} on {card.id} or a device like it, so its peak makes no forecast",
+            code="device.evidence",
+            hint=f"a datasheet is enough for {', '.join(legal)} on {kind}; netlathe device roofline gives least times\n"
+            "for a forecast measure 10 networks there: netlathe device probe-set, then netlathe device fit",
+        )
+
+
 def by_roofs(
     graph: Graph, card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
 ) -> LatencyPrediction:
     """slowness(class) * max(compute, traffic) + overhead, at the roofs of the whole device."""
-    sort = "gpu" if card.processor in ("gpu", "accelerator") else "cpu"
+    sort = sort_of(card)
     how = efficiencies()[sort]
     registry.fusion_of(runtime)
+    check_roofs(card, precision, threads)
     peak, bandwidth = card.figure("peak", precision), card.figure("bandwidth", "dram")
     rows = []
     for group in graph_features(graph, runtime).groups:
@@ -228,7 +312,5 @@ def by_roofs(
         rows.append(GroupTime(group.path, group.class_, work + how.call_ms, bound))
     ms = sum(row.ms for row in rows)
     warnings = (*card.warnings(peak, bandwidth), "not calibrated: the order of magnitude, not a budget to certify")
-    if card.class_ != ONE_CORE and sort == "cpu":
-        warnings += (f"the figures are of the whole {card.class_}, whatever --threads {threads} says",)
     basis = f"roofline of datasheet figures, {how.source}"
     return LatencyPrediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)

@@ -17,8 +17,9 @@ from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
 from netlathe.device.card import Model
 from netlathe.device.features import FeatureRow
-from netlathe.device.fit import fit_few
+from netlathe.device.fit_measured import fit_measured
 from netlathe.device.latency import feature_row
+from netlathe.device.population import priors_for
 from netlathe.device.vocabulary import PRECISIONS
 from netlathe.documents.faults import Fault, faults_error, suggest
 from netlathe.documents.tables import CsvRow, parse_csv
@@ -152,14 +153,15 @@ def fit_models(networks: list[MeasuredNetwork], today: str) -> list[Model]:
     models = []
     for (runtime, threads, precision, batch), group in settings.items():
         rows = [feature_row(m.graph, runtime, batch) for m in group]
-        coefficients, error = fit_few(rows, [m.ms for m in group])
+        fitted = fit_measured(rows, [m.ms for m in group], priors_for(runtime))
         models.append(
             Model(
                 runtime=runtime,
                 date=today,
                 networks=len(group),
-                coefficients=coefficients,
-                error=error,
+                coefficients=fitted.coefficients,
+                parts=fitted.parts,
+                error=fitted.error,
                 threads=threads,
                 precision=precision,
                 batch=batch,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard
-from netlathe.device.latency import LatencyPrediction, model_for, predict
+from netlathe.device.cores import groups_of
+from netlathe.device.latency import LatencyPrediction, check_roofs, evidence, model_for, predict, refuse
 from netlathe.errors import unknown
 from netlathe.runtimes.registry import DEFAULT, forecast_name
 from netlathe.target.target import CostEstimate, Forecast, Target, Ways, counted, graph_of
@@ -53,30 +54,52 @@ class CardTarget(Target):
 
 
 def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threads: int) -> Ways:
-    """How a network is to be run on a card: its models, where no runtime is asked for, else in fp32 where it can.
+    """How a network is to be run on a card: as it was measured there, or on other devices with its cores; where nobody
+    measured anything, in fp32 if it can.
 
-    Raises NetlatheError for a precision that the card knows nothing of, and threads that its models do not have.
+    Raises NetlatheError for a runtime, precision or threads that no measurement, or no figure, of the card speaks of.
     """
-    fitted = sorted({(m.runtime, m.precision) for m in card.models})
-    legal = [p for _, p in fitted] if fitted and not runtimes else [p for p in card.precisions if p in BYTES]
+    measured = evidence(card)
+    if measured:
+        return measured_ways(card, measured, runtimes, precision, threads)
+    legal = [p for p in card.precisions if p in BYTES]
     if precision is not None and legal and precision not in legal:
         raise unknown(f"precision of {card.id}", precision, legal, code="device.precision")
-    if fitted and not runtimes:
-        pairs = [way for way in fitted if precision in (None, way[1])]
-    else:
-        kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
-        pairs = [(runtime, kind) for runtime in runtimes or [DEFAULT]]
-    for runtime, kind in pairs:
-        model_for(card, forecast_name(runtime), threads, kind, batch=1)
+    kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
+    check_roofs(card, kind, threads)
+    return [(runtime, kind) for runtime in runtimes or [DEFAULT]]
+
+
+def measured_ways(
+    card: DeviceCard, measured: list[tuple[str, str, int]], runtimes: Sequence[str], precision: str | None, threads: int
+) -> Ways:
+    """Those of the ways that were measured, which were asked for; without a runtime, all."""
+    pairs: Ways = []
+    for runtime in runtimes or dict.fromkeys(name for name, _, _ in measured):
+        own = [p for name, p, n in measured if name == forecast_name(runtime) and n == threads]
+        own = [p for p in dict.fromkeys(own) if precision in (None, p)]
+        if runtimes and not own:
+            refuse(card, forecast_name(runtime), precision, threads)
+        pairs += [(runtime, p) for p in own]
+    if not pairs:
+        refuse(card, None, precision, threads)
     return pairs
 
 
 def options(card: DeviceCard, batch: int = 1) -> list[Target]:
-    """All that a card knows something of: models first, then rates of a runtime, then the precisions with a peak; fp32
-    before others. Never empty."""
-    targets: list[Target] = [CardTarget(card, m.runtime, m.precision, m.threads, batch) for m in card.models]
+    """All that is known of a card: measured ways, else rates of a runtime, else precisions with a peak; fp32 first.
+
+    Never empty.
+    """
+    targets: list[Target] = [CardTarget(card, r, p, n, batch) for r, p, n in evidence(card) if own_or_round(card, n)]
     targets += [CardTarget(card, figure.of, batch=batch) for figure in card.find("rate")]
     if not targets:
         targets = [CardTarget(card, DEFAULT, p, batch=batch) for p in card.precisions if p in BYTES]
     targets.sort(key=lambda target: (target.precision != "fp32", target.threads))
     return list(dict.fromkeys(targets)) or [CardTarget(card, DEFAULT, batch=batch)]
+
+
+def own_or_round(card: DeviceCard, threads: int) -> bool:
+    """Whether a number of threads was measured on the card, or is 1 or all: a list of every number helps nobody."""
+    measured = {model.threads for model in card.models}
+    return threads in measured or threads in (1, sum(group.number for group in groups_of(card)))
