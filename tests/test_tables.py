@@ -4,6 +4,7 @@ The files in golden/ are what terminals show; `GOLDEN=write pytest tests/test_ta
 """
 
 import importlib
+import io
 import os
 import pty
 import subprocess
@@ -21,7 +22,7 @@ from netlathe.cli.choose_show import candidate_data
 from netlathe.cli.main import cli, run
 from netlathe.tables import choose, compare, fit, search, terminal
 from netlathe.tables.page import render_html
-from netlathe.tables.table import Column, make_table
+from netlathe.tables.table import Column, make_table, text_table
 
 GOLDEN = Path(__file__).parent / "golden"
 WIDTHS = (80, 120, 160)
@@ -256,3 +257,17 @@ def test_words_stand_at_the_left_and_figures_at_the_right_in_a_pipe_too(capsys):
     assert head.index("note") == first.index("short") == second.index("a longer note")
     assert first.rstrip().endswith("   5")
     assert len(first.rstrip()) == len(second.rstrip()) == len(head.rstrip())
+
+
+def test_a_tall_table_has_the_lines_of_any_other(monkeypatch):
+    table = text_table(["name", "x"], [("a", "1"), ("b\x1b", "22")], title="T", caption="below")
+
+    def lines():
+        file = io.StringIO()
+        terminal.render(table, Console(width=terminal.UNLIMITED, height=25, file=file))
+        return [line.rstrip() for line in file.getvalue().splitlines() if line.strip()]
+
+    usual = lines()
+    monkeypatch.setattr(terminal, "TALL", 1)
+    assert lines() == usual
+    assert "b\\x1b" in usual[-2]

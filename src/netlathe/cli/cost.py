@@ -22,6 +22,7 @@ from netlathe.cli.common import (
     resolution_option,
     single_or_many,
     wide_option,
+    without_collection,
     write_page,
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, published_macs
@@ -52,6 +53,7 @@ STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and 
 @click.option("--device", metavar="CARD", help="Of the roofline in the page.  [default: this machine, else rpi-5]")
 @wide_option
 @json_option
+@without_collection()
 def command(
     nets: tuple[str, ...],
     by: str,

@@ -93,21 +93,22 @@ def render(table: Table, console: Console, width: int | None = None) -> None:
 
 def plain_lines(table: Table) -> Iterator[str]:
     """The lines of a table of very many rows, every column as wide as it needs; rich takes a millisecond for each."""
-    from rich.cells import set_cell_size
+    from rich.cells import cell_len, set_cell_size
 
-    widths = natural_widths(table)
+    rows = [[text.replace("\n", " ") for text in texts] for texts in shown_cells(table)]
+    lines = [list(table.headings), *rows]
+    widths = [max(cell_len(texts[i]) for texts in lines) for i in range(len(table.columns))]
 
     def line(cells: Iterable[str]) -> str:
         parts = []
         for column, width, text in zip(table.columns, widths, cells, strict=True):
-            text = text.replace("\n", " ")
             parts.append(set_cell_size(text, width) if column.text else text.rjust(width))
         return f"  {'   '.join(parts)}\n"
 
     yield f"{escape_text(table.title)}\n" if table.title else ""
     yield line(table.headings)
     yield f" {'─' * (needed(dict(enumerate(widths))) - 2)}\n"
-    yield from map(line, shown_cells(table))
+    yield from map(line, rows)
     yield f"{escape_text(table.caption)}\n" if table.caption else ""
 
 
