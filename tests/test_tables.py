@@ -108,8 +108,9 @@ def shown(monkeypatch, capsys):
         return lay_out(table, sizes, **frame)
 
     def show(name, width):
-        monkeypatch.setattr(common, "terminal_width", lambda: width)
+        # First where it is imported by name, so that nobody imports the stand-in for good.
         monkeypatch.setattr("netlathe.cli.recipe.terminal_width", lambda: width)
+        monkeypatch.setattr(common, "terminal_width", lambda: width)
         if name in TABLES:
             common.print_table(TABLES[name]())
         else:
