@@ -22,7 +22,7 @@ from netlathe.read.module import IMAGE, ForeignModule, InputShape
 from netlathe.trust import refuse_code
 
 LONGEST = 15  # digits of a choice
-LONGEST = 4096  # characters of a name or path
+LONGEST_NAME = 4096  # characters of a name or path
 WEIGHTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
 
@@ -36,9 +36,9 @@ def load(text: str) -> list[Network]:
 
 def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None) -> list[Net]:
     """The networks that a text names, for other inputs or square images of another size. Raises NetlatheError."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST_NAME:
         message = f"no network has a name of {len(text):,} characters"
-        raise NetlatheError(message, code="load.name", hint=f"names and paths have at most {LONGEST:,}")
+        raise NetlatheError(message, code="load.name", hint=f"names and paths have at most {LONGEST_NAME:,}")
     if text.endswith(WEIGHTS):
         raise NetlatheError(
             "this file holds weights (or a pickle, which could run anything), not a network",

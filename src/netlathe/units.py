@@ -44,6 +44,11 @@ def quantity(text: str, units: Units, what: str, example: str) -> float:
     return number
 
 
+def read_digits(text: str) -> int | None:
+    """A whole number of at most 15 digits, as they are written; None for any other text."""
+    return int(text) if text.isdecimal() and len(text) <= 15 else None
+
+
 def whole_quantity(text: str, units: Units, what: str, example: str) -> int:
     """The same of what cannot be divided, rounded down. Raises NetlatheError also for less than one."""
     number = int(quantity(text, units, what, example))

@@ -23,7 +23,7 @@ from netlathe.sources.source import candidates
 from netlathe.sources.zoo import Zoo
 from netlathe.target.device import targets_on
 from netlathe.target.target import Target
-from netlathe.units import COUNTS, quantity, show_count
+from netlathe.units import COUNTS, quantity, read_digits, show_count
 
 TASKS = {
     "classification": ("classification", "classification-large"),
@@ -98,7 +98,9 @@ def network_facts(candidate: Candidate) -> dict[str, Any]:
 def image_count(text: str) -> int:
     """50k -> 50000; a bare number counts images too."""
     plain = text.replace(",", "").replace("_", "")
-    number = int(plain) if plain.isdecimal() else int(quantity(text, COUNTS, "number of images", "50k"))
+    number = read_digits(plain)
+    if number is None:
+        number = int(quantity(text, COUNTS, "number of images", "50k"))
     if number < 1:
         raise NetlatheError("at least one image is needed", code="unit.range", hint="for example --images 50k")
     return number

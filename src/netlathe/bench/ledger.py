@@ -55,7 +55,7 @@ def read(path: Path | None = None) -> Iterator[Measurement]:
             continue
         try:
             yield measurement_from_json(json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             warnings.warn(f"{path}, line {number} is no measurement and is left out: {error}", LedgerWarning, 2)
 
 

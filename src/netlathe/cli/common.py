@@ -19,6 +19,7 @@ from netlathe.errors import NetlatheError
 from netlathe.escapes import escape_line, escape_lines
 from netlathe.load import load_any
 from netlathe.read.module import InputShape
+from netlathe.units import read_digits
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -41,9 +42,10 @@ def input_shape(text: str) -> InputShape:
     """3x224x224, without the batch axis; 128:int64 where the input is no float."""
     sizes, _, kind = text.partition(":")
     parts = sizes.lower().split("x")
-    if not all(part.isdecimal() and 0 < len(part) < 10 and int(part) > 0 for part in parts):
+    numbers = [size for part in parts if (size := read_digits(part))]
+    if len(numbers) < len(parts):
         raise click.BadParameter(f"{text!r} is not a shape: write 3x224x224 (channels, height, width)")
-    return InputShape(tuple(map(int, parts)), kind)
+    return InputShape(tuple(numbers), kind)
 
 
 input_option = click.option(

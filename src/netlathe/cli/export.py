@@ -11,7 +11,7 @@ import click
 from netlathe.arch.network import Network
 from netlathe.cli.common import emit, json_option, one_network, resolution_option
 from netlathe.errors import NetlatheError
-from netlathe.units import show_bytes
+from netlathe.units import read_digits, show_bytes
 
 
 class BatchType(click.ParamType[int | None]):
@@ -22,8 +22,8 @@ class BatchType(click.ParamType[int | None]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         if value == "dynamic":
             return None
-        if str(value).isdigit() and int(value) > 0:
-            return int(value)
+        if size := read_digits(str(value)):
+            return size
         return self.fail(f"{value!r} is neither a positive number nor dynamic", param, ctx)
 
 

@@ -27,6 +27,7 @@ from netlathe.errors import NetlatheError
 from netlathe.files import read_text
 from netlathe.load import load_any
 from netlathe.runtimes import registry
+from netlathe.units import read_digits
 
 DEFAULTS = {"runtime": registry.DEFAULT, "threads": "1", "precision": "fp32", "batch": "1"}
 NEEDED = ("network", "latency_ms")
@@ -105,7 +106,7 @@ def parse_row(row: CsvRow, faults: list[Fault]) -> MeasuredNetwork | None:
     ms = positive(cells.get("latency_ms", "1"))
     if ms is None:
         faults.append(Fault(at, f"latency_ms must be a positive number, not {cells['latency_ms']!r}"))
-    whole = {name: int(cells[name]) if cells[name].isdigit() else 0 for name in ("threads", "batch")}
+    whole = {name: read_digits(cells[name]) or 0 for name in ("threads", "batch")}
     faults += [Fault(at, f"{k} must be a whole number from 1, not {cells[k]!r}") for k, v in whole.items() if v < 1]
     runtime = registry.forecast_name(cells["runtime"])
     for what, value, legal in (
@@ -137,9 +138,10 @@ def positive(text: str) -> float | None:
 def network_named(text: str) -> Net:
     """resnet50, resnet50@160, mobilenetv1:alpha=0.5@128, my.json or model.onnx. Raises NetlatheError."""
     name, sign, size = text.partition("@")
-    if sign and not size.isdigit():
+    resolution = read_digits(size)
+    if sign and resolution is None:
         raise NetlatheError(f"{text!r} has no resolution after the @", code="load.choice", hint="write resnet50@160")
-    networks = load_any(name, (), int(size) if sign else None)
+    networks = load_any(name, (), resolution)
     if len(networks) != 1:
         raise NetlatheError(f"{name!r} names {len(networks)} networks, but one was measured", code="load.many")
     return networks[0]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from netlathe.documents.faults import faults_error
 from netlathe.documents.schema import check_document
@@ -134,15 +134,14 @@ def load_experiment(folder: Path) -> Experiment:
         raise NetlatheError("this folder holds no study", code="study.none", path=str(folder), hint=hint)
     remedy = "remove it; the command that made the study writes it again, and finished runs are kept"
     document = read_document(path, remedy)
-    _, faults = check_document(Experiment, document)
+    experiment, faults = check_document(Experiment, document)
     if faults:
         raise faults_error(faults, code="study.plan", path=str(path), hint=remedy)
-    runs = tuple(ExperimentRun(**run) for run in document["runs"])
-    if outside := [run.folder for run in runs if Path(run.folder).parts[:1] != (RUNS,) or ".." in run.folder]:
+    folders = [Path(run.folder) for run in experiment.runs]
+    if outside := [str(part) for part in folders if part.parts[:1] != (RUNS,) or ".." in part.parts]:
         message = f"a run lies outside of the study: {outside[0]!r}"
         raise NetlatheError(message, code="study.plan", path=str(path), hint=remedy)
-    networks, recipes, fractions, seeds = map(tuple, (document[name] for name in LEVELS))
-    return Experiment(networks, recipes, fractions, seeds, runs, document["settings"], document["facts"])
+    return cast(Experiment, experiment)
 
 
 def read_results(experiment: Experiment, folder: Path) -> dict[ExperimentRun, RunResult]:
@@ -157,10 +156,10 @@ def read_result(folder: Path) -> RunResult | None:
         return None
     with whole(path, "remove it to do the run again"):
         outcome = read_document(path, "remove it to do the run again")["outcome"]
-        _, faults = check_document(RunResult, outcome)
+        result, faults = check_document(RunResult, outcome)
         if faults:
             raise ValueError(str(faults[0]))
-        return RunResult(**outcome)
+        return cast(RunResult, result)
 
 
 def run_pending(

@@ -92,5 +92,5 @@ def unreadable_error(root: Path, error: OSError) -> NetlatheError:
 def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
     """Every name once, by number where all are whole numbers (2 before 10), else as texts, as ImageFolder does."""
     unique = set(names)
-    numbers = all(name.isascii() and name.isdecimal() for name in unique)
+    numbers = all(name.isascii() and name.isdecimal() and len(name) < 1000 for name in unique)
     return tuple(sorted(unique, key=lambda name: (int(name), name) if numbers else (0, name)))
