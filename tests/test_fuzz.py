@@ -75,8 +75,8 @@ def test_what_atheris_found_stays_a_named_mistake():
 
     seed = READERS["onnx"].seeds()[0]
 
-    def spoilt(change):
-        model = onnx.ModelProto.FromString(seed)
+    def spoilt(change, data=seed):
+        model = onnx.ModelProto.FromString(data)
         change(model)
         return model.SerializeToString()
 
@@ -88,8 +88,13 @@ def test_what_atheris_found_stays_a_named_mistake():
     def no_result(model):
         del model.graph.node[0].output[:]
 
+    def surplus_output(model):  # on which ONNX's own inference ends the process
+        split = next(node for node in model.graph.node if node.op_type == "Split")
+        split.output.append("surplus")
+
     for change in (flat_weight, no_result):
         assert not survives("onnx", spoilt(change))
+    assert not survives("onnx", spoilt(surplus_output, READERS["onnx"].seeds()[2]))
     for name in (b"input", b".weight"):  # names that are no text: read or refused, but nothing else
         survives("onnx", seed.replace(name, name[:-2] + b"\xd7t"))
 

@@ -62,7 +62,10 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
         return builder.graph([values[y.name] for y in model.graph.output if y.name in values], Scope("", alone=False))
 
 
-BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # by a damaged file
+BROKEN = (  # by a damaged file
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    onnx.checker.ValidationError,
+)
 
 
 @contextmanager

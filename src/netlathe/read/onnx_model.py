@@ -117,12 +117,15 @@ def fault_of(location: str, folder: Path) -> str:
     if ".." in parts or ".." in location.split("\\"):
         return "outside of its folder"
     place = folder
-    for part in parts:
-        place /= part
-        if place.is_symlink():
-            return "a link to elsewhere"
-    if place.exists() and not place.is_file():
-        return "which is no regular file"
+    try:
+        for part in parts:
+            place /= part
+            if place.is_symlink():
+                return "a link to elsewhere"
+        if place.exists() and not place.is_file():
+            return "which is no regular file"
+    except OSError:  # too long, say
+        return "which names no file"
     return ""
 
 

@@ -17,6 +17,7 @@ from onnx.shape_inference import InferenceError
 
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
+from netlathe.read.onnx_model import nodes_within
 
 SMALL = 1024  # elements: what shapes are computed from is smaller
 # Passes of inference: networks take up to 30, and one that takes very many is not worth an hour.
@@ -39,6 +40,7 @@ def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
     Raises NetlatheError where shapes do not fit.
     """
     graph = model.graph
+    refuse_odd_splits(graph, source)
     written = {v.name: shape for v in (*graph.value_info, *graph.output) if (shape := shape_of(v)) is not None}
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
@@ -56,6 +58,15 @@ def infer_shapes(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
             return written | shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     raise NetlatheError("shapes depend on each other too often", code="read.shape", path=source,
                         hint="simplify the file (onnxsim), or export it with fixed axes")  # fmt: skip
+
+
+def refuse_odd_splits(graph: onnx.GraphProto, source: str) -> None:
+    """Raise NetlatheError for a Split of more outputs than it names: ONNX's inference ends the process there."""
+    for node in nodes_within(graph.node):
+        for attribute in node.attribute:
+            if node.op_type == "Split" and attribute.name == "num_outputs" and attribute.i != len(node.output):
+                message = f"Split has num_outputs {attribute.i}, and {len(node.output)} outputs"
+                raise NetlatheError(message, code="read.shape", path=f"{source}: {node.name or node.output[0]}")
 
 
 def infer(model: onnx.ModelProto, source: str) -> dict[str, Shape]:
