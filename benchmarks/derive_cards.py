@@ -12,7 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from math import exp
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,27 @@ def expectations(s: Sample, full: Estimate) -> list[tuple[float, float, int, str
     return rows
 
 
+def carried(s: Sample, full: Estimate) -> float:
+    """How far, times, COVER of the networks are from a forecast by the same device with the nearest other threads."""
+    apart = []
+    for device in dict.fromkeys(setting.device for setting in s.settings):
+        at = [i for i, setting in enumerate(s.settings) if setting.device == device]
+        e = without(s, full, device)
+        prior = population("cpu", s, e, NCNN)
+        for i in at:
+            others = [
+                j for j in at
+                if s.settings[j].core == s.settings[i].core and s.settings[j].threads != s.settings[i].threads
+            ]  # fmt: skip
+            if others:
+                j = min(others, key=lambda j: abs(log(s.settings[j].threads / s.settings[i].threads)))
+                own = posterior(prior, s.x[s.there[j]], np.exp(s.log_ms[j, s.there[j]]).tolist())
+                hidden = own + described(e, s.settings[i].cores) - described(e, s.settings[j].cores)
+                for n in np.flatnonzero(s.there[i]):
+                    apart.append(abs(float(s.log_ms[i, n] - np.log((np.exp(hidden) * s.x[n]).sum()))))
+    return exp(quantile(apart, COVER))
+
+
 def sample_without(s: Sample, device: str) -> Sample:
     """The settings of all other devices."""
     keep = np.array([setting.device != device for setting in s.settings])
@@ -143,7 +164,7 @@ def write_cores(s: Sample, e: Estimate) -> None:
                 "spread": round(exp(factor * spread), 3),
             }
     document = {
-        "runtime": "ncnn", "date": DAY, "cover": COVER, "mape": round(mape, 3),
+        "runtime": "ncnn", "date": DAY, "cover": COVER, "mape": round(mape, 3), "carried": round(carried(s, e), 3),
         "slopes": [rounded(row) for row in e.slopes], "source": NCNN,
     }  # fmt: skip
     write_json(OUT / "cores.json", document, "cores", rows)

@@ -98,7 +98,7 @@ class Model:
     note: str = ""
     source: str = ""  # of the measurements: table, rows, licence
     parts: tuple[float, ...] = ()  # coefficients by part (`device.population`), where they were fitted so
-    devices: int = 0  # other devices with such cores that were measured, where this one was not
+    basis: str = ""  # what it rests on, where that is not measurements of this setting
 
 
 @dataclass(frozen=True, slots=True)

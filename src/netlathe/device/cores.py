@@ -52,6 +52,7 @@ class KnownCores:
     date: str
     cover: float  # share of the networks of devices left out that lay inside the intervals
     mape: float  # of the same
+    carried: float  # how far, times, a device is from its own measurements at another number of threads
     slopes: Sequence[Sequence[float]]
     cores: Mapping[str, Core]
     source: str
@@ -119,6 +120,7 @@ def expected_ways(card: DeviceCard) -> list[tuple[str, str, int]]:
 def expected_model(card: DeviceCard, runtime: str, precision: str, threads: int) -> Model | None:
     """A model of the cores of a card; None where no measured device has them, or not in this runtime and precision.
 
+    A card that was measured with another number of threads keeps its distance from what its cores make expect.
     Raises NetlatheError for more threads than cores.
     """
     table, groups = known_cores(), groups_of(card)
@@ -135,22 +137,40 @@ def expected_model(card: DeviceCard, runtime: str, precision: str, threads: int)
     core = table.cores[used[0].core]
     if not core.devices or precision != precision_of(used):
         return None
-    x = describe(used, table.cores)
-    parts = tuple(
-        exp(sum(value * row[i] for value, row in zip(x, table.slopes, strict=True)) + effect)
-        for i, effect in enumerate(core.effect)
-    )
+    parts, spread = expected_parts(used), core.spread
+    others = f"{core.devices} measured devices" if core.devices > 1 else "the one measured device"
+    basis = f"expected of {others} with {used[0].core} cores under {runtime}, not measured itself"
+    own = nearest_threads(card, runtime, precision, threads)
+    if own:
+        apart = zip(parts, own.parts, expected_parts(taken(groups, own.threads)), strict=True)
+        parts, spread = tuple(part * mine / likely for part, mine, likely in apart), min(spread, table.carried)
+        basis = f"model of {runtime} with {own.threads} threads, carried to {threads} as {others} make likely"
     return Model(
         runtime=runtime,
         date=table.date,
-        networks=0,
+        networks=own.networks if own else 0,
         coefficients=coefficients(parts),
         parts=parts,
-        error=ErrorBar(table.mape, 1.0, 1 / core.spread, core.spread),
+        error=ErrorBar(table.mape, 1.0, 1 / spread, spread),
         threads=threads,
         precision=precision,
-        machine=used[0].core,
-        devices=core.devices,
         held_out=f"each device left out in turn: {100 * table.cover:.0f} % of its networks inside",
         source=table.source,
+        basis=basis,
     )
+
+
+def expected_parts(used: Sequence[CoreGroup]) -> tuple[float, ...]:
+    """The coefficients by part that cores make expect."""
+    table = known_cores()
+    x = describe(used, table.cores)
+    return tuple(
+        exp(sum(value * row[i] for value, row in zip(x, table.slopes, strict=True)) + effect)
+        for i, effect in enumerate(table.cores[used[0].core].effect)
+    )
+
+
+def nearest_threads(card: DeviceCard, runtime: str, precision: str, threads: int) -> Model | None:
+    """The model of a card with the nearest number of threads, by their ratio."""
+    fitted = [m for m in card.models if m.parts and (m.runtime, m.precision, m.batch) == (runtime, precision, 1)]
+    return min(fitted, key=lambda m: abs(log(m.threads / threads)), default=None)

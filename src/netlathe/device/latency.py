@@ -209,9 +209,8 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
 
 def basis_of(model: Model) -> str:
     """What a model rests on."""
-    if model.devices:
-        others = f"{model.devices} measured devices" if model.devices > 1 else "the one measured device"
-        return f"expected under {model.runtime} of {others} with {model.machine} cores, not measured itself"
+    if model.basis:
+        return model.basis
     name = f"{model.runtime} {model.runtime_version}".rstrip()
     return f"model of {name}, {model.date}, {model.networks} networks"
 
