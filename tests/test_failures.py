@@ -108,6 +108,11 @@ def test_what_the_machine_refuses_is_no_bug(monkeypatch, raised, message, code):
     assert "Traceback" not in done.stderr
 
 
+def test_a_package_that_does_not_load_is_no_bug():
+    assert describe_failure(ImportError("numpy.so: failed to map segment")).code == "package.broken"
+    assert describe_failure(ModuleNotFoundError("No module named 'netlathe.x'")).code == "bug"
+
+
 def test_the_reason_behind_an_error_is_what_is_named():
     error = RuntimeError("the library gave up")
     error.__cause__ = MemoryError()

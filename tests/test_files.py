@@ -3,7 +3,17 @@
 import pytest
 
 from netlathe.errors import Exit, MissingExtra, NetlatheError
-from netlathe.files import cache_dir
+from netlathe.files import cache_dir, open_part, write_text
+
+
+def test_what_a_killed_process_left_of_a_file_goes_when_the_file_is_written_and_what_is_being_written_stays(tmp_path):
+    (tmp_path / ".a.json.123.part").write_text("half")
+    (tmp_path / ".b.json.123.part").write_text("half of another")
+    with open_part(tmp_path / ".a.json.456.part") as file:
+        file.write(b"other process")
+        write_text(tmp_path / "a.json", "whole")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".a.json.456.part", ".b.json.123.part", "a.json"]
+    assert (tmp_path / "a.json").read_text() == "whole"
 
 
 def test_without_a_home_the_cache_says_what_to_set(monkeypatch):

@@ -29,6 +29,21 @@ FAMILIES = ["lenet5_modern", "googlenet", "resnet18", "densenet121", "mobilenetv
             "text_encoder_tiny"]  # fmt: skip
 
 
+def test_nodes_may_stand_in_any_order(tmp_path: Path) -> None:
+    save_onnx(zoo.get("resnet18"), tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    nodes = list(reversed(model.graph.node))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)  # ONNX Runtime's quantiser does something of the kind
+    onnx.save(model, tmp_path / "reversed.onnx")
+    graphs = [read_onnx(tmp_path / name) for name in ("net.onnx", "reversed.onnx")]
+    assert count(graphs[0]) == count(graphs[1])
+    model.graph.node[0].input[0] = model.graph.node[0].output[0]  # one that waits for itself
+    onnx.save(model, tmp_path / "circle.onnx")
+    with pytest.raises(NetlatheError, match="does not hold together"):
+        read_onnx(tmp_path / "circle.onnx")
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("batch", [1, None])
 def test_our_own_files_give_back_what_the_expression_counts(name: str, batch: int | None, tmp_path: Path) -> None:

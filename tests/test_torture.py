@@ -47,7 +47,7 @@ def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         text = capsys.readouterr().out
         row = dict(zip(torture.COLUMNS, map(int, text.splitlines()[-3].split()[1:]), strict=True))
         assert failed == any(row[name] for name in torture.FAILURES)
-        assert ("repeat: python benchmarks/torture.py --jobs toy" in text) == failed
+        assert ("repeat: python benchmarks/torture.py --jobs toy" in text or "toy does not run" in text) == failed
         return {name: number for name, number in row.items() if number and name != "attempts"}
 
     return counts
@@ -97,3 +97,7 @@ def test_the_draws_of_an_attempt_depend_on_its_number_alone():
     assert draws == [torture.draw(0, number, list(JOBS), list(torture.FAULTS)) for number in range(20)]
     assert len(set(draws)) > 10
     assert torture.draw(0, 7, ["train"], ["two at once"]) == ("train", "two at once")
+
+
+def test_a_job_that_fails_undisturbed_is_lost_once(count):
+    assert count("sys.exit(2)") == {"lost": 1}

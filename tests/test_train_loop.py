@@ -33,7 +33,7 @@ from netlathe.train.classification import Classification, train
 from netlathe.train.distributed import join_ranks
 from netlathe.train.evaluate import measure_normalisation
 from netlathe.train.images import ImageSet, Splits, load
-from netlathe.train.job import TrainingJob
+from netlathe.train.job import TrainingJob, TrainingProgress
 from netlathe.train.loop import step_once
 from netlathe.train.plan import make_plan
 from netlathe.train.recipe import Recipe
@@ -168,6 +168,26 @@ def test_ctrl_c_saves_and_says_how_to_go_on(stripes: Path, tmp_path: Path) -> No
     assert process.exitcode == 130
     assert "the same command goes on" in log.read_text()
     assert (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_a_training_that_is_asked_to_stop_goes_on_as_one_that_was_not(splits: Splits, tmp_path: Path) -> None:
+    def train_in(name: str, stop_at: int | None = None) -> None:
+        def ask(tick: TrainingProgress) -> None:
+            if tick.seen == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        how = {"precision": "fp32", "threads": 1, "epochs": 2.0, "progress": ask}
+        train(zoo.get("resnet20", depth=8), splits, recipe(), tmp_path / name, **how)
+
+    train_in("whole")
+    batch = recipe().batch
+    for steps in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            train_in("stopped", steps * batch)
+        assert (tmp_path / "stopped" / "model.onnx").exists()
+    train_in("stopped")
+    for file in ("metrics.jsonl", "weights.safetensors"):
+        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(splits: Splits, tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ no end, and opening it may wait. Here too: the folder of what can be made again.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
 from contextlib import suppress
+from glob import escape
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from netlathe.errors import NetlatheError
 
@@ -112,15 +114,35 @@ def write_bytes(path: str | Path, *pieces: bytes | memoryview) -> None:
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
-        with part.open("wb") as file:
+        remove_parts(path)
+        with open_part(part) as file:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())  # a rename may reach the disk before the content does
-        part.replace(path)
+            part.replace(path)
     except OSError as error:
         raise NetlatheError(f"cannot write {path}: {error.strerror}", code="file.write") from error
     finally:
         with suppress(OSError):
+            part.unlink()
+
+
+def open_part(part: Path) -> IO[bytes]:
+    """A new file, locked as long as it is open, so that nobody takes it for what a killed process left."""
+    while True:
+        file = part.open("wb")
+        with suppress(OSError):  # of a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # removed before it was locked
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what killed processes left of a file that they were writing: the locks of the living are held."""
+    for part in path.parent.glob(f".{escape(path.name)}.*{PART}"):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
 
 

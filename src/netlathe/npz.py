@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LIMIT = "4GB"
 LIMIT_VARIABLE = "NETLATHE_ARRAYS_LIMIT"
 BROKEN = (
-    *(OSError, ValueError, EOFError, KeyError, OverflowError, RuntimeError, NotImplementedError),
+    *(OSError, ValueError, EOFError, KeyError, OverflowError, TypeError, RuntimeError, NotImplementedError),
     *(zlib.error, BadZipFile, TokenError),  # numpy reads a header as Python's words
 )
 

@@ -17,7 +17,7 @@ from math import exp, inf, log
 from statistics import median
 from typing import NamedTuple
 
-from netlathe.arch.graph import Graph
+from netlathe.arch.net import Net
 from netlathe.bench import ledger
 from netlathe.bench.measurement import Measurement
 from netlathe.device.card import DeviceCard, Model
@@ -56,18 +56,18 @@ def model_id(model: Model) -> str:
 
 
 def forecast_of(
-    graph: Graph, card: DeviceCard | None, runtime: str, threads: int, precision: str, batch: int
+    net: Net, card: DeviceCard | None, runtime: str, threads: int, precision: str, batch: int
 ) -> tuple[float, str]:
     """What the model of a card says of a network before it is measured, in ms, and the id of the model.
 
-    (inf, "") where the card has no model for it.
+    (inf, "") where the card has no model for it, or its operators cannot be read: it is measured all the same.
     """
     try:
         model = model_for(card, runtime, threads, precision, batch)[0] if card is not None else None
         if card is None or model is None or model.batch != batch:
             return inf, ""
         how = {"runtime": runtime, "threads": threads, "precision": precision, "batch": batch}
-        return predict(graph, card, **how).total_ms, model_id(model)  # type: ignore[arg-type]
+        return predict(net.graph(), card, **how).total_ms, model_id(model)  # type: ignore[arg-type]
     except NetlatheError:
         return inf, ""
 

@@ -242,7 +242,7 @@ def measurement_of(
     watched = sum(c.load_by_others.seconds for c in clients)
     others = sum(c.load_by_others.cores * c.load_by_others.seconds for c in clients) / watched if watched else 0.0
     precision = precisions_for(network, config.runtime, config.precision)[0]
-    forecast = forecast_of(network.graph(), config.card, config.runtime, config.threads, precision, config.batch)
+    forecast = forecast_of(network, config.card, config.runtime, config.threads, precision, config.batch)
     blank = Measurement(
         network=network.name,
         key=network.key,

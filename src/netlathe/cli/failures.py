@@ -34,6 +34,9 @@ def describe_failure(error: BaseException) -> NetlatheError:
         if isinstance(one, MemoryError) or (isinstance(one, RuntimeError) and NO_MEMORY.search(str(one))):
             hint = "smaller images, fewer at a time, or a machine with more"
             return NetlatheError("there is not enough memory for this", code="memory.exhausted", hint=hint)
+        if isinstance(one, ImportError) and not isinstance(one, ModuleNotFoundError):
+            hint = "its files or libraries are damaged, or there is too little memory for it"
+            return NetlatheError(f"a package does not load: {one}", code="package.broken", hint=hint)
         if isinstance(one, RecursionError):
             hint = "networks have up to a hundred expressions within each other; --debug shows where it ended"
             return NetlatheError("this is nested too deeply", code="nesting.too_deep", hint=hint)

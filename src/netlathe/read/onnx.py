@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import onnx
@@ -41,15 +42,15 @@ def read_onnx(path: str | Path, *inputs: Shape) -> Graph:
         model = strip_data(model)
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
+        sort_nodes(model.graph)
         names = fix_inputs(model, inputs, str(path))
         shapes = infer_shapes(model, str(path))
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         tensors |= {node.output[0]: constant for node in model.graph.node for constant in constants(node)}
         statistics = running_statistics(model.graph)
-    trained = {name: tuple(t.dims) for name, t in tensors.items() if is_weight(model, name, t)}
-    builder = GraphBuilder({name: shape for name, shape in trained.items() if name not in statistics},
-                {name: shape for name, shape in trained.items() if name in statistics})  # fmt: skip
-    with refuse_broken(str(path)):
+        trained = {name: tuple(t.dims) for name, t in tensors.items() if is_weight(model, name, t)}
+        builder = GraphBuilder({name: shape for name, shape in trained.items() if name not in statistics},
+                    {name: shape for name, shape in trained.items() if name in statistics})  # fmt: skip
         values = {name: builder.input(shapes[name]) for name in names}
         values |= {
             name: TracedValue(tuple(t.dims), sources=(name,) if name in trained else ()) for name, t in tensors.items()
@@ -86,6 +87,21 @@ def broken_file(error: Exception, path: str) -> NetlatheError:
         f"this ONNX file does not hold together here ({what})", code="read.broken", path=path,
         hint="onnx.checker.check_model says more; export it again",
     )  # fmt: skip
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put nodes behind those that they need, where they are not yet: ONNX Runtime's quantiser leaves them in any order.
+
+    Raises ValueError for nodes that wait for each other.
+    """
+    makers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    needed = {i: {makers[name] for name in node.input if name in makers} for i, node in enumerate(graph.node)}
+    if all(max(before, default=-1) < i for i, before in needed.items()):
+        return
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
+    order = list(TopologicalSorter(needed).static_order())
+    del graph.node[:]
+    graph.node.extend(nodes[i] for i in order)
 
 
 def strip_data(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from netlathe.errors import NetlatheError
 from netlathe.train import checkpoint
 from netlathe.train.export import write_weights
 from netlathe.train.job import TrainingJob, TrainingProgress
-from netlathe.train.pacing import Pacing, StopReason
+from netlathe.train.pacing import Pacing, StopReason, has_ended
 from netlathe.train.schedule import lr_factor
 from netlathe.train.state import TrainingState, snapshot
 
@@ -52,6 +52,8 @@ def train_on(
         if pacing.save_due(state):
             save(job, state, pacing.begin_save(), identity)
         if pacing.stopping:
+            if pacing.asked and state.best is None and not has_ended(state):
+                evaluate(job, state)  # there are no weights to keep yet; the checkpoint does not know of these
             return pacing.reason(state)
     return StopReason.WHOLE
 

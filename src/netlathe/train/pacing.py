@@ -64,14 +64,18 @@ class Pacing:
         elif here > warm:
             self.speed = (state.seen - self.warm_seen) / max(self.now - self.warm_s, 1e-9)
         late = self.deadline is not None and self.now >= self.deadline
-        self.asked = bool(self.stop())
-        self.stopping = self.ranks.any(late or self.asked)
+        asked = bool(self.stop())
+        self.stopping = self.ranks.any(late or asked)
+        self.asked = self.stopping and self.ranks.any(asked)
 
     def evaluation_due(self, state: TrainingState) -> bool:
-        """At the end, and after an epoch once enough images were seen since the last evaluation."""
+        """At the end, and after an epoch once enough images were seen since the last evaluation.
+
+        Not where somebody asked to stop: the training that goes on has to be the one that was not stopped.
+        """
         at_end = state.seen % state.plan.epoch == 0
         due = state.seen - state.evaluated >= EVALUATE_AFTER * self.scored_images
-        return has_ended(state) or self.stopping or (at_end and due)
+        return has_ended(state) or (self.stopping and not self.asked) or (at_end and due)
 
     def end_evaluation(self) -> None:
         """Take the time after an evaluation; the speed is that of training alone."""
@@ -116,7 +120,7 @@ class Pacing:
         """Why the training stops here."""
         if has_ended(state):
             return StopReason.WHOLE
-        return StopReason.STOPPED if self.ranks.any(self.asked) else StopReason.DEADLINE
+        return StopReason.STOPPED if self.asked else StopReason.DEADLINE
 
 
 def has_ended(state: TrainingState) -> bool:
