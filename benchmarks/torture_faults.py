@@ -21,14 +21,14 @@ from torture_stage import CLOCK, Ended, Stage
 
 HOUR_S = 3600
 PIDS = Path("/sys/fs/cgroup/pids")
-DONE, REFUSED, MISSING = 0, 2, 5
+DONE, REFUSED, FAILED, MISSING = 0, 2, 4, 5
 # How a process may end after a signal: as the signal says, as an interruption, or done before it arrived.
 ENDS = {
     signal.SIGKILL: (-9, DONE),
     signal.SIGINT: (130, DONE),
     signal.SIGTERM: (-15, 143, 130, DONE),
 }
-OF_A_CHILD = (DONE, REFUSED, 130)  # the job goes on without it, or says that it died
+OF_A_CHILD = (DONE, REFUSED, FAILED, 130)  # the job goes on without it, or says that it died
 OF_A_LIMIT = (DONE, REFUSED)
 
 

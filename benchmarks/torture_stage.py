@@ -165,13 +165,13 @@ class Stage:
     def leftovers(self) -> list[Path]:
         """What lies in the temporary folder and in the home, and files that were never renamed into place.
 
-        Not counted: the empty folder that torch makes once a user, and the four bytes by which Python tries whether it
-        can write, where it was killed between writing and removing them.
+        Not counted: parts of files in the cache, which go when those are written next; the empty folder that torch
+        makes once a user; and the four bytes by which Python tries whether it can write, where it was killed between
+        writing and removing them.
         """
         stray = [path for folder in (self.tmp, self.home) for path in sorted(folder.iterdir())]
         stray = [path for path in stray if not is_empty_folder(path, "torchinductor_") and not is_trial_of_python(path)]
-        parts = [path for folder in (self.out, self.cache) for path in folder.rglob(".*") if PART.fullmatch(path.name)]
-        return stray + parts
+        return stray + [path for path in self.out.rglob(".*") if PART.fullmatch(path.name)]
 
     def wait_for_moment(self, process: subprocess.Popen[bytes]) -> bool:
         """Wait for a random moment of the job: a time, or just after a file has changed. False: it ended before."""
