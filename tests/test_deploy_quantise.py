@@ -10,6 +10,7 @@ import pytest
 
 from netlathe import zoo
 from netlathe.deploy.export import TrainedModel, load_trained, model_pixels
+from netlathe.deploy.package import FLOAT_FILE
 from netlathe.deploy.parity import parity, require_exact
 from netlathe.deploy.quantise import quantise_model
 from netlathe.deploy.session import open_session
@@ -74,6 +75,8 @@ def test_int8_keeps_the_accuracy_within_the_tolerance(run: TrainedModel, splits:
     assert found.accurate
     assert within_tolerance(found.before, found.after, found.images, 0.03)
     assert found.scheme == "u8s8"
+    if runtime == "onnxruntime":
+        onnx.checker.check_model(onnx.load_from_string(found.files[FLOAT_FILE]), full_check=True)
     assert len(found.kept) < found.layers
 
 

@@ -98,7 +98,7 @@ def test_a_fit_that_is_killed_in_every_step_ends_as_one_that_was_not(
 
     narrow = run(["quantise", str(whole), "--data", str(stripes), "--form", "int8", "--runtime", "onnxruntime",
                   "-o", str(tmp_path / "narrow"), "--json"])  # fmt: skip
-    assert narrow.returncode == 0, narrow.stderr
+    assert narrow.returncode == 0, narrow.stdout + narrow.stderr
     made = json.loads(narrow.stdout)["data"]
     assert (made["precision"], made["model"]) == ("int8+fp32", "model.int8.onnx")
     small, large = load_package(tmp_path / "narrow"), load_package(whole)

@@ -236,6 +236,7 @@ def quantise(source: FloatModel, ranges: Any, kept: Sequence[str], *, only: bool
         extra_options={"MatMulConstBOnly": True},
     )
     quantiser.quantize_model()
+    quantiser.model.topological_sort()  # as ONNX asks: it leaves what it inserted at the end
     quantised: bytes = quantiser.model.model.SerializeToString()
     return quantised
 
