@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 MEASURING = {"calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card.")}
+MEASURING |= {"kit": ("netlathe.cli.device_kit", "A folder that measures a device which cannot install Netlathe.")}
 
 
 @click.group(cls=LazyGroup, later=MEASURING)

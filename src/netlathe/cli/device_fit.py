@@ -8,40 +8,55 @@ from datetime import date
 import click
 
 from netlathe.cli.common import emit, json_option, print_table, wide_option
+from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.tables.table import Column, make_table
 from netlathe.units import mac_count, show_count
 
 
 @click.command("fit")
-@click.option(
-    "--measurements", required=True, metavar="FILE.csv", help="network,latency_ms[,runtime,threads,precision,batch]"
-)
+@click.argument("file", metavar="FILE.csv", required=False)
+@click.option("--measurements", metavar="FILE.csv", help="The same as FILE.csv.")
 @click.option("-o", "--output", required=True, metavar="CARD.toml", help="The card to write.")
 @click.option("--device", metavar="CARD", help="Take figures and name from this card.  [default: a new card]")
-@click.option("--name", metavar="TEXT", help="What the device is called.")
+@click.option("--name", metavar="TEXT", help="What the device is called.  [default: as in the file]")
 @click.option("--class", "class_", default="phone", show_default=True, metavar="CLASS", help="Of a new card.")
 @wide_option
 @json_option
-def fit(measurements: str, output: str, device: str | None, name: str | None, class_: str, as_json: bool) -> None:
+def fit(
+    file: str | None,
+    measurements: str | None,
+    output: str,
+    device: str | None,
+    name: str | None,
+    class_: str,
+    as_json: bool,
+) -> None:
     """A card with a latency model from measured networks.
 
     \b
-    Each line of the file is one measurement, such as
+    FILE.csv is what a kit measured (`netlathe device kit`), or a file of yours. Each line is one measurement, such as
       network,latency_ms,runtime,threads,precision,batch
       mobilenetv2,12.4,tflite,1,fp32,1
       resnet50@160,48.9,tflite,1,fp32,1
-    `netlathe device probe-set -n 10` says which networks tell most. The error bar is that of networks left out in turn.
+    Only the first two columns are needed; processor, system and runtime_version describe the device. The error bar is
+    that of networks left out in turn.
     """
     from pathlib import Path
 
     from netlathe.device import card as cards
-    from netlathe.device.measurements import fit_models, read
+    from netlathe.device.measurements import described, fit_models, read
+
+    if (file is None) == (measurements is None):
+        hint = "netlathe device fit results.csv -o my-device.toml"
+        raise NetlatheError("give one file of measurements", code="usage", hint=hint)
 
     stem = Path(output).stem.lower().replace("_", "-").replace(" ", "-")
     today = date.today().isoformat()
-    base = cards.load(device) if device else cards.DeviceCard(stem, name or stem, class_, today, ())
-    models = fit_models(read(measurements), today)
+    networks = read(file or measurements or "")
+    title = name or described(networks, "processor") or stem
+    base = cards.load(device) if device else cards.DeviceCard(stem, title, class_, today, ())
+    models = fit_models(networks, today)
     settings = {(m.runtime, m.threads, m.precision, m.batch) for m in models}
     kept = tuple(m for m in base.models if (m.runtime, m.threads, m.precision, m.batch) not in settings)
     card = replace(base, id=stem, name=name or base.name, models=(*kept, *models))

@@ -37,7 +37,7 @@ def show_models(card: DeviceCard) -> None:
         click.echo(
             f"  model    {model.runtime} {model.runtime_version}, {model.threads} threads, {model.precision}, "
             f"batch {model.batch}: {model.networks} networks, {model.date}; "
-            f"{100 * error.mape:.1f} % mean error on held-out networks"
+            f"{100 * error.mape:.1f} % mean error on held-out networks" + f"; {model.machine}" * bool(model.machine)
         )
         if model.operators:
             show_operators(card, model)

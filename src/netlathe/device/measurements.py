@@ -2,12 +2,14 @@
 
 A file has a line a measurement: network,latency_ms and, where they are not the defaults, runtime, threads, precision,
 batch. The latency is of one batch. A network is named as on the command line, with @resolution for other images.
+Further columns describe the device, and what the runner of a kit (`bench.kit`) measured beside the latency.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +33,24 @@ from netlathe.units import read_digits
 
 DEFAULTS = {"runtime": registry.DEFAULT, "threads": "1", "precision": "fp32", "batch": "1"}
 NEEDED = ("network", "latency_ms")
+KIT = "netlathe.kit/1"  # the format of a kit: of its manifest, and of the lines that its runner writes
+DESCRIBES = ("processor", "system", "runtime_version")  # columns about the device
+EVIDENCE = ("low_ms", "high_ms", "loaded_ms", "runs", "macs", "sha256", "kit")  # columns that the runner adds
 LEAST = 5  # networks that a model needs
 SHORT = 10_000_000  # MACs below which a run is too short to time with a phone's tools
-HINT = "`netlathe device probe-set -n 10` says which networks to measure"
+HINT = "`netlathe device kit -o kit/` makes a folder that measures the right networks, `device probe-set` names them"
+
+NOTE = "fitted to measurements from elsewhere: their statistic and their discipline are not known here"
+KIT_NOTE = "fitted to quiet estimates that the runner of a kit measured on the device"
+
+
+class MeasuredOn(NamedTuple):
+    """What the file says of the device, and whether the runner of a kit measured there; empty where it does not."""
+
+    processor: str = ""
+    system: str = ""
+    runtime_version: str = ""
+    kit: str = ""
 
 
 class MeasuredNetwork(NamedTuple):
@@ -46,6 +63,12 @@ class MeasuredNetwork(NamedTuple):
     threads: int
     precision: str
     batch: int
+    device: MeasuredOn = MeasuredOn()
+
+    @property
+    def way(self) -> tuple[str, int, str, int]:
+        """Runtime, threads, precision and batch: what a model is of."""
+        return self.runtime, self.threads, self.precision, self.batch
 
 
 class ProbeNetwork(NamedTuple):
@@ -58,24 +81,30 @@ class ProbeNetwork(NamedTuple):
 
 def read(path: str | Path) -> list[MeasuredNetwork]:
     """The measurements of a CSV file. Raises one NetlatheError that lists every fault with its line."""
+    text = read_text(path)
     try:
-        columns, rows = parse_csv(read_text(path))
+        columns, rows = parse_csv(text)
     except csv.Error as error:
         message = f"this is no CSV file: {error}"
         raise NetlatheError(message, code="device.measurements", path=str(path), hint=HINT) from None
-    legal = (*NEEDED, *DEFAULTS)
+    legal = (*NEEDED, *DEFAULTS, *DESCRIBES, *EVIDENCE)
     faults = [Fault("line 1", f"the column {name} is missing") for name in NEEDED if name not in columns]
     for name in columns:
         if name not in legal:
             faults.append(Fault("line 1", f"unknown column {name!r} ({suggest(name, legal)})"))
     networks: list[MeasuredNetwork] = []
     first: dict[tuple[str, str, int, str, int], int] = {}
-    for row in rows if not faults else ():
+    if "kit" in columns and rows and rows[-1].cells["kit"] != KIT and not text.endswith("\n"):
+        torn = rows.pop().line
+        faults.append(
+            Fault(f"line {torn}", "it is incomplete: run the kit's measure.py again, it measures what is missing")
+        )
+    for row in rows if not any(fault.path == "line 1" for fault in faults) else ():
         at = row.line
         measured = parse_row(row, faults)
         if measured is None:
             continue
-        key = (measured.name, *measured[3:])
+        key = (measured.name, *measured.way)
         if key in first:
             message = f"{measured.name} was measured in line {first[key]} already: keep one, their median"
             faults.append(Fault(f"line {at}", message))
@@ -84,14 +113,31 @@ def read(path: str | Path) -> list[MeasuredNetwork]:
     if not faults:
         sizes: dict[tuple[str, int, str, int], int] = defaultdict(int)
         for m in networks:
-            sizes[m[3:]] += 1
+            sizes[m.way] += 1
         for condition, count in sizes.items():
             if count < LEAST:
                 faults.append(Fault(f"{count} networks of {' '.join(map(str, condition))}", f"a model needs {LEAST}"))
         faults += [Fault("", "there are no measurements")] * (not networks)
+        faults += several_devices(networks)
     if faults:
         raise faults_error(faults, code="device.measurements", path=str(path), hint=HINT)
     return networks
+
+
+def several_devices(networks: list[MeasuredNetwork]) -> list[Fault]:
+    """What is wrong with a file whose lines are of several processors, or of several versions of a runtime."""
+    faults = []
+    for name, groups in (
+        ("processor", {(): networks}),
+        ("runtime_version", {way: [m for m in networks if m.way == way] for way in {m.way for m in networks}}),
+    ):
+        for group in groups.values():
+            values = dict.fromkeys(value for m in group if (value := getattr(m.device, name)))
+            if len(values) > 1:
+                faults.append(
+                    Fault(name, f"{' and '.join(values)}: a card is of one device, so give each its own file")
+                )
+    return faults
 
 
 def parse_row(row: CsvRow, faults: list[Fault]) -> MeasuredNetwork | None:
@@ -121,9 +167,23 @@ def parse_row(row: CsvRow, faults: list[Fault]) -> MeasuredNetwork | None:
     except NetlatheError as error:
         fix = f" ({error.hint})" if error.hint and "\n" not in error.hint else ""
         faults.append(Fault(at, error.message + fix))
+    faults += [Fault(at, message) for message in other_kit(cells, graph)]
     if len(faults) > before or graph is None or ms is None:
         return None
-    return MeasuredNetwork(cells["network"], graph, ms, runtime, whole["threads"], cells["precision"], whole["batch"])
+    device = MeasuredOn(*(cells.get(name, "") for name in (*DESCRIBES, "kit")))
+    way = runtime, whole["threads"], cells["precision"], whole["batch"]
+    return MeasuredNetwork(cells["network"], graph, ms, *way, device)
+
+
+def other_kit(cells: Mapping[str, str], graph: Graph | None) -> Iterator[str]:
+    """Why a line is none of a kit that this Netlathe could have made."""
+    remedy = "make a new kit with `netlathe device kit`"
+    if cells.get("kit", KIT) != KIT:
+        yield f"it is of a kit {cells['kit']!r}, and this Netlathe reads {KIT}: {remedy}"
+    elif graph is not None and "macs" in cells:
+        macs = sum(op.macs for op in graph.ops)
+        if cells["macs"] != str(macs):
+            yield f"{cells['network']} had {cells['macs']} MACs in that kit, and has {macs} here: {remedy}"
 
 
 def positive(text: str) -> float | None:
@@ -151,7 +211,7 @@ def fit_models(networks: list[MeasuredNetwork], today: str) -> list[Model]:
     """A model of each runtime, threads, precision and batch in the measurements."""
     settings: dict[tuple[str, int, str, int], list[MeasuredNetwork]] = defaultdict(list)
     for m in networks:
-        settings[m[3:]].append(m)
+        settings[m.way].append(m)
     models = []
     for (runtime, threads, precision, batch), group in settings.items():
         rows = [feature_row(m.graph, runtime, batch) for m in group]
@@ -168,10 +228,17 @@ def fit_models(networks: list[MeasuredNetwork], today: str) -> list[Model]:
                 precision=precision,
                 batch=batch,
                 held_out="each network left out in turn",
-                note="fitted to measurements from elsewhere: their statistic and their discipline are not known here",
+                note=KIT_NOTE if all(m.device.kit for m in group) else NOTE,
+                runtime_version=described(group, "runtime_version"),
+                machine=", ".join(filter(None, (described(group, name) for name in ("processor", "system")))),
             )
         )
     return models
+
+
+def described(networks: list[MeasuredNetwork], name: str) -> str:
+    """What the first of these that says anything of it says of the device."""
+    return next((value for m in networks if (value := getattr(m.device, name))), "")
 
 
 def probe_networks(pattern: str, count: int, most: int | None, runtime: str) -> list[ProbeNetwork]:
