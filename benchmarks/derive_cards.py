@@ -54,6 +54,10 @@ PIXEL = (
     "tensorflow/models research/slim/nets/mobilenet/README.md, column Mobile CPU (ms) Pixel 1, Apache-2.0; "
     "MobileNetV1: Table 4 of the MobileNetV2 paper"
 )
+STM = (
+    "STMicroelectronics/stm32ai-modelzoo image_classification/mobilenetv1 and mobilenetv2, README.md @6f10965e, "
+    "measured figures of STM32H747I-DISCO (Cortex-M7, 400 MHz), STM32Cube.AI 10.0.0"
+)
 HUB = "quic/ai-hub-models @52c080d2 perf.yaml, BSD-3-Clause"
 HUB_CARDS = {
     "Samsung Galaxy S25": ("galaxy-s25", "Samsung Galaxy S25 (Snapdragon 8 Elite)", "phone"),
@@ -253,11 +257,14 @@ def write_cards(samples: dict[str, tuple[Sample, str]], priors: dict[str, Popula
             print(f"{id_:20} {errors}")
 
 
-def pixel1() -> list[Model]:
-    """The model of pixel1.csv: one large core of a Pixel 1 under LiteRT."""
-    (model,) = fit_models(read(DATA / "pixel1.csv"), DAY)
+def model_of_file(name: str, source: str) -> Model:
+    """The model of one of the published tables in benchmarks/data: networks of the zoo, with their ms."""
+    (model,) = fit_models(read(DATA / name), DAY)
     parts = tuple(rounded(model.parts))
-    return [replace(model, parts=parts, coefficients=coefficients(parts), source=PIXEL, note="")]
+    table = {name: float(f"{value:.4g}") for name, value in model.coefficients.items()}
+    if parts:
+        table = coefficients(parts)
+    return replace(model, parts=parts, coefficients=table, source=source, note="")
 
 
 def main() -> None:
@@ -279,7 +286,8 @@ def main() -> None:
     write_json(OUT / "populations.json", {"date": DAY}, "populations", rows)
     write_cores(samples["cpu"][0], estimates["cpu"])
     write_cards(samples, priors)
-    write_card("phone-2016-core", "", "phone", [], pixel1())
+    write_card("phone-2016-core", "", "phone", [], [model_of_file("pixel1.csv", PIXEL)])
+    write_card("stm32h743", "", "microcontroller", [], [model_of_file("stm32h747.csv", STM)])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 from netlathe import zoo
 from netlathe.device import card, latency
 from netlathe.device.card import ErrorBar, Model
-from netlathe.device.latency import predict
+from netlathe.device.latency import predict, usual_way
 from netlathe.errors import NetlatheError
 
 # timm results @aa4b585, benchmark-infer-amp-nchw-pt240-cu124-rtx4090: ms an image
@@ -86,8 +86,10 @@ def test_a_microcontroller_takes_macs_over_the_rate_of_its_runtime():
     found = predict(graph, device, runtime=runtime, precision="int8")
     assert found.total_ms == pytest.approx(sum(op.macs for op in graph.ops) / device.figure("rate", runtime).base * 1e3)
     assert found.low_ms < found.total_ms < found.high_ms
-    with pytest.raises(NetlatheError, match="no rate of onnxruntime"):
-        predict(graph, device)
+    assert predict(graph, device) == predict(graph, device, runtime=usual_way(device)[0], precision="int8")
+    with pytest.raises(NetlatheError, match="nobody measured onnxruntime") as caught:
+        predict(graph, device, runtime="onnxruntime", precision="int8")
+    assert "--runtime tinyengine --precision int8" in caught.value.hint
 
 
 def test_what_is_not_known_is_refused(resnet50):

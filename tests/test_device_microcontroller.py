@@ -1,7 +1,9 @@
 """What fits a microcontroller: the anchors of MCUNet, patches computed by hand, and the alpha/rho tables."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from command import netlathe
@@ -11,10 +13,14 @@ from netlathe.arch.build import residual, seq
 from netlathe.arch.graph import graph
 from netlathe.arch.layers import Conv
 from netlathe.arch.pools import Pool
+from netlathe.cli.main import run
 from netlathe.device.card import load
+from netlathe.device.latency import predict
+from netlathe.device.measurements import read
 from netlathe.device.microcontroller import fit_microcontroller, read_measurements
 from netlathe.device.patches import patches
 from netlathe.errors import NetlatheError
+from netlathe.target.device import targets_on
 from netlathe.zoo.published import figures
 
 F746, H743 = "stm32f746", "stm32h743"
@@ -180,3 +186,59 @@ def test_the_command_line_picks_the_most_accurate_that_fits():
     done = netlathe(*words, "--json")
     rows = json.loads(done.stdout)["data"]["fits"]
     assert max((row["top1"], row["network"]) for row in rows if row["verdict"] == "fits")[1] == "mobilenetv1_025@224"
+
+
+# STMicroelectronics/stm32ai-modelzoo @6f10965e, STM32H747I-DISCO at 400 MHz; mlcommons/tiny_results_v1.2 @b448c5c.
+@pytest.mark.parametrize(
+    ("device", "network", "resolution", "ms"),
+    [
+        ("stm32h743", "mobilenetv1_025", 224, 166.75),
+        ("stm32h743", "mobilenetv1_050", 224, 504.37),
+        ("stm32h743", "mobilenetv2_035", 128, 116.13),
+        ("stm32h743", "mobilenetv2", 224, 1106.64),
+        ("stm32l4r5", "mobilenetv1_025", 96, 88.93),
+        ("stm32u575", "mobilenetv1_025", 96, 59.28),
+        ("stm32h7a3", "mobilenetv1_025", 96, 23.80),
+    ],
+)
+def test_measured_networks_lie_in_the_interval_of_their_microcontroller(device, network, resolution, ms):
+    fit = fit_microcontroller(zoo.get(network, resolution=resolution), load(device), runtime="x-cube-ai")
+    assert fit.ms.low <= ms <= fit.ms.high
+
+
+def test_a_rate_of_some_networks_carries_to_most_others():
+    """The rate of ten networks of MCUNet's space, and twelve MobileNets that ST timed with a later version."""
+    rows = read(Path(__file__).parent.parent / "benchmarks" / "data" / "stm32h747.csv")
+    device = replace(load(H743), models=())
+    forecasts = [predict(row.graph, device, runtime="x-cube-ai", precision="int8") for row in rows]
+    inside = sum(one.low_ms <= row.ms <= one.high_ms for one, row in zip(forecasts, rows, strict=True))
+    assert inside >= 0.85 * len(rows)
+
+
+def test_measurements_of_a_microcontroller_are_what_every_verb_forecasts_by(tmp_path, capsys):
+    """A made-up chip: 10 ms a million MACs of depthwise convolutions, 5 of any other."""
+    names = ("mobilenetv1_025", "mobilenetv1_025@128", "mobilenetv2_035", "mobilenetv2_035@128", "mobilenetv1_050")
+    lines = []
+    for name in (*names, "mobilenetv1_050@160", "mobilenetv2_050@160"):
+        net, _, size = name.partition("@")
+        graph = zoo.get(net, resolution=int(size or 224)).graph()
+        slow = sum(op.macs for op in graph.ops if op.form == "depthwise")
+        lines.append(f"{name},{(10 * slow + 5 * (sum(op.macs for op in graph.ops) - slow)) / 1e6:.4f},cmsis-nn")
+    file, card = tmp_path / "chip.csv", tmp_path / "chip.toml"
+    file.write_text("network,latency_ms,runtime\n" + "\n".join(lines) + "\n")
+    assert run(["device", "fit", "--measurements", str(file), "--device", F746, "-o", str(card)]) == 0
+    (model,) = load(card).models
+    assert (model.runtime, model.precision) == ("cmsis-nn", "int8")
+    capsys.readouterr()
+    assert run(["device", "micro", "mobilenetv1_025", "--device", str(card), "--runtime", "cmsis-nn", "--json"]) == 0
+    fit = json.loads(capsys.readouterr().out)["data"]["fits"][0]
+    (target,) = targets_on(str(card), ("cmsis-nn",))
+    forecast = target.estimate(zoo.get("mobilenetv1_025")).forecast
+    assert forecast.ms == pytest.approx(fit["ms"][1])
+    assert forecast.ms == pytest.approx(float(lines[0].split(",")[1]), rel=0.1)
+    assert forecast.basis.startswith("model of cmsis-nn")
+
+
+def test_a_microcontroller_has_one_thread():
+    with pytest.raises(NetlatheError, match="one thread"):
+        targets_on(F746, (), None, 2)

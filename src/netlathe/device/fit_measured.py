@@ -16,7 +16,7 @@ from netlathe.device.features import FeatureRow, total
 from netlathe.device.fit import error, fit_few
 from netlathe.device.population import Population, amounts, coefficients, left_out, posterior
 
-CERTAIN = 2.0  # the width of an interval, high / low, below which no other way to fit is tried
+CERTAIN = 1.2  # the width of an interval, high / low, below which no other way to fit is tried
 PLAINLY = 1.25  # times narrower: the interval of a fit without a population that is taken
 GROWTH = 1.5  # the least factor of time for twice the height and width of images
 

@@ -30,7 +30,9 @@ from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry, tflite
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}
-GUESS = 1.6  # how far a rate of one network carries to another, each way: the spread of MMAC/s within a runtime
+# How far the rate of some networks carries to others, each way: MobileNets of all widths under STM32Cube.AI (12 rows of
+# ST's model zoo) attain 174 to 346 MMAC/s where ten networks of MCUNet's search space attain 200; 11 lie inside.
+GUESS = 1.6
 REMEMBERED = 4096  # graphs whose groups are kept
 # Each way a doubling of the batch, where the model was fitted at another one: quantities grow with the batch, but maps
 # leave the caches. 16 networks at 16 and 32 under ONNX Runtime and OpenVINO, models of batch 1 (AMD EPYC, 2026-11-23,
@@ -125,7 +127,7 @@ def model_for(
     same = [m for m in fitting if m.threads == threads]
     if not same:
         expected = expected_model(card, name, precision, threads)
-        if expected is None and has_evidence(card):
+        if expected is None and has_evidence(card) and (name, precision, threads) not in evidence(card):
             refuse(card, name, precision, threads)
         return expected, ()
     model = max(same, key=lambda m: (-abs(m.batch - batch), m.date))
@@ -136,7 +138,8 @@ def model_for(
 def evidence(card: DeviceCard) -> list[tuple[str, str, int]]:
     """(runtime, precision, threads) of every measurement that speaks of a card: its own, then that of its cores."""
     own = [(registry.forecast_name(m.runtime), m.precision, m.threads) for m in card.models]
-    return list(dict.fromkeys([*sorted(own), *expected_ways(card)]))
+    rates = [(figure.of, "int8" if card.processor == "microcontroller" else "fp32", 1) for figure in card.find("rate")]
+    return list(dict.fromkeys([*sorted(own), *rates, *expected_ways(card)]))
 
 
 def usual_way(
@@ -152,7 +155,7 @@ def usual_way(
 
 def has_evidence(card: DeviceCard) -> bool:
     """Whether measurements speak of a card, so that its datasheet need not."""
-    return bool(card.models) or bool(expected_ways(card))
+    return bool(evidence(card))
 
 
 def refuse(card: DeviceCard, runtime: str | None, precision: str | None, threads: int) -> NoReturn:
@@ -232,7 +235,8 @@ def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> Latency
         if group.macs
     )
     ms = sum(row.ms for row in rows)
-    slow, fast = (figure.low or figure.value / GUESS), (figure.high or figure.value * GUESS)
+    slow = min(figure.low or figure.value, figure.value / GUESS)
+    fast = max(figure.high or figure.value, figure.value * GUESS)
     basis = f"MACs / {figure.value:g} {figure.unit} of {runtime} ({figure.kind})"
     return LatencyPrediction(
         ms, ms * figure.value / fast, ms * figure.value / slow, rows, basis, tuple(card.warnings(figure))

@@ -145,7 +145,8 @@ def parse_row(row: CsvRow, faults: list[Fault]) -> MeasuredNetwork | None:
     before, at = len(faults), f"line {row.line}"
     if row.surplus:
         faults.append(Fault(at, "more values than columns"))
-    cells = DEFAULTS | {name: value for name, value in row.cells.items() if value}
+    written = {name: value for name, value in row.cells.items() if value}
+    cells = DEFAULTS | {"precision": usual_precision(written.get("runtime", registry.DEFAULT))} | written
     for name in NEEDED:
         if name not in cells:
             faults.append(Fault(at, f"{name} is missing"))
@@ -184,6 +185,13 @@ def other_kit(cells: Mapping[str, str], graph: Graph | None) -> Iterator[str]:
         macs = sum(op.macs for op in graph.ops)
         if cells["macs"] != str(macs):
             yield f"{cells['network']} had {cells['macs']} MACs in that kit, and has {macs} here: {remedy}"
+
+
+def usual_precision(runtime: str) -> str:
+    """What a runtime computes in where nothing is said: int8 on microcontrollers, else fp32."""
+    name = registry.forecast_name(runtime)
+    own = next((r.precisions for r in registry.RUNTIMES.values() if r.forecast_name == name), None)
+    return own[0] if own else DEFAULTS["precision"]
 
 
 def positive(text: str) -> float | None:

@@ -7,7 +7,7 @@ parameters from mit-han-lab/mcunet README @0dedab54; both MIT).
 
 flash  parameters at 1 byte, and what the image holds besides (code, biases, scales): published flash - parameters
 sram   TinyEngine works in MCUNetV2's measure; another runtime needs so many times TinyEngine's on the same network
-ms     MACs / the runtime's rate on the card, between the lowest and the highest rate of the ten networks
+ms     the card's model of the runtime (`device fit`), else MACs / the runtime's rate on the card
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from netlathe.cost.count import count
 from netlathe.cost.memory import Memory, memory
 from netlathe.cost.plan import plan
 from netlathe.device.card import DeviceCard
+from netlathe.device.latency import evidence, predict
 from netlathe.device.patches import Patches, cuts, patches
 from netlathe.errors import NetlatheError, unknown
+from netlathe.runtimes.registry import forecast_name
 
+INT8 = "int8"
 ENGINE = "tinyengine"  # the runtime of the measure, and of inference in patches
 # Measured SRAM over the counted measure: MobileNetV2 0.35 at 144, 295 kB (or KiB: nobody says) by 283.5 KiB.
 MARGIN = (1.0, 1.02, 1.05)
@@ -57,6 +60,7 @@ class MicrocontrollerFit:
     sram: Spread
     sram_limit: int
     ms: Spread | None
+    basis: str  # what the latency rests on
     memory: Memory  # exact, int8
     patched: Patches | None  # the cheapest split that fits, where the whole network does not
     verdict: Verdict
@@ -102,6 +106,11 @@ def sram_factor(runtime: str) -> Spread:
     return Spread(*MARGIN).scaled(spread_values(float(row["sram_kb"]) / engine[row["network"]] for row in rows))
 
 
+def is_timed(card: DeviceCard, runtime: str) -> bool:
+    """Whether a card has a model or a rate of a runtime."""
+    return (forecast_name(runtime), INT8, 1) in evidence(card)
+
+
 def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> MicrocontrollerFit:
     """Whether and how a network fits.
 
@@ -111,6 +120,7 @@ def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE
         raise NetlatheError(
             f"{card.id} is no microcontroller but a {card.class_}", code="device.not_micro", hint="try stm32f746"
         )
+    runtime = forecast_name(runtime)
     if runtime not in measured_runtimes():
         raise unknown("runtime", runtime, measured_runtimes(), code="device.runtime")
     graph = network.graph()
@@ -121,10 +131,11 @@ def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE
         warnings.append(f"{card.id} has no flash of its own: whether the weights fit depends on the board")
     flash = Spread(*(cost.params + extra for extra in flash_overhead(runtime)))
     sram = Spread(*(peak.max_in_out * times for times in sram_factor(runtime)))
-    rates = card.find("rate", runtime)
-    if not rates:
-        warnings.append(f"{card.id} has no rate of {runtime}: no latency")
-    warnings += card.warnings(*rates)
+    latency = predict(graph, card, runtime=runtime, precision=INT8) if is_timed(card, runtime) else None
+    if latency is None:
+        warnings.append(f"nobody measured {runtime} on {card.id}: no latency")
+    else:
+        warnings += latency.warnings
 
     over = [
         name
@@ -150,9 +161,10 @@ def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE
         verdict = "may fit"
     else:
         verdict = "in patches" if patched else "fits"
-    macs = patched.macs if patched else cost.macs
-    rate = rates[0] if rates else None
-    ms = Spread(*(macs / 1e3 / (r or rate.value) for r in (rate.high, rate.value, rate.low))) if rate else None
+    again = patched.macs / cost.macs if patched else 1.0
+    ms = None
+    if latency is not None:
+        ms = Spread(*(again * part for part in (latency.low_ms, latency.total_ms, latency.high_ms)))
     return MicrocontrollerFit(
         network=f"{network.name}@{network.input[-1]}",
         runtime=runtime,
@@ -161,6 +173,7 @@ def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE
         sram=sram,
         sram_limit=sram_limit,
         ms=ms,
+        basis=latency.basis if latency else "",
         memory=peak,
         patched=patched,
         verdict=verdict,

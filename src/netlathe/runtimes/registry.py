@@ -15,12 +15,12 @@ from traceback import extract_tb
 from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError, unknown
-from netlathe.runtimes import ncnn, onnxruntime, openvino, qnn, tensorrt, tflite, torch
+from netlathe.runtimes import microcontrollers, ncnn, onnxruntime, openvino, qnn, tensorrt, tflite, torch
 from netlathe.runtimes.base import Open, Runtime
 from netlathe.runtimes.fusion import Fusion
 from netlathe.trust import refuse_code
 
-LIBRARIES = (onnxruntime, openvino, torch, tensorrt, tflite, ncnn, qnn)
+LIBRARIES = (onnxruntime, openvino, torch, tensorrt, tflite, ncnn, qnn, microcontrollers)
 RUNTIMES: dict[str, Runtime] = {row.name: row for library in LIBRARIES for row in library.RUNTIMES}
 DEFAULT = onnxruntime.CPU.name
 FILES = "NETLATHE_RUNTIMES"  # the variable: files of further runtimes, separated as in PATH

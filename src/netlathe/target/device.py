@@ -32,7 +32,7 @@ def targets_on(
     """
     device = cards.load(name)
     if is_microcontroller(device):
-        ways = microcontroller.ways(device, runtimes, precision, batch)
+        ways = microcontroller.ways(device, runtimes, precision, threads, batch)
     else:
         ways = card.ways(device, runtimes, precision, threads)
     return [target_on(device, runtime, kind, threads, batch) for runtime, kind in ways]

@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 from netlathe.arch.net import Net
 from netlathe.cost.count import count
 from netlathe.device.card import DeviceCard
-from netlathe.device.microcontroller import ENGINE, fit_microcontroller
+from netlathe.device.latency import evidence
+from netlathe.device.microcontroller import ENGINE, INT8, fit_microcontroller
 from netlathe.errors import NetlatheError, unknown
 from netlathe.target.target import CostEstimate, Forecast, Target, Ways
 
-INT8 = "int8"
 ONNX_FILE = (
     "TensorFlow Lite: the file is an int8 ONNX graph with QDQ nodes, which STM32Cube.AI and similar tools read; no "
     "kept converter to .tflite runs without TensorFlow or JAX."
@@ -36,7 +36,7 @@ class MicrocontrollerTarget(Target):
             macs=fit.patched.macs if fit.patched else count(net.graph()).macs,
             size_bytes=int(fit.flash.high),
             memory_bytes=int(fit.patched.peak if fit.patched else fit.sram.high),
-            forecast=Forecast(ms.mid, ms.low, ms.high, f"MACs over the rate of {self.runtime}") if ms else None,
+            forecast=Forecast(ms.mid, ms.low, ms.high, fit.basis) if ms else None,
             fit=fit,
         )
 
@@ -51,20 +51,24 @@ class MicrocontrollerTarget(Target):
         return {**flash, "memory": self.device.bytes("sram")}
 
 
-def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, batch: int) -> Ways:
-    """int8, one image at a time, under the runtimes that are asked for, else one that the card has a rate of.
+def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threads: int, batch: int) -> Ways:
+    """int8, one image and one thread at a time, under the runtimes that are asked for, else one that the card knows.
 
-    Raises NetlatheError for another precision or batch.
+    Raises NetlatheError for another precision, number of threads or batch.
     """
+    if threads != 1:
+        raise NetlatheError(
+            f"{card.id} runs one thread, not {threads}", code="device.threads", hint="leave --threads out"
+        )
     if batch != 1:
         raise NetlatheError(f"{card.id} runs one image at a time, not {batch}", code="device.batch")
     if precision not in (None, INT8):
         raise unknown(f"precision of {card.id}", str(precision), [INT8], code="device.precision")
-    rates = [figure.of for figure in card.find("rate")]
-    return [(name, INT8) for name in runtimes or [ENGINE if ENGINE in rates or not rates else rates[0]]]
+    timed = [name for name, _, _ in evidence(card)]
+    return [(name, INT8) for name in runtimes or [ENGINE if ENGINE in timed or not timed else timed[0]]]
 
 
 def options(card: DeviceCard, batch: int = 1) -> list[Target]:
-    """int8 under every runtime that the card has a rate of. Never empty."""
-    rates = [figure.of for figure in card.find("rate")]
-    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in rates or [ENGINE]]
+    """int8 under every runtime that the card has a model or a rate of. Never empty."""
+    timed = dict.fromkeys(name for name, _, _ in evidence(card))
+    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in timed or [ENGINE]]
