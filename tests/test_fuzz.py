@@ -97,6 +97,7 @@ def test_what_atheris_found_stays_a_named_mistake():
     assert not survives("onnx", spoilt(surplus_output, READERS["onnx"].seeds()[2]))
     for name in (b"input", b".weight"):  # names that are no text: read or refused, but nothing else
         survives("onnx", seed.replace(name, name[:-2] + b"\xd7t"))
+    survives("onnx", READERS["onnx"].seeds()[2].replace(b"attend", b"atten\xd7"))
 
 
 PLAN = {"networks": [], "recipes": [], "fractions": [], "seeds": [], "settings": {}, "facts": {}}

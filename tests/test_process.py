@@ -243,6 +243,8 @@ def test_nothing_but_the_room_of_processes_starts_one_or_makes_a_temporary_folde
     for file in package.rglob("*.py"):
         if file.relative_to(package).parts[0] == "process":
             continue
+        if file.relative_to(package) == Path("bench/kit/measure.py"):  # runs where there is no such room
+            continue
         for node in ast.walk(ast.parse(file.read_text())):
             match node:
                 case ast.Import(names=names) if {name.name for name in names} & STARTS:
