@@ -7,6 +7,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Lint beside the tests, Chromium beside the packages.
 MAKEFLAGS += --jobs=3
 
+# A new pip takes a third of the time to find the packages that the one of Python 3.11 takes.
+VENV := test -x $(BIN)/python || { $(PYTHON) -m venv .venv && $(PIP) --upgrade pip; }
+
 .PHONY: demo fit test pytest browser docs bench lint lock audit clean
 
 demo: .venv/report
@@ -47,22 +50,22 @@ bench: .venv/bench
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 .venv/report: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(VENV)
 	$(PIP) -e '.[report]'
 	touch $@
 
 .venv/train: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(VENV)
 	$(PIP) -e '.[train]'
 	touch $@
 
 .venv/docs: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(VENV)
 	$(PIP) -e '.[docs]'
 	touch $@
 
 .venv/dev: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(VENV)
 	$(PIP) torch -e '.[dev]'
 	touch $@ .venv/report .venv/train .venv/docs
 

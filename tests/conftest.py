@@ -78,6 +78,7 @@ def pytest_collection_finish() -> None:
     """What was imported stays: the collector of garbage need not look at it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # nor at graphs and modules again and again while they are built
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +139,14 @@ def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir(parents=True)
     save(DeviceCard(path.stem, "a test", "server cpu", "2026-01-01", (), (model,)), path)
     return folder
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latencies of a few milliseconds, in two processes."""
+    from brief import measure_briefly
+
+    measure_briefly(monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from brief import measure_briefly
+
 SERVER = get_context("forkserver")
 # What the processes import; nothing of it starts a thread before it is used.
 SERVER.set_forkserver_preload(
@@ -28,9 +30,12 @@ def start(function: Callable[..., Any], *arguments: Any, log: Path | None = None
     return process
 
 
-def netlathe(words: Sequence[object], log: Path | None = None, *, full: bool = False) -> BaseProcess:
-    """The command `netlathe WORDS` in a process of its own, on a disk that is nearly full where that is asked for."""
-    return start(command, [str(word) for word in words], full, log=log)
+def netlathe(
+    words: Sequence[object], log: Path | None = None, *, full: bool = False, brief: bool = False
+) -> BaseProcess:
+    """The command `netlathe WORDS` in a process of its own, where that is asked for on a disk that is nearly full, or
+    with brief measurements."""
+    return start(command, [str(word) for word in words], full, brief, log=log)
 
 
 def ranks(folder: Path, function: Callable[..., Any], *arguments: Any) -> None:
@@ -63,11 +68,13 @@ def within(env: dict[str, str], cwd: str, log: str, function: Callable[..., Any]
     function(*arguments)
 
 
-def command(words: list[str], full: bool) -> None:
+def command(words: list[str], full: bool = False, brief: bool = False) -> None:
     """The command line."""
     from netlathe.cli.main import main
 
     if full:
         resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_FULL, DISK_FULL))
+    if brief:
+        measure_briefly(setattr)
     sys.argv = ["netlathe", *words]
     main()

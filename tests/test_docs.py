@@ -45,7 +45,7 @@ def commands():
 
 
 @pytest.mark.parametrize(("line", "printed"), list(commands()))
-def test_commands_run_and_print_what_is_shown(line, printed, tmp_path, calibrated):
+def test_commands_run_and_print_what_is_shown(line, printed, tmp_path, calibrated, brief):
     words = shlex.split(line)
     if words[1] in ("choose", "bench", "compare"):
         words += ["--seconds", "0.05"]

@@ -53,17 +53,17 @@ def run(words: list[str]) -> subprocess.CompletedProcess[str]:
 
 def killed_after(step: str, words: list[str], out: Path) -> bool:
     """Start a fit and kill it at a random moment soon after a step is done; False where it ended before."""
-    process = forked.netlathe(words)
+    process = forked.netlathe(words, brief=True)
     while process.is_alive() and not (out / "steps" / f"{step}.json").exists():
         time.sleep(0.02)
-    time.sleep(random.Random().uniform(0, 0.7))
+    time.sleep(random.Random().uniform(0, 0.4))
     process.kill()
     process.join()
     return process.exitcode == -signal.SIGKILL
 
 
 def test_a_fit_that_is_killed_in_every_step_ends_as_one_that_was_not(
-    stripes: Path, tmp_path: Path, calibrated: None
+    stripes: Path, tmp_path: Path, calibrated: None, brief: None
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     first = run([*command(stripes, whole), "--json"])

@@ -100,7 +100,7 @@ def test_no_verb_reaches_for_another_machine_or_runs_code_of_the_current_folder(
         {NETLATHE} choose --networks mobilenetv3_small --latency 1s --seconds 0.02
         {NETLATHE} bench lenet5 --seconds 0.02 --runtime openvino
         {NETLATHE} search {FILE}:space --objective {FILE}:score --macs 100k --evaluations 3 --workers 1 -o {tmp_path}/s
-        {NETLATHE} fit {stripes} {budget} --runtime onnxruntime --form fp32 -o {tmp_path}/fit
+        {NETLATHE} fit {stripes} {budget} --device rpi-5 --form fp32 -o {tmp_path}/fit
         {sys.executable} -P {tmp_path}/lab.py {NETLATHE} {tmp_path}/a.json
     """
     own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "OMP_NUM_THREADS": "1"}
