@@ -18,4 +18,3 @@ def measure_briefly(patch: Callable[[object, str, object], None]) -> None:
         patch(import_module(f"netlathe.{name}"), "HEADLINE", PROCESSES)
     patch(check, "__kwdefaults__", {**(check.__kwdefaults__ or {}), "processes": PROCESSES})
     patch(measure, "SHARED", measure.SHARED._replace(rounds=2, block=0.02, warm=0, warmups=1))
-

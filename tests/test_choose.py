@@ -1,13 +1,16 @@
 """A choice keeps every limit, names ties and reasons, and what would admit a better network."""
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from chosen import A, candidate, measured
+from command import netlathe
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget
 from netlathe.choose.decide import binding, decide, noise, pareto_candidates, tied
 from netlathe.stats.pareto import dominates
@@ -103,3 +106,16 @@ def test_a_decision_is_always_legal(rows, latency, size):
     assert all(
         c.top1 <= decision.pick.top1 or tied(c, max(decision.fitting, key=lambda c: c.top1)) for c in decision.fitting
     )
+
+
+def test_choose_asks_each_network_for_its_graph_once(monkeypatch):
+    asked, graph = Counter(), Network.graph
+
+    def counted(network):
+        asked[network.name, network.input] += 1
+        return graph(network)
+
+    monkeypatch.setattr(Network, "graph", counted)
+    netlathe("choose", "--device", "rpi-5", "--latency", "100ms", "--networks", "mobilenetv1*")
+    assert len(asked) > 2
+    assert set(asked.values()) == {1}

@@ -170,6 +170,24 @@ def test_the_wall_clock_limit_is_kept_and_the_schedule_ends(
     assert [e["lr"] for e in events if e["event"] == "evaluation"][-1] < 0.2 * recipe().optimiser.lr
 
 
+def train_without_compiler(words: list[str]) -> None:
+    """The command, and exit code 7 where torch's compiler was imported."""
+    try:
+        forked.command(words)
+    except SystemExit as end:
+        code = end.code
+    compilers = [name for name in sys.modules if name.startswith("torch._dynamo")]
+    raise SystemExit(7 if compilers else code)
+
+
+def test_a_training_does_not_import_torchs_compiler(stripes: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    process = forked.start(train_without_compiler, arguments(stripes, tmp_path / "out", "--epochs", "1"), log=log)
+    process.join()
+    assert process.exitcode == 0, log.read_text()
+    assert (tmp_path / "out" / "result.json").exists()
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(stripes: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     process = forked.netlathe(arguments(stripes, tmp_path / "out", "--epochs", "100000"), log)
