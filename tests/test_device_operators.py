@@ -14,11 +14,12 @@ from netlathe.bench.calibrate import measure_all, time_cold
 from netlathe.bench.measure import write_model
 from netlathe.bench.operators import COLD_RUNS, operator_networks, operator_record
 from netlathe.bench.worker_client import WorkerClient
-from netlathe.device.bottlenecks import explain, find_ceilings, model_clock
 from netlathe.device.card import CardFigure, DeviceCard, ErrorBar, Model, Operator, load, parse, save, to_toml
 from netlathe.device.features import class_of
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.base import SessionOptions
+from netlathe.target.bottlenecks import explain, find_ceilings
+from netlathe.target.device import default_target
 
 ROWS = (
     Operator("dense3", "3x3, 64 to 64, 64x56x56", 115_605_504, 1_753_088, 1.0, 2.0),
@@ -117,8 +118,8 @@ def test_a_row_that_cannot_be_is_refused_with_its_place(card, good, bad, said):
 
 def test_a_network_stands_beside_the_ceilings_of_its_operators(card):
     graph = zoo.get("resnet18").graph()
-    timing = model_clock(card, "onnxruntime")(graph, "fp32", 1)
-    found = {c.kind: c for c in find_ceilings(graph, timing, card.models[0])}
+    latency = default_target(card).predict(zoo.get("resnet18"))
+    found = {c.kind: c for c in find_ceilings(graph, latency, card.models[0])}
     assert set(found) == {"dense3", "pointwise", "pool"}
     assert (found["dense3"].unit, found["pool"].unit) == ("GFLOP/s", "GB/s")
     assert found["dense3"].here == pytest.approx(200)  # 10 ms a GMAC, 2 FLOPs a MAC
@@ -127,8 +128,8 @@ def test_a_network_stands_beside_the_ceilings_of_its_operators(card):
 
 
 def test_a_predicted_reason_is_that_of_the_model(card):
-    answer = explain(zoo.get("resnet18"), card, model_clock(card, "onnxruntime"))
-    assert "30 networks" in answer.timing.basis
+    answer = explain(zoo.get("resnet18"), default_target(card))
+    assert "30 networks" in answer.latency.basis
     assert next(iter(answer.by_kind)) == "dense3"
     assert {change.name for change in answer.changes} >= {"widths x 3/4", "images of 192 pixels"}
 

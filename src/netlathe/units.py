@@ -132,7 +132,8 @@ def show_ratio(ratio: float) -> str:
 
 def show_interval(low_ms: float, high_ms: float) -> str:
     """Both ends of a latency, three digits: 9.87 to 10.2 ms"""
-    return f"{low_ms:.3g} to {high_ms:.3g} ms"
+    unit, ms = ("ms", 1) if high_ms < 1000 else ("s", 1000)
+    return f"{low_ms / ms:.3g} to {high_ms / ms:.3g} {unit}"
 
 
 def show_intensity(flops_per_byte: float) -> str:

@@ -120,7 +120,7 @@ def advise(
     images: int | None = None,
     device: str | None = None,
     precision: str | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     budget: Budget | None = None,
 ) -> Advice:
     """What to take for a task.
@@ -165,7 +165,7 @@ def advise(
 
 def any_target() -> Target:
     """A target for limits that no device decides: MACs, file and memory in fp32."""
-    return targets_on("i9-10940x", (), "fp32", 1)[0]
+    return targets_on("i9-10940x", (), "fp32")[0]
 
 
 def is_middling(limits: Budget, candidate: Candidate) -> bool:

@@ -11,6 +11,7 @@ from netlathe.choose.budget import Candidate, read_budget
 from netlathe.cli.audit import format_field
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option, print_table, wide_option
+from netlathe.cli.device import threads_option
 from netlathe.errors import Exit
 from netlathe.tables.table import Column, make_table
 from netlathe.units import show_bytes, show_count, show_ms, show_points
@@ -22,7 +23,7 @@ from netlathe.units import show_bytes, show_count, show_ms, show_points
 @click.option("--device", metavar="CARD", help="Where it runs: a card by name or file (netlathe device list).")
 @budget_options()
 @click.option("--precision", metavar="NAME", help="On the device, such as fp16.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@threads_option
 @wide_option
 @json_option
 def command(
@@ -31,7 +32,7 @@ def command(
     device: str | None,
     limits: dict[str, Any],
     precision: str | None,
-    threads: int,
+    threads: int | None,
     as_json: bool,
 ) -> int:
     """The lecture's decision table as an answer: what to take, whether the evidence agrees, and what fits the device.

@@ -31,14 +31,15 @@ from netlathe.cost.document import document
 from netlathe.cost.memory import memory
 from netlathe.cost.table import GROUPINGS
 from netlathe.tables.cost import networks_table, parts_table
-from netlathe.units import show_bytes
+from netlathe.units import show_bytes, show_interval, show_ms
 
 if TYPE_CHECKING:
     from netlathe.arch.net import Net
     from netlathe.read.module import InputShape
     from netlathe.report.page import Page
+    from netlathe.target.target import Target
 
-STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and this machine has no card
+STAND_IN = "rpi-5"  # whose latency a page shows where no device was named and this machine has no card
 
 
 @click.command()
@@ -47,10 +48,10 @@ STAND_IN = "rpi-5"  # whose roofline a page shows where no device was named and 
 @resolution_option
 @input_option
 @batch_option
-@click.option("--precision", type=click.Choice(list(BYTES)), default="fp32", show_default=True, help="Of all tensors.")
+@click.option("--precision", type=click.Choice(list(BYTES)), help="Of all tensors.  [default: the device's, else fp32]")
 @click.option("--convention", "tool", type=click.Choice(TOOLS), help="What another tool prints for the net, and why.")
 @html_option
-@click.option("--device", metavar="CARD", help="Of the roofline in the page.  [default: this machine, else rpi-5]")
+@click.option("--device", metavar="CARD", help="The latency on it too.  [default of a page: this machine, else rpi-5]")
 @wide_option
 @json_option
 @without_collection()
@@ -60,7 +61,7 @@ def command(
     resolution: int | None,
     inputs: tuple[InputShape, ...],
     batch: int,
-    precision: str,
+    precision: str | None,
     tool: str | None,
     html: Path | None,
     device: str | None,
@@ -75,17 +76,19 @@ def command(
       netlathe cost resnet50 --by block
       netlathe cost mobilenetv2:alpha=0.5 --resolution 160 --precision int8
       netlathe cost resnet50 --convention fvcore
+      netlathe cost resnet50 --device rpi-5
       netlathe cost resnet50 --html resnet50.html --device rpi-5
       netlathe cost my_file.py:make_model --input 3x224x224
     """
+    if (html is not None or device is not None) and tool:
+        raise click.UsageError("--html and --device show our own counts: leave --convention out")
+    target = target_of(device, precision, batch) if device is not None else None
     networks = any_networks(nets, resolution, inputs)
     notes = reading_notes(networks)
-    if html is not None and tool:
-        raise click.UsageError("--html shows our own counts: leave --convention out")
-    if device is not None and html is None:
-        raise click.UsageError("--device is for the page: give --html FILE, or see netlathe device roofline")
     if html is not None:
-        write_page(html, page(networks, by, batch, precision, device))
+        target = target or own_target(precision, batch)
+        write_page(html, page(networks, by, batch, precision, target))
+    precision = precision or (target.precision if target is not None and device is not None else "fp32")
     if tool:
         shown = [(network, c) for network in networks for c in conventions(network, tool)]
         if as_json:
@@ -93,35 +96,53 @@ def command(
         else:
             show_conventions(shown)
     elif as_json:
-        emit("cost", single_or_many([data(network, by, batch, precision) for network in networks]), notes)
+        emit("cost", single_or_many([data(network, by, batch, precision, target) for network in networks]), notes)
     elif len(networks) > 1:
-        show_many(networks, batch, precision)
+        show_many(networks, batch, precision, target)
     else:
-        show(networks[0], by, batch, precision)
+        show(networks[0], by, batch, precision, target)
     if not as_json:
         print_warnings(notes)
 
 
-def data(network: Net, by: str, batch: int, precision: str) -> dict[str, Any]:
-    """The costs of a network as JSON values."""
-    return document(network.name, network.input, network.graph(), by, batch, precision)
+def target_of(device: str, precision: str | None, batch: int) -> Target:
+    """The usual way to run networks on a device."""
+    from netlathe.target.device import default_target
+
+    return default_target(device, None, precision, None, batch)
 
 
-def page(networks: list[Net], by: str, batch: int, precision: str, device: str | None) -> Page:
-    """One network on a device, or several side by side."""
+def own_target(precision: str | None, batch: int) -> Target:
+    """This machine, where it was calibrated in this precision, else a device that stands in for it."""
     from netlathe.bench.own_card import read_own_card
-    from netlathe.cli.device_operators import load_card
+    from netlathe.target.device import all_targets
+
+    own = read_own_card()
+    known = [target for target in all_targets(own, batch) if precision in (None, target.precision)] if own else []
+    return next((target for target in known if target.model), None) or target_of(STAND_IN, precision, batch)
+
+
+def data(network: Net, by: str, batch: int, precision: str, target: Target | None = None) -> dict[str, Any]:
+    """The costs of a network as JSON values, with its latency on a target."""
+    costs = document(network.name, network.input, network.graph(), by, batch, precision)
+    if target is None:
+        return costs
+    from netlathe.target.target import latency_data
+
+    return costs | {"latency": latency_data(target, network)}
+
+
+def page(networks: list[Net], by: str, batch: int, precision: str | None, target: Target) -> Page:
+    """One network on a device, or several side by side."""
     from netlathe.report.pages import cost
 
+    kind = precision or target.precision
     if len(networks) > 1:
-        return cost.many([data(network, by, batch, precision) for network in networks], command=command_line())
-    own = read_own_card() if device is None else None
-    usable = own is not None and precision in own.precisions and own.find("bandwidth", "dram")
-    card = own if usable else load_card(device or STAND_IN)
-    return cost.page(data(networks[0], by, batch, precision), networks[0].graph(), card, command=command_line())
+        return cost.many([data(network, by, batch, kind, target) for network in networks], command=command_line())
+    return cost.page(data(networks[0], by, batch, kind, target), networks[0], target, command=command_line())
 
 
-def show(network: Net, by: str, batch: int, precision: str) -> None:
+def show(network: Net, by: str, batch: int, precision: str, target: Target | None) -> None:
     """One network: a row a part, then the totals."""
     graph = network.graph()
     size = BYTES[precision]
@@ -137,13 +158,19 @@ def show(network: Net, by: str, batch: int, precision: str) -> None:
         "peak": f"{show_bytes(peak.eager)} eager, {show_bytes(peak.folded)} folded and in place, "
         f"{show_bytes(peak.best)} in the best order, {show_bytes(peak.arena)} in one arena",
     }
+    if target is not None:
+        latency = data(network, by, batch, precision, target)["latency"]
+        facts["latency"] = (
+            f"~{show_ms(latency['ms'])} ({show_interval(latency['low_ms'], latency['high_ms'])}), "
+            f"{latency['device']}, {latency['runtime']}, {latency['precision']}: {latency['basis']}"
+        )
     for name, fact in facts.items():
         click.echo(f"  {name:<7} {fact}")
 
 
-def show_many(networks: list[Net], batch: int, precision: str) -> None:
+def show_many(networks: list[Net], batch: int, precision: str, target: Target | None) -> None:
     """Several networks: a row each."""
-    documents = [data(network, "net", batch, precision) for network in networks]
+    documents = [data(network, "net", batch, precision, target) for network in networks]
     print_table(networks_table(documents, f"batch {batch}, {precision}"))
 
 

@@ -30,7 +30,7 @@ from netlathe.cli.device_fit import fit, probe_set
 from netlathe.cli.lazy import LazyGroup
 from netlathe.device.card import CardFigure, DeviceCard, load, names
 from netlathe.device.vocabulary import PRECISIONS
-from netlathe.tables.device import changes_table, roofline_table
+from netlathe.tables.device import roofline_table
 from netlathe.tables.table import Column, make_table
 from netlathe.units import show_ms, show_points
 
@@ -40,11 +40,14 @@ if TYPE_CHECKING:
     from netlathe.read.module import InputShape
 
 
-MEASURING = {"calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card.")}
-MEASURING |= {"kit": ("netlathe.cli.device_kit", "A folder that measures a device which cannot install Netlathe.")}
+LATER = {
+    "calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card."),
+    "kit": ("netlathe.cli.device_kit", "A folder that measures a device which cannot install Netlathe."),
+    "why": ("netlathe.cli.device_why", "Where the time goes, and what the changes that gain would..."),
+}
 
 
-@click.group(cls=LazyGroup, later=MEASURING)
+@click.group(cls=LazyGroup, later=LATER)
 def command() -> None:
     """What a device can do, and what that means for a network.
 
@@ -63,9 +66,17 @@ precision_option = click.option(
 )
 
 
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="[default: 1, or the fewest that the card was measured with]"
+)
+
+
 def pick_precision(card: DeviceCard, precision: str | None) -> str:
-    """The precision asked for, else fp32 where the card knows it, else the first it knows."""
-    return precision or ("fp32" if "fp32" in card.precisions or not card.precisions else card.precisions[0])
+    """The precision asked for, else that in which the device is forecast, else the first with a roof."""
+    from netlathe.target.device import all_targets
+
+    usual = all_targets(card)[0].precision
+    return precision or (usual if usual in card.precisions or not card.precisions else card.precisions[0])
 
 
 def format_figure(figure: CardFigure) -> str:
@@ -123,10 +134,11 @@ FIGURE_COLUMNS = (
 @json_option
 def show(name: str, as_toml: bool, as_json: bool) -> None:
     """Every figure of a card, with its kind and its source, and its models; `this` is the card of this machine."""
-    from netlathe.cli.device_operators import load_card, show_models
+    from netlathe.cli.device_operators import show_models
     from netlathe.device.card import to_toml
+    from netlathe.target.device import load_device
 
-    card = load_card(name)
+    card = load_device(name)
     if as_toml:
         click.echo(to_toml(card), nl=False)
         return
@@ -182,10 +194,12 @@ def roofline(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Least times: operator by operator the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs."""
+    """Least times, which are no forecast (see why): operator by operator the longer of FLOPs / peak and bytes /
+    bandwidth. FLOPs = 2 x MACs."""
     from netlathe.device.roofline import roofline as read
+    from netlathe.target.device import load_device
 
-    network, card = one_net(net, resolution, inputs), load(name)
+    card, network = load_device(name), one_net(net, resolution, inputs)
     roof = read(
         network.graph(),
         card,
@@ -211,65 +225,6 @@ def roofline(
         f"  total    {show_ms(roof.ms)} at least ({show_ms(roof.ms / batch)} an image): at most "
         f"{100 * roof.efficiency:.1f} % of the peak"
     )
-    print_warnings(warnings)
-
-
-@command.command()
-@click.argument("net", metavar="NET")
-@device_option
-@precision_option
-@batch_option
-@resolution_option
-@input_option
-@click.option("--runtime", metavar="NAME", help="Predict under it instead of the roofline; a model of the card if any.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of that model.")
-@html_option
-@wide_option
-@json_option
-def why(
-    net: str,
-    name: str,
-    precision: str | None,
-    batch: int,
-    resolution: int | None,
-    inputs: tuple[InputShape, ...],
-    runtime: str | None,
-    threads: int,
-    html: Path | None,
-    as_json: bool,
-) -> None:
-    """Where the time goes, and what the changes that gain would buy: each is made, and the result timed again."""
-    from netlathe.cli.device_operators import load_card, show_ceilings
-    from netlathe.device.bottlenecks import explain, explain_untried, find_ceilings, model_clock, roof_clock
-    from netlathe.device.latency import model_for, usual_way
-
-    network, card = one_net(net, resolution, inputs), load_card(name)
-    precision = usual_way(card, runtime, precision, threads)[1] if runtime else pick_precision(card, precision)
-    clock = model_clock(card, runtime, threads) if runtime else roof_clock(card)
-    answer = explain(network, card, clock, precision=precision, batch=batch)
-    timing = answer.timing
-    model = model_for(card, runtime, threads, precision, batch)[0] if runtime else None
-    near = find_ceilings(network.graph(), timing, model, batch) if model else []
-    facts = {"network": network.name, "card": card.id, "ms": timing.ms, "ceilings": [c._asdict() for c in near]}
-    warnings = [*reading_notes([network]), *timing.warnings, *explain_untried(network)]
-    timed = timing._asdict() | {"parts": [part._asdict() for part in timing.parts]}
-    data = facts | asdict(answer) | {"timing": timed}
-    if html is not None:
-        from netlathe.report.pages import device
-
-        write_page(html, device.why(data, warnings, command=command_line()))
-    if as_json:
-        emit("device", data, warnings)
-        return
-    click.echo(f"{network.name} on {card.id}, {precision}, batch {batch}: {show_ms(timing.ms)} ({timing.basis})")
-    for what, times in (("bound", answer.by_bound), ("kind", answer.by_kind)):
-        shares = ", ".join(f"{key} {100 * ms / timing.ms:.0f} %" for key, ms in times.items())
-        click.echo(f"  by {what:<6} {shares}")
-    slowest = sorted(timing.parts, key=lambda part: -part.ms)[:3]
-    click.echo("  slowest   " + ", ".join(f"{part.path} {show_ms(part.ms)}" for part in slowest))
-    print_table(changes_table(asdict(change) for change in answer.changes))
-    if near:
-        show_ceilings(near)
     print_warnings(warnings)
 
 
@@ -325,9 +280,10 @@ def micro(
 ) -> None:
     """Flash, SRAM and time of int8 networks on a microcontroller: what fits, what fits in patches."""
     from netlathe.device.microcontroller import fit_microcontroller
+    from netlathe.target.device import load_device
     from netlathe.zoo.published import best
 
-    card, networks = load(name), any_networks(nets, resolution, inputs)
+    card, networks = load_device(name), any_networks(nets, resolution, inputs)
     if published:
         networks = list(at_published(net.expression() for net in networks))
     fits = [fit_microcontroller(network, card, runtime=runtime) for network in networks]

@@ -7,27 +7,11 @@ from collections.abc import Iterable
 import click
 
 from netlathe.cli.common import print_table
-from netlathe.device.bottlenecks import Ceiling
-from netlathe.device.card import DeviceCard, Model, Operator, load
-from netlathe.errors import NetlatheError
+from netlathe.device.card import DeviceCard, Model, Operator
 from netlathe.tables.device import ceilings_table
 from netlathe.tables.table import Column, make_table
+from netlathe.target.bottlenecks import Ceiling
 from netlathe.units import show_percent
-
-THIS = "this"  # the card of this machine, by this name
-
-
-def load_card(name: str) -> DeviceCard:
-    """A card by name or file, or that of this machine. Raises NetlatheError where it was never calibrated."""
-    if name != THIS:
-        return load(name)
-    from netlathe.bench.own_card import own_card_path, read_own_card
-
-    card = read_own_card()
-    if card is None:
-        hint = "netlathe device calibrate measures it in half a minute a runtime"
-        raise NetlatheError("this machine has no card yet", code="device.none", path=str(own_card_path()), hint=hint)
-    return card
 
 
 def show_models(card: DeviceCard) -> None:

@@ -21,7 +21,7 @@ from netlathe.units import show_count, show_ms
 @batch_option
 @click.option("--latency", is_flag=True, help="Measure every step on this machine, in turns.")
 @click.option("--seconds", type=float, default=1.0, show_default=True, help="Measuring time a step.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="[default: 1; with --device, the fewest that the card knows]")
 @click.option("--device", metavar="CARD", help="Predict the latency of every step on this card.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write every step as arch.json.")
 @wide_option
@@ -31,7 +31,7 @@ def command(
     batch: int,
     latency: bool,
     seconds: float,
-    threads: int,
+    threads: int | None,
     device: str | None,
     output: Path | None,
     as_json: bool,
@@ -42,6 +42,9 @@ def command(
       netlathe modernise resnet50                 published accuracy and cost beside the counts
       netlathe modernise resnet101 -o steps/      convnext_small
     """
+    from netlathe.target.device import default_target
+
+    target = default_target(device, threads=threads, batch=batch) if device is not None else None
     start = resnet200() if net == "resnet200" else one_network(net)
     rungs = ladder(start)
     rows = [row(rung) for rung in rungs]
@@ -49,20 +52,17 @@ def command(
         from netlathe.bench.measure import measure
 
         networks = unique(rungs)
-        done = measure(networks, batch=batch, threads=threads, seconds=seconds)
+        done = measure(networks, batch=batch, threads=threads or 1, seconds=seconds)
         measured = {m.network: m for m in done}
         for rung, entry in zip(rungs, rows, strict=True):
             m = measured[rung.network.name]
             entry["latency_ms"] = None if m.failure else m.interval[1]
             entry["latency_interval_ms"] = None if m.failure else [*m.interval[::2]]
-    if device is not None:
-        from netlathe.device.card import load
-        from netlathe.device.latency import predict
-
-        card = load(device)
+    if target is not None:
         for rung, entry in zip(rungs, rows, strict=True):
-            prediction = predict(rung.network.graph(), card, threads=threads, batch=batch)
+            prediction = target.predict(rung.network)
             entry["predicted_ms"] = prediction.total_ms
+            entry["predicted_interval_ms"] = [prediction.low_ms, prediction.high_ms]
     if output is not None:
         save(rungs, output)
     if as_json:

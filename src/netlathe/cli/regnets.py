@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from netlathe.reshape.regnet_space import RegNetSpace, sample
 from netlathe.stats.quantiles import step_quantile
 from netlathe.tables.table import Column, make_table
 from netlathe.units import mac_count, show_count, show_ms
+
+if TYPE_CHECKING:
+    from netlathe.target.target import Target
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -34,13 +37,16 @@ def command(macs: str, count: int, seed: int, device: str | None, html: Path | N
       netlathe regnets --macs 360M:440M --device phone-a76-core
       netlathe regnets -n 500 --html acts.html
     """
+    from netlathe.target.device import default_target
+
+    target = default_target(device) if device is not None else None
     low, _, high = macs.partition(":")
     if not high:
         hint = "write --macs 360M:440M"
         raise NetlatheError(f"{macs!r} is not a range of MACs", code="unit.syntax", hint=hint)
     bounds = (mac_count(low), mac_count(high))
     spaces = {f"RegNet{'Y' if excite else 'X'}": RegNetSpace(macs=bounds, excite=excite) for excite in (False, True)}
-    samples = {name: [costs(n, device) for n in sample(space, count, seed)] for name, space in spaces.items()}
+    samples = {name: [costs(n, target) for n in sample(space, count, seed)] for name, space in spaces.items()}
     if html is not None:
         from netlathe.report.charts.curves import chart_page, distribution_chart
 
@@ -67,13 +73,11 @@ def quantile_column(index: int) -> Column:
     return Column(f"{100 * QUANTILES[index]:g} %", lambda row: row[1][index])
 
 
-def costs(network: Network, device: str | None) -> dict[str, Any]:
+def costs(network: Network, target: Target | None) -> dict[str, Any]:
     """The costs of a sample."""
     count = totals(network.body, *network.inputs)
     row = {"name": network.name, "macs": count.macs, "params": count.params, "acts": count.acts}
-    if device is not None:
-        from netlathe.device.card import load
-        from netlathe.device.latency import predict
-
-        row["ms"] = predict(network.graph(), load(device)).total_ms
+    if target is not None:
+        prediction = target.predict(network)
+        row |= {"ms": prediction.total_ms, "interval_ms": [prediction.low_ms, prediction.high_ms]}
     return row

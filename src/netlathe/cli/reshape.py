@@ -250,8 +250,7 @@ def show_doubling(network: Network, device: str | None, html: Path | None, as_js
 
 def predicted(device: str) -> Callable[[Network], float]:
     """The latency in ms that a card predicts for a network."""
-    from netlathe.device.card import load
-    from netlathe.device.latency import predict
+    from netlathe.target.device import default_target
 
-    card = load(device)
-    return lambda network: predict(network.graph(), card).total_ms
+    target = default_target(device)
+    return lambda network: target.predict(network).total_ms

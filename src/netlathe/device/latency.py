@@ -315,5 +315,5 @@ def by_roofs(
         rows.append(GroupTime(group.path, group.class_, work + how.call_ms, bound))
     ms = sum(row.ms for row in rows)
     warnings = (*card.warnings(peak, bandwidth), "not calibrated: the order of magnitude, not a budget to certify")
-    basis = f"roofline of datasheet figures, {how.source}"
+    basis = f"figures of a datasheet, and efficiencies {how.source}"
     return LatencyPrediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)

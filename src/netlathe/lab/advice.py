@@ -12,7 +12,6 @@ from typing import Any
 from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
 from netlathe.choose.budget import Budget, within_device
-from netlathe.device.bottlenecks import explain, model_clock
 from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError
 from netlathe.lab.facts import keeps_limits, modernised
@@ -20,6 +19,7 @@ from netlathe.lab.knobs import HIGHEST, LOWEST, PIXELS, TITLES, at_rest, knob_na
 from netlathe.lab.running import target_named
 from netlathe.lab.state import LabState
 from netlathe.reshape.knobs import KNOBS, cardinalities
+from netlathe.target.bottlenecks import explain
 from netlathe.units import show_ms
 
 SHOWN = 6  # changes
@@ -85,11 +85,10 @@ def last(values: Sequence[float], fits: Callable[[float], bool]) -> float | None
 def changes(state: LabState, network: Network, card: DeviceCard) -> list[dict[str, Any]]:
     """The changes of `netlathe device why` under the predicted latency; none where the card allows no prediction."""
     network, target = turn_to_legal(network, state.knobs).network, target_named(card, state.run, state.batch)
-    if target.only_precision:  # one precision and one image at a time: no change of those
+    if not target.instant:
         return []
-    clock = model_clock(card, target.runtime, target.threads)
     try:
-        explanation = explain(network, card, clock, precision=target.precision, batch=state.batch)
+        explanation = explain(network, target)
     except NetlatheError:
         return []
     return [asdict(change) | {"text": show_ms(change.ms)} for change in explanation.changes[:SHOWN]]

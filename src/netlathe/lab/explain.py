@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netlathe.cost.table import stage_of
 from netlathe.lab.facts import LabFacts, share_used
+from netlathe.target.bottlenecks import divide_time
 from netlathe.units import show_ms
 
 
@@ -31,15 +32,18 @@ def time(f: LabFacts) -> str:
 
 
 def bound(f: LabFacts) -> str:
-    """Compute or memory, by the roofline."""
-    if f.roof is None or not f.roof.ms:
-        return ""
-    waits = 100 * f.roof.waiting
-    what = "memory holds it back more than compute" if waits > 50 else "compute holds it back more than memory"
-    return (
-        f"By its roofline {what}: {waits:.0f} % of the least time waits for memory, for the network does "
-        f"{f.roof.intensity:.3g} FLOPs per byte, and the ridge of the device is at {f.roof.ridge:.3g}."
-    )
+    """What holds it back in the predicted time, and the least time by the roofline, which is no forecast."""
+    p, sentences = f.prediction, []
+    if p is not None and p.rows and p.total_ms:
+        times = divide_time(p, "bound")
+        what = next(iter(times))
+        sentences.append(f"{upper(what)} holds it back most: {100 * times[what] / p.total_ms:.0f} % of that time.")
+    if f.roof is not None and f.roof.ms:
+        sentences.append(
+            f"By its roofline it takes at least {show_ms(f.roof.ms)}, for the network does {f.roof.intensity:.3g} "
+            f"FLOPs per byte, and the ridge of the device is at {f.roof.ridge:.3g}."
+        )
+    return " ".join(sentences)
 
 
 def budget(f: LabFacts) -> str:

@@ -13,6 +13,7 @@ from netlathe.files import write_text
 from netlathe.lab.facts import modernised
 from netlathe.lab.knobs import turn_to_legal
 from netlathe.lab.state import LabState
+from netlathe.target.target import latency_data
 
 ENDINGS = {"arch": "json", "onnx": "onnx", "report": "html"}
 
@@ -45,9 +46,10 @@ def report(state: LabState, net: Net, card: DeviceCard, folder: Path) -> Path:
 
     f = read_facts(state, net, card)
     data = document(f.net.name, f.net.input, f.graph, "stage", state.batch, f.target.precision)
-    roofed = card if f.roof else None
     file = folder / f"{plain_name(f.net.name)}.html"
-    write_text(file, render(cost.page(data, f.graph, roofed, command="\n".join(commands(state, f, net)))))
+    if f.prediction is not None:
+        data |= {"latency": latency_data(f.target, f.net)}
+    write_text(file, render(cost.page(data, f.net, f.target, command="\n".join(commands(state, f, net)))))
     return file
 
 

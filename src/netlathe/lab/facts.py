@@ -16,9 +16,9 @@ from netlathe.cost.memory import timeline
 from netlathe.cost.table import CostRow, cost_rows
 from netlathe.device import latency
 from netlathe.device.card import DeviceCard
-from netlathe.device.latency import LatencyPrediction, predict
+from netlathe.device.latency import LatencyPrediction
 from netlathe.device.microcontroller import MicrocontrollerFit
-from netlathe.device.roofline import Roofline, roofline
+from netlathe.device.roofline import Roofline
 from netlathe.errors import NetlatheError
 from netlathe.lab.knobs import TurnedNetwork, turn_to_legal
 from netlathe.lab.running import target_named
@@ -108,11 +108,9 @@ def read_facts(state: LabState, net: Net, card: DeviceCard) -> LabFacts:
     cost = sum_costs(row.cost for row in stages)
     arena = timeline(graph, "arena", size, state.batch)
     missing: list[str] = []
-    prediction, roof = predict_or_note(graph, target, missing), None
-    try:
-        roof = roofline(graph, card, precision=target.precision, batch=state.batch)
-    except NetlatheError as error:
-        missing.append(f"No roofline: {error.message}.")
+    prediction, roof = predict_or_note(net, target, missing), target.bound(net)
+    if roof is None:
+        missing.append(f"No roofline: the card of {card.id} has no {target.precision} peak or no bandwidth.")
     estimate = estimate_or_count(net, target)
     return LabFacts(
         net=net,
@@ -163,17 +161,10 @@ def peak_of(line: list[tuple[str, int]]) -> int:
     return max((held for _, held in line), default=0)
 
 
-def predict_or_note(graph: Graph, target: Target, missing: list[str]) -> LatencyPrediction | None:
+def predict_or_note(net: Net, target: Target, missing: list[str]) -> LatencyPrediction | None:
     """The latency operator by operator, or why there is none, noted in `missing`."""
     try:
-        return predict(
-            graph,
-            target.device,
-            runtime=target.runtime,
-            threads=target.threads,
-            precision=target.precision,
-            batch=target.batch,
-        )
+        return target.predict(net)
     except NetlatheError as error:
         missing.append(f"No latency: {error.message}.")
         return None

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES
-from netlathe.device.card import DeviceCard
+from netlathe.device.card import DeviceCard, Model
 from netlathe.device.cores import groups_of
 from netlathe.device.latency import LatencyPrediction, check_roofs, evidence, model_for, predict, refuse
 from netlathe.errors import unknown
 from netlathe.runtimes.registry import DEFAULT, forecast_name
-from netlathe.target.target import CostEstimate, Forecast, Target, Ways, counted, graph_of
+from netlathe.target.target import CostEstimate, Target, Ways, counted, forecast_from, graph_of
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,13 @@ class CardTarget(Target):
 
     def estimate(self, net: Net) -> CostEstimate:
         """Exact counts, and the forecast of the card's best model, else of its figures."""
-        p = self.predict(net)
-        forecast = Forecast(p.total_ms, p.low_ms, p.high_ms, p.basis)
+        forecast = forecast_from(self.predict(net))
         return counted(net, self.precision, self.batch)._replace(forecast=forecast)
+
+    @property
+    def model(self) -> Model | None:
+        """The card's model of this way to run networks."""
+        return model_for(self.device, self.rule, self.threads, self.precision, self.batch)[0]
 
     def command(self, net: str, device: str) -> str:
         """`device why`, which says where the time goes."""
@@ -55,7 +59,7 @@ class CardTarget(Target):
 
 def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threads: int) -> Ways:
     """How a network is to be run on a card: as it was measured there, or on other devices with its cores; where nobody
-    measured anything, in fp32 if it can.
+    measured anything, in fp32 if it can, under the runtimes that it has a rate of.
 
     Raises NetlatheError for a runtime, precision or threads that no measurement, or no figure, of the card speaks of.
     """
@@ -67,7 +71,8 @@ def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threa
         raise unknown(f"precision of {card.id}", precision, legal, code="device.precision")
     kind = precision or ("fp32" if "fp32" in legal or not legal else legal[0])
     check_roofs(card, kind, threads)
-    return [(runtime, kind) for runtime in runtimes or [DEFAULT]]
+    rates = [figure.of for figure in card.find("rate")]
+    return [(runtime, kind) for runtime in runtimes or rates or [DEFAULT]]
 
 
 def measured_ways(

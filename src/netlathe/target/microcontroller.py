@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from netlathe.arch.net import Net
 from netlathe.cost.count import count
 from netlathe.device.card import DeviceCard
-from netlathe.device.latency import evidence
-from netlathe.device.microcontroller import ENGINE, INT8, fit_microcontroller
+from netlathe.device.latency import GroupTime, LatencyPrediction, evidence, predict
+from netlathe.device.microcontroller import ENGINE, INT8, MicrocontrollerFit, fit_microcontroller
 from netlathe.errors import NetlatheError, unknown
-from netlathe.target.target import CostEstimate, Forecast, Target, Ways
+from netlathe.target.target import CostEstimate, Target, Ways, forecast_from
 
 ONNX_FILE = (
     "TensorFlow Lite: the file is an int8 ONNX graph with QDQ nodes, which STM32Cube.AI and similar tools read; no "
@@ -28,15 +28,22 @@ class MicrocontrollerTarget(Target):
     instant: ClassVar[bool] = False  # whether a network fits in patches takes half a second to say
     caveats: ClassVar[tuple[str, ...]] = (ONNX_FILE,)
 
+    def predict(self, net: Net) -> LatencyPrediction:
+        """The latency of one image in int8; in patches where the whole network does not fit.
+
+        Raises NetlatheError for another precision or batch, and without a rate of the runtime.
+        """
+        ways(self.device, [self.runtime], self.precision, self.threads, self.batch)
+        return timed(net, self, fitted(net, self))
+
     def estimate(self, net: Net) -> CostEstimate:
         """Flash is the size, SRAM the memory, both at the upper end of what is expected."""
-        fit = fit_microcontroller(net, self.device, runtime=self.runtime)
-        ms = fit.ms
+        fit = fitted(net, self)
         return CostEstimate(
             macs=fit.patched.macs if fit.patched else count(net.graph()).macs,
             size_bytes=int(fit.flash.high),
             memory_bytes=int(fit.patched.peak if fit.patched else fit.sram.high),
-            forecast=Forecast(ms.mid, ms.low, ms.high, fit.basis) if ms else None,
+            forecast=forecast_from(timed(net, self, fit)) if fit.ms else None,
             fit=fit,
         )
 
@@ -49,6 +56,34 @@ class MicrocontrollerTarget(Target):
         """Flash, where the device has its own, and SRAM."""
         flash = {"size": self.device.bytes("flash")} if self.device.find("flash") else {}
         return {**flash, "memory": self.device.bytes("sram")}
+
+
+LAST: dict[str, tuple[Net, MicrocontrollerTarget, MicrocontrollerFit]] = {}
+
+
+def fitted(net: Net, target: MicrocontrollerTarget) -> MicrocontrollerFit:
+    """How a network fits. The last answer is kept: the latency and the memory are asked for one after the other, and
+    patches take half a second."""
+    last = LAST.get("fit")
+    if last is None or last[0] is not net or last[1] != target:
+        last = LAST["fit"] = net, target, fit_microcontroller(net, target.device, runtime=target.runtime)
+    return last[2]
+
+
+def timed(net: Net, target: MicrocontrollerTarget, fit: MicrocontrollerFit) -> LatencyPrediction:
+    """The time of a network as it fits: operator by operator, and what patches compute again."""
+    whole = predict(net.graph(), target.device, runtime=target.runtime, precision=target.precision)
+    if fit.ms is None or fit.patched is None:
+        return whole
+    again = GroupTime(fit.patched.path, "patches", fit.ms.mid - whole.total_ms, "compute")
+    return replace(
+        whole,
+        total_ms=fit.ms.mid,
+        low_ms=fit.ms.low,
+        high_ms=fit.ms.high,
+        rows=(*whole.rows, again),
+        warnings=tuple(dict.fromkeys((*whole.warnings, *fit.warnings))),
+    )
 
 
 def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threads: int, batch: int) -> Ways:

@@ -8,15 +8,18 @@ device.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import timeline
-from netlathe.device.card import DeviceCard
+from netlathe.device.card import DeviceCard, Model
+from netlathe.device.latency import LatencyPrediction
 from netlathe.device.microcontroller import MicrocontrollerFit
+from netlathe.device.roofline import Roofline, roofline
+from netlathe.errors import NetlatheError
 
 FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
 Ways: TypeAlias = list[tuple[str, str]]  # to run a network: runtime and precision
@@ -63,6 +66,29 @@ class Target(ABC):
     caveats: ClassVar[tuple[str, ...]] = ()  # what an ONNX file for this target cannot do
 
     @abstractmethod
+    def predict(self, net: Net) -> LatencyPrediction:
+        """The latency of a batch with its basis and interval, operator by operator: what every verb and page shows.
+
+        Raises NetlatheError where the card has neither a model nor the figures for a forecast.
+        """
+
+    def at(self, precision: str, batch: int) -> Self:
+        """The same target in another precision and with another batch."""
+        return replace(self, precision=precision, batch=batch)
+
+    @property
+    def model(self) -> Model | None:
+        """The fitted model that forecasts come from; None where they come from figures."""
+        return None
+
+    def bound(self, net: Net) -> Roofline | None:
+        """The least times of a net by the roofline, which are no forecast; None where the card has no such figures."""
+        try:
+            return roofline(net.graph(), self.device, precision=self.precision, batch=self.batch)
+        except NetlatheError:
+            return None
+
+    @abstractmethod
     def estimate(self, net: Net) -> CostEstimate:
         """The costs of a net here, with the forecast of its latency.
 
@@ -82,6 +108,22 @@ class Target(ABC):
     def notes(self) -> list[str]:
         """What to say beside everything that is forecast here."""
         return []
+
+
+def forecast_from(prediction: LatencyPrediction) -> Forecast:
+    """The sum of a prediction, without its operators."""
+    return Forecast(prediction.total_ms, prediction.low_ms, prediction.high_ms, prediction.basis)
+
+
+def latency_data(target: Target, net: Net) -> dict[str, Any]:
+    """The latency of a net on a target as JSON values, with the target and the least time by the roofline.
+
+    Raises NetlatheError as `Target.predict` does.
+    """
+    bound = target.bound(net)
+    how = {name: getattr(target, name) for name in ("runtime", "precision", "threads", "batch")}
+    latency = forecast_from(target.predict(net))._asdict() | {"least_ms": bound.ms if bound else None}
+    return {**latency, "device": target.device.id, **how}
 
 
 def counted(net: Net, precision: str, batch: int = 1) -> CostEstimate:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netlathe.arch.graph import Graph
+from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES
 from netlathe.cost.memory import timeline
-from netlathe.device.card import DeviceCard
-from netlathe.device.latency import LatencyPrediction, predict
-from netlathe.device.roofline import roofline
+from netlathe.device.latency import LatencyPrediction
 from netlathe.errors import NetlatheError
 from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import memory, profile, stages
 from netlathe.report.charts import roofline as roof
 from netlathe.report.page import Page, PagePart
-from netlathe.runtimes.registry import DEFAULT
 from netlathe.tables.cost import networks_table
 from netlathe.tables.page import render_html
-from netlathe.units import show_bytes, show_count, show_ms
+from netlathe.target.target import Target
+from netlathe.units import show_bytes, show_count, show_interval, show_ms
 
 Data = Mapping[str, Any]
 VARIANTS = {
@@ -32,34 +30,23 @@ VARIANTS = {
 }
 
 
-def page(data: Data, graph: Graph | None = None, card: DeviceCard | None = None, *, command: str = "") -> Page:
-    """`data` is that of `netlathe cost --json`; its graph and a card give the shape, the timeline and the roofline.
-
-    Raises NetlatheError where the card has no roof for that precision.
-    """
+def page(data: Data, net: Net | None = None, target: Target | None = None, *, command: str = "") -> Page:
+    """`data` is that of `netlathe cost --json`; its network gives the shape and the timeline, a target the latency."""
     precision, batch = data["precision"], data["batch"]
     tiles, notes = figures(data), list[str]()
     sections: list[tuple[str, Sequence[PagePart]]] = [("Where the cost is", [stages.chart(parts(data), data["by"])])]
-    if graph is not None:
+    if net is not None:
+        graph, card = net.graph(), target.device if target else None
         sections.append(("Shape", [profile.chart(graph)]))
         lines = {name: timeline(graph, name, BYTES[precision], batch) for name in ("folded", "eager")}
         sram = card.bytes("sram") if card is not None and card.find("sram") else None
         sections.append(("Memory", [memory.chart(lines, most_bytes=sram), peaks(data)]))
     else:
         sections.append(("Memory", [peaks(data)]))
-    if graph is not None and card is not None:
-        bound = roofline(graph, card, precision=precision, batch=batch)
-        notes += bound.warnings
-        prediction = forecast(graph, card, precision, batch)
-        if isinstance(prediction, str):
-            notes.append(prediction)
-        else:
-            tiles.append(latency_tile(prediction, card))
-            notes += [texts for texts in prediction.warnings if texts not in notes]
-        times = None if isinstance(prediction, str) else {row.path: row.ms for row in prediction.rows}
-        least = f"{show_ms(bound.ms)} at least: operator by operator the longer of FLOPs / peak and bytes / bandwidth."
-        texts = [least, *([f"Predicted by: {prediction.basis}."] if not isinstance(prediction, str) else [])]
-        sections.append((f"On {card.name}", [roof.chart(bound, times), bullets(texts)]))
+    if latency := data.get("latency"):
+        tiles.append(latency_tile(latency))
+    if net is not None and target is not None:
+        sections.append((f"On {target.device.name}", on_target(net, target, notes)))
     sections.append(("Totals", [totals(data)]))
     shape = "x".join(map(str, data["input"]))
     return Page(
@@ -98,20 +85,35 @@ def peaks(data: Data) -> Html:
     return table(("activations", "peak", "at"), rows, label="Peak memory")
 
 
-def forecast(graph: Graph, card: DeviceCard, precision: str, batch: int) -> LatencyPrediction | str:
-    """The predicted latency under the first runtime that the card has a model of; or why there is none."""
-    runtime = next((m.runtime for m in card.models if m.precision == precision), DEFAULT)
+def on_target(net: Net, target: Target, notes: list[str]) -> list[PagePart]:
+    """What is forecast, and the operators under the roof of the device; warnings go into `notes`."""
+    bound, prediction, texts = target.bound(net), predict_or_note(net, target, notes), list[str]()
+    if bound is not None:
+        rule = "operator by operator the longer of FLOPs / peak and bytes / bandwidth"
+        texts.append(f"At least {show_ms(bound.ms)}: {rule}.")
+        notes += bound.warnings
+    if prediction is not None:
+        interval = show_interval(prediction.low_ms, prediction.high_ms)
+        texts.append(f"Predicted: {show_ms(prediction.total_ms)}, {interval}, by {prediction.basis}.")
+        notes += [warning for warning in prediction.warnings if warning not in notes]
+    times = {row.path: row.ms for row in prediction.rows} if prediction else None
+    return [*([roof.chart(bound, times)] if bound else []), bullets(texts)]
+
+
+def predict_or_note(net: Net, target: Target, notes: list[str]) -> LatencyPrediction | None:
+    """The latency, or why there is none, in `notes`."""
     try:
-        return predict(graph, card, runtime=runtime, precision=precision, batch=batch)
+        return target.predict(net)
     except NetlatheError as error:
-        return f"no latency is predicted: {error.message}"
+        notes.append(f"no latency is predicted: {error.message}")
+        return None
 
 
-def latency_tile(prediction: LatencyPrediction, card: DeviceCard) -> tuple[str, str, str]:
+def latency_tile(latency: Data) -> tuple[str, str, str]:
     """Predicted latency, marked as such."""
-    interval = f"{prediction.low_ms:.3g} to {prediction.high_ms:.3g} ms"
-    where = "this machine" if card.id.startswith("this-") else card.id
-    return (f"latency on {where}", f"~{show_ms(prediction.total_ms)}", f"predicted, {interval}")
+    interval = show_interval(latency["low_ms"], latency["high_ms"])
+    where = "this machine" if latency["device"].startswith("this-") else latency["device"]
+    return (f"latency on {where}", f"~{show_ms(latency['ms'])}", f"predicted, {interval}")
 
 
 def totals(data: Data) -> Html:

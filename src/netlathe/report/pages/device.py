@@ -11,7 +11,7 @@ from netlathe.report.charts import roofline as roof
 from netlathe.report.page import Page, PagePart
 from netlathe.tables.device import ceilings_table, changes_table, slowest_table
 from netlathe.tables.page import render_html
-from netlathe.units import show_ms
+from netlathe.units import show_interval, show_ms
 
 Data = Mapping[str, Any]
 
@@ -43,8 +43,8 @@ def roofline(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> 
 
 def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
     """`data` is that of `netlathe device why --json`."""
-    timing, ms = data["timing"], data["ms"]
-    slow = sorted(timing["parts"], key=lambda part: -part["ms"])[:20]
+    ms = data["ms"]
+    slow = sorted(data["parts"], key=lambda part: -part["ms"])[:20]
     sections: list[tuple[str, Sequence[PagePart]]] = [
         ("Where the time goes", [shares(by, data[f"by_{by}"], ms) for by in ("bound", "kind")]),
         ("What would help", [render_html(changes_table(data["changes"]), "Changes")]),
@@ -54,11 +54,15 @@ def why(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page:
         sections.append(("How near to the best", [render_html(ceilings_table(data["ceilings"]), "Ceilings")]))
     best = data["changes"][0] if data["changes"] else None
     gain = (f"-{100 * best['gain']:.0f} %", best["name"]) if best else ("none", "no known change gains 1 %")
+    interval = show_interval(data["low_ms"], data["high_ms"])
+    tiles = [("latency", f"~{show_ms(ms)}", f"predicted, {interval}"), ("best change", *gain)]
+    if data["least_ms"] is not None:
+        tiles.insert(1, ("bound", f"at least {show_ms(data['least_ms'])}", "by the roofline"))
     return Page(
         title=f"Why {data['network']} takes {show_ms(ms)} on {data['card']}",
-        lead="Every change is made, and the changed network timed again; none is judged for accuracy.",
-        basis=timing["basis"] + ".",
-        tiles=[("time", show_ms(ms), data["card"]), ("best change", *gain)],
+        lead="Every change is made, and its latency forecast again; none is judged for accuracy.",
+        basis=f"{data['runtime']}, {data['precision']}, batch {data['batch']}; {data['basis']}.",
+        tiles=tiles,
         notes=warnings,
         sections=sections,
         command=command,

@@ -1,14 +1,14 @@
 """Why is a network slow on a device, and which change buys most?
 
 The time of a network is divided by bound (compute, memory) and by kind of operator. Every change is then made, as a
-rewrite of the expression or as another resolution, precision or batch, and the changed network is timed again: a gain
-is a difference of two readings, not a rule of thumb. Changes of the network need training again; none is judged for
+rewrite of the expression or as another resolution, precision or batch, and its latency is forecast again: a gain is a
+difference of two forecasts, not a rule of thumb. Changes of the network need training again; none is judged for
 accuracy here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,38 +21,13 @@ from netlathe.arch.pools import GlobalPool
 from netlathe.arch.rewrite import Rule, rewrite, walk
 from netlathe.arch.rounding import ten_percent
 from netlathe.cost.count import count
-from netlathe.device.card import DeviceCard, Model
-from netlathe.device.latency import graph_features, predict
-from netlathe.device.roofline import WIDTH, roofline
+from netlathe.device.card import Model
+from netlathe.device.latency import WIDTH, LatencyPrediction, graph_features
 from netlathe.errors import NetlatheError
+from netlathe.target.target import Target
 
 COSTLY = ("silu", "gelu", "hardswish")  # activations with an exponential or a polynomial
 LEAST = 0.01  # a change that gains less than this share of the time is not worth a line
-
-
-class OperatorTime(NamedTuple):
-    """An operator's time, of the whole batch."""
-
-    path: str
-    kind: str
-    bound: str
-    ms: float
-
-
-class Timing(NamedTuple):
-    """A network's time and where it comes from."""
-
-    parts: tuple[OperatorTime, ...]
-    basis: str
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def ms(self) -> float:
-        """Of the whole batch."""
-        return sum(part.ms for part in self.parts)
-
-
-Clock = Callable[[Graph, str, int], Timing]  # graph, precision, batch
 
 
 class RunSetting(NamedTuple):
@@ -77,37 +52,12 @@ class Improvement:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where the time goes, and the changes that gain, the best first."""
+    """The latency, where it goes, and the changes that gain, the best first."""
 
-    timing: Timing
+    latency: LatencyPrediction
     by_bound: dict[str, float]  # ms
     by_kind: dict[str, float]
     changes: tuple[Improvement, ...]
-
-
-def roof_clock(card: DeviceCard) -> Clock:
-    """Times by the roofline: least times, without launch cost."""
-
-    def clock(graph: Graph, precision: str, batch: int) -> Timing:
-        roof = roofline(graph, card, precision=precision, batch=batch)
-        parts = tuple(OperatorTime(line.path, line.kind, line.bound, line.ms) for line in roof.lines)
-        return Timing(parts, f"roofline of the {precision} figures of {card.id}: least times", roof.warnings)
-
-    return clock
-
-
-def model_clock(card: DeviceCard, runtime: str, threads: int = 1) -> Clock:
-    """Times by prediction under a runtime: of the card's model where it has one."""
-
-    def clock(graph: Graph, precision: str, batch: int) -> Timing:
-        prediction = predict(graph, card, runtime=runtime, threads=threads, precision=precision, batch=batch)
-        return Timing(
-            tuple(OperatorTime(*row[:2], row.bound, row.ms) for row in prediction.rows),
-            prediction.basis,
-            prediction.warnings,
-        )
-
-    return clock
 
 
 class Ceiling(NamedTuple):
@@ -120,7 +70,7 @@ class Ceiling(NamedTuple):
     cold: float
 
 
-def find_ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) -> list[Ceiling]:
+def find_ceilings(graph: Graph, latency: LatencyPrediction, model: Model, batch: int = 1) -> list[Ceiling]:
     """By class, the longest first: GFLOP/s where the class has MACs, else GB/s; classes without a row are left out."""
     macs: dict[str, int] = {}
     elements: dict[str, int] = {}
@@ -129,7 +79,7 @@ def find_ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) ->
         moved = (group.read + group.write) * batch + group.weights
         elements[group.class_] = elements.get(group.class_, 0) + moved
     attained = []
-    for kind, ms in divide_time(timing, "kind").items():
+    for kind, ms in divide_time(latency, "kind").items():
         rows = [row for row in model.operators if row.of == kind]
         if rows and ms:
             compute = macs[kind] > 0
@@ -139,28 +89,34 @@ def find_ceilings(graph: Graph, timing: Timing, model: Model, batch: int = 1) ->
     return attained
 
 
-def divide_time(timing: Timing, what: str) -> dict[str, float]:
+def divide_time(latency: LatencyPrediction, what: str) -> dict[str, float]:
     """Milliseconds by `bound` or by `kind`, the longest first."""
     times: dict[str, float] = {}
-    for part in timing.parts:
-        name = getattr(part, what)
-        times[name] = times.get(name, 0.0) + part.ms
+    for row in latency.rows:
+        name = row.bound if what == "bound" else row.class_
+        times[name] = times.get(name, 0.0) + row.ms
     return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 
-def explain(network: Net, card: DeviceCard, clock: Clock, *, precision: str = "fp32", batch: int = 1) -> Explanation:
-    """Time a network, then every change that applies to it. Raises NetlatheError where the card lacks a figure."""
-    graph = network.graph()
-    before, cost = clock(graph, precision, batch), count(graph)
+def explain(network: Net, target: Target) -> Explanation:
+    """The latency of a network on a target, then with every change that applies to it.
+
+    Raises NetlatheError where the target allows no forecast.
+    """
+    graph, batch = network.graph(), target.batch
+    before, cost = target.predict(network), count(graph)
     changes = []
-    for name, retrain, to in propose_changes(RunSetting(network, precision, batch), card):
+    for name, retrain, to in propose_changes(RunSetting(network, target.precision, batch), target.device.precisions):
+        changed_target = target.at(to.precision, to.batch)
         try:
+            if target.model is not None and changed_target.model is None:
+                continue  # another basis: the difference would be that of the bases
             changed = to.network.graph()
-            after = clock(changed, to.precision, to.batch)
-        except NetlatheError:  # the changed shapes do not fit, or no figure for it
+            after = changed_target.predict(to.network)
+        except NetlatheError:  # the changed shapes do not fit, or no forecast of it
             continue
-        ms, now = after.ms / to.batch, count(changed)
-        gain = 1 - ms / (before.ms / batch)
+        ms, now = after.total_ms / to.batch, count(changed)
+        gain = 1 - ms / (before.total_ms / batch)
         if gain >= LEAST:
             macs, params = ratio(now.macs, cost.macs), ratio(now.params, cost.params)
             changes.append(Improvement(name, retrain, ms, gain, macs, params))
@@ -180,9 +136,9 @@ def explain_untried(network: Net) -> tuple[str, ...]:
     return (f"{network.name} has no expression: changes that rewrite it are not tried, only its precision and batch",)
 
 
-def propose_changes(now: RunSetting, card: DeviceCard) -> Iterator[tuple[str, bool, RunSetting]]:
+def propose_changes(now: RunSetting, precisions: Sequence[str]) -> Iterator[tuple[str, bool, RunSetting]]:
     """(name, whether training is needed again, what to run instead); rewrites are of expressions alone."""
-    for precision in card.precisions:
+    for precision in precisions:
         if precision in WIDTH and precision != now.precision and WIDTH[precision] <= WIDTH[now.precision]:
             yield f"run in {precision}", False, now._replace(precision=precision)
     if now.batch == 1:
