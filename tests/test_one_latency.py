@@ -112,7 +112,7 @@ def test_the_usual_way_to_run_networks_is_one_for_all(device):
 
 
 def test_another_basis_is_no_gain(capsys, tmp_path):
-    """A card with a model of fp32 alone and a bf16 peak: what the model says is not compared with what the peak says."""
+    """A card with a model of fp32 alone and a bf16 peak: a forecast of one is not compared with one of the other."""
     from netlathe.device.card import CardFigure, DeviceCard, ErrorBar, Model, save
 
     model = Model("onnxruntime", "2026-11-01", 30, {"*.macs": 100.0}, ErrorBar(0.1, 1.0, 0.8, 1.3))

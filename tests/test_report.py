@@ -210,7 +210,7 @@ def test_cost_without_a_page_imports_no_report():
 def test_the_verbs_write_pages_and_say_where(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NETLATHE_CACHE", str(tmp_path / "cache"))
     for words, said in (
-        (["cost", "mobilenetv1_025", "--device", "stm32f746", "--precision", "int8"], None),
+        (["cost", "mobilenetv1_025", "--device", "stm32f746", "--precision", "int8"], "latency on stm32f746"),
         (["cost", "mobilenetv1_025", "--batch", "8", "--precision", "fp16", "--device", "h100-sxm"], "h100-sxm"),
         (["cost", "resnet18", "resnet34"], "side by side"),
         (["choose", "--device", "rpi-4-1500", "--latency", "60ms", "--networks", "mobilenetv*"], "Why this one"),
@@ -222,10 +222,6 @@ def test_the_verbs_write_pages_and_say_where(tmp_path, monkeypatch, capsys):
         file = tmp_path / "page.html"
         code = run([*words, "--html", str(file)])
         err = capsys.readouterr().err
-        if said is None:  # a microcontroller has no roofs
-            assert code == 2, words
-            assert "stm32f746" in err
-            continue
         assert code == 0, err
         assert f"wrote {file}" in err
         assert said in file.read_text(encoding="utf-8"), words

@@ -13,6 +13,7 @@ SPANS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}  # to seconds
 DECIMAL_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 BYTES = DECIMAL_BYTES | {"KB": 10**3, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 COUNTS = {"k": 10**3, "M": 10**6, "G": 10**9}
+LEAST_PERCENT = 1.0  # an accuracy below is a share by mistake
 Units = Mapping[str, float]
 
 
@@ -76,6 +77,22 @@ def byte_count(text: str) -> int:
 def mac_count(text: str) -> int:
     """300M -> 300000000"""
     return whole_quantity(text, COUNTS, "number of MACs", "300M")
+
+
+def percentage(text: str) -> float:
+    """76.5 or 76.5 % -> 76.5. Raises NetlatheError for a share such as 0.765, which asks whether 76.5 is meant."""
+    plain = text.strip().removesuffix("%").strip()
+    try:
+        number = float(plain)
+    except ValueError:
+        number = float("nan")
+    if 0 < number < LEAST_PERCENT:
+        hint = f"write {100 * number:g}, if {100 * number:g} % is meant"
+        raise NetlatheError(f"a top-1 of {text} is less than one percent", code="unit.range", hint=hint)
+    if not LEAST_PERCENT <= number < 100:
+        hint = "for example 75"
+        raise NetlatheError(f"a top-1 is a percentage from 1 to below 100, not {text!r}", code="unit.range", hint=hint)
+    return number
 
 
 def show_count(number: float) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
+from typing import NamedTuple
 
 from netlathe.choose.budget import LIMITS, Budget, Candidate, Limit
 from netlathe.stats.pareto import pareto_front
 
+WORTH = 0.9  # a step that saves less than a tenth is not worth naming
+LIKELY = 3  # candidates that are named because they likely fit
 IMAGES = 50_000  # of the ImageNet validation set, on which the published accuracies were measured
 
 
@@ -38,9 +41,45 @@ def tied(a: Candidate, b: Candidate) -> bool:
     return a.top1 == b.top1 or abs(a.top1 - b.top1) < noise_of(max(a, b, key=lambda c: c.top1))
 
 
+class Objective(NamedTuple):
+    """What a choice minimises among what fits; `least` is the amount that an unmeasured candidate may have at best."""
+
+    name: str
+    superlative: str
+    amount: Callable[[Candidate], float]
+    least: Callable[[Candidate], float]
+
+
+def exact(name: str, superlative: str, amount: Callable[[Candidate], float]) -> Objective:
+    """An objective that is known without measuring."""
+    return Objective(name, superlative, amount, amount)
+
+
+ACCURACY = exact("error", "most accurate", lambda c: -c.top1)
+MINIMISED = {
+    "latency": Objective("latency", "fastest", lambda c: c.latency_ms, lambda c: c.interval[0]),
+    "memory": exact("memory", "one of least memory", lambda c: c.memory_bytes),
+    "size": exact("size", "smallest", lambda c: c.size_bytes),
+    "macs": exact("macs", "one of fewest MACs", lambda c: c.macs),
+}
+
+
+def best_first(candidates: Iterable[Candidate], objective: Objective = ACCURACY) -> list[Candidate]:
+    """By the objective; equal ones most accurate first, then fastest."""
+    return sorted(candidates, key=lambda c: (objective.amount(c), -c.top1, c.latency_ms))
+
+
+def better(c: Candidate, pick: Candidate, objective: Objective = ACCURACY) -> bool:
+    """Better by the objective: in accuracy beyond noise, in what is minimised by a tenth."""
+    if objective is ACCURACY:
+        return c.top1 > pick.top1 and not tied(c, pick)
+    return objective.amount(c) <= WORTH * objective.amount(pick)
+
+
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """Raising one limit to `value` would admit `candidate`, which is better by `gain` points."""
+    """Raising one limit to `value` would admit `candidate`, which is better by `gain`: points of accuracy, or the share
+    that is saved of what is minimised."""
 
     limit: Limit
     value: float
@@ -56,38 +95,79 @@ class Decision:
     top: Candidate | None  # the most accurate that fits
     fitting: list[Candidate]
     ties: list[Candidate]  # within accuracy noise of the most accurate that fits; the fastest of them is the pick
-    cheaper: Candidate | None  # the next faster network of the front
+    cheaper: Candidate | None  # the next faster network of the front; None where something is minimised
     relaxations: list[Relaxation]  # per limit, the cheapest step that admits a better network
+    dearer: Candidate | None = None  # where something is minimised, the next more accurate network of the front
+    likely: tuple[Candidate, ...] = ()  # better than the pick; only the upper end of their interval breaks the limit
 
 
-def decide(candidates: Sequence[Candidate], budget: Budget) -> Decision:
-    """Take the most accurate network that fits; among those tied with it within noise, the fastest."""
+def decide(candidates: Sequence[Candidate], budget: Budget, objective: Objective = ACCURACY) -> Decision:
+    """Take the best network that fits: the most accurate, among those tied with it within noise the fastest; or the one
+    with the least of what is minimised."""
     fitting = [c for c in candidates if not budget.broken(c) and not (c.latency and c.latency.failure)]
     if not fitting:
-        return Decision(None, None, [], [], None, relaxations(candidates, budget, None))
-    top = max(fitting, key=lambda c: (c.top1, -c.latency_ms))
-    ties = sorted((c for c in fitting if tied(c, top)), key=lambda c: (c.latency_ms, -c.top1))
-    pick = ties[0]
-    faster = [c for c in pareto_candidates(fitting) if c.latency_ms < pick.latency_ms and c.top1 < pick.top1]
-    return Decision(pick, top, fitting, ties[1:], faster[0] if faster else None, relaxations(candidates, budget, pick))
+        steps = relaxations(candidates, budget, None, objective)
+        return Decision(None, None, [], [], None, steps, likely=likely_to_fit(candidates, budget, None, objective))
+    if objective is ACCURACY:
+        top = max(fitting, key=lambda c: (c.top1, -c.latency_ms))
+        pick, *ties = sorted((c for c in fitting if tied(c, top)), key=lambda c: (c.latency_ms, -c.top1))
+    else:
+        top = pick = best_first(fitting, objective)[0]
+        ties = [c for c in fitting if c is not pick and objective.least(c) <= pick.interval[2] and both_timed(c, pick)]
+        ties = ties if objective is MINIMISED["latency"] else []
+    front = pareto_candidates(fitting)
+    faster = [c for c in front if c.latency_ms < pick.latency_ms and c.top1 < pick.top1]
+    dearer = [c for c in front if c.top1 > pick.top1 and not tied(c, pick)]
+    return Decision(
+        pick=pick,
+        top=top,
+        fitting=fitting,
+        ties=ties,
+        cheaper=faster[0] if faster and objective is ACCURACY else None,
+        relaxations=relaxations(candidates, budget, pick, objective),
+        dearer=best_first(dearer, objective)[0] if dearer and objective is not ACCURACY else None,
+        likely=likely_to_fit(candidates, budget, pick, objective),
+    )
 
 
-def relaxations(candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None) -> list[Relaxation]:
+def both_timed(a: Candidate, b: Candidate) -> bool:
+    """Whether both were measured; the errors of forecasts have common causes, so their intervals tie nothing."""
+    return a.is_measured and b.is_measured
+
+
+def likely_to_fit(
+    candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None, objective: Objective
+) -> tuple[Candidate, ...]:
+    """The candidates better than the pick whose latency keeps the limit in the middle, but not at the upper end."""
+    likely = [
+        c
+        for c in candidates
+        if budget.unsure(c)
+        and c.latency_ms <= (budget.latency or 0.0) < c.deciding_ms
+        and (pick is None or better(c, pick, objective))
+    ]
+    return tuple(best_first(likely, objective)[:LIKELY])
+
+
+def relaxations(
+    candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None, objective: Objective = ACCURACY
+) -> list[Relaxation]:
     """For every limit, the smallest step that, alone, admits a network better than the pick beyond noise."""
     relaxed = []
     for limit in LIMITS:
         admitted = [
             c
             for c in candidates
-            if budget.broken(c) == [limit]
-            and limit.used(c) < inf
-            and (pick is None or (c.top1 > pick.top1 and not tied(c, pick)))
+            if budget.broken(c) == [limit] and limit.used(c) < inf and (pick is None or better(c, pick, objective))
         ]
         if not admitted:
             continue
         key = (lambda c: -c.top1) if limit.at_least else limit.used
-        nearest = min(admitted, key=lambda c: (key(c), -c.top1))
-        gain = nearest.top1 - pick.top1 if pick else 0.0
+        nearest = min(admitted, key=lambda c: (key(c), objective.amount(c), -c.top1))
+        gain = 0.0
+        if pick:
+            gain = objective.amount(pick) - objective.amount(nearest)
+            gain = gain if objective is ACCURACY else gain / objective.amount(pick)
         relaxed.append(Relaxation(limit, limit.used(nearest), nearest, gain))
     return relaxed
 

@@ -18,7 +18,7 @@ from netlathe.bench import ledger
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
-from netlathe.choose.decide import Decision, decide, tied
+from netlathe.choose.decide import ACCURACY, Decision, Objective, best_first, better, decide, tied
 from netlathe.runtimes.registry import runtime_version
 from netlathe.target.target import Target
 
@@ -40,6 +40,7 @@ class ChoiceResult:
     candidates: list[Candidate]
     excluded: dict[str, int]  # by cheap limit: candidates that do not keep it, counted under every limit they break
     decision: Decision
+    objective: Objective = ACCURACY
 
 
 def notes_of(targets: Sequence[Target]) -> list[str]:
@@ -108,6 +109,7 @@ def choose(
     seconds: float = 1.0,
     fresh: bool = False,
     everything: bool = False,
+    objective: Objective = ACCURACY,
     progress: Progress | None = None,
 ) -> ChoiceResult:
     """Decide among candidates. On this machine what decides is measured; elsewhere forecasts decide alone.
@@ -127,37 +129,34 @@ def choose(
             for i in range(0, len(keeping), ROUND):
                 update(keeping[i : i + ROUND])
         while True:
-            while todo := undecided(pool.values(), budget):
+            while todo := undecided(pool.values(), budget, objective):
                 update(todo[:ROUND])
-            claims = [c for c in claimed(decide(list(pool.values()), budget)) if bench.processes(c) < HEADLINE]
+            decision = decide(list(pool.values()), budget, objective)
+            claims = [c for c in claimed(decision) if bench.processes(c) < HEADLINE]
             if not claims:
                 break
             update(claims, HEADLINE)
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
-    return ChoiceResult(budget, targets, list(pool.values()), excluded, decide(list(pool.values()), budget))
+    decision = decide(list(pool.values()), budget, objective)
+    return ChoiceResult(budget, targets, list(pool.values()), excluded, decision, objective)
 
 
-def undecided(pool: Iterable[Candidate], budget: Budget) -> list[Candidate]:
+def undecided(pool: Iterable[Candidate], budget: Budget, objective: Objective = ACCURACY) -> list[Candidate]:
     """The unmeasured candidates that the decision needs, most promising first."""
     everyone = list(pool)
-    decision = decide([c for c in everyone if c.is_measured], budget)
+    decision = decide([c for c in everyone if c.is_measured], budget, objective)
     pick, open_ = decision.pick, [c for c in everyone if not c.is_measured]
     if pick is None:
         hopeful = [c for c in open_ if budget.possible(c)]
         near = sorted((c for c in open_ if not budget.broken(c, CHEAP)), key=lambda c: c.interval[0])
         if hopeful:
-            return best_first(hopeful)
+            return best_first(hopeful, objective)
         return near[: max(0, PROBES - sum(c.is_measured for c in everyone))]
-    could_win = [
-        c
-        for c in open_
-        if budget.possible(c)
-        and (better(c, pick) or (tied(c, decision.top or pick) and c.interval[0] < pick.interval[2]))
-    ]
+    could_win = [c for c in open_ if budget.possible(c) and may_win(c, pick, decision.top or pick, objective)]
     if could_win:
-        return best_first(could_win)
-    final = decide(everyone, budget)  # what the reasons name beside the pick
-    named = [final.cheaper, *(r.candidate for r in final.relaxations if r.limit.name == "latency")]
+        return best_first(could_win, objective)
+    final = decide(everyone, budget, objective)  # what the reasons name beside the pick
+    named = [final.cheaper, final.dearer, *(r.candidate for r in final.relaxations if r.limit.name == "latency")]
     return [c for c in named if c is not None and not c.is_measured]
 
 
@@ -167,14 +166,11 @@ def claimed(decision: Decision) -> list[Candidate]:
     return [c for c in ([decision.pick] if decision.pick else ways) if c is not None and c.is_measured]
 
 
-def best_first(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Most accurate first, then fastest."""
-    return sorted(candidates, key=lambda c: (-c.top1, c.latency_ms))
-
-
-def better(c: Candidate, pick: Candidate) -> bool:
-    """More accurate beyond noise."""
-    return c.top1 > pick.top1 and not tied(c, pick)
+def may_win(c: Candidate, pick: Candidate, top: Candidate, objective: Objective) -> bool:
+    """Whether a candidate that was not measured may take the place of the pick; `top` is the best that fits."""
+    if objective is not ACCURACY:
+        return objective.least(c) < objective.amount(pick)
+    return better(c, pick) or (tied(c, top) and c.interval[0] < pick.interval[2])
 
 
 def excess(c: Candidate, budget: Budget, limits: tuple[Limit, ...] = LIMITS) -> float:

@@ -33,9 +33,9 @@ def budget_options(*, per: str = "image", top1: bool = False) -> Callable[[Calla
 
         decorated: Callable[..., Any] = command
         if top1:
-            decorated = click.option(
-                "--top1", type=float, metavar="PERCENT", help="Minimum published ImageNet top-1, e.g. 75."
-            )(decorated)
+            decorated = click.option("--top1", metavar="PERCENT", help="Minimum published ImageNet top-1, e.g. 75.")(
+                decorated
+            )
         for name, (unit, example, text) in reversed(OPTIONS.items()):
             of = f" per {per}" if name == "latency" else ""
             decorated = click.option(f"--{name}", metavar=unit, help=f"{text}{of}, e.g. {example}.")(decorated)

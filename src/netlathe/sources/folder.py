@@ -22,10 +22,10 @@ from netlathe.errors import NetlatheError
 from netlathe.files import read_text
 from netlathe.load import load_any
 from netlathe.sources.source import EVERYTHING, SourceEntry, SourceFilter, nothing_wanted
+from netlathe.units import LEAST_PERCENT
 
 ENDINGS = (".onnx", ".json")
 LEGAL = ("file", "name", "accuracy", "resolution", "images")
-LEAST = 1.0  # %: a smaller one is a share that was meant to be a percentage
 HINT = "a line a network: file,accuracy such as small.onnx,71.3; also resolution and images"
 
 
@@ -126,9 +126,9 @@ def read_row(row: CsvRow, folder: Path, files: list[str], faults: list[Fault]) -
     if row.surplus:
         faults.append(Fault(at, "more values than columns"))
     accuracy = positive(cells.get("accuracy", ""), "accuracy", at, faults)
-    if accuracy is not None and not LEAST <= accuracy <= 100:
-        share = f": a share is written as a percentage, {100 * accuracy:g}" if accuracy < LEAST else ""
-        faults.append(Fault(at, f"accuracy must be from {LEAST:g} to 100 %, not {accuracy:g}{share}"))
+    if accuracy is not None and not LEAST_PERCENT <= accuracy <= 100:
+        share = f": a share is written as a percentage, {100 * accuracy:g}" if accuracy < LEAST_PERCENT else ""
+        faults.append(Fault(at, f"accuracy must be from {LEAST_PERCENT:g} to 100 %, not {accuracy:g}{share}"))
     whole = {}
     for column in ("resolution", "images"):
         number = positive(cells.get(column, ""), column, at, faults)
