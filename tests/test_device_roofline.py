@@ -134,7 +134,7 @@ def test_eager_moves_more_than_fused_and_attained_is_slower_than_the_roof():
     assert any("unconfirmed" in said for said in fused.warnings)
 
 
-def changes(name, card, precision="fp32", batch=1):
+def changes(name, card, precision=None, batch=1):
     answer = explain(zoo.get(name), default_target(card, None, precision, batch=batch))
     return answer, {change.name: change for change in answer.changes}
 
@@ -157,7 +157,7 @@ def test_without_squeeze_excite_the_parameters_fall_and_the_work_stays():
 def test_only_changes_that_gain_are_named():
     _, dense = changes("resnet50", "rpi-5")
     assert "no squeeze-excite" not in dense  # it has none
-    assert dense["8 images at a time"].gain < 0.02  # compute is the limit
+    assert dense["8 images at a time"].gain < 0.25 * dense["widths x 3/4"].gain  # compute is the limit
     assert dense["widths x 3/4"].macs == pytest.approx(0.75**2, abs=0.03)
     _, deep = changes("mobilenetv2", "a100-sxm-40")
     assert "groups of 16 for depthwise" not in deep  # 16 times the work gains nothing by the roofline

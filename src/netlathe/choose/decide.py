@@ -41,7 +41,7 @@ def tied(a: Candidate, b: Candidate) -> bool:
     return a.top1 == b.top1 or abs(a.top1 - b.top1) < noise_of(max(a, b, key=lambda c: c.top1))
 
 
-class Objective(NamedTuple):
+class Criterion(NamedTuple):
     """What a choice minimises among what fits; `least` is the amount that an unmeasured candidate may have at best."""
 
     name: str
@@ -50,30 +50,30 @@ class Objective(NamedTuple):
     least: Callable[[Candidate], float]
 
 
-def exact(name: str, superlative: str, amount: Callable[[Candidate], float]) -> Objective:
-    """An objective that is known without measuring."""
-    return Objective(name, superlative, amount, amount)
+def exact(name: str, superlative: str, amount: Callable[[Candidate], float]) -> Criterion:
+    """An criterion that is known without measuring."""
+    return Criterion(name, superlative, amount, amount)
 
 
 ACCURACY = exact("error", "most accurate", lambda c: -c.top1)
 MINIMISED = {
-    "latency": Objective("latency", "fastest", lambda c: c.latency_ms, lambda c: c.interval[0]),
+    "latency": Criterion("latency", "fastest", lambda c: c.latency_ms, lambda c: c.interval[0]),
     "memory": exact("memory", "one of least memory", lambda c: c.memory_bytes),
     "size": exact("size", "smallest", lambda c: c.size_bytes),
     "macs": exact("macs", "one of fewest MACs", lambda c: c.macs),
 }
 
 
-def best_first(candidates: Iterable[Candidate], objective: Objective = ACCURACY) -> list[Candidate]:
-    """By the objective; equal ones most accurate first, then fastest."""
-    return sorted(candidates, key=lambda c: (objective.amount(c), -c.top1, c.latency_ms))
+def best_first(candidates: Iterable[Candidate], criterion: Criterion = ACCURACY) -> list[Candidate]:
+    """By the criterion; equal ones most accurate first, then fastest."""
+    return sorted(candidates, key=lambda c: (criterion.amount(c), -c.top1, c.latency_ms))
 
 
-def better(c: Candidate, pick: Candidate, objective: Objective = ACCURACY) -> bool:
-    """Better by the objective: in accuracy beyond noise, in what is minimised by a tenth."""
-    if objective is ACCURACY:
+def better(c: Candidate, pick: Candidate, criterion: Criterion = ACCURACY) -> bool:
+    """Better by the criterion: in accuracy beyond noise, in what is minimised by a tenth."""
+    if criterion is ACCURACY:
         return c.top1 > pick.top1 and not tied(c, pick)
-    return objective.amount(c) <= WORTH * objective.amount(pick)
+    return criterion.amount(c) <= WORTH * criterion.amount(pick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +101,20 @@ class Decision:
     likely: tuple[Candidate, ...] = ()  # better than the pick; only the upper end of their interval breaks the limit
 
 
-def decide(candidates: Sequence[Candidate], budget: Budget, objective: Objective = ACCURACY) -> Decision:
+def decide(candidates: Sequence[Candidate], budget: Budget, criterion: Criterion = ACCURACY) -> Decision:
     """Take the best network that fits: the most accurate, among those tied with it within noise the fastest; or the one
     with the least of what is minimised."""
     fitting = [c for c in candidates if not budget.broken(c) and not (c.latency and c.latency.failure)]
     if not fitting:
-        steps = relaxations(candidates, budget, None, objective)
-        return Decision(None, None, [], [], None, steps, likely=likely_to_fit(candidates, budget, None, objective))
-    if objective is ACCURACY:
+        steps = relaxations(candidates, budget, None, criterion)
+        return Decision(None, None, [], [], None, steps, likely=likely_to_fit(candidates, budget, None, criterion))
+    if criterion is ACCURACY:
         top = max(fitting, key=lambda c: (c.top1, -c.latency_ms))
         pick, *ties = sorted((c for c in fitting if tied(c, top)), key=lambda c: (c.latency_ms, -c.top1))
     else:
-        top = pick = best_first(fitting, objective)[0]
-        ties = [c for c in fitting if c is not pick and objective.least(c) <= pick.interval[2] and both_timed(c, pick)]
-        ties = ties if objective is MINIMISED["latency"] else []
+        top = pick = best_first(fitting, criterion)[0]
+        ties = [c for c in fitting if c is not pick and criterion.least(c) <= pick.interval[2] and both_timed(c, pick)]
+        ties = ties if criterion is MINIMISED["latency"] else []
     front = pareto_candidates(fitting)
     faster = [c for c in front if c.latency_ms < pick.latency_ms and c.top1 < pick.top1]
     dearer = [c for c in front if c.top1 > pick.top1 and not tied(c, pick)]
@@ -123,10 +123,10 @@ def decide(candidates: Sequence[Candidate], budget: Budget, objective: Objective
         top=top,
         fitting=fitting,
         ties=ties,
-        cheaper=faster[0] if faster and objective is ACCURACY else None,
-        relaxations=relaxations(candidates, budget, pick, objective),
-        dearer=best_first(dearer, objective)[0] if dearer and objective is not ACCURACY else None,
-        likely=likely_to_fit(candidates, budget, pick, objective),
+        cheaper=faster[0] if faster and criterion is ACCURACY else None,
+        relaxations=relaxations(candidates, budget, pick, criterion),
+        dearer=best_first(dearer, criterion)[0] if dearer and criterion is not ACCURACY else None,
+        likely=likely_to_fit(candidates, budget, pick, criterion),
     )
 
 
@@ -136,7 +136,7 @@ def both_timed(a: Candidate, b: Candidate) -> bool:
 
 
 def likely_to_fit(
-    candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None, objective: Objective
+    candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None, criterion: Criterion
 ) -> tuple[Candidate, ...]:
     """The candidates better than the pick whose latency keeps the limit in the middle, but not at the upper end."""
     likely = [
@@ -144,13 +144,13 @@ def likely_to_fit(
         for c in candidates
         if budget.unsure(c)
         and c.latency_ms <= (budget.latency or 0.0) < c.deciding_ms
-        and (pick is None or better(c, pick, objective))
+        and (pick is None or better(c, pick, criterion))
     ]
-    return tuple(best_first(likely, objective)[:LIKELY])
+    return tuple(best_first(likely, criterion)[:LIKELY])
 
 
 def relaxations(
-    candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None, objective: Objective = ACCURACY
+    candidates: Sequence[Candidate], budget: Budget, pick: Candidate | None, criterion: Criterion = ACCURACY
 ) -> list[Relaxation]:
     """For every limit, the smallest step that, alone, admits a network better than the pick beyond noise."""
     relaxed = []
@@ -158,16 +158,16 @@ def relaxations(
         admitted = [
             c
             for c in candidates
-            if budget.broken(c) == [limit] and limit.used(c) < inf and (pick is None or better(c, pick, objective))
+            if budget.broken(c) == [limit] and limit.used(c) < inf and (pick is None or better(c, pick, criterion))
         ]
         if not admitted:
             continue
         key = (lambda c: -c.top1) if limit.at_least else limit.used
-        nearest = min(admitted, key=lambda c: (key(c), objective.amount(c), -c.top1))
+        nearest = min(admitted, key=lambda c: (key(c), criterion.amount(c), -c.top1))
         gain = 0.0
         if pick:
-            gain = objective.amount(pick) - objective.amount(nearest)
-            gain = gain if objective is ACCURACY else gain / objective.amount(pick)
+            gain = criterion.amount(pick) - criterion.amount(nearest)
+            gain = gain if criterion is ACCURACY else gain / criterion.amount(pick)
         relaxed.append(Relaxation(limit, limit.used(nearest), nearest, gain))
     return relaxed
 

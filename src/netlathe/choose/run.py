@@ -18,7 +18,7 @@ from netlathe.bench import ledger
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
-from netlathe.choose.decide import ACCURACY, Decision, Objective, best_first, better, decide, tied
+from netlathe.choose.decide import ACCURACY, Criterion, Decision, best_first, better, decide, tied
 from netlathe.runtimes.registry import runtime_version
 from netlathe.target.target import Target
 
@@ -40,7 +40,7 @@ class ChoiceResult:
     candidates: list[Candidate]
     excluded: dict[str, int]  # by cheap limit: candidates that do not keep it, counted under every limit they break
     decision: Decision
-    objective: Objective = ACCURACY
+    criterion: Criterion = ACCURACY
 
 
 def notes_of(targets: Sequence[Target]) -> list[str]:
@@ -109,7 +109,7 @@ def choose(
     seconds: float = 1.0,
     fresh: bool = False,
     everything: bool = False,
-    objective: Objective = ACCURACY,
+    criterion: Criterion = ACCURACY,
     progress: Progress | None = None,
 ) -> ChoiceResult:
     """Decide among candidates. On this machine what decides is measured; elsewhere forecasts decide alone.
@@ -129,33 +129,33 @@ def choose(
             for i in range(0, len(keeping), ROUND):
                 update(keeping[i : i + ROUND])
         while True:
-            while todo := undecided(pool.values(), budget, objective):
+            while todo := undecided(pool.values(), budget, criterion):
                 update(todo[:ROUND])
-            decision = decide(list(pool.values()), budget, objective)
+            decision = decide(list(pool.values()), budget, criterion)
             claims = [c for c in claimed(decision) if bench.processes(c) < HEADLINE]
             if not claims:
                 break
             update(claims, HEADLINE)
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
-    decision = decide(list(pool.values()), budget, objective)
-    return ChoiceResult(budget, targets, list(pool.values()), excluded, decision, objective)
+    decision = decide(list(pool.values()), budget, criterion)
+    return ChoiceResult(budget, targets, list(pool.values()), excluded, decision, criterion)
 
 
-def undecided(pool: Iterable[Candidate], budget: Budget, objective: Objective = ACCURACY) -> list[Candidate]:
+def undecided(pool: Iterable[Candidate], budget: Budget, criterion: Criterion = ACCURACY) -> list[Candidate]:
     """The unmeasured candidates that the decision needs, most promising first."""
     everyone = list(pool)
-    decision = decide([c for c in everyone if c.is_measured], budget, objective)
+    decision = decide([c for c in everyone if c.is_measured], budget, criterion)
     pick, open_ = decision.pick, [c for c in everyone if not c.is_measured]
     if pick is None:
         hopeful = [c for c in open_ if budget.possible(c)]
         near = sorted((c for c in open_ if not budget.broken(c, CHEAP)), key=lambda c: c.interval[0])
         if hopeful:
-            return best_first(hopeful, objective)
+            return best_first(hopeful, criterion)
         return near[: max(0, PROBES - sum(c.is_measured for c in everyone))]
-    could_win = [c for c in open_ if budget.possible(c) and may_win(c, pick, decision.top or pick, objective)]
+    could_win = [c for c in open_ if budget.possible(c) and may_win(c, pick, decision.top or pick, criterion)]
     if could_win:
-        return best_first(could_win, objective)
-    final = decide(everyone, budget, objective)  # what the reasons name beside the pick
+        return best_first(could_win, criterion)
+    final = decide(everyone, budget, criterion)  # what the reasons name beside the pick
     named = [final.cheaper, final.dearer, *(r.candidate for r in final.relaxations if r.limit.name == "latency")]
     return [c for c in named if c is not None and not c.is_measured]
 
@@ -166,10 +166,10 @@ def claimed(decision: Decision) -> list[Candidate]:
     return [c for c in ([decision.pick] if decision.pick else ways) if c is not None and c.is_measured]
 
 
-def may_win(c: Candidate, pick: Candidate, top: Candidate, objective: Objective) -> bool:
+def may_win(c: Candidate, pick: Candidate, top: Candidate, criterion: Criterion) -> bool:
     """Whether a candidate that was not measured may take the place of the pick; `top` is the best that fits."""
-    if objective is not ACCURACY:
-        return objective.least(c) < objective.amount(pick)
+    if criterion is not ACCURACY:
+        return criterion.least(c) < criterion.amount(pick)
     return better(c, pick) or (tied(c, top) and c.interval[0] < pick.interval[2])
 
 

@@ -118,8 +118,8 @@ def own_target(precision: str | None, batch: int) -> Target:
     from netlathe.target.device import all_targets
 
     own = read_own_card()
-    known = [target for target in all_targets(own, batch) if precision in (None, target.precision)] if own else []
-    return next((target for target in known if target.model), None) or target_of(STAND_IN, precision, batch)
+    targets = [target for target in all_targets(own, batch) if precision in (None, target.precision)] if own else []
+    return next((target for target in targets if target.model), None) or target_of(STAND_IN, precision, batch)
 
 
 def data(network: Net, by: str, batch: int, precision: str, target: Target | None = None) -> dict[str, Any]:

@@ -108,5 +108,5 @@ def show(data: dict[str, Any]) -> None:
         shares = ", ".join(f"{key} {100 * part / ms:.0f} %" for key, part in data[f"by_{what}"].items())
         click.echo(f"  by {what:<6} {shares}")
     slowest = sorted(data["parts"], key=lambda part: -part["ms"])[:3]
-    click.echo("  slowest   " + ", ".join(f"{part['path']} {show_ms(part['ms'])}" for part in slowest))
+    click.echo("  slowest   " + ", ".join(f"{part['path'] or part['kind']} {show_ms(part['ms'])}" for part in slowest))
     print_table(changes_table(data["changes"]))

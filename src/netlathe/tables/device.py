@@ -69,7 +69,7 @@ def ceilings_table(ceilings: Iterable[Data]) -> Table:
 def slowest_table(parts: Iterable[Data], total_ms: float) -> Table:
     """Operators by time, with their share of the whole."""
     columns = (
-        Column("operator", "path", text=True),
+        Column("operator", lambda part: part["path"] or part["kind"], text=True),
         Column("kind", "kind", priority=2, text=True),
         Column("bound", "bound", priority=2, text=True),
         Column("time", "ms", show_ms),
