@@ -16,7 +16,7 @@ from netlathe.choose import run as choosing
 from netlathe.choose.budget import Budget, within_device
 from netlathe.choose.decide import decide, tied
 from netlathe.choose.run import choose, nearest_budget
-from netlathe.cli.choose_show import infeasible_error
+from netlathe.cli.choose_reasons import infeasible_error
 from netlathe.cost.totals import totals
 from netlathe.device.card import DeviceCard, ErrorBar, Model, save
 from netlathe.device.latency import predict

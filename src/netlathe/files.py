@@ -156,6 +156,22 @@ def write_json(path: str | Path, document: Any) -> None:
     write_text(path, json.dumps(document, indent=1))
 
 
+def require_writable(path: Path) -> None:
+    """Raise NetlatheError where a file could not be written at a path: said before what takes long, not after it."""
+    folder = path.absolute().parent
+    reason = (
+        "this is a folder, not a file"
+        if path.is_dir()
+        else f"there is no folder {folder} to write this file into"
+        if not folder.is_dir()
+        else "this folder cannot be written"
+        if not os.access(folder, os.W_OK)
+        else ""
+    )
+    if reason:
+        raise NetlatheError(reason, code="file.write", path=str(path))
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it. Raises NetlatheError where that cannot be done."""
     try:

@@ -87,8 +87,9 @@ def percentage(text: str) -> float:
     except ValueError:
         number = float("nan")
     if 0 < number < LEAST_PERCENT:
-        hint = f"write {100 * number:g}, if {100 * number:g} % is meant"
-        raise NetlatheError(f"a top-1 of {text} is less than one percent", code="unit.range", hint=hint)
+        hint = f"an accuracy is a percentage: write {100 * number:g}"
+        message = f"a top-1 of {text} is less than one percent: is {100 * number:g} meant?"
+        raise NetlatheError(message, code="unit.range", hint=hint)
     if not LEAST_PERCENT <= number < 100:
         hint = "for example 75"
         raise NetlatheError(f"a top-1 is a percentage from 1 to below 100, not {text!r}", code="unit.range", hint=hint)

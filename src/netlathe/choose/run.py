@@ -41,6 +41,7 @@ class ChoiceResult:
     excluded: dict[str, int]  # by cheap limit: candidates that do not keep it, counted under every limit they break
     decision: Decision
     criterion: Criterion = ACCURACY
+    notes: Sequence[str] = ()  # what took no part
 
 
 def notes_of(targets: Sequence[Target]) -> list[str]:

@@ -12,6 +12,7 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE
 from netlathe.cli.bench import format_conditions
 from netlathe.cli.common import emit, json_option, print_table, print_warnings, progress_bar, wide_option
+from netlathe.cli.training import check_images
 from netlathe.deploy.check import CheckReport, check, format_markdown
 from netlathe.deploy.limits import KINDS, package_limits, read_limits
 from netlathe.deploy.package import Package, load_package
@@ -23,7 +24,8 @@ from netlathe.tables.table import Column, make_table
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("budget", required=False, type=click.Path(path_type=Path), metavar="[BUDGET.TOML]")
-@click.option("--data", "source", metavar="SOURCE", help="Images of the training: the accuracy is measured too.")
+@click.option("--data", "source", callback=check_images, metavar="SOURCE",
+              help="Images of the training: the accuracy is measured too.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
               help="Measuring time; each process takes two fifths of it.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(5), default=HEADLINE, show_default=True, help="Fresh ones.")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from netlathe.choose.budget import LIMITS, Budget, read_budget, within_device
+from netlathe.choose.decide import ACCURACY, MINIMISED
 from netlathe.choose.run import choose, notes_of
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.budget import budget_options
-from netlathe.cli.choose_show import choice_data, contention_warnings, infeasible_error, show_choice
+from netlathe.cli.choose_reasons import infeasible_error
+from netlathe.cli.choose_show import choice_data, contention_warnings, show_choice
 from netlathe.cli.common import (
     batch_option,
+    calibration_progress,
     emit,
     html_option,
     json_option,
@@ -24,22 +28,26 @@ from netlathe.cli.common import (
     wide_option,
     write_page,
 )
+from netlathe.cli.device import threads_option
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import runnable
 from netlathe.sources.registry import open_source
-from netlathe.sources.source import SourceFilter, candidates
+from netlathe.sources.source import SourceFilter, on_targets, rated_entries
 from netlathe.sources.zoo import NAME as ZOO
-from netlathe.target.device import targets_on
-from netlathe.target.here import targets_here
+from netlathe.target.device import THIS, targets_on
+from netlathe.target.here import ALL, overlooked, targets_here, ways_here
 from netlathe.target.target import Target
 
 
 @click.command()
 @budget_options(per="batch", top1=True)
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="[default: those that were calibrated]")
+@click.option("--minimise", type=click.Choice(list(MINIMISED)),
+              help="The least of this that reaches --top1.  [default: the most accurate]")  # fmt: skip
+@click.option("--runtime", "runtimes", multiple=True, metavar="NAME",
+              help="Or all that are installed.  [default: those that were calibrated]")  # fmt: skip
 @click.option("--precision", metavar="NAME", help="[default: every one that was calibrated]")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@threads_option
 @batch_option
 @click.option("--networks", "pattern", default="*", metavar="PATTERN", help='Only these, such as "regnet*".')
 @click.option("--recipe", default="", metavar="WORD", help="Only accuracies by recipes that contain the word.")
@@ -56,9 +64,10 @@ from netlathe.target.target import Target
 def command(
     limits: dict[str, Any],
     device: str | None,
+    minimise: str | None,
     runtimes: tuple[str, ...],
     precision: str | None,
-    threads: int,
+    threads: int | None,
     batch: int,
     pattern: str,
     recipe: str,
@@ -72,9 +81,12 @@ def command(
 ) -> None:
     """The most accurate network that fits a budget, with runtime and precision; measured if it is for this machine.
 
+    With --minimise the fastest (or smallest) network that reaches an accuracy.
+
     \b
       netlathe choose --latency 15ms --size 20MB
-      netlathe choose --latency 5ms --runtime onnxruntime --runtime openvino
+      netlathe choose --minimise latency --top1 75
+      netlathe choose --latency 5ms --runtime all
       netlathe choose --batch 8 --latency 60ms
       netlathe choose --device stm32f746
       netlathe choose --latency 15ms --html choice.html
@@ -83,34 +95,41 @@ def command(
 
     Exit code 3: nothing fits; the binding limit and the nearest budgets are named.
     """
-    asked = read_budget(limits)
+    asked, criterion = read_budget(limits), MINIMISED[minimise] if minimise else ACCURACY
     if asked == Budget() and device is None:
         hint = "for example: netlathe choose --latency 15ms --size 20MB"
         raise NetlatheError("a choice needs at least one limit", code="choose.no_budget", hint=hint)
+    if minimise and asked.top1 is None:
+        hint = f"for example: netlathe choose --minimise {minimise} --top1 75"
+        raise NetlatheError("what is minimised needs an accuracy to reach", code="choose.no_accuracy", hint=hint)
+    opened, here = open_source(source), device in (None, THIS)
+    count = threads or 1
+    if here:
+        check_runtimes(runtimes)
+        ways_here(runtimes, precision, count)
+    targets = [] if here else targets_on(str(device), runtimes, precision, threads, batch)
+    entries = rated_entries(opened, SourceFilter(pattern, recipe, extra_data))
     try:
-        if device is None:
-            for name in runtimes:
-                if name not in runnable():
-                    raise click.BadParameter(f"{name!r} is not one of {', '.join(runnable())}", param_hint="--runtime")
-            with progress_bar("calibrating") as progress:
-                targets = targets_here(runtimes, precision, threads, batch=batch, progress=progress)
-        else:
-            targets = targets_on(device, runtimes, precision, threads, batch)
+        if here:
+            with calibration_progress() as progress:
+                targets = targets_here(runtimes, precision, count, batch=batch, progress=progress)
         budget = within_device(asked, targets[0])
         if all(budget.limit(limit) is None for limit in LIMITS):
             hint = f"for example: netlathe choose --device {device} --latency 15ms"
             raise NetlatheError("a choice needs at least one limit", code="choose.no_budget", hint=hint)
-        opened = open_source(source)
-        pool = candidates(opened, targets, SourceFilter(pattern, recipe, extra_data))
-        with progress_bar("measuring") as progress:
-            outcome = choose(pool, budget, targets, seconds=seconds, fresh=fresh, progress=progress)
+        pool = on_targets(entries, targets)
+        with progress_bar("measuring") as bar:
+            outcome = choose(pool, budget, targets, seconds=seconds, fresh=fresh, criterion=criterion, progress=bar)
+        if here and not runtimes and precision is None:
+            outcome = replace(outcome, notes=overlooked(targets))
     except KeyboardInterrupt:
         click.echo("what was measured is kept: the same command continues", err=True)
         raise
     if outcome.decision.pick is None:
         raise infeasible_error(outcome)
-    words = {**limits, "device": device}
-    words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None, "threads": threads}
+    words = {"minimise": minimise, **limits, "device": None if here else device}
+    words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None}
+    words |= {"threads": targets[0].threads}
     words |= {"batch": batch if batch > 1 else None, "from": source if source != ZOO else None}
     again = repeat(words, targets if targets[0].measures else (), extra_data)
     warnings = [*opened.notes, *notes_of(targets), *contention_warnings(outcome.decision)]
@@ -123,6 +142,13 @@ def command(
         return
     show_choice(outcome, again, whole)
     print_warnings(warnings)
+
+
+def check_runtimes(names: Sequence[str]) -> None:
+    """Raise BadParameter for a runtime that cannot run here."""
+    for name in names:
+        if name not in (ALL, *runnable()):
+            raise click.BadParameter(f"{name!r} is not one of {', '.join((*runnable(), ALL))}", param_hint="--runtime")
 
 
 def repeat(options: dict[str, Any], targets: Sequence[Target], extra_data: bool) -> str:

@@ -1,4 +1,4 @@
-"""What `netlathe choose` prints: the front, the pick, the reasons; or why nothing fits."""
+"""What `netlathe choose` prints: the front, and the outcome as JSON values."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from typing import Any
 
 import click
 
-from netlathe.bench.measure import HEADLINE
 from netlathe.choose.budget import LIMITS, Candidate
-from netlathe.choose.decide import Decision, binding, noise_of, pareto_candidates
-from netlathe.choose.run import ChoiceResult, nearest_budget, notes_of
+from netlathe.choose.decide import ACCURACY, Decision, binding, pareto_candidates
+from netlathe.choose.run import ChoiceResult
+from netlathe.cli.choose_reasons import reasons
 from netlathe.cli.common import print_table
-from netlathe.errors import Infeasible
 from netlathe.tables.choose import candidate_key, front_table
-from netlathe.units import show_bytes, show_count, show_ms
 
 SHOWN = 12  # rows of the front that fit on a screen
 
 
 def deciding_candidates(decision: Decision) -> list[Candidate]:
     """The candidates that the decision rests on."""
-    return [c for c in (decision.pick, *decision.ties, decision.cheaper) if c is not None]
+    return [c for c in (decision.pick, *decision.ties, decision.cheaper, decision.dearer) if c is not None]
 
 
 def contention_warnings(decision: Decision) -> list[str]:
@@ -59,6 +57,7 @@ def candidate_data(c: Candidate) -> dict[str, Any]:
         "predicted": c.forecast._asdict() if c.forecast else None,
         "latency": c.latency.to_json() if c.latency else None,
         "latency_ms": c.latency_ms if c.latency_ms < inf else None,
+        "deciding_ms": c.deciding_ms if c.deciding_ms < inf else None,
         "residual": residual(c),
     }
 
@@ -71,6 +70,9 @@ def choice_data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
         "pick": candidate_data(decision.pick) if decision.pick else None,
         "ties": [candidate_data(c) for c in decision.ties],
         "next_cheaper": candidate_data(decision.cheaper) if decision.cheaper else None,
+        "next_more_accurate": candidate_data(decision.dearer) if decision.dearer else None,
+        "likely": [candidate_data(c) for c in decision.likely],
+        "minimised": None if outcome.criterion is ACCURACY else outcome.criterion.name,
         "next_better": [
             {"limit": r.limit.name, "value": r.value, "gain": r.gain, "candidate": candidate_data(r.candidate)}
             for r in decision.relaxations
@@ -116,102 +118,3 @@ def show_choice(outcome: ChoiceResult, again: str, whole: bool) -> None:
     for line in reasons(outcome):
         click.echo(f"  {line}")
     click.echo(f"\n  repeat: {again}")
-
-
-def format_candidate(c: Candidate, several: bool) -> str:
-    """A candidate in a sentence."""
-    return f"{c.name} under {c.runtime} {c.precision}" if several else c.name
-
-
-def reasons(outcome: ChoiceResult) -> list[str]:
-    """Why this one: fit, ties, the next better by limit, the next cheaper, and what was left out."""
-    decision, budget = outcome.decision, outcome.budget
-    pick, several = decision.pick, len(outcome.targets) > 1
-    assert pick is not None
-    lines = [
-        f"pick: {format_candidate(pick, several)}, the most accurate of {len(decision.fitting)} candidates that fit"
-    ]
-    if decision.ties:
-        names = ", ".join(
-            f"{format_candidate(c, several)} ({c.top1:.1f} %, {show_ms(c.latency_ms)})" for c in decision.ties
-        )
-        winner = format_candidate(pick, several)
-        lines[0] = f"pick: {winner}, the fastest of those whose accuracy is tied with the best that fits"
-        images = pick.known_accuracy.images
-        noise = f"tied within {noise_of(pick):.2f} points, the noise of {images:,} test images" if images else "tied"
-        lines.append(f"{noise}: {names}")
-    uses = [
-        f"{limit.name} {limit.show(limit.used(pick))} of {limit.show(bound)}"
-        for limit in LIMITS
-        if (bound := budget.limit(limit)) is not None
-    ]
-    lines.append("it uses: " + "; ".join(uses))
-    tight = binding(decision, budget)
-    if tight:
-        lines.append(f"binding limit: {tight.limit.name}")
-    for r in decision.relaxations:
-        better = f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %, +{r.gain:.1f} points)"
-        lines.append(f"next better: --{r.limit.name} {r.limit.ask(r.value)} would admit {better}")
-    if not decision.relaxations:
-        lines.append("next better: no single limit, raised alone, admits a better network")
-    if decision.cheaper:
-        c = decision.cheaper
-        saved = pick.latency_ms - c.latency_ms
-        lost = f"gives up {pick.top1 - c.top1:.1f} points"
-        lines.append(f"next cheaper: {format_candidate(c, several)} saves {show_ms(saved)} and {lost}")
-    return [*lines, *accounting(outcome)]
-
-
-def accounting(outcome: ChoiceResult) -> list[str]:
-    """How many candidates there were, and which were measured, and why the others were not."""
-    total, measured_count = len(outcome.candidates), sum(c.is_measured for c in outcome.candidates)
-    broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
-    left = f"of {total} candidates these exceed a limit that needs no measurement: {broken or 'none'}"
-    if not outcome.targets[0].measures:
-        basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
-        return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
-    fresh = sum(c.latency is not None and c.latency.processes >= HEADLINE for c in outcome.candidates)
-    measured = f"measured {measured_count}, {fresh} of them in {HEADLINE} fresh processes each, the pick for one"
-    return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
-
-
-FAILURES = 3  # networks that did not run and are named
-
-
-def infeasible_error(outcome: ChoiceResult) -> Infeasible:
-    """The error for a budget that no network meets: what binds, and the nearest budgets that work."""
-    budget, decision, several = outcome.budget, outcome.decision, len(outcome.targets) > 1
-    lines = [
-        f"--{r.limit.name} {r.limit.ask(r.value)} would do: "
-        f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %)"
-        for r in decision.relaxations
-    ]
-    broken_runs = [c for c in outcome.candidates if c.latency and c.latency.failure]
-    for c in broken_runs[:FAILURES]:
-        assert c.latency is not None
-        lines.append(f"{format_candidate(c, several)} did not run: {c.latency.failure}")
-    if len(broken_runs) > FAILURES:
-        lines.append(f"nor did {len(broken_runs) - FAILURES} others")
-    if not lines:
-        candidate, broken = nearest_budget(outcome)
-        finite = [limit for limit in broken if limit.used(candidate) < inf]
-        joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in finite)
-        lines = [
-            f"no single limit is to blame; the nearest network, {format_candidate(candidate, several)}, needs {joint}"
-        ]
-    smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
-    how, batch = "" if smallest.is_measured else "about ", outcome.targets[0].batch
-    of_batch = f" for {batch} images" if batch > 1 else ""
-    uses = [
-        f"{show_count(smallest.macs)} MACs",
-        f"{smallest.top1:.1f} % top-1",
-        f"{show_bytes(smallest.size_bytes)} size",
-        f"{show_bytes(smallest.memory_bytes)} memory",
-        *([f"{how}{show_ms(smallest.latency_ms)}{of_batch}"] if smallest.latency_ms < inf else []),
-    ]
-    lines.append(f"the smallest network, {format_candidate(smallest, several)}: {', '.join(uses)}")
-    lines += notes_of(outcome.targets)
-    tight = binding(decision, budget)
-    blame = f"; the binding limit is {tight.limit.name}" if tight else ""
-    message = f"no network of {len(outcome.candidates)} fits this budget{blame}"
-    return Infeasible(message, code="budget.infeasible", hint="\n".join(lines))

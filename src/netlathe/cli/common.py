@@ -30,8 +30,23 @@ if TYPE_CHECKING:
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 resolution_option = click.option("--resolution", type=int, metavar="PX", help="Square images of this size instead.")
 batch_option = click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at a time.")
+
+
+def check_writable(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """The file of an option, refused before anything slow starts where it could not be written."""
+    if path is not None:
+        from netlathe.files import require_writable
+
+        require_writable(path)
+    return path
+
+
 html_option = click.option(
-    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also as a page with charts that opens offline."
+    "--html",
+    type=click.Path(path_type=Path),
+    callback=check_writable,
+    metavar="FILE",
+    help="Also as a page with charts that opens offline.",
 )
 UNINDENTED = 4_000_000  # letters of a document from which on it is one line
 WIDE = "netlathe.wide"  # in the context of a command: whether --wide was given
@@ -181,6 +196,21 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None] | None]
     with live_bar(TimeRemainingColumn()) as bar:
         task = bar.add_task(escape_line(title), text="")
         yield lambda done, total, name: bar.update(task, completed=done, total=total, text=escape_line(name))
+
+
+@contextmanager
+def calibration_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """Progress of calibrations on stderr: a bar, or a line for each where stderr is not a terminal."""
+    with progress_bar("calibrating") as bar:
+        titles: set[str] = set()
+
+        def line(done: int, total: int, name: str) -> None:
+            title = name.partition(": ")[0]
+            if title not in titles:
+                titles.add(title)
+                click.echo(f"calibrating this machine under {title}, once: about half a minute", err=True)
+
+        yield bar or line
 
 
 def live_bar(*columns: ProgressColumn) -> Progress:

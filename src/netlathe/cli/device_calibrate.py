@@ -11,11 +11,12 @@ from netlathe.bench.calibrate import Calibration, calibrate
 from netlathe.bench.machine import this_machine
 from netlathe.bench.own_card import calibrating, own_card_path, read_calibrated_card
 from netlathe.bench.raw import read_raw_files, save_calibrations
-from netlathe.cli.common import emit, json_option, print_table, progress_bar, wide_option
+from netlathe.cli.common import calibration_progress, emit, json_option, print_table, wide_option
 from netlathe.device.card import CardFigure, load
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
 from netlathe.tables.table import Column, make_table
+from netlathe.target.here import titled
 from netlathe.units import show_percent
 
 
@@ -64,16 +65,22 @@ def command(
     if (not cuda and set(asked) & on_gpu) or (cuda and output is None):
         hint = "netlathe device calibrate --runtime torch-cuda -o my-gpu.toml"
         raise NetlatheError("a GPU has a card of its own: name its file with -o", code="device.cuda", hint=hint)
+    for name in asked:
+        registry.runtime_version(name)
+    ways = [
+        (name, kind)
+        for name in asked
+        for kind in (registry.runtime(name).precisions if everything else (registry.precision_of(name, precision),))
+    ]
     with calibrating(wait=False):
         before = (load(output) if output.exists() else None) if output else read_calibrated_card()
         path, done = output or own_card_path(), list[tuple[str, Calibration]]()
         if refit:
             done = read_raw_files(path)
-        for name in asked if not refit else ():
-            for kind in registry.runtime(name).precisions if everything else (precision,):
-                with progress_bar(f"{name} {kind or ''}".strip()) as progress:
-                    one = calibrate(name, precision=kind, threads=threads, force=force, progress=progress)
-                    done.append((name, one))
+        for name, kind in ways if not refit else ():
+            with calibration_progress() as progress:
+                shown = titled(progress, f"{name} {kind}")
+                done.append((name, calibrate(name, precision=kind, threads=threads, force=force, progress=shown)))
         save_calibrations(path, done, before, cuda=cuda)
     calibrations = [calibration for _, calibration in done]
     if as_json:

@@ -13,8 +13,24 @@ import click
 from click.core import ParameterSource
 
 from netlathe.cli.budget import budget_options
-from netlathe.cli.common import emit, json_option, print_table, print_warnings, progress_bar, wide_option
-from netlathe.cli.training import SpanType, needs_torch, resumable, run_folder, set_option, train_threads_option
+from netlathe.cli.common import (
+    calibration_progress,
+    emit,
+    json_option,
+    print_table,
+    print_warnings,
+    progress_bar,
+    wide_option,
+)
+from netlathe.cli.training import (
+    SpanType,
+    check_images,
+    needs_torch,
+    resumable,
+    run_folder,
+    set_option,
+    train_threads_option,
+)
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
@@ -29,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data")
+@click.argument("data", callback=check_images)
 @budget_options()
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(registry.runnable())),
@@ -143,10 +159,10 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
     if config.limits == Budget() and config.device is None:
         hint = "for example: netlathe fit photos/ --latency 10ms -o out/"
         raise NetlatheError("a fit needs at least one limit", code="choose.no_budget", hint=hint)
-    if config.device is None:
-        with progress_bar("calibrating") as bar:
-            targets = targets_here(config.runtimes or (registry.DEFAULT,), None, config.run_threads, progress=bar)
-    else:
+    runtimes = config.runtimes or (registry.DEFAULT,)
+    check_config(config, runtimes)
+    targets: list[Target] = []
+    if config.device is not None:
         targets = targets_on(config.device, config.runtimes, None, config.run_threads)
     with progress_bar("images") as bar:
         splits = load(
@@ -154,6 +170,9 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
         )
     for line in splits.report.lines():
         click.echo(line, err=True)
+    if not targets:
+        with calibration_progress() as progress:
+            targets = targets_here(runtimes, None, config.run_threads, progress=progress)
     say = partial(click.echo, err=True)
     if folder is None:
         dry(config, splits, targets, say, as_json)
@@ -166,6 +185,27 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
     with resumable():
         package, checked = fit(config, splits, targets, folder, started=started, say=say, progress=bars)
     show(package, checked, as_json)
+
+
+def check_config(config: FitConfig, runtimes: Sequence[str]) -> None:
+    """Raise what is wrong with a fit before anything is read, measured or trained."""
+    from netlathe.fit.shortlist import resolve_weights
+    from netlathe.sources.registry import open_source
+    from netlathe.target.here import ways_here
+    from netlathe.train.precision import find_policy
+
+    if config.device is None:
+        ways_here(runtimes, None, config.run_threads)
+    if config.precision != "auto":
+        find_policy(config.precision)
+    if config.source is not None:
+        open_source(config.source)
+    if config.search is not None:
+        from netlathe.search.config import load_space
+
+        load_space(config.search)
+    for asked in config.weights:
+        resolve_weights(asked)
 
 
 def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, as_json: bool) -> None:

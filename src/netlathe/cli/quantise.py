@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netlathe.cli.common import emit, json_option, print_table, wide_option
+from netlathe.cli.training import check_images
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.runtimes.registry import quantising_runtimes
 from netlathe.tables.table import Column, make_table
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--data", "source", required=True, metavar="SOURCE", help="Images of the training.")
+@click.option("--data", "source", required=True, callback=check_images, metavar="SOURCE",
+              help="Images of the training.")  # fmt: skip
 @click.option("--form", type=click.Choice([form for form in PRECISION_CHOICES if form != "fp32"]), default="auto",
               show_default=True, help="auto keeps float where nothing is measurably faster.")  # fmt: skip
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(quantising_runtimes()),

@@ -13,7 +13,7 @@ import click
 
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option
-from netlathe.cli.training import SpanType, needs_torch, px_option, recipe_of, run_folder, set_option
+from netlathe.cli.training import SpanType, check_images, needs_torch, px_option, recipe_of, run_folder, set_option
 from netlathe.errors import NetlatheError
 from netlathe.load import parse_choices, parse_value
 from netlathe.runtimes.registry import DEFAULT
@@ -35,7 +35,8 @@ QUIET_S = 10.0  # between lines of progress, where stderr is no terminal
     "--objective", "goal", default="train", show_default=True, metavar="WHAT",
     help="train, table:FILE, proxy:NAME, or file.py:function.",
 )  # fmt: skip
-@click.option("--data", default="digits", show_default=True, metavar="SOURCE", help="Images to train on.")
+@click.option("--data", default="digits", show_default=True, callback=check_images, metavar="SOURCE",
+              help="Images to train on.")  # fmt: skip
 @click.option("--recipe", "recipe_name", help="A name or a file.  [default: fast; digits for the digits]")
 @set_option
 @px_option
@@ -104,6 +105,7 @@ def command(
             config = config_of(space, evaluations or 40, seeds, final_top or 1, asked)
         if config.objective["kind"] == "train":
             needs_torch()
+        calibrate_first(config)
         count = workers if workers is not None else int(config.objective["kind"] == "train")
         lines = ProgressLines(config)
         try:
@@ -125,6 +127,18 @@ def command(
 
     require_best(result)
     emit("search.run", document(output)) if as_json else show(output)
+
+
+def calibrate_first(config: SearchConfig) -> None:
+    """Calibrate this machine before the first trial, where a latency is asked for here and it has no card."""
+    if "latency" not in config.limits or config.where["device"] is not None:
+        return
+    from netlathe.cli.common import calibration_progress
+    from netlathe.target.here import targets_here
+
+    where = config.where
+    with calibration_progress() as progress:
+        targets_here([where["runtime"]], where["precision"], where["threads"], progress=progress)
 
 
 def refuse_more(space: str | None) -> None:

@@ -32,9 +32,19 @@ class SpanType(click.ParamType[float]):
         return value if isinstance(value, float) else seconds(str(value))
 
 
+def check_images(context: click.Context, parameter: click.Parameter, source: str | None) -> str | None:
+    """A source of images, refused before torch is imported or anything is measured where there is none."""
+    if source not in (None, "digits") and not Path(source).expanduser().exists():
+        from netlathe.train.images.load import find_source
+
+        find_source(source)
+    return source
+
+
 data_option = click.option(
-    "--data", default="digits", show_default=True, metavar="SOURCE", help="A folder, a CSV, an .npz, or digits."
-)
+    "--data", default="digits", show_default=True, callback=check_images, metavar="SOURCE",
+    help="A folder, a CSV, an .npz, or digits.",
+)  # fmt: skip
 recipe_option = click.option("--recipe", "recipe_name", default="small", show_default=True, help="A name or a file.")
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe, such as optimiser.lr."

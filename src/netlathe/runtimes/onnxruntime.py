@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netlathe.errors import NetlatheError
-from netlathe.runtimes.base import Infer, Runtime, SessionOptions
+from netlathe.runtimes.base import INT8_SETS, Infer, Runtime, SessionOptions
 from netlathe.runtimes.fusion import fusion
 from netlathe.runtimes.quantise import Quantiser
 
@@ -70,6 +70,7 @@ CPU = Runtime(
     package="onnxruntime",
     module="onnxruntime",
     open=open_cpu,
+    accelerated={"int8": INT8_SETS},
     as_written=True,
     fusion=FUSION,
     quantisers=quantisers,

@@ -67,20 +67,34 @@ class Source(Protocol):
 def candidates(source: Source, targets: Sequence[Target], wanted: SourceFilter = EVERYTHING) -> list[Candidate]:
     """Every net of a source with an accuracy, on every target, with its costs and its forecast.
 
-    Raises NetlatheError as `Source.entries` and `Target.estimate` do, and where no accuracy is known.
+    Raises NetlatheError as `rated_entries` and `Target.estimate` do.
     """
+    return on_targets(rated_entries(source, wanted), targets)
+
+
+def on_targets(entries: Iterable[SourceEntry], targets: Sequence[Target]) -> list[Candidate]:
+    """Entries with an accuracy on every target. Raises NetlatheError as `Target.estimate` does."""
     pool = []
-    for net, accuracy, size in source.entries(wanted):
-        for target in targets if accuracy else ():
+    for net, accuracy, size in entries:
+        for target in targets:
             candidate = candidate_on(target, net, accuracy)
             pool.append(candidate if size is None else replace(candidate, size_bytes=size))
-    if not pool:
+    return pool
+
+
+def rated_entries(source: Source, wanted: SourceFilter = EVERYTHING) -> list[SourceEntry]:
+    """The entries of a source that have an accuracy.
+
+    Raises NetlatheError as `Source.entries` does, and where no accuracy is known.
+    """
+    rated = [entry for entry in source.entries(wanted) if entry.accuracy]
+    if not rated:
         raise NetlatheError(
             "no accuracy is known of these networks, and the most accurate that fits is what is chosen",
             code="choose.no_accuracy",
             hint="add a CSV file to the folder, a line a network: file,accuracy; `netlathe bench` compares latencies",
         )
-    return pool
+    return rated
 
 
 def expressions(source: Source) -> tuple[list[Network], list[str]]:

@@ -20,6 +20,7 @@ from netlathe.device.latency import LatencyPrediction
 from netlathe.device.microcontroller import MicrocontrollerFit
 from netlathe.device.roofline import Roofline, roofline
 from netlathe.errors import NetlatheError
+from netlathe.runtimes.registry import runnable
 
 FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
 Ways: TypeAlias = list[tuple[str, str]]  # to run a network: runtime and precision
@@ -98,6 +99,15 @@ class Target(ABC):
     @abstractmethod
     def command(self, net: str, device: str) -> str:
         """The command that explains the latency of a net (as it is typed) on this device (by name or file)."""
+
+    def measure_command(self, net: Net) -> str:
+        """The commands that measure a net on the device itself, or give the file to measure there."""
+        resolution = f" --resolution {net.input[-1]}" if net.input[-1] != 224 else ""
+        if self.runtime not in runnable():
+            return f"netlathe export {net.name}{resolution} -o {net.name}.onnx, and time that file there"
+        how = f" --runtime {self.runtime} --precision {self.precision} --threads {self.threads}"
+        how += f" --batch {self.batch}" * (self.batch > 1)
+        return f"on the device, netlathe bench {net.name}{resolution}{how}"
 
     @property
     def limits(self) -> dict[str, int]:

@@ -1,0 +1,164 @@
+"""Why `netlathe choose` picks what it picks, in sentences; or why nothing fits."""
+
+from __future__ import annotations
+
+from math import inf
+
+from netlathe.bench.measure import HEADLINE
+from netlathe.choose.budget import LIMITS, Candidate
+from netlathe.choose.decide import ACCURACY, Criterion, Relaxation, better, binding, noise_of
+from netlathe.choose.run import ChoiceResult, nearest_budget, notes_of
+from netlathe.errors import Infeasible
+from netlathe.units import show_bytes, show_count, show_interval, show_ms
+
+FAILURES = 3  # networks that did not run and are named
+
+
+def format_candidate(c: Candidate, several: bool) -> str:
+    """A candidate in a sentence."""
+    return f"{c.name} under {c.runtime} {c.precision}" if several else c.name
+
+
+def reasons(outcome: ChoiceResult) -> list[str]:
+    """Why this one: fit, ties, the next better by limit, the next cheaper, and what was left out."""
+    decision, budget = outcome.decision, outcome.budget
+    pick, several = decision.pick, len(outcome.targets) > 1
+    assert pick is not None
+    lines = pick_lines(outcome, pick, several)
+    uses = [
+        f"{limit.name} {limit.show(limit.used(pick))} of {limit.show(bound)}"
+        for limit in LIMITS
+        if (bound := budget.limit(limit)) is not None
+    ]
+    lines.append("it uses: " + "; ".join(uses))
+    lines += [*likely_lines(outcome, several), *straddling_lines(outcome, several)]
+    tight = binding(decision, budget)
+    if tight:
+        lines.append(f"binding limit: {tight.limit.name}")
+    for r in decision.relaxations:
+        admitted = f"{format_candidate(r.candidate, several)} ({gain_of(r, outcome.criterion)})"
+        lines.append(f"next better: --{r.limit.name} {r.limit.ask(r.value)} would admit {admitted}")
+    if not decision.relaxations:
+        lines.append("next better: no single limit, raised alone, admits a better network")
+    if decision.cheaper:
+        c = decision.cheaper
+        saved = pick.latency_ms - c.latency_ms
+        lost = f"gives up {pick.top1 - c.top1:.1f} points"
+        lines.append(f"next cheaper: {format_candidate(c, several)} saves {show_ms(saved)} and {lost}")
+    if decision.dearer:
+        c = decision.dearer
+        more = f"{show_ms(c.latency_ms)}, {show_bytes(c.memory_bytes)} of memory"
+        gained = f"+{c.top1 - pick.top1:.1f} points"
+        lines.append(f"next more accurate: {format_candidate(c, several)} ({c.top1:.1f} %, {gained}; {more})")
+    return [*lines, *accounting(outcome), *outcome.notes]
+
+
+def pick_lines(outcome: ChoiceResult, pick: Candidate, several: bool) -> list[str]:
+    """The pick and what is tied with it."""
+    decision, criterion = outcome.decision, outcome.criterion
+    winner = format_candidate(pick, several)
+    first = f"pick: {winner}, the {criterion.superlative} of {len(decision.fitting)} candidates that fit"
+    if not decision.ties:
+        return [first]
+    names = ", ".join(
+        f"{format_candidate(c, several)} ({c.top1:.1f} %, {show_ms(c.latency_ms)})" for c in decision.ties
+    )
+    if criterion is not ACCURACY:
+        return [first, f"their latencies are too close to tell apart: {names}"]
+    images = pick.known_accuracy.images
+    noise = f"tied within {noise_of(pick):.2f} points, the noise of {images:,} test images" if images else "tied"
+    return [
+        f"pick: {winner}, the fastest of those whose accuracy is tied with the best that fits",
+        f"{noise}: {names}",
+    ]
+
+
+def gain_of(r: Relaxation, criterion: Criterion) -> str:
+    """How much better the candidate is that a step admits."""
+    if criterion is ACCURACY:
+        return f"{r.candidate.top1:.1f} %, +{r.gain:.1f} points"
+    return f"{r.candidate.top1:.1f} %, {100 * r.gain:.0f} % less {criterion.name}"
+
+
+def likely_lines(outcome: ChoiceResult, several: bool) -> list[str]:
+    """The better networks of which only the upper end of the interval breaks the limit, and how to be sure."""
+    lines = []
+    for c in outcome.decision.likely:
+        target = next(t for t in outcome.targets if (t.runtime, t.precision) == (c.runtime, c.precision))
+        what = "measured" if c.is_measured else "forecast"
+        at = f"{what} {show_ms(c.latency_ms)}, at most {show_ms(c.latency_high_ms)}"
+        name = f"{format_candidate(c, several)} ({c.top1:.1f} %)"
+        lines.append(f"likely fits ({at}): {name}; measure it to be sure: {target.measure_command(c.net)}")
+    return lines
+
+
+def straddling_lines(outcome: ChoiceResult, several: bool) -> list[str]:
+    """What was measured on a busy machine and has the limit inside its interval: its middle decided."""
+    pick, lines = outcome.decision.pick, list[str]()
+    for c in outcome.candidates:
+        busy = c.latency is not None and c.latency.contended and outcome.budget.unsure(c)
+        if not busy or (pick and c is not pick and not better(c, pick, outcome.criterion)):
+            continue
+        low, middle, high = c.interval
+        fits = "fits" if middle <= (outcome.budget.latency or inf) else "does not fit"
+        lines.append(
+            f"{format_candidate(c, several)} was measured on a busy machine: {show_ms(middle)} "
+            f"({show_interval(low, high)}) where nothing else runs; by the middle it {fits}"
+        )
+    return lines
+
+
+def accounting(outcome: ChoiceResult) -> list[str]:
+    """How many candidates there were, and which were measured, and why the others were not."""
+    total, measured_count = len(outcome.candidates), sum(c.is_measured for c in outcome.candidates)
+    broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
+    left = f"of {total} candidates these exceed a limit that needs no measurement: {broken or 'none'}"
+    if not outcome.targets[0].measures:
+        basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
+        return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
+    fresh = sum(c.latency is not None and c.latency.processes >= HEADLINE for c in outcome.candidates)
+    measured = f"measured {measured_count}, {fresh} of them in {HEADLINE} fresh processes each, the pick for one"
+    return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
+
+
+FAILURES = 3  # networks that did not run and are named
+
+
+def infeasible_error(outcome: ChoiceResult) -> Infeasible:
+    """The error for a budget that no network meets: what binds, and the nearest budgets that work."""
+    budget, decision, several = outcome.budget, outcome.decision, len(outcome.targets) > 1
+    lines = [
+        f"--{r.limit.name} {r.limit.ask(r.value)} would do: "
+        f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %)"
+        for r in decision.relaxations
+    ]
+    lines = [*likely_lines(outcome, several), *straddling_lines(outcome, several), *lines]
+    broken_runs = [c for c in outcome.candidates if c.latency and c.latency.failure]
+    for c in broken_runs[:FAILURES]:
+        assert c.latency is not None
+        lines.append(f"{format_candidate(c, several)} did not run: {c.latency.failure}")
+    if len(broken_runs) > FAILURES:
+        lines.append(f"nor did {len(broken_runs) - FAILURES} others")
+    if not lines:
+        candidate, broken = nearest_budget(outcome)
+        finite = [limit for limit in broken if limit.used(candidate) < inf]
+        joint = " and ".join(f"--{limit.name} {limit.ask(limit.used(candidate))}" for limit in finite)
+        lines = [
+            f"no single limit is to blame; the nearest network, {format_candidate(candidate, several)}, needs {joint}"
+        ]
+    smallest = min(outcome.candidates, key=lambda c: (c.macs, c.latency_ms))
+    how, batch = "" if smallest.is_measured else "about ", outcome.targets[0].batch
+    of_batch = f" for {batch} images" if batch > 1 else ""
+    uses = [
+        f"{show_count(smallest.macs)} MACs",
+        f"{smallest.top1:.1f} % top-1",
+        f"{show_bytes(smallest.size_bytes)} size",
+        f"{show_bytes(smallest.memory_bytes)} memory",
+        *([f"{how}{show_ms(smallest.latency_ms)}{of_batch}"] if smallest.latency_ms < inf else []),
+    ]
+    lines.append(f"the smallest network, {format_candidate(smallest, several)}: {', '.join(uses)}")
+    lines += [*notes_of(outcome.targets), *outcome.notes]
+    tight = binding(decision, budget)
+    blame = f"; the binding limit is {tight.limit.name}" if tight else ""
+    message = f"no network of {len(outcome.candidates)} fits this budget{blame}"
+    return Infeasible(message, code="budget.infeasible", hint="\n".join(lines))
