@@ -1,4 +1,4 @@
-"""What a choice is asked: the best that fits, or the least that reaches an accuracy; and mistakes said before any work."""
+"""What a choice is asked: the best that fits, the least that reaches an accuracy; mistakes are said before any work."""
 
 import json
 from dataclasses import replace
@@ -143,7 +143,7 @@ def quick_calibration(tmp_path, monkeypatch):
         from netlathe.bench.calibrate import Calibration
         from netlathe.device.card import ErrorBar, Model
 
-        progress(0, 1, "lenet5")
+        (progress or print)(0, 1, "lenet5")
         if name == "torch":
             from netlathe.errors import NetlatheError
 
@@ -152,7 +152,7 @@ def quick_calibration(tmp_path, monkeypatch):
         model = Model(
             name, "2026-11-01", 9, {"*.macs": 10.0, "*.calls": 0.01}, ErrorBar(0.1, 1.0, 0.8, 1.2), precision=precision
         )
-        return Calibration(model, (), [], [], 1.0, 0.0)
+        return Calibration(model, (), [], [], [], 1.0, 0.0, 1.0)
 
     monkeypatch.setenv("NETLATHE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(here, "calibrate", calibrate_at_once)
@@ -175,7 +175,7 @@ def test_on_first_use_what_the_processor_is_made_for_takes_part(quick_calibratio
     assert [(t.runtime, t.precision) for t in targets] == [("onnxruntime", "fp32"), ("openvino", "bf16")]
     assert "calibrating this machine under openvino bf16" in capsys.readouterr().err
     lines = here.overlooked(targets)
-    assert "openvino fp32, torch fp32; --runtime all" in lines[0]
+    assert "openvino fp32, torch fp32, torch bf16; --runtime all" in lines[0]
     assert "int8, for which this processor has amx_int8" in lines[1]
 
 
