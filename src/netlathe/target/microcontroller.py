@@ -104,6 +104,6 @@ def ways(card: DeviceCard, runtimes: Sequence[str], precision: str | None, threa
 
 
 def options(card: DeviceCard, batch: int = 1) -> list[Target]:
-    """int8 under every runtime that the card has a model or a rate of. Never empty."""
-    timed = dict.fromkeys(name for name, _, _ in evidence(card))
-    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in timed or [ENGINE]]
+    """int8 under every runtime that the card has a model or a rate of, the one of patches first. Never empty."""
+    names = sorted(dict.fromkeys(name for name, _, _ in evidence(card)), key=lambda name: name != ENGINE)
+    return [MicrocontrollerTarget(card, name, INT8, batch=batch) for name in names or [ENGINE]]
