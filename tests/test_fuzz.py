@@ -122,6 +122,7 @@ def respelt(old, new):
         ("report", {"schema": "netlathe.cost/1", "data": {}, "warnings": 1.5}),
         ("npz", respelt(b"(12, 4, 4, 3)", b"(12, 4, 4, 3 ")),
         ("npz", respelt(b"(12, 4, 4, 3)", b"(10**400, 4,)")),
+        ("npz", respelt(b"(12, 4, 4, 3), }    ", b"(12, 4, 4, False), }")),
         ("npz", respelt(b"|u1", b"|V1")),
     ],
 )
