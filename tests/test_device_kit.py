@@ -229,6 +229,21 @@ def test_the_runner_estimates_as_bench_does(disturbed, threads, processes):
     assert theirs.runs == expected.runs
 
 
+@pytest.mark.parametrize(
+    ("texts", "tools", "processor"),
+    [
+        ({"/proc/cpuinfo": "processor : 0\nmodel name\t: AMD EPYC\nmodel name\t: AMD EPYC\n"}, {}, "AMD EPYC"),
+        ({"/sys/firmware/devicetree/base/model": "Raspberry Pi 5 Model B\0"}, {}, "Raspberry Pi 5 Model B"),
+        ({}, {"ro.product.model": "Pixel 8\n", "ro.soc.model": "Tensor G3\n"}, "Pixel 8, Tensor G3"),
+        ({}, {"machdep.cpu.brand_string": "Apple M2"}, "Apple M2"),
+    ],
+)
+def test_the_runner_names_the_device(monkeypatch, texts, tools, processor):
+    monkeypatch.setattr(measure, "read_text", lambda path: texts.get(path, ""))
+    monkeypatch.setattr(measure, "ask", lambda *command: [tools[command[-1]]] if command[-1] in tools else [])
+    assert measure.describe_device("1.2")["processor"] == processor
+
+
 # There and back
 
 

@@ -24,7 +24,7 @@ def command(output: Path, count: int, pattern: str, max_size: str, as_json: bool
     """A folder to take to a device that cannot install Netlathe: small networks, and a file that measures them.
 
     The device needs Python 3.8, numpy and onnxruntime; the folder's README has the steps, and the format of its table
-    for other runtimes. Each network is there at two resolutions, 122 MB by default.
+    for other runtimes. Each network is there at two resolutions, 124 MB by default.
 
     \b
       netlathe device kit -o kit/

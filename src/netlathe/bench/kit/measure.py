@@ -312,9 +312,9 @@ def describe_device(version: str) -> dict[str, str]:
     names = [*ask("getprop", "ro.product.model"), *ask("getprop", "ro.soc.model")]  # Android
     names += [read_text("/sys/firmware/devicetree/base/model")]  # boards, such as Raspberry Pi
     cpu = [line.partition(":")[2] for line in read_text("/proc/cpuinfo").splitlines() if line.startswith("model name")]
-    names += cpu[:1] or ask("sysctl", "-n", "machdep.cpu.brand_string") or [platform.processor()]
+    names += cpu[:1] or ask("sysctl", "-n", "machdep.cpu.brand_string")  # macOS
     clean = [" ".join(name.replace("\0", " ").split()) for name in names]
-    processor = ", ".join(dict.fromkeys(filter(None, clean))) or platform.machine() or "unknown"
+    processor = ", ".join(dict.fromkeys(filter(None, clean))) or platform.processor() or platform.machine()
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return {"processor": processor, "system": system, "runtime_version": version}
 
