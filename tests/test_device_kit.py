@@ -274,7 +274,8 @@ def test_an_interrupted_runner_goes_on_where_it_was(kit, stand_in, how):
     last = rows(kit / "manifest.csv")[2]["file"]
     with start(kit, stand_in, STUCK=last, PYTHONUNBUFFERED="1") as process:
         assert process.stdout is not None
-        while "3 of 3" not in process.stdout.read(8):
+        while "3 of 3" not in (title := process.stdout.read(8)):
+            assert title, "it ended before the last network"
             process.stdout.readline()
         process.send_signal(how)
         _, err = process.communicate(timeout=PATIENCE_S)
