@@ -123,6 +123,7 @@ def respelt(old, new):
         ("npz", respelt(b"(12, 4, 4, 3)", b"(12, 4, 4, 3 ")),
         ("npz", respelt(b"(12, 4, 4, 3)", b"(10**400, 4,)")),
         ("npz", respelt(b"(12, 4, 4, 3), }    ", b"(12, 4, 4, False), }")),
+        ("npz", respelt(b"'|u1'", b"'|,' ")),
         ("npz", respelt(b"|u1", b"|V1")),
     ],
 )

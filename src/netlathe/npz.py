@@ -22,7 +22,7 @@ LIMIT = "4GB"
 LIMIT_VARIABLE = "NETLATHE_ARRAYS_LIMIT"
 BROKEN = (
     *(OSError, ValueError, EOFError, KeyError, OverflowError, TypeError, RuntimeError, NotImplementedError),
-    *(zlib.error, BadZipFile, TokenError),  # numpy reads a header as Python's words
+    *(zlib.error, BadZipFile, SyntaxError, TokenError),  # numpy reads a header as Python's words
 )
 
 
