@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 PROCESSES = 2  # instead of HEADLINE, which test_choose_bench.py holds
-CLAIMING = ("choose.run", "deploy.variants", "cli.bench", "cli.choose_show")
+CLAIMING = ("choose.run", "deploy.variants", "cli.bench", "cli.choose_reasons")
 
 
 def measure_briefly(patch: Callable[[object, str, object], None]) -> None:
