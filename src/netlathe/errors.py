@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable
 from enum import IntEnum
@@ -89,6 +88,8 @@ class MissingExtra(NetlatheError):
 
 def nearest(name: str, legal: Iterable[str], count: int = 3) -> list[str]:
     """The legal names closest to `name`, best first."""
+    import difflib
+
     by_fold = {word.lower(): word for word in legal}
     folds = difflib.get_close_matches(name.lower(), by_fold, n=count, cutoff=0.6)
     return [by_fold[fold] for fold in folds]

@@ -11,7 +11,6 @@ import json
 import os
 import stat
 from contextlib import suppress
-from glob import escape
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any
@@ -140,6 +139,8 @@ def open_part(part: Path) -> IO[bytes]:
 
 def remove_parts(path: Path) -> None:
     """Remove what killed processes left of a file that they were writing: the locks of the living are held."""
+    from glob import escape  # slow to import, and most verbs write nothing
+
     for part in path.parent.glob(f".{escape(path.name)}.*{PART}"):
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -154,11 +154,13 @@ wide_option = click.option(
 
 def terminal_width() -> int | None:
     """Characters of a line of the terminal; None where stdout is none, or --wide was given."""
-    import shutil
-
     context = click.get_current_context(silent=True)
     wide = context is not None and context.meta.get(WIDE, False)
-    return None if wide or not sys.stdout.isatty() else shutil.get_terminal_size().columns
+    if wide or not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def print_table(table: Table) -> None:

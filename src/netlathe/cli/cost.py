@@ -26,9 +26,8 @@ from netlathe.cli.common import (
     write_page,
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, published_macs
-from netlathe.cost.count import BYTES, count
+from netlathe.cost.count import BYTES
 from netlathe.cost.document import document
-from netlathe.cost.memory import memory
 from netlathe.cost.table import GROUPINGS
 from netlathe.tables.cost import networks_table, parts_table
 from netlathe.units import show_bytes, show_interval, show_ms
@@ -144,19 +143,17 @@ def page(networks: list[Net], by: str, batch: int, precision: str | None, target
 
 def show(network: Net, by: str, batch: int, precision: str, target: Target | None) -> None:
     """One network: a row a part, then the totals."""
-    graph = network.graph()
-    size = BYTES[precision]
-    cost, peak = count(graph), memory(graph, size, batch)
-    print_table(parts_table(data(network, by, batch, precision)))
-    eager, fused = cost.bytes(size, batch), cost.bytes(size, batch, fused=True)
+    d = data(network, by, batch, precision)
+    print_table(parts_table(d))
+    moved, intensity, peak = d["moved_bytes"], d["intensity"], d["memory_bytes"]
     facts = {
-        "params": f"{cost.params:,} trainable ({show_bytes(cost.weight_bytes(size))}), {cost.buffers:,} in buffers",
-        "MACs": f"{cost.macs:,} an image: convolutions and matrix products; FLOPs = 2 x MACs = {cost.flops:,}",
-        "acts": f"{cost.acts:,} outputs of convolutions and matrix products ({cost.acts_pycls:,} as pycls counts)",
-        "moved": f"{show_bytes(eager)} eager, {show_bytes(fused)} fused: "
-        f"{cost.intensity(size, batch):.1f} and {cost.intensity(size, batch, fused=True):.1f} FLOP/byte",
-        "peak": f"{show_bytes(peak.eager)} eager, {show_bytes(peak.folded)} folded and in place, "
-        f"{show_bytes(peak.best)} in the best order, {show_bytes(peak.arena)} in one arena",
+        "params": f"{d['params']:,} trainable ({show_bytes(d['weight_bytes'])}), {d['buffers']:,} in buffers",
+        "MACs": f"{d['macs']:,} an image: convolutions and matrix products; FLOPs = 2 x MACs = {d['flops']:,}",
+        "acts": f"{d['acts']:,} outputs of convolutions and matrix products ({d['acts_pycls']:,} as pycls counts)",
+        "moved": f"{show_bytes(moved['eager'])} eager, {show_bytes(moved['fused'])} fused: "
+        f"{intensity['eager']:.1f} and {intensity['fused']:.1f} FLOP/byte",
+        "peak": f"{show_bytes(peak['eager'])} eager, {show_bytes(peak['folded'])} folded and in place, "
+        f"{show_bytes(peak['best'])} in the best order, {show_bytes(peak['arena'])} in one arena",
     }
     if target is not None:
         latency = data(network, by, batch, precision, target)["latency"]

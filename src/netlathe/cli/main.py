@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import traceback
 from contextlib import nullcontext, suppress
 
 import click
 
 from netlathe import __version__
-from netlathe.cli.failures import describe_failure
 from netlathe.cli.lazy import LazyGroup
 from netlathe.cli.streams import OUTPUT, escaped_output, open_streams
 from netlathe.errors import Exit, NetlatheError
@@ -99,7 +96,11 @@ def run(arguments: list[str]) -> int:
             code = call(rest)
             result.flush()
         except (Exception, SystemExit) as error:
+            from netlathe.cli.failures import describe_failure
+
             if debug:
+                import traceback
+
                 traceback.print_exc()
             failure = result.failure or describe_failure(error)
             code = fail(rest, failure)
@@ -134,6 +135,8 @@ def fail(arguments: list[str], error: NetlatheError) -> int:
 def report(arguments: list[str], error: NetlatheError) -> None:
     """Print an error."""
     if "--json" in arguments and error.code != OUTPUT:
+        import json
+
         fields = {"code": error.code, "message": error.message, "path": error.path, "hint": error.hint}
         with suppress(OSError):  # then as text
             click.echo(json.dumps({"schema": "netlathe.error/1", "ok": False, "error": fields}, indent=1))

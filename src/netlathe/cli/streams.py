@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Any, TextIO, cast
 
 from netlathe.errors import NetlatheError, ReaderLeft
@@ -127,10 +126,10 @@ def open_streams() -> NetlatheError | None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-    closed, null = sys.stdout is None, Path(os.devnull)
-    sys.stdin = sys.stdin or null.open()
-    sys.stdout = sys.stdout or null.open("w")
-    sys.stderr = sys.stderr or null.open("w")
+    closed = sys.stdout is None
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the encoding of the terminal lacks
