@@ -3,16 +3,20 @@
 import json
 from dataclasses import replace
 
+import onnx
 import pytest
 from chosen import A, candidate, measured
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netlathe import zoo
 from netlathe.bench import calibrate
+from netlathe.choose import run as choosing
 from netlathe.choose.budget import Budget
 from netlathe.choose.decide import MINIMISED, decide
 from netlathe.choose.run import undecided
 from netlathe.cli.main import run
+from netlathe.deploy import trial
 from netlathe.runtimes import registry
 from netlathe.target import here
 from netlathe.target.target import Forecast
@@ -176,7 +180,7 @@ def test_on_first_use_what_the_processor_is_made_for_takes_part(quick_calibratio
     assert "calibrating this machine under openvino bf16" in capsys.readouterr().err
     lines = here.overlooked(targets)
     assert "openvino fp32, torch fp32, torch bf16; --runtime all" in lines[0]
-    assert "int8, for which this processor has amx_int8" in lines[1]
+    assert "for which this processor has amx_int8; --int8" in lines[1]
 
 
 def test_without_such_instructions_the_usual_runtime_is_calibrated_alone(quick_calibration, monkeypatch):
@@ -190,3 +194,30 @@ def test_all_is_every_installed_runtime_that_can_be_calibrated(quick_calibration
     targets = here.targets_here((here.ALL,))
     assert ("openvino", "fp32") in [(t.runtime, t.precision) for t in targets]
     assert "torch" not in [t.runtime for t in targets]  # it cannot be calibrated, which is no reason to stop
+
+
+def test_int8_of_the_pick_is_measured_and_its_accuracy_is_called_that_of_fp32(calibrated, monkeypatch, capsys):
+    def measure(networks, **how):
+        return [replace(measured(5.0, processes=6), key=net.key, precision=how["precision"]) for net in networks]
+
+    monkeypatch.setattr(choosing, "measure", measure)
+    monkeypatch.setattr(trial, "time_int8", lambda network, runtime, **_: replace(measured(2.0), precision="int8+fp32"))
+    words = ("choose", "--networks", "mobilenetv3_small", "--latency", "10ms", "--int8")
+    data = answer(capsys, *words)["data"]
+    (line,) = [line for line in data["reasons"] if line.startswith("the quantised file of mobilenetv3_small")]
+    assert "2.5 times as fast" in line
+    assert "% is its accuracy in fp32" in line
+    assert data["int8"][0]["median_ms"] == 2.0
+    assert not any("not looked at: int8" in line for line in data["reasons"])
+    assert run([*words, "--device", "rpi-5"]) == 2
+    assert "this machine alone" in capsys.readouterr().err
+
+
+def test_what_is_quantised_for_a_trial_takes_images_of_its_resolution(monkeypatch):
+    def quantise(model, images, few, **how):
+        onnx.checker.check_model(onnx.load_from_string(model))
+        return images.pixels.shape, few.pixels.shape, how["runtime"]
+
+    monkeypatch.setattr(trial, "quantise_model", quantise)
+    network = zoo.get("mobilenetv1_025", resolution=100)
+    assert trial.quantise_random(network, "onnxruntime", 1) == ((32, 100, 100, 3), (2, 100, 100, 3), "onnxruntime")

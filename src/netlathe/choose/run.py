@@ -42,6 +42,7 @@ class ChoiceResult:
     decision: Decision
     criterion: Criterion = ACCURACY
     notes: Sequence[str] = ()  # what took no part
+    int8: Sequence[Measurement] = ()  # of the quantised file of the pick, by runtime
 
 
 def notes_of(targets: Sequence[Target]) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from netlathe.bench.measurement import Measurement
 from netlathe.choose.budget import LIMITS, Budget, read_budget, within_device
 from netlathe.choose.decide import ACCURACY, MINIMISED
-from netlathe.choose.run import choose, notes_of
+from netlathe.choose.run import ChoiceResult, choose, notes_of
 from netlathe.cli.bench import seconds_option
 from netlathe.cli.budget import budget_options
 from netlathe.cli.choose_reasons import infeasible_error
@@ -30,7 +31,7 @@ from netlathe.cli.common import (
 )
 from netlathe.cli.device import threads_option
 from netlathe.errors import NetlatheError
-from netlathe.runtimes.registry import runnable
+from netlathe.runtimes.registry import quantising_runtimes, runnable
 from netlathe.sources.registry import open_source
 from netlathe.sources.source import SourceFilter, on_targets, rated_entries
 from netlathe.sources.zoo import NAME as ZOO
@@ -57,6 +58,7 @@ from netlathe.target.target import Target
               help="Of the candidates: zoo, a folder of networks with their accuracies, or of a search.")  # fmt: skip
 @seconds_option
 @click.option("--all", "whole", is_flag=True, help="Print the whole front, not its upper end.")
+@click.option("--int8", is_flag=True, help="Also measure the quantised file of the pick.")
 @click.option("--fresh", is_flag=True, help="Measure again what was measured here in the last day.")
 @html_option
 @wide_option
@@ -75,6 +77,7 @@ def command(
     source: str,
     seconds: float,
     whole: bool,
+    int8: bool,
     fresh: bool,
     html: Path | None,
     as_json: bool,
@@ -107,6 +110,8 @@ def command(
     if here:
         check_runtimes(runtimes)
         ways_here(runtimes, precision, count)
+    if int8 and not here:
+        raise NetlatheError("--int8 measures, so it is for this machine alone", code="choose.int8")
     targets = [] if here else targets_on(str(device), runtimes, precision, threads, batch)
     entries = rated_entries(opened, SourceFilter(pattern, recipe, extra_data))
     try:
@@ -121,7 +126,9 @@ def command(
         with progress_bar("measuring") as bar:
             outcome = choose(pool, budget, targets, seconds=seconds, fresh=fresh, criterion=criterion, progress=bar)
         if here and not runtimes and precision is None:
-            outcome = replace(outcome, notes=overlooked(targets))
+            outcome = replace(outcome, notes=overlooked(targets, int8=int8))
+        if int8:
+            outcome = replace(outcome, int8=measure_int8(outcome, seconds))
     except KeyboardInterrupt:
         click.echo("what was measured is kept: the same command continues", err=True)
         raise
@@ -142,6 +149,20 @@ def command(
         return
     show_choice(outcome, again, whole)
     print_warnings(warnings)
+
+
+def measure_int8(outcome: ChoiceResult, seconds: float) -> list[Measurement]:
+    """The latencies of the quantised file of the pick under every runtime of the choice that has a quantiser."""
+    from netlathe.deploy.trial import time_int8
+
+    pick, target = outcome.decision.pick, outcome.targets[0]
+    if pick is None:
+        return []
+    network = pick.net.expression()
+    names = dict.fromkeys(t.runtime for t in outcome.targets if t.runtime in quantising_runtimes())
+    with progress_bar("quantising and measuring int8") as bar:
+        how = {"threads": target.threads, "batch": target.batch, "seconds": seconds}
+        return [time_int8(network, name, **how, progress=bar) for name in names]  # type: ignore[arg-type]
 
 
 def check_runtimes(names: Sequence[str]) -> None:

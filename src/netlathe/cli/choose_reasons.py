@@ -50,7 +50,20 @@ def reasons(outcome: ChoiceResult) -> list[str]:
         more = f"{show_ms(c.latency_ms)}, {show_bytes(c.memory_bytes)} of memory"
         gained = f"+{c.top1 - pick.top1:.1f} points"
         lines.append(f"next more accurate: {format_candidate(c, several)} ({c.top1:.1f} %, {gained}; {more})")
-    return [*lines, *accounting(outcome), *outcome.notes]
+    return [*lines, *int8_lines(outcome, pick), *accounting(outcome), *outcome.notes]
+
+
+def int8_lines(outcome: ChoiceResult, pick: Candidate) -> list[str]:
+    """What the pick would take in int8; its accuracy there is not known."""
+    lines = []
+    for m in outcome.int8:
+        low, ms, high = m.interval
+        took = f"{show_ms(ms)} ({show_interval(low, high)}), {pick.latency_ms / ms:.2g} times as fast"
+        lines.append(
+            f"the quantised file of {pick.name} under {m.runtime}: {m.failure or took}; {pick.top1:.1f} % is its "
+            "accuracy in fp32, what int8 keeps of it depends on your images (netlathe quantise)"
+        )
+    return lines
 
 
 def pick_lines(outcome: ChoiceResult, pick: Candidate, several: bool) -> list[str]:

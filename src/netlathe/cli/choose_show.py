@@ -91,6 +91,7 @@ def choice_data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
             "threads": target.threads,
         },
         "batch": target.batch,
+        "int8": [m.to_json() for m in outcome.int8],
         "reasons": reasons(outcome) if decision.pick else [],
         "command": again,
     }

@@ -33,11 +33,10 @@ from netlathe.deploy.quantise import (
 from netlathe.deploy.session import compute_outputs_isolated, model_file
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
+from netlathe.runtimes.base import BF16_SETS
 from netlathe.runtimes.quantise import Labelled, count_hits, within_tolerance
 
 KEPT = "deployed"
-# Processors with instructions for bf16; elsewhere a runtime emulates it or computes in float.
-BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16", "asimdbf16"})
 Say = Callable[[str], None]
 
 
@@ -149,7 +148,7 @@ def variants_to_try(
     package: Package, names: Sequence[str], wanted: PrecisionChoice, calibration: int, say: Say
 ) -> Iterator[DeployVariant]:
     """What is tried, the simplest first: float, bf16 where the processor has it, int8."""
-    flags = BF16 & set(this_machine().flags)
+    flags = set(BF16_SETS) & set(this_machine().flags)
     for name in names if wanted in ("auto", "fp32") else ():
         yield DeployVariant(runtime=name, precision="fp32", model=FLOAT_FILE)
     for name in names if wanted == "bf16" or (wanted == "auto" and flags) else ():

@@ -64,6 +64,8 @@ class FileFormat(NamedTuple):
     inspect: Callable[[Path], FileFacts]
 
 
+# Instruction sets for bf16; elsewhere a runtime emulates it or computes in float.
+BF16_SETS = ("amx_bf16", "avx512_bf16", "bf16", "asimdbf16")
 # Instruction sets for dot products of bytes.
 INT8_SETS = ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp")
 # The largest relative error (norm of the difference / norm) against ONNX Runtime in fp32, by precision.

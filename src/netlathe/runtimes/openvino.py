@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlathe.errors import MissingExtra, NetlatheError
-from netlathe.runtimes.base import INT8_SETS, FileFacts, FileFormat, FileInput, Infer, Runtime, SessionOptions
+from netlathe.runtimes.base import (
+    BF16_SETS,
+    INT8_SETS,
+    FileFacts,
+    FileFormat,
+    FileInput,
+    Infer,
+    Runtime,
+    SessionOptions,
+)
 from netlathe.runtimes.fusion import fusion
 from netlathe.runtimes.quantise import Quantiser
 
@@ -111,7 +120,7 @@ CPU = Runtime(
     extra="openvino",
     open=open_cpu,
     precisions=tuple(PRECISIONS),
-    accelerated={"bf16": ("amx_bf16", "avx512_bf16"), "int8": INT8_SETS},
+    accelerated={"bf16": BF16_SETS, "int8": INT8_SETS},
     fusion=fusion(
         "norm.batch scale act add mul map position",
         True,

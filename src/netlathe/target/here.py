@@ -99,17 +99,17 @@ def instructions_for(runtime: str, precision: str) -> tuple[str, ...]:
     return tuple(name for name in sets if name in this_machine().flags)
 
 
-def overlooked(targets: Sequence[Target]) -> list[str]:
-    """What is installed and took no part, in sentences that say how to look at it."""
+def overlooked(targets: Sequence[Target], *, int8: bool = False) -> list[str]:
+    """What is installed and took no part, in sentences that say how to look at it; `int8` was looked at."""
     seen = {(target.runtime, target.precision) for target in targets}
     others = [f"{name} {kind}" for name, kind in installed_ways() if (name, kind) not in seen]
     lines = [f"not looked at: {', '.join(others)}; --runtime {ALL} calibrates what is missing, half a minute each"]
     quick = {name: sets for name, _ in seen if (sets := instructions_for(name, "int8"))}
-    if quick:
+    if quick and not int8:
         name, sets = next(iter(quick.items()))
         lines.append(
-            f"not looked at: int8, for which this processor has {sets[0]}: {name} is several times as fast in it; what "
-            "it costs in accuracy depends on your images: netlathe fit and netlathe quantise measure both"
+            f"not looked at: int8 under {name}, for which this processor has {sets[0]}; --int8 measures the quantised "
+            "file of the pick"
         )
     return lines if others else lines[1:]
 
