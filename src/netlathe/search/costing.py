@@ -144,6 +144,5 @@ def candidate_costs(c: Candidate) -> Costs:
     counts = totals(c.net.expression().body, *c.net.inputs)
     costs: Costs = {"macs": c.macs, "params": int(counts.params), "size": c.size_bytes, "memory": c.memory_bytes}
     if c.forecast is not None or c.latency is not None:
-        low, _, high = c.interval
-        costs |= {"latency": high} | ({} if c.is_measured else {LOW: low})
+        costs |= {"latency": c.deciding_ms} | ({} if c.is_measured else {LOW: c.interval[0]})
     return costs
