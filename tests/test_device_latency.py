@@ -5,7 +5,8 @@ import pytest
 from netlathe import zoo
 from netlathe.device import card, latency
 from netlathe.device.card import ErrorBar, Model
-from netlathe.device.latency import predict, usual_way
+from netlathe.device.evidence import usual_way
+from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
 
 # timm results @aa4b585, benchmark-infer-amp-nchw-pt240-cu124-rtx4090: ms an image

@@ -10,9 +10,10 @@ from netlathe import zoo
 from netlathe.cli.main import run
 from netlathe.device import card
 from netlathe.device.cores import expected_model, expected_ways, known_cores
+from netlathe.device.evidence import evidence
 from netlathe.device.features import total
 from netlathe.device.fit_measured import fit_measured, grows
-from netlathe.device.latency import evidence, feature_row, predict
+from netlathe.device.latency import feature_row, predict
 from netlathe.device.population import PARTS, START, coefficients, populations, priors_for
 from netlathe.errors import NetlatheError
 from netlathe.target.device import targets_on

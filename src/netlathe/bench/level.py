@@ -21,7 +21,8 @@ from netlathe.arch.net import Net
 from netlathe.bench import ledger
 from netlathe.bench.measurement import Measurement
 from netlathe.device.card import DeviceCard, Model
-from netlathe.device.latency import model_for, predict
+from netlathe.device.evidence import model_for
+from netlathe.device.latency import predict
 from netlathe.errors import NetlatheError
 from netlathe.stats.quantiles import quantile
 

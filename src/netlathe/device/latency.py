@@ -18,12 +18,12 @@ from datetime import date
 from functools import cache
 from math import log2
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple
 
 from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
-from netlathe.device.cores import expected_model, expected_ways
+from netlathe.device.evidence import model_for, usual_way
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
 from netlathe.device.population import START
 from netlathe.errors import NetlatheError
@@ -116,67 +116,6 @@ def predict(
     if card.find("rate"):
         return by_rate(graph, card, runtime, batch)
     return by_roofs(graph, card, runtime, threads, precision, batch)
-
-
-def model_for(
-    card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
-) -> tuple[Model | None, tuple[str, ...]]:
-    """The model of this runtime, precision and threads, of the nearest batch; and what does not match."""
-    name = registry.forecast_name(runtime)
-    fitting = [m for m in card.models if (registry.forecast_name(m.runtime), m.precision) == (name, precision)]
-    same = [m for m in fitting if m.threads == threads]
-    if not same:
-        expected = expected_model(card, name, precision, threads)
-        if expected is None and has_evidence(card) and (name, precision, threads) not in evidence(card):
-            refuse(card, name, precision, threads)
-        return expected, ()
-    model = max(same, key=lambda m: (-abs(m.batch - batch), m.date))
-    far = f"the model was fitted at batch {model.batch}: at batch {batch} it is extrapolated, with a wider interval"
-    return model, (far,) if model.batch != batch else ()
-
-
-def evidence(card: DeviceCard) -> list[tuple[str, str, int]]:
-    """(runtime, precision, threads) of every measurement that speaks of a card: its own, then that of its cores."""
-    own = [(registry.forecast_name(m.runtime), m.precision, m.threads) for m in card.models]
-    rates = [(figure.of, "int8" if card.processor == "microcontroller" else "fp32", 1) for figure in card.find("rate")]
-    return list(dict.fromkeys([*sorted(own), *rates, *expected_ways(card)]))
-
-
-def usual_way(
-    card: DeviceCard, runtime: str | None = None, precision: str | None = None, threads: int | None = None
-) -> tuple[str, str, int]:
-    """(runtime, precision, threads): what is not given as it was first measured, else ONNX Runtime, fp32, one."""
-    name = runtime and registry.forecast_name(runtime)
-    for other, kind, count in evidence(card):
-        if name in (None, other) and precision in (None, kind) and threads in (None, count):
-            return runtime or other, kind, count
-    return runtime or registry.DEFAULT, precision or "fp32", threads or 1
-
-
-def has_evidence(card: DeviceCard) -> bool:
-    """Whether measurements speak of a card, so that its datasheet need not."""
-    return bool(evidence(card))
-
-
-def refuse(card: DeviceCard, runtime: str | None, precision: str | None, threads: int) -> NoReturn:
-    """Raise what is said of a way to run networks (None: any) that no measurement speaks of."""
-    if runtime is not None:
-        registry.fusion_of(runtime)  # an unknown runtime has its own error
-    counts: dict[tuple[str, str], set[int]] = {}
-    for name, kind, count in evidence(card):
-        counts.setdefault((name, kind), set()).add(count)
-    legal = "\n".join(
-        f"  --runtime {name} --precision {kind} --threads {' or '.join(map(str, sorted(numbers)))}"
-        for (name, kind), numbers in counts.items()
-    )
-    close = any(runtime in (None, name) and precision in (None, kind) for name, kind in counts)
-    wanted = " ".join(filter(None, (runtime, precision))) or "networks"
-    wanted += f" with --threads {threads}" * close
-    raise NetlatheError(
-        f"nobody measured {wanted} on {card.id}, so there is no forecast",
-        code="device.threads" if close else "device.evidence",
-        hint=f"measured:\n{legal}\nfor another way measure networks there: netlathe device probe-set, then device fit",
-    )
 
 
 def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tuple[str, ...]) -> LatencyPrediction:

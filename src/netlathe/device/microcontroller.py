@@ -25,7 +25,8 @@ from netlathe.cost.count import count
 from netlathe.cost.memory import Memory, memory
 from netlathe.cost.plan import plan
 from netlathe.device.card import DeviceCard
-from netlathe.device.latency import evidence, predict
+from netlathe.device.evidence import evidence
+from netlathe.device.latency import predict
 from netlathe.device.patches import Patches, cuts, patches
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runtimes.registry import forecast_name

@@ -9,7 +9,8 @@ from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.cores import groups_of
-from netlathe.device.latency import LatencyPrediction, check_roofs, evidence, model_for, predict, refuse
+from netlathe.device.evidence import evidence, model_for, refuse
+from netlathe.device.latency import LatencyPrediction, check_roofs, predict
 from netlathe.errors import unknown
 from netlathe.runtimes.registry import DEFAULT, forecast_name
 from netlathe.target.target import CostEstimate, Target, Ways, counted, forecast_from, graph_of

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 from netlathe.arch.net import Net
 from netlathe.cost.count import count
 from netlathe.device.card import DeviceCard
-from netlathe.device.latency import GroupTime, LatencyPrediction, evidence, predict
+from netlathe.device.evidence import evidence
+from netlathe.device.latency import GroupTime, LatencyPrediction, predict
 from netlathe.device.microcontroller import ENGINE, INT8, MicrocontrollerFit, fit_microcontroller
 from netlathe.errors import NetlatheError, unknown
 from netlathe.target.target import CostEstimate, Target, Ways, forecast_from
