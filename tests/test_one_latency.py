@@ -135,3 +135,13 @@ def test_another_basis_is_no_gain(capsys, tmp_path):
     save(DeviceCard("mine", "Mine", "server cpu", "2026-11-01", figures, (model,)), path)
     changes = printed(capsys, "device", "why", "resnet18", "--device", str(path))["changes"]
     assert "run in bf16" not in {change["name"] for change in changes}
+
+
+def test_several_networks_have_their_latencies_beside_their_costs(capsys):
+    words = ("cost", "resnet18", "resnet34", "--device", "rpi-5")
+    networks = printed(capsys, *words)["networks"]
+    assert run(list(words)) == 0
+    table = capsys.readouterr().out
+    for network in networks:
+        assert network["latency"]["ms"] == printed(capsys, "device", "why", network["name"], "--device", "rpi-5")["ms"]
+        assert f"~{show_ms(network['latency']['ms'])}" in table

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from netlathe.tables.table import Column, Table, make_table
-from netlathe.units import show_bytes, show_count, show_intensity, show_percent, show_shape
+from netlathe.units import show_bytes, show_count, show_intensity, show_ms, show_percent, show_shape
 
 Data = Mapping[str, Any]
 
@@ -40,6 +40,11 @@ NETWORKS = (
 )
 
 
+LATENCY = Column("latency", lambda document: document["latency"]["ms"], lambda ms: f"~{show_ms(ms)}")
+
+
 def networks_table(documents: Iterable[Data], title: str = "") -> Table:
     """A row a network, from its cost document."""
-    return make_table(NETWORKS, documents, title=title)
+    rows = tuple(documents)
+    timed = any(document.get("latency") for document in rows)
+    return make_table((*NETWORKS, *([LATENCY] if timed else [])), rows, title=title)

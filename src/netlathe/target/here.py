@@ -102,7 +102,12 @@ def instructions_for(runtime: str, precision: str) -> tuple[str, ...]:
 def overlooked(targets: Sequence[Target], *, int8: bool = False) -> list[str]:
     """What is installed and took no part, in sentences that say how to look at it; `int8` was looked at."""
     seen = {(target.runtime, target.precision) for target in targets}
-    others = [f"{name} {kind}" for name, kind in installed_ways() if (name, kind) not in seen]
+    others = [
+        f"{name} {kind}"
+        + "".join(f" (this processor has {sets[0]})" for sets in [instructions_for(name, kind)] if sets)
+        for name, kind in installed_ways()
+        if (name, kind) not in seen
+    ]
     lines = [f"not looked at: {', '.join(others)}; --runtime {ALL} calibrates what is missing, half a minute each"]
     quick = {name: sets for name, _ in seen if (sets := instructions_for(name, "int8"))}
     if quick and not int8:
