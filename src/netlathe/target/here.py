@@ -102,12 +102,7 @@ def instructions_for(runtime: str, precision: str) -> tuple[str, ...]:
 def overlooked(targets: Sequence[Target], *, int8: bool = False) -> list[str]:
     """What is installed and took no part, in sentences that say how to look at it; `int8` was looked at."""
     seen = {(target.runtime, target.precision) for target in targets}
-    others = [
-        f"{name} {kind}"
-        + "".join(f" (this processor has {sets[0]})" for sets in [instructions_for(name, kind)] if sets)
-        for name, kind in installed_ways()
-        if (name, kind) not in seen
-    ]
+    others = [describe_way(name, kind) for name, kind in installed_ways() if (name, kind) not in seen]
     lines = [f"not looked at: {', '.join(others)}; --runtime {ALL} calibrates what is missing, half a minute each"]
     quick = {name: sets for name, _ in seen if (sets := instructions_for(name, "int8"))}
     if quick and not int8:
@@ -117,6 +112,12 @@ def overlooked(targets: Sequence[Target], *, int8: bool = False) -> list[str]:
             "file of the pick"
         )
     return lines if others else lines[1:]
+
+
+def describe_way(runtime: str, precision: str) -> str:
+    """A way to run networks, and the instructions that the processor has for it."""
+    sets = instructions_for(runtime, precision)
+    return f"{runtime} {precision}" + (f" (this processor has {sets[0]})" if sets else "")
 
 
 def complete(required: Ways, optional: Ways, threads: int, progress: Progress | None) -> None:
