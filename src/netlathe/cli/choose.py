@@ -35,7 +35,7 @@ from netlathe.runtimes.registry import quantising_runtimes, runnable
 from netlathe.sources.registry import open_source
 from netlathe.sources.source import SourceFilter, on_targets, rated_entries
 from netlathe.sources.zoo import NAME as ZOO
-from netlathe.target.device import THIS, targets_on
+from netlathe.target.device import other_device, targets_on
 from netlathe.target.here import ALL, overlooked, targets_here, ways_here
 from netlathe.target.target import Target
 
@@ -44,9 +44,9 @@ from netlathe.target.target import Target
 @budget_options(per="batch", top1=True)
 @click.option("--device", metavar="CARD", help="Another device than this machine: predicted, not measured.")
 @click.option("--minimise", type=click.Choice(list(MINIMISED)),
-              help="The least of this that reaches --top1.  [default: the most accurate]")  # fmt: skip
+              help="Pick the network with the least of this that reaches --top1, not the most accurate.")  # fmt: skip
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME",
-              help="Or all that are installed.  [default: those that were calibrated]")  # fmt: skip
+              help="A runtime, or all for every installed one.  [default: those that were calibrated]")  # fmt: skip
 @click.option("--precision", metavar="NAME", help="[default: every one that was calibrated]")
 @threads_option
 @batch_option
@@ -105,7 +105,7 @@ def command(
     if minimise and asked.top1 is None:
         hint = f"for example: netlathe choose --minimise {minimise} --top1 75"
         raise NetlatheError("what is minimised needs an accuracy to reach", code="choose.no_accuracy", hint=hint)
-    opened, here = open_source(source), device in (None, THIS)
+    opened, here = open_source(source), other_device(device) is None
     count = threads or 1
     if here:
         check_runtimes(runtimes)

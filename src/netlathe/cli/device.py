@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 LATER = {
     "calibrate": ("netlathe.cli.device_calibrate", "Measure this machine and write its card."),
     "kit": ("netlathe.cli.device_kit", "A folder that measures a device which cannot install Netlathe."),
-    "why": ("netlathe.cli.device_why", "Where the time goes, and what the changes that gain would..."),
+    "why": ("netlathe.cli.device_why", "Where the time goes on a device, and what would help."),
 }
 
 
@@ -194,8 +194,10 @@ def roofline(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Least times, which are no forecast (see why): operator by operator the longer of FLOPs / peak and bytes /
-    bandwidth. FLOPs = 2 x MACs."""
+    """A bound, no forecast (see why): least times by the roofline.
+
+    Operator by operator the longer of FLOPs / peak and bytes / bandwidth. FLOPs = 2 x MACs.
+    """
     from netlathe.device.roofline import roofline as read
     from netlathe.target.device import load_device
 

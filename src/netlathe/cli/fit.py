@@ -36,6 +36,7 @@ from netlathe.errors import Exit, NetlatheError
 from netlathe.runtimes import registry
 from netlathe.sources.zoo import NAME as ZOO
 from netlathe.tables.fit import candidates_table
+from netlathe.target.device import other_device
 
 if TYPE_CHECKING:
     from netlathe.fit.config import FitConfig
@@ -127,7 +128,7 @@ def command(
             recipe=load_recipe(recipe_name, changes),
             threads=threads,
             precision=precision,
-            device=device,
+            device=other_device(device),
             runtimes=runtimes,
             run_threads=run_threads,
             form=form,

@@ -161,9 +161,10 @@ def config_of(space: str, evaluations: int, final_seeds: int, final_top: int, as
     from netlathe.search.config import SearchConfig, load_space
     from netlathe.search.costing import TargetOptions
     from netlathe.search.objective import spec_to_json
+    from netlathe.target.device import other_device
 
     text = absolute(space)
-    where = TargetOptions(asked["device"], asked["runtime"], None, asked["run_threads"])
+    where = TargetOptions(other_device(asked["device"]), asked["runtime"], None, asked["run_threads"])
     return SearchConfig(
         space=text,
         strategy=asked["strategy"],

@@ -18,6 +18,11 @@ from netlathe.target.target import Target
 THIS = "this"  # the card of this machine, by this name
 
 
+def other_device(name: str | None) -> str | None:
+    """The device that an option names; None for this machine, which measures."""
+    return None if name == THIS else name
+
+
 def load_device(name: str | Path) -> DeviceCard:
     """A card by name or file; `this` is that of this machine.
 

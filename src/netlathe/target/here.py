@@ -104,7 +104,7 @@ def overlooked(targets: Sequence[Target], *, int8: bool = False) -> list[str]:
     seen = {(target.runtime, target.precision) for target in targets}
     others = [describe_way(name, kind) for name, kind in installed_ways() if (name, kind) not in seen]
     lines = [f"not looked at: {', '.join(others)}; --runtime {ALL} calibrates what is missing, half a minute each"]
-    quick = {name: sets for name, _ in seen if (sets := instructions_for(name, "int8"))}
+    quick = {t.runtime: sets for t in targets if (sets := instructions_for(t.runtime, "int8"))}
     if quick and not int8:
         name, sets = next(iter(quick.items()))
         lines.append(
