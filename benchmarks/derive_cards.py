@@ -40,7 +40,7 @@ from netlathe.device.card import CardFigure, DeviceCard, Model
 from netlathe.device.cores import CoreGroup
 from netlathe.device.fit import error
 from netlathe.device.measurements import fit_models, read
-from netlathe.device.population import Population, coefficients, left_out, posterior
+from netlathe.device.population import Population, coefficients, left_out, posterior, unseen_parts
 from netlathe.stats.quantiles import quantile
 
 OUT = Path(__file__).parent.parent / "src/netlathe/device"
@@ -202,6 +202,7 @@ def model_of(setting: Setting, s: Sample, i: int, prior: Population, source: str
         networks=len(ms),
         coefficients=coefficients(parts),
         parts=parts,
+        unseen=unseen_parts(parts, x),
         error=replace(bar, **{name: float(f"{getattr(bar, name):.4g}") for name in ("mape", "p50", "low", "high")}),
         threads=setting.threads,
         precision=setting.precision,

@@ -170,3 +170,15 @@ def test_networks_of_one_resolution_do_not_make_resolution_free():
 
 def test_expected_ways_end_at_the_number_of_cores():
     assert expected_ways(card.load("rpi-4-1800")) == [("ncnn", "fp32", threads) for threads in (1, 2, 3, 4)]
+
+
+def test_what_no_measured_network_tells_widens_the_interval_and_is_said():
+    """The table of int8 networks of a Galaxy S25 has convolutional ones only."""
+    phone = card.load("galaxy-s25")
+    seen, unseen = (
+        predict(zoo.get(name).graph(), phone, runtime="qnn", precision="int8")
+        for name in ("resnet50", "vit_tiny_patch16")
+    )
+    assert not seen.warnings
+    assert any("linear" in warning for warning in unseen.warnings)
+    assert unseen.high_ms / unseen.low_ms > 3 * seen.high_ms / seen.low_ms

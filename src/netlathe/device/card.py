@@ -98,6 +98,7 @@ class Model:
     note: str = ""
     source: str = ""  # of the measurements: table, rows, licence
     parts: tuple[float, ...] = ()  # coefficients by part (`device.population`), where they were fitted so
+    unseen: tuple[str, ...] = ()  # parts that take no share of any measured network: other devices' stand in
     basis: str = ""  # what it rests on, where that is not measurements of this setting
 
 
@@ -218,6 +219,7 @@ def model(row: dict[str, Any]) -> Model:
     fields = row | {"error": ErrorBar(**row["error"]), "date": str(row["date"]), "operators": operators}
     if "parts" in row:
         fields |= {"parts": tuple(row["parts"]), "coefficients": coefficients(row["parts"])}
+    fields |= {"unseen": tuple(row.get("unseen", ()))}
     return Model(**fields)
 
 
@@ -240,7 +242,7 @@ def model_fields(model: Model) -> dict[str, Any]:
     if model.parts:
         del values["coefficients"]
         values["parts"] = list(model.parts)
-    return values
+    return values | ({"unseen": list(model.unseen)} if model.unseen else {})
 
 
 def day(text: str) -> date | str:

@@ -90,6 +90,7 @@ class ModelTable(TypedDict):
     note: NotRequired[str]
     source: NotRequired[str]
     parts: NotRequired[list[Number]]
+    unseen: NotRequired[list[str]]
 
 
 CardTable = TypedDict(
@@ -206,6 +207,9 @@ def model_faults(path: str, row: Row) -> Iterator[Fault]:
     parts = row.get("parts")
     if not row.get("coefficients") and not parts:
         yield Fault(f"{path}.coefficients", "are missing")
+    for name in row.get("unseen", ()):
+        if name not in PARTS:
+            yield unknown_word(f"{path}.unseen", name, tuple(PARTS))
     if parts is not None and (len(parts) != len(PARTS) or min(parts, default=0) <= 0):
         yield Fault(f"{path}.parts", f"must be {len(PARTS)} numbers above 0: of {', '.join(PARTS)}")
     for table in ("coefficients", "roofs"):

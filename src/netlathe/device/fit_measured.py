@@ -14,7 +14,7 @@ from typing import NamedTuple
 from netlathe.device.card import ErrorBar
 from netlathe.device.features import FeatureRow, total
 from netlathe.device.fit import error, fit_few
-from netlathe.device.population import Population, amounts, coefficients, left_out, posterior
+from netlathe.device.population import Population, amounts, coefficients, left_out, posterior, unseen_parts
 
 CERTAIN = 1.2  # the width of an interval, high / low, below which no other way to fit is tried
 PLAINLY = 1.25  # times narrower: the interval of a fit without a population that is taken
@@ -28,6 +28,7 @@ class FitResult(NamedTuple):
     parts: tuple[float, ...]
     error: ErrorBar
     prior: str  # the population that fits best; empty: none
+    unseen: tuple[str, ...] = ()  # parts that no network tells
 
 
 def fit_measured(rows: Sequence[FeatureRow], ms: Sequence[float], priors: Sequence[Population]) -> FitResult:
@@ -42,7 +43,7 @@ def fit_measured(rows: Sequence[FeatureRow], ms: Sequence[float], priors: Sequen
         tried.append((bar.high / bar.low, bar, prior))
     width, bar, prior = min(tried, key=lambda one: one[0])
     parts = tuple(exp(value) for value in posterior(prior, x, ms))
-    fitted = FitResult(coefficients(parts), parts, bar, prior.name)
+    fitted = FitResult(coefficients(parts), parts, bar, prior.name, unseen_parts(parts, x))
     if width > CERTAIN:
         alone, own = fit_few(rows, ms)
         if PLAINLY * own.high / own.low < width and grows(rows, alone):

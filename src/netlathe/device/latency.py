@@ -25,7 +25,7 @@ from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.evidence import model_for, usual_way
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
-from netlathe.device.population import START
+from netlathe.device.population import START, shares_of
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry, tflite
 
@@ -33,6 +33,9 @@ WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}
 # How far the rate of some networks carries to others, each way: MobileNets of all widths under STM32Cube.AI (12 rows of
 # ST's model zoo) attain 174 to 346 MMAC/s where ten networks of MCUNet's search space attain 200; 11 lie inside.
 GUESS = 1.6
+# The share of time that no measured network tells, and how far, times, it widens the interval each way. It may be
+# several times as large as it seems, so that little of it counts.
+GUESSED, UNSEEN = 0.03, 2.0
 REMEMBERED = 4096  # graphs whose groups are kept
 # Each way a doubling of the batch, where the model was fitted at another one: quantities grow with the batch, but maps
 # leave the caches. 16 networks at 16 and 32 under ONNX Runtime and OpenVINO, models of batch 1 (AMD EPYC, 2026-11-23,
@@ -141,6 +144,12 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
     if model.batch != batch:
         wider = DOUBLING ** abs(log2(batch / model.batch))
         low, high = low / wider, high * wider
+    if model.unseen:
+        shares = shares_of(feature_row(graph, runtime, batch), table)
+        guessed = [name for name in model.unseen if shares[name] >= GUESSED / 2]
+        if sum(shares[name] for name in guessed) >= GUESSED:
+            low, high = low / UNSEEN, high * UNSEEN
+            warnings += (f"no measured network tells the speed of {', '.join(guessed)}: other devices' stands in",)
     if new:
         low, high = low / 1.25, high * 1.25
         warnings += (f"no measured network has {', '.join(new)}: common coefficients stand in, a wider interval",)

@@ -231,6 +231,7 @@ def fit_models(networks: list[MeasuredNetwork], today: str) -> list[Model]:
                 networks=len(group),
                 coefficients=fitted.coefficients,
                 parts=fitted.parts,
+                unseen=fitted.unseen,
                 error=fitted.error,
                 threads=threads,
                 precision=precision,

@@ -13,13 +13,13 @@ licences are in populations.json.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from netlathe.device.features import QUANTITIES, FeatureRow
+from netlathe.device.features import QUANTITIES, FeatureRow, coefficient
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "start": (f"{START}.calls",),
 }
 PART_OF = {feature: i for i, features in enumerate(PARTS.values()) for feature in features}
+SHARE = 0.03  # of the time of some measured network: a part that takes less is not measured
 HEAVY = 4.0  # degrees of freedom of Student's noise: an odd measurement moves the fit less
 STEPS = 30  # of Gauss and Newton
 
@@ -104,6 +105,24 @@ def features() -> tuple[str, ...]:
     """Every quantity of every class that a part names, and of any other class."""
     classes = sorted({feature.rpartition(".")[0] for feature in PART_OF} - {START})
     return (*(f"{class_}.{quantity}" for class_ in classes for quantity in QUANTITIES), f"{START}.calls")
+
+
+def unseen_parts(parts: Sequence[float], x: Array) -> tuple[str, ...]:
+    """The parts that take less than SHARE of the time of every one of these networks: nothing measured tells them."""
+    import numpy as np
+
+    times = np.asarray(parts) * x
+    shares = (times / times.sum(1)[:, None]).max(0)
+    return tuple(name for name, share in zip(PARTS, shares, strict=True) if share < SHARE)
+
+
+def shares_of(row: FeatureRow, table: Mapping[str, float]) -> dict[str, float]:
+    """The share of the time of a network that each part takes, by the coefficients of a model."""
+    names, times = list(PARTS), dict.fromkeys(PARTS, 0.0)
+    for feature, value in row.items():
+        times[names[part_of(feature)]] += value * coefficient(feature, table)
+    whole = sum(times.values()) + table.get(f"{START}.calls", 0.0)
+    return {name: ms / whole for name, ms in times.items()}
 
 
 def posterior(population: Population, x: Array, ms: Sequence[float]) -> Array:
