@@ -104,8 +104,8 @@ def test_on_a_busy_machine_the_quiet_middle_decides():
     ("words", "message"),
     [
         (("choose", "--top1", "0.7"), "is 70 meant?"),
-        (("choose", "--top1", "76,5"), "a percentage from 1 to below 100"),
-        (("choose", "--top1", "140"), "a percentage from 1 to below 100"),
+        (("choose", "--top1", "76,5"), "a percentage between 0 and 100"),
+        (("choose", "--top1", "140"), "a percentage between 0 and 100"),
         (("choose", "--latency", "15"), "has no unit"),
         (("choose", "--size", "7"), "has no unit"),
         (("choose", "--latency", "15ms", "--minimise", "latency"), "needs an accuracy"),

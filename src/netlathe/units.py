@@ -88,11 +88,11 @@ def percentage(text: str) -> float:
         number = float("nan")
     if 0 < number < LEAST_PERCENT:
         hint = f"an accuracy is a percentage: write {100 * number:g}"
-        message = f"a top-1 of {text} is less than one percent: is {100 * number:g} meant?"
+        message = f"--top1 {text} is less than one percent: is {100 * number:g} meant?"
         raise NetlatheError(message, code="unit.range", hint=hint)
     if not LEAST_PERCENT <= number < 100:
         hint = "for example 75"
-        raise NetlatheError(f"a top-1 is a percentage from 1 to below 100, not {text!r}", code="unit.range", hint=hint)
+        raise NetlatheError(f"--top1 is a percentage between 0 and 100, not {text!r}", code="unit.range", hint=hint)
     return number
 
 
