@@ -109,6 +109,13 @@ def strongest(quantity: str, *of: str) -> Callable[[DeviceCard], str | None]:
     return read
 
 
+def measured(card: DeviceCard) -> str:
+    """The runtimes that measurements speak of on a card, its own or those of its cores."""
+    from netlathe.device.evidence import evidence
+
+    return ", ".join(dict.fromkeys(name for name, _, _ in evidence(card)))
+
+
 CARD_COLUMNS = (
     Column("card", lambda card: card.id, text=True),
     Column("class", lambda card: card.class_, priority=2, text=True),
@@ -117,6 +124,7 @@ CARD_COLUMNS = (
     Column("int8", strongest("peak", "int8")),
     Column("bandwidth", strongest("bandwidth", "dram"), priority=2),
     Column("memory", lambda card: strongest("sram" if card.find("sram") else "memory", "")(card)),
+    Column("measured", lambda card: measured(card) or None, text=True, priority=3),
 )
 FIGURE_COLUMNS = (
     Column("figure", lambda figure: f"{figure.of} {figure.quantity}".strip(), text=True),
