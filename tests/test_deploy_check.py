@@ -155,7 +155,7 @@ def test_every_fault_of_a_budget_is_said_at_once_with_its_place(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "code"), [(b"", "budget.empty"), (b"latency = ", "budget.syntax"), (b"\xff", "budget.syntax")]
+    ("content", "code"), [(b"", "budget.empty"), (b"latency = ", "budget.syntax"), (b"\xff", "file.unreadable")]
 )
 def test_a_budget_that_is_none(tmp_path, content, code):
     file = tmp_path / "budget.toml"
@@ -274,7 +274,7 @@ def test_unreadable_images_are_named_and_the_others_answered(out, tmp_path):
     words = [good, tmp_path / "bad.jpg", tmp_path / "empty.jpg", tmp_path / "gone.jpg", tmp_path]
     done = netlathe("predict", out, *words, code=2)
     assert done.stdout.startswith(f"{good}: red ")
-    for said in ("bad.jpg: the file is cut off", "empty.jpg: an empty file", "gone.jpg: cannot be read", "a folder"):
+    for said in ("bad.jpg: the file is cut off", "empty.jpg: an empty file", "gone.jpg: No such file", "a folder"):
         assert said in done.stderr
     found = json.loads(netlathe("predict", out, *words[:2], "--json", "--top", "1", code=2).stdout)
     first, second = found["data"]["images"]

@@ -38,7 +38,7 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
     """The networks that a text names, for other inputs or square images of another size. Raises NetlatheError."""
     if len(text) > LONGEST_NAME:
         message = f"no network has a name of {len(text):,} characters"
-        raise NetlatheError(message, code="load.name", hint=f"names and paths have at most {LONGEST_NAME:,}")
+        raise NetlatheError(message, code="zoo.unknown_name", hint=f"names and paths have at most {LONGEST_NAME:,}")
     if text.endswith(WEIGHTS):
         raise NetlatheError(
             "this file holds weights (or a pickle, which could run anything), not a network",
