@@ -211,15 +211,21 @@ def model_of(setting: Setting, s: Sample, i: int, prior: Population, source: str
     )
 
 
+CLOCK = "where the heading names no clock of this core: from its description, not looked up again"
+
+
 def write_card(id_: str, name: str, class_: str, cores: list[CoreGroup], models: list[Model]) -> None:
     """A card with its cores and models; the other figures of the one that is there are kept."""
     path = OUT / "cards" / f"{id_}.toml"
     before = cards.parse(path.read_text(encoding="utf-8")) if path.exists() else DeviceCard(id_, name, class_, DAY, ())
     kept = tuple(f for f in before.figures if f.quantity not in ("cores", "clock") or not cores)
     of_cores = [
-        CardFigure(quantity, group.core, value, unit, "datasheet", f"{NCNN}, its heading")
+        CardFigure(quantity, group.core, value, unit, "datasheet", f"{NCNN}, its heading", note, bool(note))
         for group in cores
-        for quantity, value, unit in (("cores", group.number, "cores"), ("clock", group.clock_ghz, "GHz"))
+        for quantity, value, unit, note in (
+            ("cores", group.number, "cores", ""),
+            ("clock", group.clock_ghz, "GHz", CLOCK),
+        )
     ]
     ways = {(m.runtime, m.precision, m.threads) for m in models}
     others = [m for m in before.models if (m.runtime, m.precision, m.threads) not in ways]
