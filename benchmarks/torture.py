@@ -26,6 +26,7 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -44,6 +45,8 @@ FAILURES = COLUMNS[2:]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    # A background job of a shell is deaf to Ctrl-C, and so would be the commands that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options = parse(arguments)
     if options.list:
         print("jobs:  ", *JOBS, sep="\n  ")

@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ import pytest
 from hypothesis import settings
 
 import netlathe  # noqa: F401  before what would report its use
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A background job of a shell is deaf to Ctrl-C, and so would be the commands that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests run in several processes beside each other: with as many threads in each, they would wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
