@@ -49,7 +49,7 @@ COMMANDS = (
 )  # fmt: skip
 LAB = (
     b"net=resnet50&width=0.75&device=rpi-5&latency=15ms&batch=4&step=2\nHost: 127.0.0.1:80\nOrigin: http://127.0.0.1:80",
-    b"net=lenet5&macs=1M&run=onnxruntime/fp32/1\nHost: localhost\nSec-Fetch-Site: same-origin",
+    b"net=lenet5&macs=1M&run=ncnn/fp16/4\nHost: localhost\nSec-Fetch-Site: same-origin",
 )
 
 

@@ -137,9 +137,9 @@ def test_an_operator_that_the_runtime_has_not_is_a_result(tmp_path: Path) -> Non
 
 
 def test_one_network_is_a_headline_of_six_processes_and_several_say_that_they_are_of_one(book: Path) -> None:
-    assert "of the median of 6 fresh processes" in netlathe("bench", "lenet5", "--seconds", "0.05").stdout
+    assert "of 6 fresh processes" in netlathe("bench", "lenet5", "--seconds", "0.05").stdout
     several = netlathe("bench", "lenet5", "lenet5_modern", "--seconds", "0.05", "--batch", "4").stdout
-    assert "of the median of one process; another one may differ by more (--processes)" in several
+    assert "of one process; another one may differ by more (--processes)" in several
     assert "an image" in several
     assert [m.processes for m in ledger.read()] == [6, 1, 1]
 

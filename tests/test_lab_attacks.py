@@ -225,7 +225,12 @@ def test_connections_that_send_nothing_or_half_a_head_keep_nobody_out(lab):
             stack.enter_context(closing(opened(lab, start)))
             if i % 50 == 0:
                 assert lab.ask("view", "net=lenet5")["name"] == "lenet5"
-        assert psutil.Process(lab.process.pid).num_fds() < 2 * MOST
+        server = psutil.Process(lab.process.pid)
+        for _ in range(1000):  # it closes them when it comes to it
+            if server.num_fds() < 1.5 * MOST:
+                break
+            time.sleep(0.02)
+        assert server.num_fds() < 1.5 * MOST
         assert lab.ask("view", "net=lenet5")["name"] == "lenet5"
 
 

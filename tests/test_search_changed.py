@@ -196,7 +196,7 @@ def test_a_search_that_never_began_says_so(tmp_path: Path) -> None:
     assert "this search was never begun" in done.stderr
     with TrialStore(tmp_path, write=True) as store:
         store.write_facts(wish={"sp": 1})
-    assert "no configuration of a search" in netlathe("search", "show", tmp_path, code=2).stderr
+    assert "the configuration of the search: 5 faults" in netlathe("search", "show", tmp_path, code=2).stderr
 
 
 def test_the_record_names_space_objective_and_machine_by_content(begun: Path) -> None:

@@ -362,7 +362,7 @@ def test_a_search_that_trains_and_is_killed_ends_with_the_same_bits(tmp_path: Pa
     words += ["--recipe", "digits", "--epochs", "2", "--fraction", "0.2", "--judges", "60", "--workers", "0"]
     words += [word for change in changes for word in ("--set", change)]
     broken = tmp_path / "broken"
-    assert killed_at_random([*words, "-o", str(broken)], broken, 2, 2.0)
+    assert killed_at_random([*words, "-o", str(broken)], broken, 2, 0.5)
     found = search(asked, broken)
     assert history(broken) == history(tmp_path / "whole")
     assert found.final == whole_.final

@@ -3,8 +3,17 @@
 import os
 import sys
 
+
+def current_folder() -> str:
+    """The folder that this runs in; empty where it is gone."""
+    try:
+        return os.getcwd()  # noqa: PTH109  pathlib may lie there too
+    except OSError:
+        return ""
+
+
 # Python puts the current folder first: a numpy.py that lies there would run in place of numpy.
-if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109  pathlib may lie there too
+if not sys.flags.safe_path and sys.path[0] in ("", current_folder()):
     del sys.path[0]
 
 
