@@ -63,7 +63,7 @@ def change(file: Path, old: str, new: str) -> None:
 
 def config_in(folder: Path) -> SearchConfig:
     with TrialStore(folder / "run", write=False) as store:
-        return SearchConfig(**store.facts()["wish"])
+        return SearchConfig(**store.facts()["config"])
 
 
 def test_a_search_whose_space_has_changed_is_refused_by_name_and_goes_on_with_the_old_one(begun: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_search_that_never_began_says_so(tmp_path: Path) -> None:
     done = netlathe("search", "show", tmp_path, code=2)
     assert "this search was never begun" in done.stderr
     with TrialStore(tmp_path, write=True) as store:
-        store.write_facts(wish={"sp": 1})
+        store.write_facts(config={"sp": 1})
     assert "the configuration of the search: 5 faults" in netlathe("search", "show", tmp_path, code=2).stderr
 
 

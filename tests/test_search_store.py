@@ -55,14 +55,14 @@ def test_a_trial_comes_back_as_it_was_written(written: Trial) -> None:
 
 def test_what_is_written_is_read_by_others_while_the_driver_goes_on(tmp_path: Path) -> None:
     with TrialStore(tmp_path, write=True) as driver:
-        driver.write_facts(wish={"space": "macro"})
+        driver.write_facts(config={"space": "macro"})
         driver.write(trial(0, score=1.5), waits=[7])
         with TrialStore(tmp_path, write=False) as reader:
             assert [found.score for found in reader.trials()] == [1.5]
             assert reader.waits() == [7]
             driver.write(trial(1), trial(0, score=2.5))
             assert [found.score for found in reader.trials()] == [2.5, -inf]
-            assert reader.facts() == {"wish": {"space": "macro"}}
+            assert reader.facts() == {"config": {"space": "macro"}}
 
 
 def test_a_full_disk_is_said_and_what_was_written_before_is_whole(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_full_disk_is_said_and_what_was_written_before_is_whole(tmp_path: Path
 def test_a_damaged_store_is_named(tmp_path: Path, damage: str) -> None:
     with TrialStore(tmp_path, write=True) as store:
         store.write(trial(0))
-        store.write_facts(wish={})
+        store.write_facts(config={})
         store.db.execute(damage)
     with TrialStore(tmp_path, write=False) as store, pytest.raises(NetlatheError) as raised:
         (store.facts(), store.trials())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import emit, json_option, print_table, wide_option
-from netlathe.errors import NetlatheError
 from netlathe.tables.search import front_table, show_genotype, show_score
 from netlathe.units import show_span
 
@@ -48,15 +47,12 @@ def command(folder: Path, as_csv: bool, whole: bool, as_json: bool) -> None:
 
 def read(folder: Path) -> tuple[SearchConfig, dict[str, Any], list[Trial], list[dict[str, Any]]]:
     """What the store says now. Raises NetlatheError where no search was begun."""
-    from netlathe.search.config import config_from_json
+    from netlathe.search.config import stored_config
     from netlathe.search.store import TrialStore
 
     with TrialStore(folder, write=False) as store:
         facts = store.facts()
-        if "wish" not in facts:
-            hint = "no network kept its limits, or it was ended at once: search again"
-            raise NetlatheError("this search was never begun", code="store.empty", path=str(folder), hint=hint)
-        return config_from_json(facts["wish"]), facts, store.trials(), store.finals()
+        return stored_config(facts, folder), facts, store.trials(), store.finals()
 
 
 def document(folder: Path) -> dict[str, Any]:

@@ -90,8 +90,15 @@ def load_space(text: str) -> SearchSpace:
     return spaces.get(name, **parse_choices(choices, text))
 
 
-def config_from_json(document: Mapping[str, Any]) -> SearchConfig:
-    """A configuration from its JSON values. Raises NetlatheError where they are not those of one."""
+def stored_config(facts: Mapping[str, Any], folder: Path) -> SearchConfig:
+    """The configuration among the facts that a search wrote into its folder.
+
+    Raises NetlatheError where the search was never begun, and for values that are not those of a configuration.
+    """
+    if "config" not in facts:
+        hint = "it was ended at once, or nothing kept its limits: netlathe search run SPACE -o FOLDER begins it again"
+        raise NetlatheError("this search was never begun", code="store.empty", path=str(folder), hint=hint)
+    document = facts["config"]
     _, faults = check_document(SearchConfig, document)
     if faults:
         hint = "another Netlathe made it: search again"

@@ -20,7 +20,7 @@ from netlathe.arch.document import to_json
 from netlathe.errors import Infeasible, NetlatheError
 from netlathe.files import write_text
 from netlathe.runfolder.folder import Place, RunFolder, open_run
-from netlathe.search.config import CHANGEABLE, SearchConfig, SearchProblem, build_problem, config_from_json
+from netlathe.search.config import CHANGEABLE, SearchConfig, SearchProblem, build_problem, stored_config
 from netlathe.search.costing import limited_costs
 from netlathe.search.executor import Executor, InlineExecutor, ProcessExecutor
 from netlathe.search.feasibility import feasible_share
@@ -115,11 +115,7 @@ def search(
 def load_config(folder: Path) -> SearchConfig:
     """The configuration of the search in a folder. Raises NetlatheError where there is none."""
     with TrialStore(folder, write=False) as store:
-        facts = store.facts()
-    if "wish" not in facts:
-        hint = "it was ended at once: netlathe search run SPACE -o FOLDER begins it again"
-        raise NetlatheError("this search was never begun", code="store.empty", path=str(folder), hint=hint)
-    return config_from_json(facts["wish"])
+        return stored_config(store.facts(), folder)
 
 
 def measure_share(config: SearchConfig, problem: SearchProblem, log: Callable[[str], None]) -> float:
@@ -133,7 +129,7 @@ def measure_share(config: SearchConfig, problem: SearchProblem, log: Callable[[s
 
 def record_start(store: TrialStore, config: SearchConfig, share: float | None) -> None:
     """Write down what is searched, and the first time what else is known then."""
-    store.write_facts(wish=asdict(config))
+    store.write_facts(config=asdict(config))
     if "begun" not in store.facts():
         store.write_facts(version=__version__, begun=clock.time(), feasible_share=share)
 
