@@ -206,6 +206,15 @@ def test_measured_networks_lie_in_the_interval_of_their_microcontroller(device, 
     assert fit.ms.low <= ms <= fit.ms.high
 
 
+def test_a_cortex_m55_has_a_rate_of_the_kernels_as_a_free_compiler_builds_them():
+    """One channel and two classes, as its source timed it (embedded-agent-bridge, 2026-02-24)."""
+    network = zoo.get("mobilenetv1_025", classes=2)
+    network = replace(network, input=(1, 96, 96))
+    for device, ms in (("stm32n657", 220.7), ("mcxn947", 76.84)):
+        fit = fit_microcontroller(network, load(device), runtime="cmsis-nn")
+        assert fit.ms.mid == pytest.approx(ms, rel=0.01)
+
+
 def test_a_rate_of_some_networks_carries_to_most_others():
     """The rate of ten networks of MCUNet's space, and twelve MobileNets that ST timed with a later version."""
     rows = read(Path(__file__).parent.parent / "benchmarks" / "data" / "stm32h747.csv")
