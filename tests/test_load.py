@@ -5,7 +5,7 @@ import pytest
 from netlathe import zoo
 from netlathe.arch.document import to_json
 from netlathe.errors import NetlatheError
-from netlathe.load import load
+from netlathe.load import load, load_any
 
 SOURCE = """
 from netlathe.arch.build import conv, head, seq
@@ -37,6 +37,20 @@ def test_a_zoo_name_may_change_free_choices():
     assert network == zoo.get("mobilenetv1", alpha=0.5, resolution=160)
     (resnext,) = load("resnext50_32x4d:groups=8,group_width=14")
     assert resnext.body == zoo.get("resnext50_8x14d").body
+
+
+def test_a_name_may_end_in_its_resolution_as_tables_write_it(tmp_path):
+    assert load("resnet50@160") == [zoo.get("resnet50").at(160)]
+    assert [network.input for network in load("resnet*_v1@96")] == 3 * [(3, 96, 96)]
+    assert load("mobilenetv1:alpha=0.5@128") == [zoo.get("mobilenetv1", alpha=0.5).at(128)]
+    path = tmp_path / "me@160" / "arch.json"
+    path.parent.mkdir()
+    path.write_text(to_json(zoo.get("vgg11")))
+    assert load(str(path)) == [zoo.get("vgg11")]
+    with pytest.raises(NetlatheError, match="no resolution after the @"):
+        load("resnet50@big")
+    with pytest.raises(NetlatheError, match="give the input twice"):
+        load_any("resnet50@160", resolution=128)
 
 
 def test_a_pattern_names_several():

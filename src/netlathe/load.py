@@ -20,6 +20,7 @@ from netlathe.errors import NetlatheError, unknown
 from netlathe.files import is_file, open_file, read_text
 from netlathe.read.module import IMAGE, ForeignModule, InputShape
 from netlathe.trust import refuse_code
+from netlathe.units import read_digits
 
 LONGEST = 15  # digits of a choice
 LONGEST_NAME = 4096  # characters of a name or path
@@ -35,10 +36,18 @@ def load(text: str) -> list[Network]:
 
 
 def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None) -> list[Net]:
-    """The networks that a text names, for other inputs or square images of another size. Raises NetlatheError."""
+    """The networks that a text names, for other inputs or square images of another size.
+
+    resnet50@160 is resnet50 for images of 160 pixels, as tables name it. Raises NetlatheError.
+    """
     if len(text) > LONGEST_NAME:
         message = f"no network has a name of {len(text):,} characters"
         raise NetlatheError(message, code="zoo.unknown_name", hint=f"names and paths have at most {LONGEST_NAME:,}")
+    text, pixels = split_resolution(text)
+    if pixels is not None and (inputs or resolution not in (None, pixels)):
+        hint = f"leave out @{pixels}, or the option"
+        raise NetlatheError(f"{text}@{pixels} and an option give the input twice", code="load.choice", hint=hint)
+    resolution = pixels if pixels is not None else resolution
     if text.endswith(WEIGHTS):
         raise NetlatheError(
             "this file holds weights (or a pickle, which could run anything), not a network",
@@ -61,6 +70,17 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
         net = from_python(Path(file), function, asked)
         return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net]
     return [reshaped(network, inputs, resolution) for network in expressions(text)]
+
+
+def split_resolution(text: str) -> tuple[str, int | None]:
+    """resnet50@160 -> resnet50, 160; a path may have an @ of its own. Raises NetlatheError for resnet50@big."""
+    name, sign, size = text.rpartition("@")
+    if not sign or not name or set("./\\:") & set(size) or Path(text).exists():
+        return text, None
+    pixels = read_digits(size)
+    if pixels is None:
+        raise NetlatheError(f"{text!r} has no resolution after the @", code="load.choice", hint="write resnet50@160")
+    return name, pixels
 
 
 def is_package(text: str) -> bool:

@@ -205,13 +205,9 @@ def positive(text: str) -> float | None:
 
 def network_named(text: str) -> Net:
     """resnet50, resnet50@160, mobilenetv1:alpha=0.5@128, my.json or model.onnx. Raises NetlatheError."""
-    name, sign, size = text.partition("@")
-    resolution = read_digits(size)
-    if sign and resolution is None:
-        raise NetlatheError(f"{text!r} has no resolution after the @", code="load.choice", hint="write resnet50@160")
-    networks = load_any(name, (), resolution)
+    networks = load_any(text)
     if len(networks) != 1:
-        raise NetlatheError(f"{name!r} names {len(networks)} networks, but one was measured", code="load.many")
+        raise NetlatheError(f"{text!r} names {len(networks)} networks, but one was measured", code="load.many")
     return networks[0]
 
 
