@@ -10,6 +10,7 @@ from typing import NamedTuple
 from netlathe.arch.combinators import Combinator, Residual, Side, Stage
 from netlathe.arch.leaf import Leaf
 from netlathe.arch.node import Node, Shape, Size
+from netlathe.arch.types import UNTYPED, Types
 from netlathe.errors import NetlatheError, ShapeError
 
 MOST_OPERATORS = 250_000  # of a network; those of the zoo have up to 2,000
@@ -39,6 +40,10 @@ class Op(NamedTuple):
     macs: Size
     view: bool
     leaf: Leaf | None = None  # None where the graph was read from a torch module or an ONNX file
+    types: Types = UNTYPED  # of its values and tensors; those that are not here are in the network's precision
+
+    def __repr__(self) -> str:
+        return describe(self, "types")
 
     @property
     def params(self) -> Size:
@@ -68,6 +73,19 @@ class Graph(NamedTuple):
     input_shapes: tuple[Shape, ...]
     outputs: tuple[int, ...]
     shapes: tuple[Shape, ...]  # by value id
+    types: Types = UNTYPED  # by value id, where it is not the network's precision
+    precision: str = "fp32"  # what the network is written in: that of tensors without a type
+
+    def __repr__(self) -> str:
+        return describe(self, "types", "precision")
+
+
+def describe(record: Op | Graph, *further: str) -> str:
+    """A record in words that stay: keys of measurements rest on them. `further` fields are named where they say
+    something."""
+    defaults = record._field_defaults
+    fields = {n: value for n, value in record._asdict().items() if n not in further or value != defaults[n]}
+    return f"{type(record).__name__}({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 def graph(expression: Node, *inputs: Shape, training: bool = False) -> Graph:

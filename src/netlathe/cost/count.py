@@ -15,12 +15,13 @@ those counted DenseNet-121 falls from 47.6 to 27.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import NamedTuple
 
 from netlathe.arch.graph import Graph, Op
 from netlathe.arch.node import Shape, Size
+from netlathe.arch.types import bytes_of
 from netlathe.cost.totals import MAC_KINDS
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}  # per element, weights and activations alike
@@ -40,6 +41,7 @@ class Cost(NamedTuple):
     moved_fused: Size = 0
     loaded: Size = 0  # weight and buffer elements read, eager
     loaded_fused: Size = 0
+    typed: tuple[tuple[str, Cost], ...] = ()  # by type: the part of tensors that have one of their own
 
     @property
     def flops(self) -> Size:
@@ -48,16 +50,25 @@ class Cost(NamedTuple):
 
     def weight_bytes(self, bytes_per_element: int = 4) -> Size:
         """Bytes of the trainable weights."""
-        return self.params * bytes_per_element
+        return self.bytes_in(lambda cost: cost.params, bytes_per_element)
+
+    def stored_bytes(self, bytes_per_element: int = 4) -> Size:
+        """Bytes of all that is stored: weights and buffers."""
+        return self.bytes_in(lambda cost: cost.params + cost.buffers, bytes_per_element)
 
     def act_bytes(self, bytes_per_element: int = 4, batch: int = 1, *, fused: bool = False) -> Size:
         """Bytes of activations read and written."""
-        return (self.moved_fused if fused else self.moved) * bytes_per_element * batch
+        return batch * self.bytes_in(lambda cost: cost.moved_fused if fused else cost.moved, bytes_per_element)
 
     def bytes(self, bytes_per_element: int = 4, batch: int = 1, *, fused: bool = False) -> Size:
         """Bytes moved: activations of the whole batch, and weights once."""
-        weights = (self.loaded_fused if fused else self.loaded) * bytes_per_element
+        weights = self.bytes_in(lambda cost: cost.loaded_fused if fused else cost.loaded, bytes_per_element)
         return self.act_bytes(bytes_per_element, batch, fused=fused) + weights
+
+    def bytes_in(self, elements: Callable[[Cost], Size], bytes_per_element: int) -> Size:
+        """What some of the elements take: those of a type that, all others `bytes_per_element`."""
+        own = sum(bytes_of(elements(part), type_, bytes_per_element) for type_, part in self.typed)
+        return (elements(self) - sum(elements(part) for _, part in self.typed)) * bytes_per_element + own
 
     def intensity(self, bytes_per_element: int = 4, batch: int = 1, *, fused: bool = False) -> float:
         """Arithmetic intensity, FLOPs a byte; 0 where nothing moves."""
@@ -67,6 +78,33 @@ class Cost(NamedTuple):
 
 def op_cost(op: Op) -> Cost:
     """The cost of one operator."""
+    cost = elements_of(op)
+    if not op.types:
+        return cost
+    kinds = sorted(set(op.types.values()))
+    return cost._replace(typed=tuple((type_, elements_of(only(op, type_))) for type_ in kinds))
+
+
+def only(op: Op, type_: str) -> Op:
+    """The operator as if it had no tensors but those of a type, and did no work."""
+    read = [(i, shape) for i, shape in zip(op.inputs, op.in_shapes, strict=True) if op.types.get(i) == type_]
+    weights, buffers = (
+        {name: shape for name, shape in tensors.items() if op.types.get(name) == type_}
+        for tensors in (op.weights, op.buffers)
+    )
+    return op._replace(
+        inputs=tuple(i for i, _ in read),
+        in_shapes=tuple(shape for _, shape in read),
+        out_shape=op.out_shape if op.types.get(op.output) == type_ else (0,),
+        weights=weights,
+        buffers=buffers,
+        macs=0,
+        types={},
+    )
+
+
+def elements_of(op: Op) -> Cost:
+    """The elements and multiply-accumulates of one operator, whatever types its tensors have."""
     is_mac = op.kind in MAC_KINDS
     out = op.out_elements
     params = op.params
@@ -94,7 +132,12 @@ def count_elements(shapes: Iterable[Shape]) -> Size:
 
 def sum_costs(costs: Iterable[Cost]) -> Cost:
     """The cost of several parts together."""
-    return Cost(*map(sum, zip(Cost(), *costs, strict=True)))
+    *elements, typed = zip(Cost(), *costs, strict=True)
+    parts: dict[str, list[Cost]] = {}
+    for type_, part in (pair for pairs in typed for pair in pairs):
+        parts.setdefault(type_, []).append(part)
+    whole = Cost._make((*map(sum, elements), ()))
+    return whole._replace(typed=tuple((type_, sum_costs(parts[type_])) for type_ in sorted(parts))) if parts else whole
 
 
 def count(graph: Graph) -> Cost:

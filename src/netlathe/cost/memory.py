@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from math import prod
 
 from netlathe.arch.graph import Graph
+from netlathe.arch.types import bytes_of
 from netlathe.cost.arena import arena
 from netlathe.cost.order import LIMIT, best_order
 from netlathe.cost.plan import MemoryPlan, last_reads, plan, run_order
@@ -46,11 +47,10 @@ class Memory:
 
 def memory(graph: Graph, bytes_per_element: int = 4, batch: int = 1, *, limit: int = LIMIT) -> Memory:
     """All variants for a graph; `limit` bounds the states that the search for the best order visits."""
-    scale = bytes_per_element * batch
-    folded = plan(graph)
+    folded = plan(graph, bytes_per_element=bytes_per_element)
     best = best_order(folded, limit)
     lines = {
-        "eager": live_timeline(plan(graph, folded=False)),
+        "eager": live_timeline(plan(graph, folded=False, bytes_per_element=bytes_per_element)),
         "folded": live_timeline(folded),
         "best": live_timeline(folded, best.order),
         "arena": arena_timeline(folded),
@@ -60,9 +60,14 @@ def memory(graph: Graph, bytes_per_element: int = 4, batch: int = 1, *, limit: i
     peaks = {name: max(line, key=lambda point: point[1], default=("", 0)) for name, line in lines.items()}
     views = {op.output for op in graph.ops if op.view}
     return Memory(
-        **{name: size * scale for name, (_, size) in peaks.items()},
+        **{name: size * batch for name, (_, size) in peaks.items()},
         best_exact=best.exact,
-        total=sum(prod(shape) for value, shape in enumerate(graph.shapes) if value not in views) * scale,
+        total=batch
+        * sum(
+            bytes_of(prod(shape), graph.types.get(value, ""), bytes_per_element)
+            for value, shape in enumerate(graph.shapes)
+            if value not in views
+        ),
         at={name: path for name, (path, _) in peaks.items()},
     )
 
@@ -73,17 +78,17 @@ def timeline(
     """(path, bytes in use) at every step, in order of execution. Raises NetlatheError for an unknown variant."""
     if variant not in VARIANTS:
         raise unknown("memory variant", variant, VARIANTS, code="cost.variant")
-    steps = plan(graph, folded=variant != "eager")
+    steps = plan(graph, folded=variant != "eager", bytes_per_element=bytes_per_element)
     line = (
         arena_timeline(steps)
         if variant == "arena"
         else live_timeline(steps, best_order(steps).order if variant == "best" else None)
     )
-    return [(path, size * bytes_per_element * batch) for path, size in line]
+    return [(path, size * batch) for path, size in line]
 
 
 def live_timeline(steps: MemoryPlan, order: tuple[int, ...] | None = None) -> list[tuple[str, int]]:
-    """(path, live elements) at every step."""
+    """(path, what is live) at every step, in the unit of the plan."""
     moments = run_order(steps, range(len(steps.steps)) if order is None else order)
     return [(steps.steps[moment.step].path, moment.live) for moment in moments]
 

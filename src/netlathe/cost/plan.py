@@ -13,6 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from netlathe.arch.graph import Graph
+from netlathe.arch.types import bytes_of
 
 FOLDS = frozenset({"norm", "act", "scale"})  # one input, one output, element by element once statistics are known
 IN_PLACE = FOLDS | {"add", "mul"}  # may write over an input of the output's size
@@ -29,7 +30,7 @@ class PlanStep(NamedTuple):
 
 
 class MemoryPlan(NamedTuple):
-    """Steps in the given order; sizes in elements, by buffer. Buffers 0, 1, ... are the inputs."""
+    """Steps in the given order; sizes in bytes, or in elements, by buffer. Buffers 0, 1, ... are the inputs."""
 
     steps: tuple[PlanStep, ...]
     sizes: tuple[int, ...]
@@ -38,15 +39,22 @@ class MemoryPlan(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What is in memory while a step runs, in elements."""
+    """What is in memory while a step runs, in the unit of the plan."""
 
     step: int
     live: int
     replaced: int | None  # the buffer that the output takes over, if any
 
 
-def plan(graph: Graph, *, folded: bool = True) -> MemoryPlan:
-    """The steps of a graph: folded as at inference, or one an operator and nothing in place, as an eager framework."""
+def plan(graph: Graph, *, folded: bool = True, bytes_per_element: int = 1) -> MemoryPlan:
+    """The steps of a graph: folded as at inference, or one an operator and nothing in place, as an eager framework.
+
+    Sizes are in bytes; at 1 byte an element they are in elements, but where tensors have wider types of their own.
+    """
+
+    def size_of(value: int) -> int:
+        return bytes_of(prod(graph.shapes[value]), graph.types.get(value, ""), bytes_per_element)
+
     root = list(range(len(graph.shapes)))  # the value whose memory a view shows
     for op in graph.ops:
         if op.view:
@@ -55,7 +63,7 @@ def plan(graph: Graph, *, folded: bool = True) -> MemoryPlan:
     kept = {*range(len(graph.input_shapes)), *(root[i] for i in graph.outputs)}  # never written over
 
     home = {i: i for i in range(len(graph.input_shapes))}  # root value -> buffer
-    sizes = [prod(shape) for shape in graph.input_shapes]
+    sizes = [size_of(value) for value in range(len(graph.input_shapes))]
     steps: list[PlanStep] = []
     for op in graph.ops:
         if op.view:
@@ -64,9 +72,11 @@ def plan(graph: Graph, *, folded: bool = True) -> MemoryPlan:
         first = root[op.inputs[0]] if op.inputs else -1  # a product of weights alone reads no value
         if folded and op.kind in FOLDS and readers[first] == 1 and first not in kept:
             home[op.output] = home[first]
+            if graph.types:  # what is written in the end
+                sizes[home[first]] = size_of(op.output)
         else:
             home[op.output] = len(sizes)
-            sizes.append(op.out_elements)
+            sizes.append(size_of(op.output))
             free = values - kept if folded and op.kind in IN_PLACE else set()
             over = {home[value] for value in free if sizes[home[value]] == sizes[-1]}
             steps.append(

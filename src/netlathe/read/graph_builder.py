@@ -8,7 +8,7 @@ an operator, unless it multiplies matrices: that is counted as the forward does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from netlathe.arch.graph import Graph, Op
@@ -17,12 +17,16 @@ from netlathe.arch.node import Shape
 
 @dataclass(eq=False, slots=True)
 class TracedValue:
-    """What a tensor holds: value `id` of the graph; a view of `base`; with neither, a constant made of `sources`."""
+    """What a tensor holds: value `id` of the graph; a view of `base`; with neither, a constant made of `sources`.
+
+    `type` is one of `arch.types`; empty is the precision of the network.
+    """
 
     shape: Shape
     id: int | None = None
     base: TracedValue | None = None
     sources: tuple[str, ...] = ()
+    type: str = ""
 
     @property
     def root(self) -> TracedValue:
@@ -40,26 +44,35 @@ class Scope:
 
 @dataclass
 class GraphBuilder:
-    """Operators in order of execution. `weights` and `buffers` are the shapes of all tensors by full name."""
+    """Operators in order of execution. `weights` and `buffers` are the shapes of all tensors by full name.
+
+    `types` are of those tensors, by the same names, and `precision` is that of the network: tensors of it, and those
+    that are not named, have no type of their own in the graph.
+    """
 
     weights: dict[str, Shape]
     buffers: dict[str, Shape]
+    types: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "fp32"
     ops: list[tuple[Scope, Op]] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
+    value_types: dict[int | str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # names of weights and buffers that have been counted
     viewed: dict[tuple[int, int], int] = field(default_factory=dict)  # (value, view) -> value
     views: list[TracedValue] = field(default_factory=list)  # keeps the ids of views from being used again
     inputs: int = 0
 
-    def input(self, shape: Shape) -> TracedValue:
+    def input(self, shape: Shape, type_: str = "") -> TracedValue:
         """One more input of the network."""
         assert not self.ops, "inputs come first"
         self.inputs += 1
-        return TracedValue(without_batch(shape), self.number(without_batch(shape)))
+        return TracedValue(without_batch(shape), self.number(without_batch(shape), type_), type=type_)
 
-    def number(self, shape: Shape) -> int:
+    def number(self, shape: Shape, type_: str = "") -> int:
         """The id of a new value."""
         self.shapes.append(shape)
+        if type_ not in ("", self.precision):
+            self.value_types[len(self.shapes) - 1] = type_
         return len(self.shapes) - 1
 
     def view(self, traced: TracedValue, shape: Shape) -> TracedValue:
@@ -67,7 +80,7 @@ class GraphBuilder:
         shape, root = without_batch(shape), traced.root
         if shape == traced.shape:
             return traced
-        return root if shape == root.shape else TracedValue(shape, None, root, traced.sources)
+        return root if shape == root.shape else TracedValue(shape, None, root, traced.sources, root.type)
 
     def read(self, traced: TracedValue, scope: Scope) -> int | None:
         """The value that an operator reads; None for a constant."""
@@ -77,32 +90,45 @@ class GraphBuilder:
         key = (root.id, id(traced))
         if key not in self.viewed:
             self.views.append(traced)
-            self.viewed[key] = number = self.number(traced.shape)
+            self.viewed[key] = number = self.number(traced.shape, root.type)
             op = Op("layout", "view", "", (root.id,), number, (root.shape,), traced.shape, {}, {}, 0, True)
-            self.ops.append((scope, op))
+            self.ops.append((scope, op._replace(types=self.types_of((root.id, number)))))
         return self.viewed[key]
 
     def emit(
-        self, scope: Scope, kind: str, form: str, reads: Sequence[TracedValue], shape: Shape, macs: int = 0
+        self,
+        scope: Scope,
+        kind: str,
+        form: str,
+        reads: Sequence[TracedValue],
+        shape: Shape,
+        macs: int = 0,
+        type_: str = "",
     ) -> TracedValue:
-        """Write an operator down; returns what it makes."""
+        """Write an operator down; returns what it makes, of type `type_`."""
         shape = without_batch(shape)
         sources = tuple(dict.fromkeys(name for traced in reads for name in (*traced.sources, *traced.root.sources)))
         read = [(value, traced.shape) for traced in reads if (value := self.read(traced, scope)) is not None]
         if not read and not macs:
-            return TracedValue(shape, sources=sources)
+            return TracedValue(shape, sources=sources, type=type_)
         new = [source for source in sources if source not in self.used]
         self.used.update(new)
         weights, buffers = (
             {local_name(name, scope.path): tensors[name] for name in new if name in tensors}
             for tensors in (self.weights, self.buffers)
         )
-        number = self.number(shape)
+        number = self.number(shape, type_)
         values, in_shapes = tuple(value for value, _ in read), tuple(shape for _, shape in read)
-        op = Op(kind, form, "", values, number, in_shapes, shape, weights, buffers, macs, False)
+        typed = [name for name in new if self.types.get(name, "") not in ("", self.precision)]
+        types = self.types_of((*values, number)) | {local_name(name, scope.path): self.types[name] for name in typed}
+        op = Op(kind, form, "", values, number, in_shapes, shape, weights, buffers, macs, False, types=types)
         self.ops.append((scope, op))
         scope.ops += 1
-        return TracedValue(shape, number)
+        return TracedValue(shape, number, type=type_)
+
+    def types_of(self, values: Iterable[int]) -> dict[int | str, str]:
+        """Of those values which are not in the precision of the network."""
+        return {value: self.value_types[value] for value in values if value in self.value_types}
 
     def graph(self, outputs: Iterable[TracedValue], scope: Scope) -> Graph:
         """All of it. An operator that is alone in its place has that path, others add their kind; then a number."""
@@ -113,8 +139,10 @@ class GraphBuilder:
             alone = where.path and where.alone and where.ops == 1 and not op.view
             path = where.path if alone else f"{where.path}.{op.form if op.view else op.kind}".lstrip(".")
             taken[path] = taken.get(path, 0) + 1
-            ops.append(op._replace(path=path if taken[path] == 1 else f"{path}:{taken[path]}"))
-        return Graph(tuple(ops), tuple(self.shapes[: self.inputs]), ids, tuple(self.shapes))
+            path = path if taken[path] == 1 else f"{path}:{taken[path]}"
+            ops.append(op._replace(path=path))
+        shapes = tuple(self.shapes)
+        return Graph(tuple(ops), shapes[: self.inputs], ids, shapes, dict(self.value_types), self.precision)
 
 
 def without_batch(shape: Shape) -> Shape:

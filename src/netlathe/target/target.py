@@ -22,7 +22,6 @@ from netlathe.device.roofline import Roofline, roofline
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import runnable
 
-FILE_BYTES = 4  # an element of an ONNX file, whatever precision the runtime computes in
 Ways: TypeAlias = list[tuple[str, str]]  # to run a network: runtime and precision
 
 
@@ -140,8 +139,8 @@ def counted(net: Net, precision: str, batch: int = 1) -> CostEstimate:
     """The costs that no device decides, without a forecast."""
     graph = graph_of(net)
     cost, arena = count(graph), max((held for _, held in timeline(graph, "arena", BYTES[precision], batch)), default=0)
-    elements = cost.params + cost.buffers
-    return CostEstimate(cost.macs, elements * FILE_BYTES, elements * BYTES[precision] + arena)
+    size = cost.stored_bytes(BYTES[graph.precision])  # of the file, whatever precision the runtime computes in
+    return CostEstimate(cost.macs, size, cost.stored_bytes(BYTES[precision]) + arena)
 
 
 LAST: dict[str, tuple[Net, Graph]] = {}
