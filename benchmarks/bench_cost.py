@@ -71,8 +71,7 @@ print((time.perf_counter() - start) * 1e3)
 PEER = """
 import sys, warnings, logging
 warnings.filterwarnings("ignore"); logging.disable(logging.CRITICAL)
-sys.path.insert(0, "tests")
-from conftest import declare_torchvision_operators
+from netlathe.lower.libraries import declare_torchvision_operators
 declare_torchvision_operators()
 import torch, timm
 from fvcore.nn import FlopCountAnalysis

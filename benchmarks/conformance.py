@@ -17,13 +17,10 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
-import conftest  # noqa: E402
-
-conftest.declare_torchvision_operators()
-
 from netlathe.cost.totals import totals  # noqa: E402
+from netlathe.lower.libraries import LIBRARIES, import_library  # noqa: E402
 from netlathe.lower.pretrained import TOLERANCE, from_module  # noqa: E402
-from netlathe.lower.twins import LIBRARIES, Twin, build_twin, import_library, twins  # noqa: E402
+from netlathe.lower.twins import Twin, build_twin, twins  # noqa: E402
 from netlathe.read.torch import read_module  # noqa: E402
 from netlathe.testing import randomise, smallest  # noqa: E402
 

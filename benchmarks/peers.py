@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from conftest import declare_torchvision_operators
+from netlathe.lower.libraries import declare_torchvision_operators
 
 
 class Ratio(NamedTuple):

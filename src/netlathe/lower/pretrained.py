@@ -20,9 +20,9 @@ from netlathe.load import load
 from netlathe.lower.align import align
 from netlathe.lower.checkpoint import read_tensors, require_package
 from netlathe.lower.inputs import examples
+from netlathe.lower.libraries import LIBRARIES
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.twins import (
-    LIBRARIES,
     Twin,
     build_twin,
     pretrained_timm,

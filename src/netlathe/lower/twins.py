@@ -10,15 +10,13 @@ import csv
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load
-from netlathe.lower.checkpoint import require_package, weights_only
-
-LIBRARIES = ("timm", "torchvision")
+from netlathe.lower.checkpoint import weights_only
+from netlathe.lower.libraries import LIBRARIES, import_library
 
 # What a builder of torchvision needs to build the network of the zoo and no more.
 OPTIONS: dict[str, dict[str, Any]] = {"googlenet": {"aux_logits": False, "init_weights": False}}
@@ -46,12 +44,7 @@ def twins() -> tuple[Twin, ...]:
     """All twins, in the order of the table."""
     with (files("netlathe.zoo") / "twins.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return tuple(
-        Twin(row["network"], import_library, row[import_library])
-        for row in rows
-        for import_library in LIBRARIES
-        if row[import_library]
-    )
+    return tuple(Twin(row["network"], library, row[library]) for row in rows for library in LIBRARIES if row[library])
 
 
 def twins_of(network: str) -> tuple[Twin, ...]:
@@ -71,18 +64,6 @@ def twin_named(library: str, name: str, *, required: bool = True) -> Twin | None
         hint=(f"did you mean {' or '.join(close)}? " if close else "")
         + "with a network of your own: from_module(module, network)",
     )
-
-
-def import_library(name: str) -> ModuleType:
-    """timm or torchvision. Raises MissingExtra, or NetlatheError where it is installed but broken."""
-    try:
-        return require_package(name, "hub")
-    except (RuntimeError, ImportError) as error:
-        raise NetlatheError(
-            f"{name} is installed but does not import: {error}",
-            code="weights.library",
-            hint="its build must fit that of torch: install both from one index",
-        ) from error
 
 
 def build_twin(twin: Twin, network: Network | None = None, **options: Any) -> Any:
