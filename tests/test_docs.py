@@ -57,6 +57,26 @@ def test_commands_run_and_print_what_is_shown(line, printed, tmp_path, calibrate
         assert [row.rstrip() for row in done.stdout.strip().splitlines()] == printed.splitlines()
 
 
+def files_of_the_docs():
+    """(page, file, its source, commands that name it): `Saved as` says what the Python above it is."""
+    for page in PAGES:
+        text = page.read_text()
+        for saved in re.finditer(r"[Ss]aved as `(\w+\.py)`", text):
+            source = "\n".join(re.findall(r"^```python\n(.*?)^```", text[: saved.start()], re.M | re.S))
+            lines = re.findall(rf"netlathe [^`\n#]*\b{re.escape(saved[1])}:[^`\n#]*", text)
+            yield pytest.param(saved[1], source, sorted({line.strip() for line in lines}), id=f"{page.name}-{saved[1]}")
+
+
+@pytest.mark.parametrize(("file", "source", "lines"), list(files_of_the_docs()))
+def test_a_file_of_the_docs_loads_as_its_page_says(file, source, lines, tmp_path):
+    (tmp_path / file).write_text(source)
+    assert lines
+    for line in lines:
+        _, verb, *words = shlex.split(line)
+        if not {"--data", "model.onnx"} & {*words}:  # the reader's own
+            netlathe(verb, *words, *["--seconds", "0.02"] * (verb == "bench"), cwd=tmp_path)
+
+
 def test_every_link_to_a_file_leads_somewhere():
     for page in [*PAGES, ROOT / "benchmarks" / "README.md"]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

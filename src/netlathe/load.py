@@ -1,12 +1,12 @@
-"""A network from what people type: a zoo name, file.py:function, arch.json, model.onnx, or the folder of a package.
+"""A network from what people type: a zoo name, file.py:name, package.module:name, arch.json, model.onnx, a package.
 
 load_any() gives what a text names, of any kind (`arch.net`); load() the expressions alone.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,11 @@ from netlathe import zoo
 from netlathe.arch.net import Net
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
+from netlathe.code_name import ObjectName, split_name
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import is_file, open_file, read_text
+from netlathe.project import call, find_object, is_importable
 from netlathe.read.module import IMAGE, ForeignModule, InputShape
-from netlathe.trust import refuse_code
 from netlathe.units import read_digits
 
 LONGEST = 15  # digits of a choice
@@ -65,9 +66,8 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
         from netlathe.deploy.session import model_file
 
         return [model_file(text).renamed(text)]
-    file, _, function = text.rpartition(":")
-    if file.endswith(".py"):
-        net = from_python(Path(file), function, asked)
+    if (where := code_name(text)) is not None:
+        net = from_code(where, asked)
         return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net]
     return [reshaped(network, inputs, resolution) for network in expressions(text)]
 
@@ -111,15 +111,14 @@ def expressions(text: str) -> Sequence[Network]:
         from netlathe.arch.document import from_json
 
         return [from_json(read_text(Path(text)), source=text)]
-    if text.endswith(".py"):
-        hint = f"say which function makes the network: {text}:my_network"
-        raise NetlatheError("a Python file needs a function", code="load.no_function", path=text, hint=hint)
     if any(sign in text for sign in "*?["):
         names = zoo.names(text)
         if not names:
             raise unknown("pattern", text, zoo.names(), code="zoo.unknown_name")
         return [zoo.get(name) for name in names]
     name, _, choices = text.partition(":")
+    if name not in zoo.names():
+        zoo.get(name)  # the error for it, before that for its choices
     return [zoo.get(name, **parse_choices(choices, text))]
 
 
@@ -153,51 +152,69 @@ def parse_value(text: str, source: str) -> int | float | bool | str:
     return text
 
 
-def function_of(file: Path, function: str) -> Callable[..., Any]:
-    """A function of a Python file, which is run for that. Raises NetlatheError where it does not run or lacks it.
+def code_name(text: str) -> ObjectName | None:
+    """The parts of file.py:name or package.module:name; None for a name of the zoo, with choices or not."""
+    where = split_name(text)
+    is_zoo = where is not None and where.source in zoo.names()
+    if is_zoo or where is None:
+        return None
+    if not where.source.endswith(".py") and "." not in where.source and not is_importable(where.source):
+        return None  # more likely a name of the zoo with a slip
+    return where
 
-    With NETLATHE_NO_CODE in the environment no file is run.
+
+def from_code(where: ObjectName, inputs: tuple[InputShape, ...] = ()) -> Network | ForeignModule:
+    """What the code of a project names: an expression, a Network or a torch module, or a function that returns one.
+
+    A torch module reads images of 3x224x224 where no inputs are given. Raises NetlatheError for anything else.
     """
-    refuse_code(file)
-    read_text(file)  # the error for an unreadable file, before Python's own
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if (folder := str(file.parent.resolve())) not in sys.path:
-        sys.path.append(folder)  # it may import its neighbours; last, so that none stands for what is installed
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        message = f"this file does not run: {type(error).__name__}: {error}"
-        raise NetlatheError(message, code="load.broken_file", path=str(file)) from error
-    functions: dict[str, Callable[..., Any]] = {name: f for name, f in vars(module).items() if callable(f)}
-    if function not in functions:
-        local = [name for name, f in functions.items() if getattr(f, "__module__", "") == file.stem]
-        raise unknown("function", function, local, code="load.unknown_function", path=str(file))
-    return functions[function]
+    value, project = find_object(where)
+    name = f"{where.name}:{where.choices}" if where.choices else where.name
 
+    def build() -> Any:
+        with project.running():
+            return call(value, where)
 
-def call_function(file: Path, function: str) -> Any:
-    """What a function of a Python file returns. Raises NetlatheError where it fails."""
-    make = function_of(file, function)
-    try:
-        return make()
-    except NetlatheError as error:
-        raise NetlatheError(f"{function}() fails: {error}", code="load.broken_function", path=str(file)) from error
-    except (Exception, SystemExit) as error:
-        message = f"{function}() fails: {type(error).__name__}: {error}"
-        raise NetlatheError(message, code="load.broken_function", path=str(file)) from error
-
-
-def from_python(file: Path, function: str, inputs: tuple[InputShape, ...] = ()) -> Network | ForeignModule:
-    """What a function of a Python file returns: a Network, or an expression or a torch module for 3x224x224 images."""
-    result = call_function(file, function)
+    made_by_call = callable(value) and not is_network(value)
+    if where.choices and not made_by_call:
+        message = f"{where.name} is no function or class: it takes no choices"
+        raise NetlatheError(message, code="load.choice", path=where.source)
+    result, rebuild = build_light(build) if made_by_call else (value, None)
     if isinstance(result, Node):
-        return Network(function, result)
-    if "torch" in sys.modules and isinstance(result, sys.modules["torch"].nn.Module):
-        return ForeignModule(function, result, inputs or (IMAGE,))
+        return Network(name, result)
+    if is_module(result):
+        return ForeignModule(name, result, inputs or (IMAGE,), rebuild, project.running)
     if not isinstance(result, Network):
-        message = f"{function}() returned {type(result).__name__}, not an expression, a Network or a torch module"
-        raise NetlatheError(message, code="load.not_a_network", path=str(file))
+        what = f"{where.name}() returned" if made_by_call else f"{where.name} is"
+        message = f"{what} {type(result).__name__}, not an expression, a Network or a torch module"
+        raise NetlatheError(message, code="load.not_a_network", path=where.source)
     return result
+
+
+def build_light(build: Callable[[], Any]) -> tuple[Any, Callable[[], Any] | None]:
+    """(what a function builds, the function where that lacks its weights).
+
+    A torch module is built without memory first, in seconds where its random weights would take minutes; where its
+    code does not allow that (it looks at values, or moves tensors), as it is.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return build(), None
+    try:
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.filterwarnings("ignore", ".*copying from a non-meta parameter.*")
+            result = build()
+    except NetlatheError:
+        return build(), None
+    has_no_weights = is_module(result) and any(tensor.is_meta for tensor in result.state_dict().values())
+    return result, build if has_no_weights else None
+
+
+def is_module(value: Any) -> bool:
+    """Whether it is a torch module; without importing torch."""
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].nn.Module)
+
+
+def is_network(value: Any) -> bool:
+    """Whether it is a network as it stands, and nothing to be called."""
+    return isinstance(value, Node | Network) or is_module(value)

@@ -68,8 +68,8 @@ def command(
 ) -> None:
     """Exact costs of networks, without weights and, for expressions, without torch.
 
-    NET is a zoo name, a pattern ("resnet*"), name:choice=value, file.py:function (an expression or a torch module),
-    arch.json or model.onnx.
+    NET is a zoo name, a pattern ("resnet*"), name:choice=value, file.py:name (an expression or a torch module, with
+    arguments or not: file.py:Net:width=48), package.module:name, arch.json or model.onnx.
 
     \b
       netlathe cost resnet50 --by block

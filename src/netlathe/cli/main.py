@@ -55,8 +55,8 @@ HELP = """Which vision network fits this hardware, and why?
   netlathe compare resnet50 mobilenetv2          two networks side by side
 
 \b
-NET is a zoo name, model.onnx, arch.json, the folder of a package, or file.py:function.
-The last one runs that file, as you would with python: --no-code refuses it.
+NET is a zoo name, model.onnx, arch.json, the folder of a package, file.py:name or package.module:name.
+file.py:name runs that file, as you would with python, and a module likewise: --no-code refuses both.
 """
 
 
@@ -68,7 +68,9 @@ The last one runs that file, as you would with python: --no-code refuses it.
 )
 @click.version_option(__version__, prog_name="netlathe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--no-code", is_flag=True, help="Refuse to run files: file.py:function, and NETLATHE_RUNTIMES.")
+@click.option(
+    "--no-code", is_flag=True, help="Refuse to run code: file.py:name, package.module:name, NETLATHE_RUNTIMES."
+)
 def cli(debug: bool, no_code: bool) -> None:
     pass
 

@@ -14,6 +14,7 @@ import click
 from netlathe.cli.budget import budget_options
 from netlathe.cli.common import emit, json_option
 from netlathe.cli.training import SpanType, check_images, needs_torch, px_option, recipe_of, run_folder, set_option
+from netlathe.code_name import file_of
 from netlathe.errors import NetlatheError
 from netlathe.load import parse_choices, parse_value
 from netlathe.runtimes.registry import DEFAULT
@@ -193,9 +194,9 @@ def described(asked: dict[str, Any], space: Any) -> Any:
     """The objective that --objective names."""
     from netlathe.search import objective
 
-    kind, _, rest = asked["goal"].partition(":")
-    if kind.endswith(".py") and rest:
+    if file_of(asked["goal"]):
         return objective.FunctionSpec(absolute(asked["goal"]))
+    kind, _, rest = asked["goal"].partition(":")
     if kind == "table" and rest:
         file, _, choices = rest.partition(",")
         more = parse_choices(choices, asked["goal"])
@@ -225,9 +226,8 @@ def described(asked: dict[str, Any], space: Any) -> Any:
 
 def absolute(text: str) -> str:
     """A path, or file.py:function, that means the same in every folder and process."""
-    file, sign, function = text.rpartition(":")
-    if sign and file.endswith(".py"):
-        return f"{Path(file).absolute()}:{function}"
+    if file := file_of(text):
+        return f"{Path(file).absolute()}{text.removeprefix(file)}"
     return str(Path(text).absolute()) if Path(text).exists() else text
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -35,22 +37,35 @@ IMAGE = InputShape((3, 224, 224))
 
 @dataclass(frozen=True, eq=False)
 class ForeignModule(ForeignNet):
-    """A module with the inputs that it is read for. Its forward runs once, on tensors without memory."""
+    """A module with the inputs that it is read for. Its forward runs once, on tensors without memory.
+
+    With `build` the module has shapes alone, and that function makes it with its weights. Its code runs in `running`.
+    """
 
     kind = "a torch module"
 
     name: str
     torch_module: Any
     asked: tuple[InputShape, ...] = (IMAGE,)
+    build: Callable[[], Any] | None = None
+    running: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     @cached_property
     def reading(self) -> ModuleReading:
         """Its graph and what that leaves out. Raises NetlatheError as `read_module` does."""
+        if self.build is not None:
+            try:
+                return self.read(self.torch_module)
+            except NetlatheError:  # perhaps for it looks at what it was built with
+                pass
+        return self.read(self.module())
+
+    def read(self, module: Any) -> ModuleReading:
+        """A module for our inputs."""
         from netlathe.read.torch import read_module
 
-        return read_module(
-            self.torch_module, *(self.tensor(one, "meta") if one.type else one.shape for one in self.asked)
-        )
+        with self.running():
+            return read_module(module, *(self.tensor(one, "meta") if one.type else one.shape for one in self.asked))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -88,9 +103,14 @@ class ForeignModule(ForeignNet):
             for one, kind in zip(self.asked, kinds, strict=True)
         )
 
+    @cached_property
+    def whole(self) -> Any:
+        """The module with its weights."""
+        return self.torch_module if self.build is None else self.build()
+
     def module(self) -> Any:
         """The module itself."""
-        return self.torch_module
+        return self.whole
 
     def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
         """The file that torch's exporter writes, with the module's own weights. Raises NetlatheError where it fails."""
@@ -98,11 +118,12 @@ class ForeignModule(ForeignNet):
 
         path = folder / "model.onnx"
         tensors = tuple(self.tensor(one, "cpu", batch) for one in self.asked)
-        training = self.torch_module.training
+        module = self.module()
+        training = module.training
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self.running():
                 warnings.simplefilter("ignore")
-                torch.onnx.export(self.torch_module.eval(), tensors, path, dynamo=False, opset_version=OPSET)
+                torch.onnx.export(module.eval(), tensors, path, dynamo=False, opset_version=OPSET)
         except Exception as error:  # whatever its own forward or the exporter raises
             first = next(iter(str(error).strip().splitlines()), "")
             raise NetlatheError(
@@ -111,7 +132,7 @@ class ForeignModule(ForeignNet):
                 hint="export it to ONNX in your own way, and give the file",
             ) from error
         finally:
-            self.torch_module.train(training)
+            module.train(training)
         return path
 
     def tensor(self, asked: InputShape, device: str, batch: int = 1) -> Any:

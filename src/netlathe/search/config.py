@@ -66,21 +66,22 @@ def load_space(text: str) -> SearchSpace:
     """
     from netlathe.arch.network import Network
     from netlathe.arch.node import Node
-    from netlathe.load import call_function, parse_choices
+    from netlathe.code_name import split_name
+    from netlathe.load import parse_choices
+    from netlathe.project import build_object
     from netlathe.search import spaces
     from netlathe.search.space import SearchSpace
 
-    file, _, function = text.rpartition(":")
-    if file.endswith(".py"):
-        value = call_function(Path(file), function)
+    if (where := split_name(text)) is not None and where.source.endswith(".py"):
+        value, _ = build_object(where)
         if isinstance(value, Node):
-            value = Network(function, value)
+            value = Network(where.name, value)
         space = SearchSpace(value.name, value) if isinstance(value, Network) else value
         if not isinstance(space, SearchSpace):
             raise NetlatheError(
-                f"{function}() returned {type(value).__name__}, not a SearchSpace, a Network or an expression",
+                f"{where.name}() returned {type(value).__name__}, not a SearchSpace, a Network or an expression",
                 code="search.space",
-                path=file,
+                path=where.source,
             )
         return space
     name, sign, choices = text.partition(":")

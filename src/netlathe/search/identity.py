@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netlathe.code_name import file_of
 from netlathe.errors import NetlatheError
 from netlathe.runfolder.identity import content, content_hash, file_content
 
@@ -47,8 +48,8 @@ def space_content(text: str, space: SearchSpace | None = None) -> dict[str, str]
     from netlathe.search.config import load_space
 
     space = space or load_space(text)
-    file = text.rpartition(":")[0]
-    code = file_content(file)["key"] if file.endswith(".py") else ""
+    file = file_of(text)
+    code = file_content(file)["key"] if file else ""
     decisions = [(decision.name, list(decision.options)) for decision in space.decisions]
     return content(text, content_hash(space.network.key, list(space.resolutions), decisions, code))
 
@@ -56,7 +57,7 @@ def space_content(text: str, space: SearchSpace | None = None) -> dict[str, str]
 def code_files(config: SearchConfig) -> dict[str, str]:
     """The user's files that a worker runs, with their hashes."""
     texts = (config.space, str(config.objective.get("function", "")))
-    files = {file for text in texts if (file := text.rpartition(":")[0]).endswith(".py")}
+    files = {file for text in texts if (file := file_of(text))}
     return {file: file_content(file)["key"] for file in sorted(files)}
 
 

@@ -13,12 +13,13 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
+from netlathe.code_name import file_of, split_name
 from netlathe.documents.faults import faults_error
 from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError, unknown
+from netlathe.project import find_object
 from netlathe.runfolder.identity import content, file_content
 from netlathe.search.costing import Costing
 from netlathe.search.genotype import genotype_text
@@ -100,15 +101,16 @@ class FunctionSpec:
 
     def contents(self, space: SearchSpace) -> dict[str, Any]:
         """The bytes of the file."""
-        file, _, name = self.function.rpartition(":")
+        file = file_of(self.function)
+        name = self.function.removeprefix(file)[1:]
         return {"function": content(self.function, f"{name} {file_content(file)['key'].split()[-1]}")}
 
     def objective(self, space: SearchSpace, costing: Costing) -> Objective:
         """Runs the file."""
-        from netlathe.load import function_of
-
-        file, _, name = self.function.rpartition(":")
-        return FunctionObjective(function_of(Path(file), name), space, costing)
+        where = split_name(self.function)
+        assert where is not None
+        function, project = find_object(where)
+        return FunctionObjective(project.bind(function), space, costing)
 
 
 class FunctionObjective:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from netlathe.arch.net import Net
 from netlathe.choose.budget import Accuracy
+from netlathe.code_name import file_of
 from netlathe.documents.faults import Fault, faults_error, suggest, unknown_field
 from netlathe.documents.tables import CsvRow, parse_csv
 from netlathe.errors import NetlatheError
@@ -141,8 +142,7 @@ def read_row(row: CsvRow, folder: Path, files: list[str], faults: list[Fault]) -
 
 def file_named(text: str, folder: Path, files: list[str], at: str, faults: list[Fault]) -> str:
     """The file that a line names, with or without its ending, or a function of a Python file in the folder."""
-    module, sign, _ = text.rpartition(":")
-    if sign and module.endswith(".py") and Path(module).name == module and (folder / module).is_file():
+    if (module := file_of(text)) and Path(module).name == module and (folder / module).is_file():
         return text
     stems = [name for name in files if Path(name).stem == text]
     if text not in files and len(stems) != 1:
