@@ -211,7 +211,8 @@ def check_config(config: FitConfig, runtimes: Sequence[str]) -> None:
 
 def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, as_json: bool) -> None:
     """The candidates with their costs, and how the time would be shared."""
-    from netlathe.fit.pipeline import divide_time, float_limits, reserved_seconds
+    from netlathe.fit.clock import divide_time, reserved_seconds
+    from netlathe.fit.pipeline import float_limits
     from netlathe.fit.shortlist import shortlist
 
     candidates = shortlist(

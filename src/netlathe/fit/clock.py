@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
+from netlathe.errors import NetlatheError
 from netlathe.files import write_text
+from netlathe.fit.rungs import RACE_SHARE
 
 EVERY = 1.0  # seconds between two writes: what a kill can lose
+RESERVE_S, RESERVE = 60.0, 0.03  # for deploying and verifying: seconds (a quarter where that is less), and a share
 
 
 class Clock:
@@ -32,3 +36,29 @@ class Clock:
         if now - self.written >= EVERY and self.path.parent.is_dir():
             self.written = now
             write_text(self.path, json.dumps({"seconds": round(self.spent(), 2)}))
+
+
+def divide_time(seconds: float | None, epochs: float | None, spent: float) -> dict[str, Any]:
+    """How the time is shared: seconds of the search, or epochs of each training in a rung."""
+    if seconds is None:
+        assert epochs is not None
+        return {"search_s": None, "rung_epochs": max(1.0, epochs / 5)}
+    reserved = reserved_seconds(seconds)
+    left = seconds - spent - reserved
+    if left < 10:
+        raise NetlatheError(
+            f"{seconds:.0f} s are too little: {spent:.0f} s went before training, deploying needs {reserved:.0f} s",
+            code="fit.time",
+            hint=f"give at least --time {spent + reserved + 60:.0f}s, and another folder with -o",
+        )
+    return {"search_s": RACE_SHARE * left, "rung_epochs": None}
+
+
+def final_seconds(seconds: float | None, spent: float) -> float | None:
+    """Seconds of the last training: all that is left; None where epochs are counted."""
+    return None if seconds is None else max(10.0, seconds - spent - reserved_seconds(seconds))
+
+
+def reserved_seconds(seconds: float) -> float:
+    """Seconds kept for what comes after training."""
+    return min(RESERVE_S, seconds / 4) + RESERVE * seconds

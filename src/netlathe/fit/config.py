@@ -44,6 +44,8 @@ class FitConfig:
     form: PrecisionChoice = "auto"  # precision of the deployed network
     resolution: int = 160  # the finest that is tried, px
     weights: tuple[str, ...] = ()  # pretrained ones that candidates start from
+    weights_dir: tuple[str, ...] = ()  # folders of more of them
+    scratch: bool = False  # random weights, also where pretrained ones keep the budget
     search: str | None = None  # a space, whose best member is one of the candidates
     source: str | None = None  # of the candidates, as --from names it; None: families of the zoo
 
@@ -52,10 +54,17 @@ class FitConfig:
         """The budget in base units. Raises NetlatheError for a quantity without a unit."""
         return read_budget(self.budget)
 
+    @property
+    def starts_pretrained(self) -> bool:
+        """Whether pretrained networks are the candidates; a search or a source names others."""
+        return not self.scratch and self.search is None and self.source is None
+
     def document(self) -> dict[str, Any]:
         """Plain values; what is not set is left out, the recipe is a file of its own."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "budget")}
-        plain = {name: list(x) if isinstance(x, tuple) else x for name, x in values.items() if x not in (None, ())}
+        plain = {
+            name: list(x) if isinstance(x, tuple) else x for name, x in values.items() if x not in (None, (), False)
+        }
         return {"schema": SCHEMA, **plain, "recipe": RECIPE, "budget": dict(self.budget)}
 
     def write(self, folder: Path) -> None:

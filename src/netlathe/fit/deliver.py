@@ -17,7 +17,7 @@ from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import ENOUGH
 from netlathe.deploy.score import held_out_split, images_for, score
 from netlathe.deploy.variants import choose_variant, labelled_pixels
-from netlathe.fit.race import Row
+from netlathe.fit.race import TrainedCandidate
 from netlathe.runtimes import registry
 from netlathe.target.target import Forecast, Target
 from netlathe.train.images import DatasetReport, Splits
@@ -35,11 +35,17 @@ class Evidence(NamedTuple):
 
 
 def export_float(
-    winner: Row, start: StartingWeights, splits: Splits, target: Target, out: Path, budget: Mapping[str, str], say: Say
+    trained: TrainedCandidate,
+    start: StartingWeights,
+    splits: Splits,
+    target: Target,
+    out: Path,
+    budget: Mapping[str, str],
+    say: Say,
 ) -> Package:
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
-    run = load_trained(out / "final")
-    runtime = winner["runtime"] if target.measures else registry.DEFAULT
+    run = load_trained(trained.folder)
+    runtime = trained.row["runtime"] if target.measures else registry.DEFAULT
     package = write_package(
         Package(
             arch=arch_document(run.network),
@@ -121,11 +127,13 @@ def limits_in(package: Package) -> dict[str, float]:
     return package_limits(package) if package.budget else {}
 
 
-def describe_choice(count: int, last: Mapping[str, Any] | None) -> dict[str, str]:
-    """How the network was picked among `count`, and what it is tied with, beside the figures of its training."""
-    if last is None:
+def describe_choice(trained: TrainedCandidate) -> dict[str, str]:
+    """How the network was picked among the candidates, and what it is tied with, beside the figures of its training."""
+    last = trained.last
+    if last is None or trained.considered < 2:
         return {"picked": "as the only candidate"}
-    choice = f"among {count} networks, on {last['images']:,} validation images, not on the test images"
+    which = "training images, each held out in turn" if "probe" in last else "validation images"
+    choice = f"among {trained.considered} networks, on {last['images']:,} {which}, not on the test images"
     others = [name for name in last["tied"] if name not in last["kept"]]
     tied = f"{', '.join(others)}, within one standard error; it is the fastest of them"
     return {"picked": choice} | ({"tied with": tied} if others else {})

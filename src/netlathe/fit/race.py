@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from netlathe.arch.document import from_json
 from netlathe.arch.network import Network
 from netlathe.deploy.export import load_trained
+from netlathe.fit.chance import refuse_chance
 from netlathe.fit.clock import Clock
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
@@ -28,6 +29,7 @@ from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.recipefile import set_fields
 from netlathe.train.start import StartingWeights, load_starting_weights
 
+HELPS = ("a longer --time", "pretrained weights (--weights, --weights-dir)", "more images of each class")
 LONGEST_SCHEDULE = 4  # times the recipe's epochs: what a training may become where the time allows it
 
 Say = Callable[[str], None]
@@ -62,6 +64,18 @@ def load_start(row: Row, recipe: Recipe, seed: int) -> StartingWeights:
     return load_starting_weights(row["weights"], network, network_in(row), init, seed)
 
 
+class TrainedCandidate(NamedTuple):
+    """What a fit deploys: a candidate, the folder of its training, the figures and seeds of that, and how it was picked
+    (`last`, as `rank_entries` says it) among so many."""
+
+    row: Row
+    folder: Path
+    figures: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    considered: int
+    last: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateTrainer:
     """Trains candidates on the same images, each by its recipe, and keeps the clock of the fit."""
@@ -83,12 +97,14 @@ class CandidateTrainer:
         before: Path | None,
         epochs: float | None,
         seconds: float | None,
+        fields: Sequence[str] = (),
     ) -> TrainingResult:
-        """A whole schedule, from the weights of the rung `before`, or from those that the candidate was given.
+        """A whole schedule, from the weights of the training `before`, or from those that the candidate was given.
 
-        `seed` is counted from that of the fit.
+        `seed` is counted from that of the fit; `fields` of the recipe are set as on the command line.
         """
-        recipe, start = recipe_for(self.recipe, row), load_start(row, self.recipe, self.seed)
+        start = load_start(row, self.recipe, self.seed)
+        recipe = set_fields(recipe_for(self.recipe, row), fields) if fields else recipe_for(self.recipe, row)
         report = self.progress(title)
 
         def tick(now: TrainingProgress) -> None:
@@ -160,6 +176,9 @@ def run_rung(
         entries.append(RungEntry(name, correct, pool[name]["latency_ms"][1]))
         say(f"rung {rung + 1}: {name} {100 * correct.mean():.1f} % of {len(correct)} validation images")
     ranking = rank_entries(entries)
+    best = max(entries, key=lambda entry: entry.right.mean())
+    images = trainer.splits.validation
+    refuse_chance(best.name, int(best.right.sum()), images.labels, images.classes, HELPS)
     kept, others = ranking["kept"], [name for name in ranking["tied"] if name not in ranking["kept"]]
     if len(kept) == 1 and len(ranking["tied"]) > 1:
         say(f"tied with {', '.join(others)} within one standard error; {kept[0]} is the fastest of them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ except ImportError as error:
 
 def write_weights(folder: Path, module: nn.Module) -> None:
     """The weights of a module by path, as float32."""
-    tensors = {
-        name: np.ascontiguousarray(tensor.detach().float().cpu().numpy())
-        for name, tensor in module.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    write_bytes(folder / WEIGHTS, save(tensors))
+    save_weights(folder, {name: tensor.detach().float().cpu().numpy() for name, tensor in module.state_dict().items()})
+
+
+def save_weights(folder: Path, tensors: Mapping[str, Array]) -> None:
+    """Weights by path, float32, as a training keeps them."""
+    kept = {n: np.ascontiguousarray(x) for n, x in tensors.items() if not n.endswith("num_batches_tracked")}
+    write_bytes(folder / WEIGHTS, save(kept))
 
 
 def read_weights(folder: Path) -> dict[str, Array]:

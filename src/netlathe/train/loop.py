@@ -20,6 +20,7 @@ from netlathe.train.job import TrainingJob, TrainingProgress
 from netlathe.train.pacing import Pacing, StopReason, has_ended
 from netlathe.train.schedule import lr_factor
 from netlathe.train.state import TrainingState, snapshot
+from netlathe.train.unfreeze import freeze_layers
 
 
 def train_on(
@@ -78,6 +79,7 @@ def step_once(job: TrainingJob, state: TrainingState, batch: tuple[Tensor, ...])
     factor = lr_factor(recipe.schedule, state.plan.progress(state.seen) * recipe.epochs, recipe.epochs)
     for group in state.optimiser.param_groups:
         group["lr"] = group["peak_lr"] * factor
+    freeze_layers(state.module, recipe, state.plan.progress(state.seen))
     torch.manual_seed(hash((job.seed, state.seen, job.ranks.rank)) & (2**63 - 1))  # dropout and stochastic depth
     state.optimiser.zero_grad(set_to_none=True)
     pieces = list(zip(*(tensor.chunk(job.accumulate) for tensor in batch), strict=True))

@@ -41,6 +41,7 @@ class Optimiser:
     no_decay: tuple[Exempt, ...] = ()  # kinds of weights without weight decay
     layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0  # factor of the learning rate by layer, from the end
     bias_lr: Positive = 1.0  # factor of the learning rate of biases
+    frozen: Share = 0.0  # share of the layers, from the input on, that stay as they are until `Schedule.unfreeze`
     clip: Positive | None = None  # of the norm of all gradients together
 
 
@@ -53,6 +54,7 @@ class Schedule:
     warmup_start: Share = 0.0
     warmup_mode: Literal["before", "over", "times"] = "before"  # the decay waits; runs unseen; is multiplied
     final: Share = 0.0  # the share at the end of cosine and linear
+    unfreeze: Share = 1.0  # share of the schedule after which frozen layers are trained too; 1: never
     step: Positive = 30.0  # epochs from one factor gamma to the next; exponential: reached smoothly
     gamma: Annotated[float, Interval(gt=0, le=1)] = 0.1
 
@@ -107,6 +109,7 @@ class Regularise:
     ema: Rate = 0.0  # share of the averaged weights kept at each update; 0: no average
     ema_every: Count = 1  # steps from one update to the next
     norm_momentum: Share = 0.1  # share of a batch in the running statistics of batch norms (torch's meaning)
+    norms: Literal["batch", "given"] = "batch"  # statistics of batch norms in training: a batch's, or those they have
     init: Literal["he", "he_zero", "truncated"] = "he"  # `lower.initial`
 
 

@@ -1,0 +1,102 @@
+"""Which pretrained networks keep the budget, each at the finest resolution that its measured latency allows.
+
+A forecast says where to begin; what is measured decides, and says by its ratio of time to MACs which resolution is
+measured next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any, NamedTuple
+
+from netlathe.choose.budget import CHEAP, Budget, Candidate
+from netlathe.choose.run import MeasurementCache
+from netlathe.fit.config import FitConfig
+from netlathe.fit.shortlist import candidate_row, resolve_weights
+from netlathe.fit.space import RESOLUTIONS, ImageSpec, build_candidate
+from netlathe.target.target import Target
+from netlathe.train.images import Splits
+
+Say = Callable[[str], None]
+MOST_MEASURED = 3  # resolutions of a network
+MEASURED_S = 0.5
+COARSEST = 3.5  # a network is not tried below its own resolution by this: what it knows of images is lost
+
+
+class PretrainedNetwork(NamedTuple):
+    """Weights as people type them, the source that they are read from, the network at each resolution, finest first."""
+
+    asked: str
+    source: str
+    sizes: tuple[Candidate, ...]
+
+
+def pretrained_candidates(
+    config: FitConfig, splits: Splits, targets: Sequence[Target], limits: Budget, say: Say
+) -> dict[str, Any]:
+    """The pretrained networks that a fit probes, as rows of a step. Raises NetlatheError as `open_pretrained` does."""
+    height, width, channels = splits.train.pixels.shape[1:]
+    images = ImageSpec(len(splits.train.classes), channels, min(height, width))
+    return find_pretrained(config.weights, limits, targets, images, count_probed(config.seconds), say)
+
+
+def count_probed(seconds: float | None) -> int:
+    """How many networks are probed: no more than the time can tell apart."""
+    return 4 if seconds is None else max(1, min(6, int(seconds // 90)))
+
+
+def find_pretrained(
+    weights: Sequence[str], limits: Budget, targets: Sequence[Target], images: ImageSpec, count: int, say: Say
+) -> dict[str, Any]:
+    """The first `count` of the networks of `weights` that keep the limits, as rows of a step; and why others do not.
+
+    Raises NetlatheError for weights of an unknown network.
+    """
+    bench = MeasurementCache(targets, MEASURED_S) if targets[0].measures else None
+    rows, over = list[dict[str, Any]](), list[str]()
+    for asked in weights:
+        pretrained = open_pretrained(asked, targets, images)
+        fits = finest(pretrained.sizes, limits, bench, say)
+        if fits is None:
+            over.append(asked)
+            continue
+        rows.append(candidate_row(fits) | {"given": asked, "weights": pretrained.source})
+        if len(rows) == count:
+            break
+    return {"candidates": rows, "considered": len(weights), "over": over}
+
+
+def open_pretrained(asked: str, targets: Sequence[Target], images: ImageSpec) -> PretrainedNetwork:
+    """A network of given weights at the resolutions worth trying, from its own down. Raises NetlatheError."""
+    network, source = resolve_weights(asked)
+    own = network.input[-1]
+    sides = sorted({own, *(r for r in RESOLUTIONS if own / COARSEST <= r < own)}, reverse=True)
+    sizes = (build_candidate(target, images, network, side) for side in sides for target in targets)
+    return PretrainedNetwork(asked, source, tuple(c for c in sizes if c is not None))
+
+
+def finest(sizes: Sequence[Candidate], limits: Budget, bench: MeasurementCache | None, say: Say) -> Candidate | None:
+    """The candidate of most MACs that keeps the limits; without a bench by its forecast alone. None where none does."""
+    fitting = sorted((c for c in sizes if limits.possible(c)), key=lambda c: -c.macs)
+    if bench is None:
+        return next((c for c in fitting if not limits.broken(c)), None) or next(iter(fitting), None)
+    cheap = [c for c in sizes if not limits.broken(c, CHEAP)]
+    best: Candidate | None = None
+    lowest = inf  # MACs of what was measured and is too slow
+    todo = fitting or cheap[-1:]
+    for _ in range(MOST_MEASURED):
+        if not todo:
+            break
+        say(f"measuring {todo[0].name}")
+        [measured] = bench.measure([todo[0]])
+        if limits.broken(measured):
+            lowest = min(lowest, measured.macs)
+        elif best is None or measured.macs > best.macs:
+            best = measured
+        if limits.latency is None:
+            break
+        affordable = measured.macs * limits.latency / measured.deciding_ms
+        floor = best.macs if best else 0
+        todo = sorted((c for c in cheap if floor < c.macs < lowest and c.macs <= affordable), key=lambda c: -c.macs)
+    return best

@@ -1,0 +1,150 @@
+"""Transfer: of the pretrained networks that keep the budget, the one whose probe is best; then its layers are unfrozen.
+
+    probes      a linear probe on the features of each candidate, cross-validated: the race
+    probed/     the winner with its probe as head: a finished network
+    unfrozen/   the same trained on, the last layers first, where the time allows it
+    final       whichever gets more validation images right; the probe stands unless unfreezing beats it
+
+Each is a step of the folder, and `probed` is there before anything slow is begun: what is best so far is never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from netlathe.files import make_folder
+from netlathe.fit.backbone import Backbone
+from netlathe.fit.chance import refuse_chance
+from netlathe.fit.probing import Prober, final_probe, probe_candidates, rank_probes
+from netlathe.fit.race import CandidateTrainer, Row, Say, TrainedCandidate
+from netlathe.fit.rungs import standard_error
+from netlathe.runfolder.steps import StepResult, cached_step
+from netlathe.train.export import export, save_weights
+from netlathe.train.folder import prepare_folder
+from netlathe.train.transfer.head import with_head
+
+PROBED, UNFROZEN = "probed", "unfrozen"
+PROBE_SHARE = 0.5  # of the time before deploying, at most, for all probes
+FROZEN, UNFREEZE = 0.6, 0.3  # share of the layers that wait, and of the schedule after which they learn too
+ALL_COST, LAST_COST = 3.2, 1.8  # of a step in forward passes: of all layers, and while those wait
+ENOUGH_EPOCHS, FEWEST_EPOCHS = 3.0, 1.0  # for all layers to learn too; for anything to be unfrozen
+UNFREEZE_SEED = 1000  # counted from the seed of the fit
+
+
+def transfer(
+    trainer: CandidateTrainer,
+    prober: Prober,
+    pool: Mapping[str, Row],
+    budgeted: float | None,
+    epochs: float | None,
+    say: Say,
+) -> TrainedCandidate:
+    """The best of pretrained candidates, as good as the time makes it.
+
+    `budgeted` are the seconds of the clock until deploying begins, None where `epochs` of unfreezing are counted.
+    Raises NetlatheError where no probe is better than naming the largest class.
+    """
+    out, clock, seeds = prober.out, prober.clock, (trainer.seed, trainer.seed + UNFREEZE_SEED)
+    until = None if budgeted is None else clock.spent() + PROBE_SHARE * (budgeted - clock.spent())
+    results = probe_candidates(prober, pool, until)
+    ranking = cached_step(out, "rung0", lambda: rank_probes(pool, results))
+    winner = pool[ranking["kept"][0]]
+    refuse_probe(prober, winner["name"], results[winner["name"]])
+    probed = cached_step(out, "probed", lambda: write_probed(trainer, prober, winner, results[winner["name"]], until))
+    say(f"{winner['name']} with its probe: {100 * probed['validation']:.1f} % of the validation images")
+    plan = cached_step(out, "unfreeze", lambda: plan_unfreezing(prober, winner, results, budgeted, epochs))
+    if plan["frozen"] is None:
+        say(f"its layers stay as they are: {plan['why']}")
+        return TrainedCandidate(winner, out / PROBED, probed, seeds, len(pool), ranking)
+    unfrozen = cached_step(out, "unfrozen", lambda: train_unfrozen(trainer, prober, winner, plan, say))
+    final = cached_step(out, "final", lambda: pick_final(trainer, winner, out, say))
+    figures = (probed if final["folder"] == PROBED else unfrozen) | {"unfreezing": final["verdict"]}
+    return TrainedCandidate(winner, out / final["folder"], figures, seeds, len(pool), ranking)
+
+
+def refuse_probe(prober: Prober, name: str, result: Mapping[str, Any]) -> None:
+    """Raise NetlatheError where the best probe learned nothing."""
+    labels, classes = prober.images.labels[prober.rows(result["images"])], prober.images.classes
+    refuse_chance(name, len(result["correct"]), labels, classes, ("weights of another network", "more images"))
+
+
+def write_probed(
+    trainer: CandidateTrainer, prober: Prober, row: Row, result: Mapping[str, Any], until: float | None
+) -> StepResult:
+    """The winner with its probe as head, as a finished training in a folder; its figures."""
+    seconds = None if until is None else max(0.0, until - prober.clock.spent())
+    backbone = prober.backbone(row)
+    probe = final_probe(prober, row, result, seconds)
+    write_trained(prober.out / PROBED, backbone, with_head(backbone.tensors, backbone.head, probe), trainer)
+    correct = trainer.correct(row, prober.out / PROBED)
+    return {
+        "network": row["name"],
+        "how": "a linear probe on frozen features",
+        "penalty": probe.penalty,
+        "validation": float(correct.mean()),
+        "validation_images": len(correct),
+        "test": None,  # looked at once, by the file that is deployed
+        "precision": result["policy"],
+    }
+
+
+def write_trained(folder: Path, backbone: Backbone, tensors: Mapping[str, Any], trainer: CandidateTrainer) -> None:
+    """The files of a finished training, of a network that was not trained here."""
+    recipe, classes = backbone.recipe, trainer.splits.train.classes
+    make_folder(folder)
+    prepare_folder(folder, backbone.network, recipe)
+    save_weights(folder, tensors)
+    export(folder, backbone.network, backbone.normal, recipe, classes, trainer.seed)
+
+
+def plan_unfreezing(
+    prober: Prober, row: Row, results: Mapping[str, Any], budgeted: float | None, epochs: float | None
+) -> StepResult:
+    """How the layers are unfrozen: `frozen` and `unfreeze` of the recipe, and seconds; None is not at all."""
+    if budgeted is None:
+        return {"frozen": FROZEN, "unfreeze": UNFREEZE, "seconds": None, "epochs": epochs}
+    seconds = budgeted - prober.clock.spent()
+    passes = seconds * results[row["name"]]["images_per_s"] / len(prober.images)  # over all images, forward alone
+    plan: StepResult = {"seconds": seconds, "epochs": None}
+    if passes / ALL_COST >= ENOUGH_EPOCHS:
+        return plan | {"frozen": FROZEN, "unfreeze": UNFREEZE}
+    if passes / LAST_COST >= FEWEST_EPOCHS:
+        return plan | {"frozen": FROZEN, "unfreeze": 1.0}
+    why = f"{seconds:.0f} s are left, and an epoch of the last ones alone takes {LAST_COST * seconds / passes:.0f} s"
+    return plan | {"frozen": None, "why": why}
+
+
+def train_unfrozen(trainer: CandidateTrainer, prober: Prober, row: Row, plan: StepResult, say: Say) -> StepResult:
+    """Train the probed network on, from its last layers to its first; its figures."""
+    seconds = plan["seconds"]
+    say(f"unfreezing {row['name']}" + (f" for {seconds:.0f} s" if seconds else f" for {plan['epochs']:g} epochs"))
+    fields = [f"optimiser.frozen={plan['frozen']}", f"schedule.unfreeze={plan['unfreeze']}"]
+    result = trainer.train(
+        row,
+        prober.out / UNFROZEN,
+        f"unfreezing: {row['name']}",
+        seed=UNFREEZE_SEED,
+        before=prober.out / PROBED,
+        epochs=plan["epochs"],
+        seconds=seconds,
+        fields=fields,
+    )
+    return asdict(result) | {"how": "a linear probe, then its layers unfrozen from the last to the first"}
+
+
+def pick_final(trainer: CandidateTrainer, row: Row, out: Path, say: Say) -> StepResult:
+    """The folder of what is deployed: the probe, unless unfreezing beats it by more than one standard error.
+
+    Paired on the validation images, which unfreezing saw more than once: it kept its best epoch on them.
+    """
+    probed, unfrozen = (trainer.correct(row, out / folder) for folder in (PROBED, UNFROZEN))
+    gain, error = float(unfrozen.mean() - probed.mean()), standard_error(unfrozen, probed)
+    verdict = f"{100 * gain:+.1f} points on the validation images, standard error {100 * error:.1f}: " + (
+        "it is deployed" if gain > error else "the probe stays"
+    )
+    say(f"unfreezing: {verdict}")
+    return {"folder": UNFROZEN if gain > error else PROBED, "verdict": verdict, "probed": float(probed.mean()),
+            "unfrozen": float(unfrozen.mean())}  # fmt: skip
