@@ -55,7 +55,10 @@ if TYPE_CHECKING:
 @click.option("--form", type=click.Choice(PRECISION_CHOICES), default="auto", show_default=True,
               help="Of the deployed network; auto takes bf16 or int8 where they are measurably faster.")  # fmt: skip
 @click.option("--weights", "weights", multiple=True, metavar="SOURCE",
-              help="A candidate from given weights: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
+              help="A pretrained candidate: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
+@click.option("--weights-dir", "weights_dirs", multiple=True, type=click.Path(exists=True, file_okay=False),
+              help="A folder of pretrained weights: NAME.safetensors, NAME.pth, or a hub's cache.")  # fmt: skip
+@click.option("--scratch", is_flag=True, help="Start from random weights, even if pretrained ones keep the budget.")
 @click.option("--from", "source", metavar="SOURCE",
               help="Of the candidates: a folder of networks, or of a search.  [default: zoo]")  # fmt: skip
 @click.option("--search", "space", metavar="SPACE", help="A candidate found by a search, such as around:resnet20.")
@@ -81,6 +84,8 @@ def command(
     run_threads: int,
     form: PrecisionChoice,
     weights: tuple[str, ...],
+    weights_dirs: tuple[str, ...],
+    scratch: bool,
     source: str | None,
     space: str | None,
     limit: float | None,
@@ -134,6 +139,8 @@ def command(
             form=form,
             resolution=resolution,
             weights=weights,
+            weights_dir=weights_dirs,
+            scratch=scratch,
             search=space,
             source=None if source == ZOO else source,
         )

@@ -20,8 +20,8 @@ def refuse_chance(
         return
     share, chance = 100 * hits / len(labels), 100 * counts[largest] / len(labels)
     error = NetlatheError(
-        f"nothing was learned: the best candidate, {name}, gets {share:.1f} % of {len(labels):,} held-out images right, "
-        f"and naming the largest class, {classes[largest]}, gets {chance:.1f} %",
+        f"nothing was learned: the best candidate, {name}, gets {share:.1f} % of {len(labels):,} held-out images "
+        f"right, and naming the largest class, {classes[largest]}, gets {chance:.1f} %",
         code="fit.chance",
         hint=f"what would help: {'; '.join(helps)}; or look at the labels: netlathe inspect",
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from netlathe.bench.machine import this_machine
 from netlathe.fit.config import FitConfig
+from netlathe.fit.local_weights import weight_files
 from netlathe.fit.shortlist import resolve_weights
 from netlathe.runfolder.folder import RunKind
 from netlathe.runfolder.identity import content, content_hash, file_content
@@ -17,7 +18,22 @@ from netlathe.train.folder import images_content
 from netlathe.train.images import Splits
 from netlathe.train.recipefile import recipe_key
 
-FIT = RunKind("fit", ("steps", "rungs", "final", "clock.json", "model.onnx", "package.json", "card.json", "card.html"))
+FIT = RunKind(
+    "fit",
+    (
+        "steps",
+        "features",
+        "probed",
+        "unfrozen",
+        "rungs",
+        "final",
+        "clock.json",
+        "model.onnx",
+        "package.json",
+        "card.json",
+        "card.html",
+    ),
+)
 
 
 def fit_identity(config: FitConfig, splits: Splits) -> dict[str, Any]:
@@ -27,6 +43,7 @@ def fit_identity(config: FitConfig, splits: Splits) -> dict[str, Any]:
         "images": images_content(splits),
         "recipe": content(config.recipe.name, recipe_key(config.recipe)),
         "weights": [weights_file_content(asked) for asked in config.weights],
+        "weights_dir": [weights_folder_content(folder) for folder in config.weights_dir],
         "search": space_content(config.search) if config.search else None,
         "source": source_content(config.source) if config.source else None,
         "device": device_content(config.device) if config.device else content("this machine", this_machine().id),
@@ -38,6 +55,12 @@ def weights_file_content(asked: str) -> dict[str, str]:
     network, source = resolve_weights(asked)
     key = file_content(source)["key"] if Path(source).is_file() else source
     return content(asked, content_hash(network.key, key))
+
+
+def weights_folder_content(folder: str) -> dict[str, str]:
+    """A folder of weights by the names and sizes of its files: their contents may be many gigabytes."""
+    files = sorted(weight_files(Path(folder)))
+    return content(folder, content_hash([(str(file.relative_to(folder)), file.stat().st_size) for file in files]))
 
 
 def source_content(source: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from netlathe.deploy.check import CheckReport
 from netlathe.deploy.model_card import TrainingRecord
 from netlathe.deploy.package import Package, load_package
 from netlathe.deploy.precision import PrecisionChoice
-from netlathe.fit.clock import Clock, reserved_seconds
+from netlathe.fit.clock import Clock
 from netlathe.fit.config import FitConfig, command_line
 from netlathe.fit.deliver import Evidence, describe_choice, export_float, select_variant, verify
 from netlathe.fit.folder import FIT, fit_identity
@@ -108,16 +108,15 @@ def train_best(
 ) -> TrainedCandidate:
     """The best network that was trained within the time: from pretrained weights where any keep the budget."""
     limits = float_limits(config.limits, targets[0], config.form)
-    budgeted = None if config.seconds is None else config.seconds - reserved_seconds(config.seconds)
     if config.starts_pretrained:
         pretrained = cached_step(out, "pretrained", lambda: pretrained_candidates(config, splits, targets, limits, say))
         if pool := {row["name"]: row for row in pretrained["candidates"]}:
-            say(f"{len(pool)} pretrained networks that keep the budget: {', '.join(pool)}")
+            say(f"pretrained networks that keep the budget: {', '.join(pool)}")
             prober = Prober(
                 splits=splits, recipe=config.recipe, seed=config.seed, precision=config.precision, out=out,
                 clock=trainer.clock, say=say,
             )  # fmt: skip
-            return transfer(trainer, prober, pool, budgeted, config.epochs, say)
+            return transfer(trainer, prober, pool, config.seconds, config.epochs, say)
     return train_from_scratch(config, splits, targets, limits, out, trainer, say)
 
 

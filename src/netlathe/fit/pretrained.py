@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from netlathe.choose.budget import CHEAP, Budget, Candidate
 from netlathe.choose.run import MeasurementCache
 from netlathe.fit.config import FitConfig
+from netlathe.fit.local_weights import asked_weights, find_weights, standard_caches
 from netlathe.fit.shortlist import candidate_row, resolve_weights
 from netlathe.fit.space import RESOLUTIONS, ImageSpec, build_candidate
 from netlathe.target.target import Target
 from netlathe.train.images import Splits
 
 Say = Callable[[str], None]
+SHOWN = 5  # names in a line
 MOST_MEASURED = 3  # resolutions of a network
 MEASURED_S = 0.5
 COARSEST = 3.5  # a network is not tried below its own resolution by this: what it knows of images is lost
@@ -38,7 +41,12 @@ def pretrained_candidates(
     """The pretrained networks that a fit probes, as rows of a step. Raises NetlatheError as `open_pretrained` does."""
     height, width, channels = splits.train.pixels.shape[1:]
     images = ImageSpec(len(splits.train.classes), channels, min(height, width))
-    return find_pretrained(config.weights, limits, targets, images, count_probed(config.seconds), say)
+    local, others = find_weights([*map(Path, config.weights_dir), *standard_caches()])
+    if others:
+        say(f"left out, for their names are of no known network: {', '.join(file.name for file in others[:SHOWN])}"
+            + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""))  # fmt: skip
+    weights = asked_weights(config.weights, local)
+    return find_pretrained(weights, limits, targets, images, count_probed(config.seconds), say)
 
 
 def count_probed(seconds: float | None) -> int:

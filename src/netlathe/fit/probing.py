@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +80,25 @@ class Prober:
         return cross_validate(features, self.images.labels[rows], len(self.images.classes), groups, views=len(views))
 
 
-def probe_candidates(prober: Prober, pool: Mapping[str, Row], seconds: float | None) -> dict[str, Any]:
-    """A step by candidate: its probe on as many images as its share of `seconds` allows; all without a wall."""
+def measure_speeds(prober: Prober, pool: Mapping[str, Row]) -> dict[str, Any]:
+    """By candidate the policy of precision and images a second of a forward pass."""
+    return {
+        name: dict(
+            zip(("policy", "images_per_s"), measure_forward(prober.backbone(row), prober.precision), strict=True)
+        )
+        for name, row in pool.items()
+    }
+
+
+def probe_candidates(
+    prober: Prober, pool: Mapping[str, Row], speeds: Mapping[str, Any], until: float | None
+) -> dict[str, Any]:
+    """A step by candidate: its probe on as many images as its share of the time to `until` allows; else on all."""
     results = {}
     for done, (name, row) in enumerate(pool.items()):
-        share = None if seconds is None else max(0.0, seconds - prober.clock.spent()) / (len(pool) - done)
-        results[name] = cached_step(
-            prober.out,
-            f"probe-{safe_name(name)}",
-            lambda row=row, share=share: probe_step(prober, row, share),  # type: ignore[misc]
-        )
+        share = None if until is None else max(0.0, until - prober.clock.spent()) / (len(pool) - done)
+        probe = partial(probe_step, prober, row, speeds[name], share)
+        results[name] = cached_step(prober.out, f"probe-{safe_name(name)}", probe)
         result = results[name]
         low, high = result["interval"]
         prober.say(
@@ -98,10 +108,10 @@ def probe_candidates(prober: Prober, pool: Mapping[str, Row], seconds: float | N
     return results
 
 
-def probe_step(prober: Prober, row: Row, seconds: float | None) -> dict[str, Any]:
+def probe_step(prober: Prober, row: Row, forward: Mapping[str, Any], seconds: float | None) -> dict[str, Any]:
     """One candidate: the plain view of its images alone, for that is what ranks."""
     backbone, name = prober.backbone(row), row["name"]
-    policy, speed = measure_forward(backbone, prober.precision)
+    policy, speed = forward["policy"], forward["images_per_s"]
     count = count_images(len(prober.images), None if seconds is None else seconds * speed)
     score = prober.score(backbone, policy, ("plain",), count, name)
     hits = int(score.correct.sum())

@@ -18,7 +18,9 @@ from typing import Any
 from netlathe.files import make_folder
 from netlathe.fit.backbone import Backbone
 from netlathe.fit.chance import refuse_chance
-from netlathe.fit.probing import Prober, final_probe, probe_candidates, rank_probes
+from netlathe.fit.clock import reserved_seconds
+from netlathe.fit.plan import describe_time, plan_unfreezing, probe_until
+from netlathe.fit.probing import Prober, final_probe, measure_speeds, probe_candidates, rank_probes
 from netlathe.fit.race import CandidateTrainer, Row, Say, TrainedCandidate
 from netlathe.fit.rungs import standard_error
 from netlathe.runfolder.steps import StepResult, cached_step
@@ -27,10 +29,6 @@ from netlathe.train.folder import prepare_folder
 from netlathe.train.transfer.head import with_head
 
 PROBED, UNFROZEN = "probed", "unfrozen"
-PROBE_SHARE = 0.5  # of the time before deploying, at most, for all probes
-FROZEN, UNFREEZE = 0.6, 0.3  # share of the layers that wait, and of the schedule after which they learn too
-ALL_COST, LAST_COST = 3.2, 1.8  # of a step in forward passes: of all layers, and while those wait
-ENOUGH_EPOCHS, FEWEST_EPOCHS = 3.0, 1.0  # for all layers to learn too; for anything to be unfrozen
 UNFREEZE_SEED = 1000  # counted from the seed of the fit
 
 
@@ -38,28 +36,32 @@ def transfer(
     trainer: CandidateTrainer,
     prober: Prober,
     pool: Mapping[str, Row],
-    budgeted: float | None,
+    seconds: float | None,
     epochs: float | None,
     say: Say,
 ) -> TrainedCandidate:
     """The best of pretrained candidates, as good as the time makes it.
 
-    `budgeted` are the seconds of the clock until deploying begins, None where `epochs` of unfreezing are counted.
+    `seconds` are the wall of the whole fit, None where `epochs` of unfreezing are counted.
     Raises NetlatheError where no probe is better than naming the largest class.
     """
     out, clock, seeds = prober.out, prober.clock, (trainer.seed, trainer.seed + UNFREEZE_SEED)
-    until = None if budgeted is None else clock.spent() + PROBE_SHARE * (budgeted - clock.spent())
-    results = probe_candidates(prober, pool, until)
+    speeds = cached_step(out, "forward", lambda: measure_speeds(prober, pool))
+    for line in describe_time(seconds, epochs, clock.spent(), len(prober.images), speeds):
+        say(line)
+    budgeted = None if seconds is None else seconds - reserved_seconds(seconds)
+    until = probe_until(budgeted, clock.spent())
+    results = probe_candidates(prober, pool, speeds, until)
     ranking = cached_step(out, "rung0", lambda: rank_probes(pool, results))
     winner = pool[ranking["kept"][0]]
     refuse_probe(prober, winner["name"], results[winner["name"]])
     probed = cached_step(out, "probed", lambda: write_probed(trainer, prober, winner, results[winner["name"]], until))
     say(f"{winner['name']} with its probe: {100 * probed['validation']:.1f} % of the validation images")
-    plan = cached_step(out, "unfreeze", lambda: plan_unfreezing(prober, winner, results, budgeted, epochs))
+    plan = cached_step(out, "unfreeze", lambda: plan_rest(prober, speeds[winner["name"]], budgeted, epochs))
+    say(f"unfreezing buys {plan['buys']}")
     if plan["frozen"] is None:
-        say(f"its layers stay as they are: {plan['why']}")
         return TrainedCandidate(winner, out / PROBED, probed, seeds, len(pool), ranking)
-    unfrozen = cached_step(out, "unfrozen", lambda: train_unfrozen(trainer, prober, winner, plan, say))
+    unfrozen = cached_step(out, "unfrozen", lambda: train_unfrozen(trainer, prober, winner, plan))
     final = cached_step(out, "final", lambda: pick_final(trainer, winner, out, say))
     figures = (probed if final["folder"] == PROBED else unfrozen) | {"unfreezing": final["verdict"]}
     return TrainedCandidate(winner, out / final["folder"], figures, seeds, len(pool), ranking)
@@ -100,27 +102,15 @@ def write_trained(folder: Path, backbone: Backbone, tensors: Mapping[str, Any], 
     export(folder, backbone.network, backbone.normal, recipe, classes, trainer.seed)
 
 
-def plan_unfreezing(
-    prober: Prober, row: Row, results: Mapping[str, Any], budgeted: float | None, epochs: float | None
-) -> StepResult:
-    """How the layers are unfrozen: `frozen` and `unfreeze` of the recipe, and seconds; None is not at all."""
-    if budgeted is None:
-        return {"frozen": FROZEN, "unfreeze": UNFREEZE, "seconds": None, "epochs": epochs}
-    seconds = budgeted - prober.clock.spent()
-    passes = seconds * results[row["name"]]["images_per_s"] / len(prober.images)  # over all images, forward alone
-    plan: StepResult = {"seconds": seconds, "epochs": None}
-    if passes / ALL_COST >= ENOUGH_EPOCHS:
-        return plan | {"frozen": FROZEN, "unfreeze": UNFREEZE}
-    if passes / LAST_COST >= FEWEST_EPOCHS:
-        return plan | {"frozen": FROZEN, "unfreeze": 1.0}
-    why = f"{seconds:.0f} s are left, and an epoch of the last ones alone takes {LAST_COST * seconds / passes:.0f} s"
-    return plan | {"frozen": None, "why": why}
+def plan_rest(prober: Prober, speed: Mapping[str, Any], budgeted: float | None, epochs: float | None) -> StepResult:
+    """How the layers of the winner are unfrozen in what is left of the time."""
+    left = None if budgeted is None else budgeted - prober.clock.spent()
+    return plan_unfreezing(left, epochs, len(prober.images), speed["images_per_s"])
 
 
-def train_unfrozen(trainer: CandidateTrainer, prober: Prober, row: Row, plan: StepResult, say: Say) -> StepResult:
+def train_unfrozen(trainer: CandidateTrainer, prober: Prober, row: Row, plan: StepResult) -> StepResult:
     """Train the probed network on, from its last layers to its first; its figures."""
     seconds = plan["seconds"]
-    say(f"unfreezing {row['name']}" + (f" for {seconds:.0f} s" if seconds else f" for {plan['epochs']:g} epochs"))
     fields = [f"optimiser.frozen={plan['frozen']}", f"schedule.unfreeze={plan['unfreeze']}"]
     result = trainer.train(
         row,
