@@ -132,8 +132,8 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     assert "nothing was measured on stm32h743" in card["warnings"][0]
     assert load_package(out).precision == "int8+fp32"
     assert "TensorFlow Lite" in " ".join(card["limits"])
-    raced = json.loads((out / "steps" / "candidates.json").read_text())["result"]["candidates"]
-    assert raced[0]["weights"] == str(weights)
+    [probed] = json.loads((out / "steps" / "pretrained.json").read_text())["result"]["candidates"]
+    assert probed["weights"] == str(weights)
     again = read_config(out / "run.toml")
     assert (again.device, again.weights, again.epochs) == ("stm32h743", (f"mobilenetv1:alpha=0.25={weights}",), 1)
     beside = run(["fit", str(out / "run.toml"), "--seed", "3", "-o", str(tmp_path / "again")])
