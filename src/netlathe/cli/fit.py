@@ -64,7 +64,8 @@ if TYPE_CHECKING:
 @click.option("--search", "space", metavar="SPACE", help="A candidate found by a search, such as around:resnet20.")
 @click.option("--time", "limit", type=SpanType(), help="A wall for everything, such as 20m.  [default: 15m]")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Of the final training, instead of a time.")
-@click.option("--resolution", type=click.IntRange(32), default=160, show_default=True, help="The finest that is tried.")
+@click.option("--resolution", type=click.IntRange(32), metavar="PX",
+              help="The finest that is tried.  [default: the weights' own; from scratch 160]")  # fmt: skip
 @click.option("--recipe", "recipe_name", default="small", show_default=True, help="A name or a file.")
 @set_option
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -90,7 +91,7 @@ def command(
     space: str | None,
     limit: float | None,
     epochs: float | None,
-    resolution: int,
+    resolution: int | None,
     recipe_name: str,
     changes: tuple[str, ...],
     seed: int,
@@ -174,7 +175,7 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
         targets = targets_on(config.device, config.runtimes, None, config.run_threads)
     with progress_bar("images") as bar:
         splits = load(
-            config.data, size=config.resolution, progress=bar and (lambda what, done, total: bar(done, total, what))
+            config.data, size=config.pixels, progress=bar and (lambda what, done, total: bar(done, total, what))
         )
     for line in splits.report.lines():
         click.echo(line, err=True)

@@ -23,6 +23,7 @@ from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.train.recipefile import to_toml
 
+FINEST, FINEST_PRETRAINED = 160, 256  # px, of networks from scratch and of pretrained ones
 FILE, RECIPE, SCHEMA = "run.toml", "recipe.toml", "netlathe.fit/1"
 
 
@@ -42,7 +43,7 @@ class FitConfig:
     threads: int | None = None  # of training
     precision: str = "auto"  # of training
     form: PrecisionChoice = "auto"  # precision of the deployed network
-    resolution: int = 160  # the finest that is tried, px
+    resolution: int | None = None  # the finest that is tried, px; without, FINEST or that of the pretrained weights
     weights: tuple[str, ...] = ()  # pretrained ones that candidates start from
     weights_dir: tuple[str, ...] = ()  # folders of more of them
     scratch: bool = False  # random weights, also where pretrained ones keep the budget
@@ -58,6 +59,11 @@ class FitConfig:
     def starts_pretrained(self) -> bool:
         """Whether pretrained networks are the candidates; a search or a source names others."""
         return not self.scratch and self.search is None and self.source is None
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the short side of the images that are read: what the finest candidate may look at."""
+        return self.resolution or (FINEST_PRETRAINED if self.starts_pretrained else FINEST)
 
     def document(self) -> dict[str, Any]:
         """Plain values; what is not set is left out, the recipe is a file of its own."""

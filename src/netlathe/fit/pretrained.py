@@ -46,7 +46,7 @@ def pretrained_candidates(
         say(f"left out, for their names are of no known network: {', '.join(file.name for file in others[:SHOWN])}"
             + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""))  # fmt: skip
     weights = asked_weights(config.weights, local)
-    return find_pretrained(weights, limits, targets, images, count_probed(config.seconds), say)
+    return find_pretrained(weights, limits, targets, images, config.resolution, count_probed(config.seconds), say)
 
 
 def count_probed(seconds: float | None) -> int:
@@ -55,17 +55,24 @@ def count_probed(seconds: float | None) -> int:
 
 
 def find_pretrained(
-    weights: Sequence[str], limits: Budget, targets: Sequence[Target], images: ImageSpec, count: int, say: Say
+    weights: Sequence[str],
+    limits: Budget,
+    targets: Sequence[Target],
+    images: ImageSpec,
+    finest: int | None,
+    count: int,
+    say: Say,
 ) -> dict[str, Any]:
-    """The first `count` of the networks of `weights` that keep the limits, as rows of a step; and why others do not.
+    """The first `count` of the networks of `weights` that keep the limits, as rows of a step; and which do not.
 
+    `finest` bounds their resolutions, px.
     Raises NetlatheError for weights of an unknown network.
     """
     bench = MeasurementCache(targets, MEASURED_S) if targets[0].measures else None
     rows, over = list[dict[str, Any]](), list[str]()
     for asked in weights:
-        pretrained = open_pretrained(asked, targets, images)
-        fits = finest(pretrained.sizes, limits, bench, say)
+        pretrained = open_pretrained(asked, targets, images, finest)
+        fits = find_finest(pretrained.sizes, limits, bench, say)
         if fits is None:
             over.append(asked)
             continue
@@ -75,16 +82,19 @@ def find_pretrained(
     return {"candidates": rows, "considered": len(weights), "over": over}
 
 
-def open_pretrained(asked: str, targets: Sequence[Target], images: ImageSpec) -> PretrainedNetwork:
+def open_pretrained(asked: str, targets: Sequence[Target], images: ImageSpec, finest: int | None) -> PretrainedNetwork:
     """A network of given weights at the resolutions worth trying, from its own down. Raises NetlatheError."""
     network, source = resolve_weights(asked)
     own = network.input[-1]
-    sides = sorted({own, *(r for r in RESOLUTIONS if own / COARSEST <= r < own)}, reverse=True)
+    most = min(own, finest or own)
+    sides = sorted({most, *(r for r in RESOLUTIONS if own / COARSEST <= r < most)}, reverse=True)
     sizes = (build_candidate(target, images, network, side) for side in sides for target in targets)
     return PretrainedNetwork(asked, source, tuple(c for c in sizes if c is not None))
 
 
-def finest(sizes: Sequence[Candidate], limits: Budget, bench: MeasurementCache | None, say: Say) -> Candidate | None:
+def find_finest(
+    sizes: Sequence[Candidate], limits: Budget, bench: MeasurementCache | None, say: Say
+) -> Candidate | None:
     """The candidate of most MACs that keeps the limits; without a bench by its forecast alone. None where none does."""
     fitting = sorted((c for c in sizes if limits.possible(c)), key=lambda c: -c.macs)
     if bench is None:

@@ -10,7 +10,7 @@ from typing import Any
 from netlathe.arch.document import from_json
 from netlathe.choose.budget import Budget
 from netlathe.fit.clock import divide_time, final_seconds
-from netlathe.fit.config import FitConfig
+from netlathe.fit.config import FINEST, FitConfig
 from netlathe.fit.pace import measure_pace, select_affordable
 from netlathe.fit.race import CandidateTrainer, Row, Say, TrainedCandidate, run_rungs
 from netlathe.fit.shortlist import shortlist
@@ -53,6 +53,7 @@ def train_from_scratch(
             weights=() if config.starts_pretrained else config.weights,
             first=first,
             source=config.source,
+            finest=config.resolution or FINEST,
         )
 
     arch = cached_step(out, "searched", search)["arch"] if config.search is not None else None

@@ -14,6 +14,7 @@ from netlathe.choose.budget import Budget, Candidate
 from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
 from netlathe.errors import Infeasible, NetlatheError
+from netlathe.fit.config import FINEST
 from netlathe.fit.rungs import RACE_SHARE
 from netlathe.fit.space import (
     FAMILIES,
@@ -52,6 +53,7 @@ def shortlist(
     weights: Sequence[str] = (),
     first: Sequence[Network] = (),
     source: str | None = None,
+    finest: int = FINEST,
 ) -> dict[str, Any]:
     """The candidates that are raced, measured where the device is this machine; `first` are raced where they fit.
 
@@ -60,7 +62,7 @@ def shortlist(
     keeps the limits. `source` names where the candidates come from, instead of the families of the zoo.
     """
     height, width, channels = splits.train.pixels.shape[1:]
-    images = ImageSpec(len(splits.train.classes), channels, min(height, width))
+    images = ImageSpec(len(splits.train.classes), channels, min(height, width, finest))
     most = most_macs(seconds, len(splits.train), channels)
     families: Sequence[CandidateFamily] = FAMILIES if source is None else source_families(source, say)
     fitting = find_fitting(targets, limits, images, most, families)
