@@ -42,7 +42,7 @@ from netlathe.train.ssl.losses import against_queue, chance_loss, nt_xent
 from netlathe.train.ssl.method import METHODS, Method, find_method, queue_length
 from netlathe.train.ssl.moco import MoCoModule, move_towards
 from netlathe.train.ssl.pretraining import pretrain
-from netlathe.train.ssl.probe import fit_probe
+from netlathe.train.ssl.probe import judge_probe
 from netlathe.train.start import load_starting_weights
 
 SMALL = ("resolution=16", "evaluate.resolution=16", "schedule.warmup=0", "batch=32", "augment.flip=0")
@@ -315,12 +315,12 @@ def test_the_linear_probe_is_scikit_learn_s_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
     features, labels = clouds(0)
-    probe = fit_probe(features, labels, 4)
-    rows = probe.standard(features).numpy()[:, :-1].astype(np.float64)
+    probe = judge_probe(features, labels, 4)
+    rows = probe.standardise(features).numpy()[:, :-1].astype(np.float64)
     oracle = LogisticRegression(C=1 / (len(rows) * probe.penalty), tol=1e-8, max_iter=1000).fit(rows, labels)
     assert np.allclose(probe.weight[:-1].T.numpy(), oracle.coef_, atol=0.02)
     asked, _ = clouds(1)
-    assert (probe(asked) == oracle.predict(probe.standard(asked).numpy()[:, :-1])).mean() > 0.99
+    assert (probe.logits(asked).argmax(1) == oracle.predict(probe.standardise(asked).numpy()[:, :-1])).mean() > 0.99
 
 
 def pretrain_both_ways(cache: Path, out: Path) -> None:

@@ -18,7 +18,7 @@ from netlathe.train.distributed import Ranks, sum_over_ranks
 from netlathe.train.evaluate import Preprocessor, compute_outputs
 from netlathe.train.images import ImageSet
 from netlathe.train.ssl.knn import knn
-from netlathe.train.ssl.probe import fit_probe
+from netlathe.train.ssl.probe import judge_probe
 
 BANK = 10_000  # training images whose labels the judges know
 
@@ -58,11 +58,11 @@ def score_features(
     bank: Array, labels: NDArray[np.int64], classes: int, tests: Mapping[str, tuple[Array, NDArray[np.int64]]]
 ) -> dict[str, FeatureScore]:
     """Both judges on features and labels of each test set, knowing a bank of features (M, d) and labels (M,)."""
-    probe = fit_probe(bank, labels, classes)
+    probe = judge_probe(bank, labels, classes)
     scores = {}
     for name, (features, truth) in tests.items():
         near = int((knn(bank, labels, features, classes) == truth).sum())
-        linear = int((probe(features) == truth).sum())
+        linear = int((probe.logits(features).argmax(1) == truth).sum())
         count = len(truth)
         scores[name] = FeatureScore(
             images=count,

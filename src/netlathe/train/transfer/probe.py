@@ -25,7 +25,7 @@ except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3)  # from strong to weak
-ITERATIONS, TOLERANCE = 60, 1e-6
+ITERATIONS, TOLERANCE = 100, 1e-6
 WORSE = 1.02  # of the loss on held-out images: a penalty this much worse than the best ends the way down
 
 
