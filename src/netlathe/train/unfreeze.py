@@ -31,8 +31,8 @@ def freeze_layers(module: nn.Module, recipe: Recipe, progress: float) -> None:
 
     A function of recipe and `progress` (0..1) along the schedule alone, so a resumed training needs no state for it.
     """
-    optimiser, given = recipe.optimiser, recipe.regularise.norms == "given"
-    if not optimiser.frozen and not given:
+    optimiser, still_norms = recipe.optimiser, recipe.regularise.norms == "given"
+    if not optimiser.frozen and not still_norms:
         return
     frozen = optimiser.frozen if progress < recipe.schedule.unfreeze else 0.0
     still = set(frozen_modules(module, frozen))
@@ -42,4 +42,4 @@ def freeze_layers(module: nn.Module, recipe: Recipe, progress: float) -> None:
             if part in still:
                 weight.grad = None
         if isinstance(part, _BatchNorm):
-            part.train(not given and part not in still)
+            part.train(not still_norms and part not in still)
