@@ -271,7 +271,7 @@ def test_vit_b_16_is_17_56_gmacs(timm: ModuleType, torchvision: ModuleType) -> N
         ours, theirs = timm.create_model("vit_base_patch16_224"), torchvision.models.vit_b_16()
     for module in (ours, theirs):
         cost = count(graph_of(module, (3, 224, 224)))
-        assert (cost.params, cost.macs, cost.acts) == (86_567_656, 17_563_828_224, 18_307_048)
+        assert (cost.params, cost.macs, cost.acts) == (86_567_656, 17_563_828_224, 23_895_544)
 
 
 def test_memory_and_rows_of_a_read_module_are_those_of_the_expression(torchvision: ModuleType) -> None:

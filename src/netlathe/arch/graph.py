@@ -41,9 +41,10 @@ class Op(NamedTuple):
     view: bool
     leaf: Leaf | None = None  # None where the graph was read from a torch module or an ONNX file
     types: Types = UNTYPED  # of its values and tensors; those that are not here are in the network's precision
+    inner: Size = 0  # elements that products inside of it write, such as scores of attention
 
     def __repr__(self) -> str:
-        return describe(self, "types")
+        return describe(self._replace(inner=0), "types", "inner")  # which follows from the rest
 
     @property
     def params(self) -> Size:
@@ -155,6 +156,7 @@ def make_op(leaf: Leaf, path: str, xs: tuple[Ref, ...], y: Ref) -> Op:
         macs=leaf.macs(y.shape, *shapes),
         view=leaf.view,
         leaf=leaf,
+        inner=leaf.inner(*shapes),
     )
 
 

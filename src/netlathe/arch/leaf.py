@@ -57,6 +57,10 @@ class Leaf(Node):
         """Multiply-accumulates for one image, given the shape that leaves and those that arrive."""
         return 0
 
+    def inner(self, *xs: Shape) -> Size:
+        """Elements that matrix products inside of it write and that do not leave it, such as scores of attention."""
+        return 0
+
     def form(self, *xs: Shape) -> str:
         """The variety within the kind, such as depthwise for a convolution."""
         return ""

@@ -209,6 +209,10 @@ class Attention(Leaf):
         tokens = prod(y[:-1])
         return 2 * tokens * tokens * y[-1]
 
+    def inner(self, *xs: Shape) -> Size:
+        tokens = prod(xs[0][:-1])
+        return self.heads * tokens * tokens
+
     def form(self, *xs: Shape) -> str:
         return "global"
 
@@ -254,6 +258,10 @@ class WindowAttention(Leaf):
         side, _ = self.window(xs[0])
         windows = -(-y[1] // side) * -(-y[2] // side)
         return windows * 2 * side**4 * y[3]
+
+    def inner(self, *xs: Shape) -> Size:
+        side, _ = self.window(xs[0])
+        return self.heads * -(-xs[0][1] // side) * -(-xs[0][2] // side) * side**4
 
     def form(self, *xs: Shape) -> str:
         return "window"

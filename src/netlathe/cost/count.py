@@ -35,7 +35,7 @@ class Cost(NamedTuple):
     buffers: Size = 0  # stored but not trained: running statistics, fixed codes
     weights: Size = 0  # of params, the kernels and matrices: no bias, no norm
     macs: Size = 0
-    acts: Size = 0  # outputs of MAC_KINDS (fvcore, timm)
+    acts: Size = 0  # outputs of MAC_KINDS, scores of attention included (fvcore, with attention not fused)
     acts_pycls: Size = 0  # and of windowed pooling (pycls)
     moved: Size = 0  # activation elements read and written, eager
     moved_fused: Size = 0
@@ -100,6 +100,7 @@ def only(op: Op, type_: str) -> Op:
         buffers=buffers,
         macs=0,
         types={},
+        inner=0,
     )
 
 
@@ -116,8 +117,8 @@ def elements_of(op: Op) -> Cost:
         buffers=buffers,
         weights=count_elements(shape for name, shape in op.weights.items() if name != "bias") if is_mac else 0,
         macs=op.macs,
-        acts=out if is_mac else 0,
-        acts_pycls=out if is_mac or op.kind in POOL_KINDS else 0,
+        acts=out + op.inner if is_mac else 0,
+        acts_pycls=out + op.inner if is_mac or op.kind in POOL_KINDS else 0,
         moved=moved,
         moved_fused=moved if is_mac else 0,
         loaded=params + buffers,

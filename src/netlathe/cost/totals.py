@@ -22,7 +22,8 @@ MAC_KINDS = frozenset({"conv", "linear", "matmul", "attention"})  # the kinds wh
 class Totals(NamedTuple):
     """What an expression costs for one image: the shape that leaves, trainable params, MACs, activations.
 
-    `acts` are the output elements of convolutions and matrix products (fvcore's and timm's convention).
+    `acts` are the output elements of convolutions and matrix products, the scores of attention among them (fvcore's
+    convention, where attention is not fused).
     """
 
     shape: Shape
@@ -62,4 +63,5 @@ def leaf_totals(leaf: Leaf, shapes: tuple[Shape, ...]) -> Totals:
     """What one operator costs."""
     shape = leaf_shape(leaf, shapes, "")
     params = sum([prod(tensor) for tensor in leaf.weights(*shapes).values()])
-    return Totals(shape, params, leaf.macs(shape, *shapes), prod(shape) if leaf.kind in MAC_KINDS else 0)
+    acts = prod(shape) + leaf.inner(*shapes) if leaf.kind in MAC_KINDS else 0
+    return Totals(shape, params, leaf.macs(shape, *shapes), acts)

@@ -49,6 +49,7 @@ def operator(row: Mapping[str, Any]) -> Op:
         macs=int(row["macs"]),
         view=bool(row["view"]),
         types=types(row["types"]),
+        inner=int(row["inner"]),
     )
 
 

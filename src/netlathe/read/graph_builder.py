@@ -104,8 +104,9 @@ class GraphBuilder:
         shape: Shape,
         macs: int = 0,
         type_: str = "",
+        inner: int = 0,
     ) -> TracedValue:
-        """Write an operator down; returns what it makes, of type `type_`."""
+        """Write an operator down; returns what it makes, of type `type_`. `inner`: see `Op`."""
         shape = without_batch(shape)
         sources = tuple(dict.fromkeys(name for traced in reads for name in (*traced.sources, *traced.root.sources)))
         read = [(value, traced.shape) for traced in reads if (value := self.read(traced, scope)) is not None]
@@ -121,7 +122,9 @@ class GraphBuilder:
         values, in_shapes = tuple(value for value, _ in read), tuple(shape for _, shape in read)
         typed = [name for name in new if self.types.get(name, "") not in ("", self.precision)]
         types = self.types_of((*values, number)) | {local_name(name, scope.path): self.types[name] for name in typed}
-        op = Op(kind, form, "", values, number, in_shapes, shape, weights, buffers, macs, False, types=types)
+        op = Op(
+            kind, form, "", values, number, in_shapes, shape, weights, buffers, macs, False, types=types, inner=inner
+        )
         self.ops.append((scope, op))
         scope.ops += 1
         return TracedValue(shape, number, type=type_)

@@ -50,5 +50,10 @@ def product(y: Shape, inner: int) -> Work:
 
 def attention(query: Shape, key: Shape, value: Shape) -> Work:
     """softmax(q k^T) v: query (..., T, d), key (..., S, d), value (..., S, e); both products in full."""
-    scores = (*query[:-1], key[-2])
-    return Work("global", product(scores, query[-1]).macs + product((*query[:-1], value[-1]), key[-2]).macs)
+    pairs = (*query[:-1], key[-2])
+    return Work("global", product(pairs, query[-1]).macs + product((*query[:-1], value[-1]), key[-2]).macs)
+
+
+def scores(query: Shape, key: Shape) -> int:
+    """The elements of q k^T, which a fused attention does not write."""
+    return prod(query[:-1]) * key[-2]

@@ -8,31 +8,49 @@ https://docs.pytorch.org/docs/stable/notes/extending.html.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FunctionType
 from typing import Any, NamedTuple, NoReturn
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
+from netlathe.arch.types import FLOATS
 from netlathe.errors import MissingExtra, NetlatheError, nearest
 from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
-from netlathe.read.torch_ops import MAKERS, NEEDS_VALUES, RULES, VIEWS, AtenCall, register
+from netlathe.read.torch_ops import MAKERS, NEEDS_VALUES, OF_WEIGHTS, RULES, VIEWS, AtenCall, AtenRule, register
 
 try:
     import torch
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
-from netlathe.read.meta import META, on_meta, to_meta
+from netlathe.read.meta import META, on_meta
+from netlathe.read.rules import scores
+from netlathe.read.torch_calls import (
+    COMPOSITE,
+    has_dynamic_shape,
+    is_composite,
+    is_shape,
+    name_of,
+    signature,
+    tensors_of,
+    uncompiled,
+    without_memory,
+)
+from netlathe.read.torch_constants import ConstantLog, UnknownValue, stand_in
+from netlathe.read.torch_whole import KeepWhole
 
 __all__ = ["ModuleReading", "read_module", "register"]
+
+
+TYPES = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"} | {
+    getattr(torch, name): name
+    for name in ("int64", "int32", "int16", "int8", "uint8", "bool", "complex64", "complex128")
+}  # other types have the network's
 
 
 class ModuleReading(NamedTuple):
@@ -40,31 +58,44 @@ class ModuleReading(NamedTuple):
 
     graph: Graph
     uncalled: dict[str, Shape]  # trainable tensors that the forward never used: not in the graph's params
+    frozen: dict[str, Shape]  # parameters with requires_grad=False, which count as buffers
     tied: dict[str, str]  # further names of shared tensors -> the name under which they count, once
 
 
-def read_module(module: nn.Module, *inputs: Shape | torch.Tensor, training: bool = False) -> ModuleReading:
+def read_module(
+    module: nn.Module, *inputs: Any, keywords: Mapping[str, Any] | None = None, training: bool = False
+) -> ModuleReading:
     """The graph of a module for one image: `inputs` are shapes without the batch axis, such as (3, 224, 224).
 
-    An input that is no float is given as a tensor with a batch of 1, of which only shape and type matter. The module is
-    not changed, and its weights are neither read nor copied. Raises NetlatheError with the path of the submodule: where
-    the forward looks at values, where an operator is unknown, where it fails on these shapes.
+    An input that is no float is given as a tensor with a batch of 1, of which only shape and type matter; so are
+    `keywords`, and inputs that are lists or dictionaries of tensors. The module is not changed, and its weights are
+    neither read nor copied. Raises NetlatheError with the path of the submodule: where the forward looks at values that
+    depend on the input, where an operator is unknown, where it fails on these shapes.
     """
-    twin = on_meta(getattr(module, "_orig_mod", module)).train(training)  # _orig_mod: what torch.compile wraps
+    twin, constants = on_meta(getattr(module, "_orig_mod", module))  # _orig_mod: what torch.compile wraps
+    twin.train(training)
     names = {id(p): name for name, p in twin.named_parameters()}
     aliases = {name: names[id(p)] for name, p in twin.named_parameters(remove_duplicate=False)}
-    weights = {name: tuple(p.shape) for name, p in twin.named_parameters()}
-    builder = GraphBuilder(weights, {name: tuple(b.shape) for name, b in twin.named_buffers()})
-    recorder = Recorder(builder, twin)
+    weights = {name: tuple(p.shape) for name, p in twin.named_parameters() if p.requires_grad}
+    frozen = {name: tuple(p.shape) for name, p in twin.named_parameters() if not p.requires_grad}
+    buffers = frozen | {name: tuple(b.shape) for name, b in twin.named_buffers()}
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), torch.float32)
-    xs = [to_meta(x) if isinstance(x, torch.Tensor) else torch.empty((1, *x), dtype=dtype, device=META) for x in inputs]
-    for x in xs:
-        recorder.assign(x, builder.input(tuple(x.shape)))
-    y = recorder.run(twin, xs)
+    types = {name: TYPES.get(t.dtype, "") for name, t in (*twin.named_parameters(), *twin.named_buffers())}
+    precision = TYPES.get(dtype, "")
+    builder = GraphBuilder(weights, buffers, types, precision if precision in FLOATS else "fp32")
+    recorder = Recorder(builder, twin, ConstantLog(constants))
+    xs = [
+        torch.empty((1, *x), dtype=dtype, device=META) if is_shape(x) else tree_map(without_memory, x) for x in inputs
+    ]
+    words = tree_map(without_memory, dict(keywords or {}))
+    for x in tree_leaves((xs, words)):
+        if isinstance(x, torch.Tensor):
+            recorder.assign(x, builder.input(tuple(x.shape), recorder.type_of(x)))
+    y = recorder.run(twin, xs, words)
     outputs = [recorder.values[id(leaf)] for leaf in tree_leaves(y) if id(leaf) in recorder.values]
     graph = builder.graph(outputs, recorder.root)
     uncalled = {name: shape for name, shape in weights.items() if name not in builder.used}
-    return ModuleReading(graph, uncalled, {name: first for name, first in aliases.items() if name != first})
+    return ModuleReading(graph, uncalled, frozen, {name: first for name, first in aliases.items() if name != first})
 
 
 IN_PLACE = object()
@@ -73,9 +104,10 @@ IN_PLACE = object()
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates neither mode
     """Writes every operator that reaches the dispatcher to a graph builder."""
 
-    def __init__(self, builder: GraphBuilder, module: nn.Module) -> None:
+    def __init__(self, builder: GraphBuilder, module: nn.Module, constants: ConstantLog) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.builder = builder
+        self.builder, self.constants = builder, constants
+        self.spoiled: set[int] = set()  # ids of values that were constants until something of the image was written
         self.paths = {id(part): path for path, part in module.named_modules()}
         self.root = Scope("", alone=False)
         self.calls: list[tuple[nn.Module, Scope]] = []  # the modules that are running, innermost last
@@ -84,7 +116,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         self.quiet = False  # inside an operator that is written down as a whole
         self.memo: dict[Any, Any] = {}  # what operators make, by their arguments
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-            self.assign(tensor, TracedValue(tuple(tensor.shape), sources=(name,)))
+            self.assign(tensor, TracedValue(tuple(tensor.shape), sources=(name,), type=self.type_of(tensor)))
 
     def assign(self, tensor: torch.Tensor, traced: TracedValue) -> None:
         self.alive.append(tensor)
@@ -95,15 +127,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         """Where the forward is."""
         return self.calls[-1][1] if self.calls else self.root
 
-    def run(self, module: nn.Module, xs: list[torch.Tensor]) -> Any:
+    def type_of(self, tensor: torch.Tensor) -> str:
+        """Its type in our words; empty for the network's."""
+        type_ = TYPES.get(tensor.dtype, "")
+        return "" if type_ == self.builder.precision else type_
+
+    def run(self, module: nn.Module, xs: list[Any], words: dict[str, Any]) -> Any:
         """The forward, recorded."""
         try:
-            with torch.no_grad(), self.following(), KeepWhole(self), self:
-                return module(*xs)
+            with torch.no_grad(), uncompiled(), self.following(), KeepWhole(self), self:
+                return module(*xs, **words)
         except NetlatheError:
             raise
         except Exception as error:
-            shapes = " and ".join("x".join(map(str, x.shape[1:])) for x in xs)
+            tensors = [x for x in tree_leaves((xs, words)) if isinstance(x, torch.Tensor)]
+            shapes = " and ".join("x".join(map(str, x.shape[1:])) for x in tensors)
             raise NetlatheError(
                 f"the forward fails on an input of {shapes or 'nothing'}: {type(error).__name__}: {error}",
                 code="read.forward",
@@ -142,11 +180,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             args, kwargs = self.moved(args), {key: self.moved(value) for key, value in kwargs.items()}
             tensors = tensors_of(args, kwargs)
         name = name_of(func)
-        if is_traced and name in NEEDS_VALUES:
-            self.refuse_values(name)
+        if is_composite(func):  # under inference_mode the dispatcher sees what is else taken apart before
+            with self:
+                return func._op_dk(COMPOSITE, *args, **kwargs)
+        if is_traced and (name in NEEDS_VALUES or (has_dynamic_shape(func) and kwargs.get("output_size") is None)):
+            return self.ask_values(name, func, args, kwargs)
+        if is_traced and name in ("index", "_unsafe_index"):
+            args = (args[0], [axis for index in args[1] for axis in self.positions(name, index)], *args[2:])
+            tensors = tensors_of(args, kwargs)
         try:
             y = self.once(func, func, args, kwargs) if is_traced and not func.is_view else func(*args, **kwargs)
         except NotImplementedError as error:
+            if "::" not in name:
+                return self.ask_values(name, func, args, kwargs)
             raise NetlatheError(
                 f"torch cannot say which shape {name} makes without running it",
                 code="read.values",
@@ -155,7 +201,54 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             ) from error
         if not self.quiet and (is_traced or (tensors and func.is_view)):
             self.write(func, name, args, kwargs, tensors, y)
+        if not self.quiet:
+            if name in MAKERS:  # what they make depends on the shape alone
+                args, tensors = tree_map(stand_in, args), []
+            self.remember(func, args, kwargs, tensors, y)
         return y
+
+    def remember(self, func: Callable[..., Any], args: Any, kwargs: Any, tensors: list[torch.Tensor], y: Any) -> None:
+        """Log what ran on constants alone; what it writes of the image into one makes that none."""
+        results = [t for t in tree_leaves(y) if isinstance(t, torch.Tensor) and t.is_meta]
+        tags = getattr(func, "tags", ())
+        if self.are_constants(tensors) and torch.Tag.nondeterministic_seeded not in tags:
+            if results:
+                self.constants.add(func, args, kwargs, y)
+        else:
+            self.spoiled |= {id(self.value_of(t).root) for t in results if any(t is read for read in tensors)}
+
+    def are_constants(self, tensors: list[torch.Tensor]) -> bool:
+        """Whether the values of all these can be had."""
+        return self.constants.holds(t for t in tensors if t.is_meta) and not any(
+            id(self.value_of(t).root) in self.spoiled or self.written(t) for t in tensors
+        )
+
+    def ask_values(self, name: str, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The result of an operator that depends on elements: of constants it can be had, else it is refused."""
+        if not self.are_constants(tensors_of(args, kwargs)):
+            self.refuse_values(name)
+        try:
+            y = self.constants.evaluate(func, args, kwargs)
+        except UnknownValue:
+            self.refuse_values(name)
+        return tree_map(self.constant_twin, y)
+
+    def constant_twin(self, leaf: Any) -> Any:
+        """A tensor whose values we have, as one without memory."""
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        twin = leaf.to(META)
+        self.constants.add_value(twin, leaf.clone())
+        self.value_of(twin)
+        return twin
+
+    def positions(self, name: str, index: Any) -> list[Any]:
+        """An index by a mask as indices of whole numbers, one an axis; any other index as it is."""
+        if not isinstance(index, torch.Tensor) or index.dtype not in (torch.bool, torch.uint8):
+            return [index]
+        if not index.is_meta:
+            return [self.constant_twin(axis) for axis in index.nonzero(as_tuple=True)]
+        return list(self.ask_values(name, lambda mask: mask.nonzero(as_tuple=True), (index,), {}))
 
     def once(self, what: Any, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """func(...), run once for equal arguments: torch takes longer to find shapes than we to remember them."""
@@ -197,11 +290,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
     ) -> None:
         """Write an operator down by its rule; further results are views of the first."""
         rule = RULES.get(name) or RULES.get(name.removesuffix("_"))
+        if name in OF_WEIGHTS and not any(traced.root.id is not None for traced in reads):
+            rule = AtenRule("map")
         if rule is None:
             self.refuse_unknown(name)
         form, macs = rule.work(call) if rule.work else (rule.form, 0)
         linear = rule.kind == "matmul" and any(h.id is None and h.root.id is None and h.sources for h in reads)
-        traced = self.builder.emit(self.scope, "linear" if linear else rule.kind, form, reads, call.y, macs)
+        inner = scores(call.shape(0), call.shape(1)) if rule.kind == "attention" else 0
+        kind, type_ = "linear" if linear else rule.kind, self.type_of(results[0])
+        if form == "cdist" and not macs:
+            kind = "reduce"
+        traced = self.builder.emit(self.scope, kind, form, reads, call.y, macs, type_, inner)
         if target is None:
             self.assign(results[0], traced)
         else:
@@ -214,7 +313,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         """What a tensor holds; one that was never seen is a constant of the forward."""
         traced = self.values.get(id(tensor))
         if traced is None:
-            traced = TracedValue(tuple(tensor.shape))
+            traced = TracedValue(tuple(tensor.shape), type=self.type_of(tensor))
             self.assign(tensor, traced)
         return traced
 
@@ -228,6 +327,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         if isinstance(value, torch.Tensor) and not value.is_meta:
             twin = value.to(META)
             self.assign(twin, self.value_of(value))
+            self.constants.add_value(twin, value.clone())
             return twin
         return type(value)(map(self.moved, value)) if isinstance(value, (list, tuple)) else value
 
@@ -249,82 +349,3 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
             path=self.scope.path,
             hint=f'say what it is{like}: netlathe.read.torch.register("{name}", kind, work=macs)',
         )
-
-
-class KeepWhole(TorchFunctionMode):
-    """Keeps some functions whole that the dispatcher would see in pieces."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-        self.functions: dict[Any, Callable[..., Any]] = {
-            F.linear: self.linear,
-            F.scaled_dot_product_attention: self.attention,
-            F.adaptive_avg_pool2d: self.adaptive_pool,
-            F.multi_head_attention_forward: self.multi_head_attention,
-        }
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self.functions.get(func, func)(*args, **(kwargs or {}))
-
-    def whole(self, name: str, func: Callable[..., Any], tensors: tuple[Any, ...], *args: Any, **kwargs: Any) -> Any:
-        """Run a function unseen and write it down as one operator that reads the tensors."""
-        recorder, before = self.recorder, self.recorder.quiet
-        recorder.quiet = True
-        try:
-            y = recorder.once(name, func, args, kwargs)
-        finally:
-            recorder.quiet = before
-        reads = [recorder.value_of(t) for t in tensors if isinstance(t, torch.Tensor)]
-        if not before and y.is_meta:
-            recorder.record(name, AtenCall(tensors, {}, tuple(y.shape)), reads, [y])
-        return y
-
-    def linear(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
-        return self.whole("linear", F.linear, (input, weight, bias), input, weight, bias)
-
-    def attention(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: Any = None, *args: Any, **how: Any
-    ) -> Any:
-        tensors = (query, key, value, attn_mask)
-        return self.whole(
-            "scaled_dot_product_attention", F.scaled_dot_product_attention, tensors, *tensors, *args, **how
-        )
-
-    def adaptive_pool(self, input: torch.Tensor, output_size: Any) -> Any:
-        single = output_size in (1, (1, 1), [1, 1])
-        name = "global_avg_pool2d" if single else "adaptive_avg_pool2d"
-        return self.whole(name, F.adaptive_avg_pool2d, (input,), input, output_size)
-
-    def multi_head_attention(self, *args: Any, **kwargs: Any) -> Any:
-        """torch's own function, in which attention and linear layers are kept whole as well."""
-        own = F.multi_head_attention_forward
-        inner = {"scaled_dot_product_attention": self.attention, "linear": self.linear}
-        function = FunctionType(own.__code__, {**vars(F), **inner}, own.__name__, own.__defaults__, own.__closure__)
-        function.__kwdefaults__ = own.__kwdefaults__
-        return function(*args, **kwargs)
-
-
-def tensors_of(args: Any, kwargs: dict[str, Any]) -> list[torch.Tensor]:
-    """The tensors among arguments, those in lists included."""
-    tensors: list[torch.Tensor] = []
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, torch.Tensor):
-            tensors.append(value)
-        elif isinstance(value, (list, tuple)):
-            tensors += [item for item in value if isinstance(item, torch.Tensor)]
-    return tensors
-
-
-def signature(value: Any) -> Any:
-    """All of arguments that decides the shape of the result, as something that can be hashed."""
-    if isinstance(value, torch.Tensor):
-        return value.shape, value.stride(), value.dtype, value.device.type
-    if isinstance(value, (list, tuple)):
-        return tuple(map(signature, value))
-    return type(value), value
-
-
-def name_of(func: Any) -> str:
-    """aten's operators by their name, others with their namespace; without overload."""
-    return str(func._schema.name).removeprefix("aten::")

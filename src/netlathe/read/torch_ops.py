@@ -65,6 +65,22 @@ def trilinear(call: AtenCall) -> Work:
     return Work("", product((n, o, j), i).macs + product((n, o), j).macs)
 
 
+def distances(call: AtenCall) -> Work:
+    """x (..., n, k) and y (..., m, k): the products of all pairs, of which Euclidean distances are made."""
+    euclidean = len(call.args) < 3 or float(call.args[2]) == 2
+    return Work("cdist", product(call.y, call.shape(0)[-1]).macs if euclidean else 0)
+
+
+def affine_grid(call: AtenCall) -> Work:
+    """The positions (N, ..., k) of a grid times theta (N, k, k + 1)."""
+    return Work("affine_grid", product(call.y, call.shape(0)[-1]).macs)
+
+
+def deformable_convolution(call: AtenCall) -> Work:
+    """As a convolution at the same positions: what is looked up between pixels multiplies no matrices."""
+    return Work("deformable", convolution(call.shape(0), call.shape(1), call.y).macs)
+
+
 MAC_RULES: dict[str, AtenRule] = {
     "convolution": AtenRule("conv", "", convolve),
     "linear": AtenRule("linear", "", lambda call: product(call.y, call.shape(0)[-1])),
@@ -78,6 +94,10 @@ MAC_RULES: dict[str, AtenRule] = {
     "vdot": AtenRule("matmul", "", vector_product),
     "addmv": AtenRule("matmul", "", lambda call: product(call.y, call.shape(1)[-1])),
     "_trilinear": AtenRule("linear", "bilinear", trilinear),
+    "_euclidean_dist": AtenRule("matmul", "", distances),
+    "_cdist_forward": AtenRule("matmul", "", distances),
+    "affine_grid_generator": AtenRule("matmul", "", affine_grid),
+    "torchvision::deform_conv2d": AtenRule("conv", "", deformable_convolution),
     "scaled_dot_product_attention": AtenRule("attention", "", fused_attention),
     "_scaled_dot_product_flash_attention_for_cpu": AtenRule("attention", "", fused_attention),
     "_scaled_dot_product_flash_attention": AtenRule("attention", "", fused_attention),
@@ -125,6 +145,10 @@ FORMS: dict[str, AtenRule] = {
     "cat": AtenRule("cat"),
     "stack": AtenRule("cat"),
     "embedding": AtenRule("embedding"),
+    "torchvision::roi_align": AtenRule("pool", "roi_align"),
+    "torchvision::ps_roi_align": AtenRule("pool", "roi_align"),
+    "torchvision::roi_pool": AtenRule("pool", "roi_pool"),
+    "torchvision::ps_roi_pool": AtenRule("pool", "roi_pool"),
 }
 NAMES: dict[str, str] = {
     "act": "gelu silu sigmoid tanh hardswish hardsigmoid hardtanh leaky_relu elu softplus mish glu celu selu threshold "
@@ -133,25 +157,36 @@ NAMES: dict[str, str] = {
     "clamp_max minimum maximum fmin fmax where floor ceil round trunc frac sign sgn sin cos tan asin acos atan atan2 "
     "sinh cosh erf erfc erfinv logit eq ne gt ge lt le logical_and logical_or logical_not logical_xor bitwise_and "
     "bitwise_or bitwise_not bitwise_xor isnan isinf isfinite masked_fill fill zero lerp addcmul addcdiv remainder fmod "
-    "floor_divide true_divide nan_to_num polar complex dropout native_dropout bernoulli xlogy hypot heaviside",
+    "floor_divide true_divide nan_to_num polar complex dropout native_dropout bernoulli xlogy hypot heaviside "
+    "_weight_norm_interface",
     "reduce": "mean sum amax amin aminmax max min var var_mean std std_mean norm linalg_vector_norm argmax "
-    "argmin cumsum cumprod prod any all logsumexp topk sort argsort median kthvalue mode count_nonzero _cdist_forward "
-    "_euclidean_dist",
+    "argmin cumsum cumprod prod any all logsumexp topk sort argsort median kthvalue mode count_nonzero",
     "layout": "copy clone contiguous _to_copy index_select index _unsafe_index gather index_put _index_put_impl "
     "scatter scatter_add scatter_reduce index_add index_copy index_fill masked_scatter take roll flip rot90 "
     "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
     "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im repeat repeat_interleave tril "
     "triu narrow_copy slice_scatter select_scatter diagonal_scatter split_with_sizes_copy split_copy unbind_copy "
     "permute_copy view_copy expand_copy lift_fresh_copy unfold_copy one_hot resize",
-    "upsample": "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
-    "_upsample_nearest_exact2d _upsample_nearest_exact3d upsample_bilinear2d upsample_linear1d upsample_bicubic2d "
-    "upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d",
+    "upsample": "max_unpool2d max_unpool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d "
+    "upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa "
+    "grid_sampler_2d grid_sampler_3d",
 }
 RULES: dict[str, AtenRule] = {
     **{name: AtenRule(kind, name) for kind, text in NAMES.items() for name in split_names(text)},
     **FORMS,
     **MAC_RULES,
 }
+
+# What makes weights of weights (orthogonal and other parametrisations), once and before inference. It is refused where
+# something of the image reaches it, for nobody counted it.
+OF_WEIGHTS = frozenset(
+    split_names(
+        "linalg_matrix_exp linalg_qr linalg_householder_product linalg_inv_ex linalg_solve_ex _linalg_solve_ex "
+        "linalg_cholesky_ex linalg_lu_factor_ex linalg_solve_triangular triangular_solve linalg_eigh _linalg_eigh "
+        "_linalg_svd _linalg_det geqrf ormqr cholesky_inverse"
+    )
+)
 
 # Views that the schema does not mark, for the memory is shared only until somebody writes.
 VIEWS = frozenset({"_unsafe_view", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk", "lift_fresh"})
@@ -168,7 +203,8 @@ MAKERS = frozenset(
 NEEDS_VALUES = frozenset(
     split_names(
         "_local_scalar_dense item is_nonzero equal allclose nonzero masked_select _unique _unique2 unique_dim "
-        "unique_consecutive bincount histc argwhere"
+        "unique_consecutive bincount histc argwhere "
+        "torchvision::nms tolist numpy"
     )
 )
 
