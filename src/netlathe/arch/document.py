@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, cast, get_type_hints
 
-from netlathe.arch import combinators, joins, layers, pools, tokens
+from netlathe.arch import axes, combinators, joins, layers, pools, tokens
 from netlathe.arch.combinators import Named
 from netlathe.arch.graph import refuse_endless
 from netlathe.arch.leaf import Times
@@ -24,7 +24,7 @@ DEEPEST = 100  # nodes within nodes; the deepest network of the zoo, U-Net, has 
 @cache
 def node_kinds() -> dict[str, type[Node]]:
     """Every concrete node by the name that documents use."""
-    modules = (layers, pools, joins, tokens, combinators)
+    modules = (layers, pools, joins, tokens, axes, combinators)
     members = (value for module in modules for value in vars(module).values())
     nodes: list[type[Node]] = [c for c in (*members, Times) if isinstance(c, type) and issubclass(c, Node)]
     return {c.label: c for c in nodes if "__dataclass_fields__" in vars(c) and c is not Named}

@@ -1,4 +1,4 @@
-"""The leaves that combine, cut or re-read values: add, multiply, concatenate, select, crop, zero, flatten, distance."""
+"""The leaves that combine, cut or re-read values: add, subtract, multiply, concatenate, select, crop, flatten ..."""
 
 from __future__ import annotations
 
@@ -24,6 +24,25 @@ class Add(Leaf):
 
     def __str__(self) -> str:
         return "add"
+
+
+@node
+class Subtract(Leaf):
+    """y = x1 - x2, equal shapes."""
+
+    kind = "add"
+    inputs = 2
+
+    def out(self, *xs: Shape) -> Shape:
+        if xs[0] != xs[1]:
+            raise ShapeError(f"cannot subtract {xs[1]} from {xs[0]}", hint="shapes must be equal")
+        return xs[0]
+
+    def form(self, *xs: Shape) -> str:
+        return "difference"
+
+    def __str__(self) -> str:
+        return "subtract"
 
 
 @node

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.arch.graph import Op
-from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample, Zero
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Subtract, Upsample, Zero
 from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, Scale
 from netlathe.arch.leaf import Leaf, pads, pair
 from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
 from netlathe.errors import NetlatheError
+from netlathe.lower.onnx_axes import AXIS_RULES
 from netlathe.lower.onnx_builder import OnnxNodeBuilder
 from netlathe.lower.onnx_tokens import TOKEN_RULES
 
@@ -180,6 +181,10 @@ def add(leaf: Add, op: Op, build: OnnxNodeBuilder) -> str:
     return build("Add" if len(build.xs) == 2 else "Sum", *build.xs)
 
 
+def subtract(leaf: Subtract, op: Op, build: OnnxNodeBuilder) -> str:
+    return build("Sub", *build.xs)
+
+
 def mul(leaf: Mul, op: Op, build: OnnxNodeBuilder) -> str:
     return build("Mul", *build.xs)
 
@@ -237,6 +242,7 @@ RULES: dict[type[Leaf], Callable[..., str]] = {
     AdaptivePool: adaptive_pool,
     LocalNorm: local_norm,
     Add: add,
+    Subtract: subtract,
     Mul: mul,
     Cat: cat,
     Select: select,
@@ -248,4 +254,5 @@ RULES: dict[type[Leaf], Callable[..., str]] = {
     Flatten: flatten,
     Rbf: rbf,
     **TOKEN_RULES,
+    **AXIS_RULES,
 }

@@ -20,6 +20,7 @@ from netlathe.arch.leaf import Leaf, pads, pair
 from netlathe.lower import torch_modules
 from netlathe.lower.fx_builder import FxNodeBuilder
 from netlathe.lower.onnx_tokens import frequencies
+from netlathe.lower.torch_axes import AXIS_RULES
 
 ALL = slice(None)
 ONEDNN_BLOCK = 16  # input channels that its kernels with AVX-512 take at a time
@@ -131,6 +132,10 @@ def add(leaf: joins.Add, op: Op, build: FxNodeBuilder) -> fx.Node:
     return result
 
 
+def subtract(leaf: joins.Subtract, op: Op, build: FxNodeBuilder) -> fx.Node:
+    return build(operator.sub, *build.xs)
+
+
 def mul(leaf: joins.Mul, op: Op, build: FxNodeBuilder) -> fx.Node:
     return build(operator.mul, *build.xs)
 
@@ -235,6 +240,7 @@ RULES: dict[type[Leaf], Callable[..., fx.Node]] = {
     pools.AdaptivePool: adaptive_pool,
     pools.LocalNorm: local_norm,
     joins.Add: add,
+    joins.Subtract: subtract,
     joins.Mul: mul,
     joins.Cat: cat,
     joins.Select: select,
@@ -256,4 +262,5 @@ RULES: dict[type[Leaf], Callable[..., fx.Node]] = {
     tokens.Sinusoid: sinusoid,
     tokens.Attention: attention,
     tokens.WindowAttention: window_attention,
+    **AXIS_RULES,
 }

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import gcd
 
+from netlathe.arch.axes import RowAttention
 from netlathe.arch.combinators import Gate, Residual, Seq, Stage
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
@@ -74,7 +75,9 @@ def scale_block(block: Node, scale: InnerScale) -> Node:
         return block
     leaves = [(name, leaf) for name, leaf in inner_leaves(block.body) if isinstance(leaf, Wide)]
     free = [leaf.width for _, leaf in leaves[:-1] if leaf.width is not None]
-    if not free or any(isinstance(leaf, Attention | WindowAttention) for _, leaf in inner_leaves(block.body)):
+    if not free or any(
+        isinstance(leaf, Attention | WindowAttention | RowAttention) for _, leaf in inner_leaves(block.body)
+    ):
         return block
     scale.met = True
     (last, _), names = leaves[-1], {name for name, _ in leaves[:-1]}

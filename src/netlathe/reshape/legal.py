@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from math import gcd, isqrt
 
+from netlathe.arch.joins import Select
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
+from netlathe.arch.rewrite import walk
 from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError, ShapeError
 
@@ -37,7 +39,25 @@ def checked_body(knob: str, network: Network, body: Node, value: float) -> Netwo
         raise NetlatheError(
             f"{knob}={value:g} breaks {network.name}: {message}", code=f"knob.{knob}", path=path
         ) from None
-    return replace(network, body=body)
+    changed = replace(network, body=body)
+    before = selected_channels(network)
+    for path, channels in selected_channels(changed).items():
+        if before.get(path, channels) != channels:
+            raise NetlatheError(
+                f"{knob}={value:g} would change what {network.name} computes: channels are selected by number from "
+                f"{before[path]}, of which there would be {channels}",
+                code=f"knob.{knob}",
+                path=path,
+                hint="Chunk(index, count) selects a part of whatever arrives (netlathe.arch.axes)",
+            )
+    return changed
+
+
+def selected_channels(network: Network) -> dict[str, int]:
+    """By path: the channels that arrive where some are selected by number."""
+    if not any(isinstance(node, Select) for _, node in walk(network.body)):
+        return {}
+    return {op.path: op.in_shapes[0][0] for op in network.graph().ops if isinstance(op.leaf, Select)}
 
 
 def divisors(*sizes: int) -> list[int]:

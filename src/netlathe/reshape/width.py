@@ -8,6 +8,7 @@ from functools import lru_cache
 from math import gcd, lcm
 from typing import NamedTuple
 
+from netlathe.arch.axes import Chunk, Heads, RowAttention, Shuffle, channel_axis
 from netlathe.arch.graph import Graph
 from netlathe.arch.layers import Conv, ConvTranspose, Linear, Norm
 from netlathe.arch.network import Network
@@ -110,6 +111,10 @@ def width_multiples(graph: Graph) -> dict[int, int]:
                     need(op.out_shape[0], inner)
             case Norm(mode="group", groups=count):
                 need(op.in_shapes[0][0], count)
-            case Attention(heads=count) | WindowAttention(heads=count):
+            case Shuffle(groups=count) | Chunk(count=count):
+                need(op.in_shapes[0][channel_axis(op.in_shapes[0])], count)
+            case Heads(heads=count):
+                need(op.in_shapes[0][-1], count)
+            case Attention(heads=count) | WindowAttention(heads=count) | RowAttention(heads=count):
                 need(op.out_shape[-1], count)
     return multiples
