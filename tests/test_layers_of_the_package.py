@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "netlathe"
 # Top to bottom: a room imports only from rooms above it (and the files beside the rooms).
 ORDER = (
     *("process", "runfolder", "stats", "documents", "tables"),
-    *("arch", "runtimes", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "target", "choose"),
+    *("arch", "tflite", "runtimes", "zoo", "cost", "device", "reshape", "lower", "read", "bench", "target", "choose"),
     *("train", "deploy", "search", "sources", "fit", "audit", "report", "lab", "cli"),
 )
 SHARED = ("stats", "documents", "tables", "runtimes")

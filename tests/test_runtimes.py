@@ -49,11 +49,13 @@ def network_for(name):
 
 def answer(network, name, precision, folder):
     """The outputs of a runtime for the same image and the same weights."""
-    model, _ = write_model(network, folder, name, batch=1, seed=0)
+    model, (feed,) = write_model(network, folder, name, batch=1, seed=0)
     if RUNNABLE[name].takes == "torch":
         model = torch_module(str(model), 0)
     infer = opener(name)(model if RUNNABLE[name].takes == "torch" else str(model), SessionOptions(1, precision))
     image = np.random.default_rng(0).standard_normal((1, *network.input), np.float32)
+    if feed.shape != image.shape:  # channels last
+        image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
     return np.array(infer([image]))
 
 

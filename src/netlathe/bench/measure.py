@@ -29,7 +29,9 @@ from netlathe.bench.statistics import ENOUGH, Process, summarise_processes
 from netlathe.bench.worker_client import WorkerClient
 from netlathe.device.card import DeviceCard
 from netlathe.errors import NetlatheError
+from netlathe.lower.tflite.network import save_tflite
 from netlathe.process.temporary import temporary_folder
+from netlathe.read.onnx_file import ModelFile
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import SessionOptions
 
@@ -144,8 +146,10 @@ def measure(
 def precisions_for(network: Net, runtime: str, precision: str | None) -> tuple[str, str]:
     """The precision that is recorded, and the one that the runtime is told; they differ for quantised files alone."""
     if network.precision is not None:
+        if isinstance(network, ModelFile):
+            registry.refuse_format(network.path, runtime)
         return registry.precisions_of_file(network.name, network.precision, runtime, precision)
-    if registry.runtime(runtime).takes == "torch":
+    if registry.runtime(runtime).takes != "onnx":
         network.expression()
     return (registry.precision_of(runtime, precision),) * 2
 
@@ -201,12 +205,25 @@ def load_model(client: WorkerClient, config: MeasureConfig) -> None:
 
 
 def write_model(network: Net, folder: Path, runtime: str, batch: int, seed: int) -> tuple[Path, tuple[Feed, ...]]:
-    """What the worker opens, an ONNX file or the arch.json of a torch module, and the inputs that it makes."""
-    if registry.runtime(runtime).takes == "onnx":
+    """What the worker opens, a file or the arch.json of a torch module, and the inputs that it makes."""
+    takes = registry.runtime(runtime).takes
+    if takes == "onnx" or network.precision is not None:
         return network.onnx(folder, batch=batch, seed=seed), network.feeds(batch)
+    if takes == "tflite":
+        path = folder / "model.tflite"
+        save_tflite(network.expression(), path, seed=seed)
+        return path, tuple(map(channels_last, network.feeds(batch)))
     path = folder / "model.arch"
     path.write_text(to_json(network.expression()))
     return path, network.feeds(batch)
+
+
+def channels_last(feed: Feed) -> Feed:
+    """An input as a .tflite file takes it."""
+    if len(feed.shape) != 4:
+        return feed
+    batch, channels, *size = feed.shape
+    return feed._replace(shape=(batch, *size, channels))
 
 
 def run_rounds(clients: Sequence[WorkerClient], config: MeasureConfig, tick: Tick) -> None:

@@ -59,7 +59,7 @@ class ModelRunner:
         if registry.runtime(runtime).processor == "cpu":  # the driver of a GPU maps more than the machine has
             set_limits(machine_memory())
         before = resident_bytes()
-        model = path if registry.runtime(runtime).takes == "onnx" else torch_module(path, seed)
+        model = path if registry.runtime(runtime).takes != "torch" else torch_module(path, seed)
         self.threads = SessionOptions(*options).threads
         self.infer = registry.opener(runtime)(model, SessionOptions(*options))
         self.reference()

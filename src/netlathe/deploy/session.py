@@ -63,7 +63,7 @@ def open_session(
     if package and precision is None and runtime == package.runtime:
         precision = package.precision
     file = model_file(path)
-    refuse_format(path, runtime)
+    registry.refuse_format(path, runtime)
     if [entry.name for entry in file.entries] != [INPUT] or file.entries[0].type != "uint8":
         hint = "deploy.export.with_preprocessing makes one that does"
         message = f"this file takes {file.entries[0].name}, {file.entries[0].type}, not pixels"
@@ -85,15 +85,6 @@ def find_package(where: str | Path | Package) -> Package | None:
     if isinstance(where, Package):
         return where
     return load_package(where) if Path(where).is_dir() or Path(where).name == FILE else None
-
-
-def refuse_format(path: Path, runtime: str) -> None:
-    """Raise NetlatheError for a file in a runtime's own format under another runtime."""
-    owner = registry.format_owner(path)
-    if owner is not None and runtime != owner.name:
-        message = f"{runtime} cannot read a file of {owner.title}"
-        hint = f"--runtime {owner.name}, or model.onnx"
-        raise NetlatheError(message, code="deploy.form", path=str(path), hint=hint)
 
 
 def compute_outputs(

@@ -27,7 +27,7 @@ from netlathe.device.evidence import model_for, usual_way
 from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
 from netlathe.device.population import START, shares_of
 from netlathe.errors import NetlatheError
-from netlathe.runtimes import registry, tflite
+from netlathe.runtimes import litert, registry
 
 WIDTH = BYTES | {"tf32": 4, "fp8": 1, "int16": 2}
 # How far the rate of some networks carries to others, each way: MobileNets of all widths under STM32Cube.AI (12 rows of
@@ -179,7 +179,7 @@ def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> Latency
     scale = 1e3 * batch / figure.base
     rows = tuple(
         GroupTime(group.path, group.class_, group.macs * scale, "compute")
-        for group in graph_features(graph, tflite.LITERT.name).groups
+        for group in graph_features(graph, litert.LITERT.forecast_name).groups
         if group.macs
     )
     ms = sum(row.ms for row in rows)

@@ -77,8 +77,9 @@ class Runtime:
     """A runtime, or a way to use one (compiled, on a GPU). Without `open` it is only forecast.
 
     `open(model, options)` loads a model and returns its inference. What it is given depends on `takes`: the path of an
-    ONNX file (or of a file in its own `format`), or a torch module in evaluation mode. It must pin the threads and the
-    precision, and raise NetlatheError where the runtime would silently use another precision or processor.
+    ONNX or a .tflite file (or of a file in its own `format`), or a torch module in evaluation mode. It must pin the
+    threads and the precision, and raise NetlatheError where the runtime would silently use another precision or
+    processor.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Runtime:
     module: str = ""  # that is imported
     extra: str | None = None  # of Netlathe, which installs the package; None where Netlathe itself needs it
     open: Open | None = None
-    takes: Literal["onnx", "torch"] = "onnx"
+    takes: Literal["onnx", "tflite", "torch"] = "onnx"
     precisions: tuple[str, ...] = ("fp32",)  # the first is the default
     # By precision, int8 files too: instruction sets of which any makes it several times as fast as fp32.
     accelerated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netlathe.runtimes.base import Runtime
-from netlathe.runtimes.tflite import LITERT
+from netlathe.runtimes.litert import LITERT
 
 RUNTIMES = tuple(
     Runtime(name=name, title=title, aliases=aliases, fusion=LITERT.fusion, precisions=("int8",))

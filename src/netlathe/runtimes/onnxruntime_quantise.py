@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -29,9 +29,7 @@ from netlathe.runtimes.quantise import (
     QuantisedModel,
     QuantiseTask,
     count_hits,
-    fewest_float_layers,
-    within_tolerance,
-    worst_first,
+    search_float_layers,
 )
 
 if TYPE_CHECKING:
@@ -46,16 +44,6 @@ METHODS = {  # how the range of a tensor is found, and what ONNX Runtime calls i
     "entropy": (CalibrationMethod.Entropy, {}),
 }
 PIECE = 16  # images whose activations are held at a time
-RANKED = 32  # images that layers are ranked by
-
-
-class QuantiseAttempt(NamedTuple):
-    """One attempt."""
-
-    model: bytes
-    kept: tuple[str, ...]
-    logits: Logits
-    hits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,30 +90,11 @@ def quantise_static(task: QuantiseTask) -> QuantisedModel:
         float_logits = run_model(task, task.model, task.validation.pixels)
         method, ranges, notes = best_ranges(source, task, start + task.seconds / 2)
 
-        def attempt(kept: Sequence[str]) -> tuple[QuantiseAttempt, bool]:
-            model = quantise(source, ranges, kept)
-            logits = run_model(task, model, task.validation.pixels)
-            right = count_hits(logits, task.validation.labels)
-            return QuantiseAttempt(model, tuple(kept), logits, right), within_tolerance(
-                before, right, len(logits), task.tolerance
-            )
+        def make(kept: Sequence[str], only: bool) -> bytes:
+            return quantise(source, ranges, kept, only=only)
 
-        before = count_hits(float_logits, task.validation.labels)
-        best, enough = attempt(())
-        if not enough:
-            few = task.calibration.pixels[-RANKED:]
-            reference = run_model(task, task.model, few)
-
-            def snr(layer: str) -> float:
-                alone = quantise(source, ranges, [n for n in source.layers if n != layer], only=True)
-                return compare_outputs(reference, run_model(task, alone, few)).snr_db
-
-            ranked = worst_first(source.layers, snr, time.monotonic() + (deadline - time.monotonic()) / 2)
-            tried = fewest_float_layers(ranked, attempt, deadline)
-            enough = bool(tried) and within_tolerance(before, tried[-1].hits, len(float_logits), task.tolerance)
-            best = tried[-1] if enough else max([best, *tried], key=lambda one: one.hits)
-        if not enough:
-            notes.append("no set of float layers that was tried keeps the accuracy within the tolerance")
+        best, more = search_float_layers(task, float_logits, source.layers, make, run_model, deadline)
+    before, notes = count_hits(float_logits, task.validation.labels), [*notes, *more]
     return QuantisedModel(
         runtime="onnxruntime",
         files={"model.onnx": with_metadata(best.model, task.model)},

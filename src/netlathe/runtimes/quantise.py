@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
+from netlathe.runtimes.agreement import compare_outputs
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -72,6 +74,15 @@ class QuantisedModel:
         return within_tolerance(self.before, self.after, self.images, self.tolerance)
 
 
+class QuantiseAttempt(NamedTuple):
+    """One attempt: the file, the layers that it leaves in float, and what it says of the validation images."""
+
+    model: bytes
+    kept: tuple[str, ...]
+    logits: Logits
+    hits: int
+
+
 Quantiser: TypeAlias = Callable[[QuantiseTask], QuantisedModel]  # a function of a module: it runs in another process
 
 
@@ -83,6 +94,50 @@ def within_tolerance(before: int, after: int, images: int, tolerance: float) -> 
 def count_hits(logits: Logits, labels: NDArray[np.int64]) -> int:
     """How many images have their largest output at their label."""
     return int((logits.argmax(1) == labels).sum())
+
+
+def search_float_layers(
+    task: QuantiseTask,
+    reference: Logits,
+    layers: Sequence[str],
+    make: Callable[[Sequence[str], bool], bytes],
+    run: Callable[[QuantiseTask, bytes, Pixels], Logits],
+    deadline: float,
+) -> tuple[QuantiseAttempt, list[str]]:
+    """The file with as few layers in float as the tolerance asks for, and notes; `reference` are the float's outputs.
+
+    `make(kept, only)` quantises all but some layers, `only`: and nothing beside layers; `run` gives outputs.
+    """
+    labels = task.validation.labels
+    before = count_hits(reference, labels)
+
+    def attempt(kept: Sequence[str]) -> tuple[QuantiseAttempt, bool]:
+        model = make(kept, False)
+        logits = run(task, model, task.validation.pixels)
+        hits = count_hits(logits, labels)
+        return QuantiseAttempt(model, tuple(kept), logits, hits), within_tolerance(
+            before, hits, len(labels), task.tolerance
+        )
+
+    best, enough = attempt(())
+    if enough:
+        return best, []
+    few = task.calibration.pixels[-RANKED:]
+    wanted = run(task, task.model, few)
+
+    def snr(layer: str) -> float:
+        return compare_outputs(wanted, run(task, make([n for n in layers if n != layer], True), few)).snr_db
+
+    now = time.monotonic()
+    ranked = worst_first(layers, snr, now + (deadline - now) / 2)
+    tried = fewest_float_layers(ranked, attempt, deadline)
+    if tried and within_tolerance(before, tried[-1].hits, len(labels), task.tolerance):
+        return tried[-1], []
+    note = "no set of float layers that was tried keeps the accuracy within the tolerance"
+    return max([best, *tried], key=lambda one: one.hits), [note]
+
+
+RANKED = 32  # images that layers are ranked by
 
 
 def worst_first(layers: Sequence[str], snr: Callable[[str], float], deadline: float) -> list[str]:

@@ -15,12 +15,12 @@ from traceback import extract_tb
 from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError, unknown
-from netlathe.runtimes import microcontrollers, ncnn, onnxruntime, openvino, qnn, tensorrt, tflite, torch
+from netlathe.runtimes import litert, microcontrollers, ncnn, onnxruntime, openvino, qnn, tensorrt, torch
 from netlathe.runtimes.base import Open, Runtime
 from netlathe.runtimes.fusion import Fusion
 from netlathe.trust import refuse_code
 
-LIBRARIES = (onnxruntime, openvino, torch, tensorrt, tflite, ncnn, qnn, microcontrollers)
+LIBRARIES = (onnxruntime, openvino, litert, torch, tensorrt, ncnn, qnn, microcontrollers)
 RUNTIMES: dict[str, Runtime] = {row.name: row for library in LIBRARIES for row in library.RUNTIMES}
 DEFAULT = onnxruntime.CPU.name
 FILES = "NETLATHE_RUNTIMES"  # the variable: files of further runtimes, separated as in PATH
@@ -123,7 +123,7 @@ def precisions_of_file(name: str, written: str, runtime_name: str, precision: st
     """
     chosen = runtime(runtime_name)
     readers = onnx_runners()
-    if chosen.takes != "onnx":
+    if chosen.takes == "torch":
         hint = f"give one of --runtime {', '.join(row.name for row in readers)}"
         message = f"{runtime_name} runs expressions and cannot run an ONNX file"
         raise NetlatheError(message, code="bench.form", path=name, hint=hint)
@@ -141,6 +141,19 @@ def precisions_of_file(name: str, written: str, runtime_name: str, precision: st
             hint=f"{', '.join(others)} whatever the file holds; or convert the file",
         )
     return written, written
+
+
+def refuse_format(path: str | Path, runtime_name: str) -> None:
+    """Raise NetlatheError for a file whose format a runtime does not read."""
+    owner, chosen = format_owner(path), runtime(runtime_name)
+    if owner is not None and owner.name != runtime_name:
+        message, hint = f"{runtime_name} cannot read a file of {owner.title}", f"--runtime {owner.name}, or model.onnx"
+    elif owner is None and chosen.takes == "tflite":
+        message = f"{runtime_name} cannot read an ONNX file"
+        hint = f"give the expression, which it runs, or --runtime {DEFAULT}"
+    else:
+        return
+    raise NetlatheError(message, code="deploy.form", path=str(path), hint=hint)
 
 
 def runtime_version(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Expressions as .tflite files, directly: channels last throughout, no TensorFlow."""
