@@ -13,6 +13,7 @@ from image_files import encoded, folder, parts, scene
 
 from netlathe.errors import NetlatheError
 from netlathe.train.images import load
+from netlathe.train.images.options import ImageOptions
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -25,14 +26,21 @@ def test_class_folders_may_have_folders_and_hidden_and_other_files_in_them(tmp_p
     (root / "a" / "._1.jpg").write_bytes(b"")
     (root / "a" / "notes.txt").write_text("x")
     (root / ".git").mkdir()
-    (root / "__MACOSX").mkdir()
+    for place in ("__MACOSX", "b/2024/@eaDir", "b/2025/@eaDir", "a/.ipynb_checkpoints"):
+        (root / place).mkdir()
+        shutil.copy(root / "a" / "0.jpg", root / place / "0.jpg")
+    for place in ("a/Thumbs.db", "b/Thumbs.db", "desktop.ini", "b/.DS_Store"):
+        (root / place).write_bytes(b"")
     (root / "LICENSE").write_text("MIT")
     (root / "b" / "loop").symlink_to(root / "b", target_is_directory=True)
     splits = load(root, size=30)
     assert splits.train.classes == ("a", "b")
     assert sum(map(sum, splits.report.counts.values())) == 40
     assert splits.report.skipped == (("b/loop", "a link back to a folder that is read already"),)
-    assert splits.report.notes == ("1 files are no images: .txt",)
+    images, litter = splits.report.notes
+    assert images == "1 files are no images: .txt"
+    names = ".DS_Store, ._*, .git, .hidden.jpg, .ipynb_checkpoints, @eaDir (2), Thumbs.db (2), __MACOSX and 1 more"
+    assert litter == f"left by systems and programs, not looked at: {names}"
     assert splits.report.licences == ("LICENSE",)
 
 
@@ -52,19 +60,21 @@ def test_classes_named_by_numbers_are_in_their_order(tmp_path):
 
 def test_folders_of_splits_win_over_shares(tmp_path):
     root = folder(tmp_path, {"train/a": 8, "train/b": 8, "valid/a": 3, "valid/b": 3, "test/a": 2, "test/b": 2})
-    splits = load(root, size=30, validation=0.4, test=0.4)
+    splits = load(root, size=30)
     assert [len(part) for part in parts(splits)] == [16, 6, 4]
     assert all(name.startswith("valid/") for name in splits.validation.names)
+    for options in (ImageOptions(test=0.4), ImageOptions(validation="3")):
+        with pytest.raises(NetlatheError, match=r"images of its own, and --(test|validation) .* would choose others"):
+            load(root, size=30, options=options)
     shutil.rmtree(root / "test")
     splits = load(root, size=30)
     assert [len(splits.train), len(splits.validation), splits.test] == [16, 6, None]
     (root / "valid").rename(root / "Test")
-    splits = load(root, size=30, validation=0.3)
-    assert len(splits.test) == 6
-    assert 0 < len(splits.validation) < 16
-    assert len(splits.train) + len(splits.validation) == 16
+    splits = load(root, size=30, options=ImageOptions(validation="30%"))
+    assert [len(part) for part in parts(splits)] == [12, 4, 6]
     shutil.rmtree(root / "Test")
-    assert load(root, size=30, validation=0.2, test=0.2).test is not None
+    splits = load(root, size=30, options=ImageOptions(validation=2, test="4"))
+    assert [len(part) for part in parts(splits)] == [10, 2, 4]
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -80,16 +90,19 @@ def write_csv(root, rows, head="path,label"):
 def test_a_csv_lists_paths_beside_it_with_labels_and_perhaps_splits(tmp_path):
     folder(tmp_path, {"x": 60})
     rows = [f"x/{i}.png,{'10' if i % 2 else '9'}" for i in range(60)]
-    splits = load(write_csv(tmp_path, rows), size=30)
+    with pytest.raises(NetlatheError, match="all labels are numbers: 9, 10: is each a class, or are they quantities"):
+        load(write_csv(tmp_path, rows), size=30)
+    numbers = ImageOptions(labels_as_they_are=True)
+    splits = load(write_csv(tmp_path, rows), size=30, options=numbers)
     assert splits.train.classes == ("9", "10")
     for x, label, name in zip(splits.train.pixels, splits.train.labels, splits.train.names, strict=True):
         assert (x == scene(seed=int(Path(name).stem))).all()
         assert label == int(Path(name).stem) % 2
     rows = [f"{row},{'TEST' if i < 10 else 'val' if i < 20 else 'train'}" for i, row in enumerate(rows)]
-    splits = load(write_csv(tmp_path, rows, "path,label,split"), size=30)
+    splits = load(write_csv(tmp_path, rows, "path,label,split"), size=30, options=numbers)
     assert [len(part) for part in parts(splits)] == [40, 10, 10]
     semicolons = write_csv(tmp_path, [row.replace(",", ";") for row in rows], "\ufeffPath;Label;Split")
-    assert load(semicolons, size=30).train.key == splits.train.key
+    assert load(semicolons, size=30, options=numbers).train.key == splits.train.key
 
 
 def test_missing_files_of_a_csv_are_skipped_with_their_lines_and_repeated_rows_are_noted(tmp_path):
@@ -97,13 +110,13 @@ def test_missing_files_of_a_csv_are_skipped_with_their_lines_and_repeated_rows_a
     rows = [f"x/{i}.png,{'ab'[i % 2]}" for i in range(62)] + ["x/3.png,b"]
     report = load(write_csv(tmp_path, rows), size=30).report
     assert report.skipped == tuple((f"x/{i}.png (line {i + 2})", "there is no such file") for i in (60, 61))
-    assert report.notes == ("rows that say again what others say, on lines 64",)
+    assert report.notes == ("rows that say again what others say: line 64",)
 
 
 @pytest.mark.parametrize(
     ("rows", "head", "match"),
     [
-        (["x/0.png,a", "x/1.png,b", "x/0.png,b"], "path,label", "lines 2 and 4: x/0.png is a and b"),
+        (["x/0.png,a", "x/1.png,b", "x/0.png,b"], "path,label", "line 2 and line 4: x/0.png is a and b"),
         (["x/0.png,a", "x/1.png,"], "path,label", "line 3: no label"),
         (
             ["x/0.png,a,train", "x/1.png,b,tset"],
@@ -111,13 +124,17 @@ def test_missing_files_of_a_csv_are_skipped_with_their_lines_and_repeated_rows_a
             r"line 3: unknown split 'tset' \(did you mean test",
         ),
         (["x/0.png,a,train", "x/1.png,b,"], "path,label,split", "line 3: no split, where other rows have one"),
-        (["x/0.png,a,train", "x/0.png,a,test"], "path,label,split", "lines 2 and 3: x/0.png is in train and in test"),
+        (
+            ["x/0.png,a,train", "x/0.png,a,test"],
+            "path,label,split",
+            "line 2 and line 3: x/0.png is in train and in test",
+        ),
         (["x/0.png,a,val", "x/1.png,b,test"], "path,label,split", "no row is in train"),
-        (["x/0.png,a"], "file,class", "needs the columns path and label, and has file, class"),
+        (["x/0.png,a"], "pfad,klasse", "has no column path, but pfad, klasse"),
         (["y/0.png,a", "y/1.png,b"], "path,label", "none of its 2 images exists"),
         (["x/0.png,a", "x/1.png,a"], "path,label", "has one class, a"),
         ([], "path,label", "has no rows"),
-        ([], "", "needs the columns path and label, and has nothing"),
+        ([], "", "has no column path, but nothing"),
         (['x/0.png,"a'], "path,label", "is no CSV file"),
     ],
 )
@@ -203,7 +220,7 @@ def test_npz_files_are_read_under_the_usual_names(tmp_path, arrays, splits):
     named = {name: made[part]["labels" in name or name[0] == "y"] for name, part in arrays.items()}
     np.savez(tmp_path / "set.npz", **named)
     found = load(tmp_path / "set.npz", size=12)
-    assert found.report.split.startswith("test as the source says" if splits else "by content")
+    assert found.report.split.startswith("test as the source says" if splits else "15 % of each class for test")
     assert found.train.pixels.shape[1:] == (12, 10, 1)
 
 
@@ -318,5 +335,5 @@ def test_a_source_that_does_not_exist_has_a_nearest_name(tmp_path):
 
 
 def test_too_few_images_to_hold_some_out_is_an_error(tmp_path):
-    with pytest.raises(NetlatheError, match=r"no training image is left of|none of the 2 images falls into"):
+    with pytest.raises(NetlatheError, match="none of the 2 images can be held out"):
         load(folder(tmp_path, {"a": 1, "b": 1}), size=30)

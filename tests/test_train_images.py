@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from netlathe.errors import NetlatheError
 from netlathe.train.images import load
 from netlathe.train.images.decode import Canvas, decode, read_header
+from netlathe.train.images.options import ImageOptions
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -213,7 +214,7 @@ def test_grey_images_have_one_channel_unless_colours_are_among_them_or_asked_for
             (root / label / f"{i}.png").write_bytes(encoded(scene(seed=i + 99 * (label == "b"))[..., 1]))
     grey, colour = load(root, size=30), load(root, size=30, channels=3)
     assert grey.train.pixels.shape[-1] == 1
-    assert (colour.train.pixels == grey.train.pixels).all()
+    assert (np.asarray(colour.train.pixels) == np.asarray(grey.train.pixels)).all()
     folder(root, {"a": 1}, first=500)
     both = load(root, size=30)
     assert both.train.pixels.shape[-1] == 3
@@ -227,9 +228,9 @@ def test_grey_images_have_one_channel_unless_colours_are_among_them_or_asked_for
     [
         ({"size": 0}, "a size of 0 px"),
         ({"channels": 2}, "2 channels cannot be"),
-        ({"validation": 0}, "no useful split"),
-        ({"validation": 0.6, "test": 0.4}, "no useful split"),
-        ({"validation": float("nan")}, "no useful split"),
+        ({"options": ImageOptions(validation=0)}, "a validation part of 0 is neither"),
+        ({"options": ImageOptions(validation="60%", test=0.4)}, "leave nothing to learn from"),
+        ({"options": ImageOptions(validation=float("nan"))}, "a validation part of nan is neither"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(how, match):

@@ -140,7 +140,7 @@ def test_a_network_learns_what_can_be_learned_and_leaves_files_that_run(splits: 
     session = ort.InferenceSession(tmp_path / "model.onnx")
     about = session.get_modelmeta().custom_metadata_map
     assert about["netlathe.classes"].split("\n") == list(splits.train.classes)
-    x = splits.test.pixels.astype(np.float32).transpose(0, 3, 1, 2) / 255
+    x = np.asarray(splits.test.pixels, np.float32).transpose(0, 3, 1, 2) / 255
     x = (x - float(about["netlathe.mean"])) / float(about["netlathe.std"])
     found = session.run(None, {session.get_inputs()[0].name: x})[0].argmax(1)
     assert (found == splits.test.labels).mean() == pytest.approx(result.test)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netlathe.cli.common import emit, json_option, one_network, print_warnings
+from netlathe.cli.image_options import image_options
 from netlathe.cli.training import (
     SpanType,
     data_option,
     epochs_option,
+    folds_of,
     images_of,
     needs_torch,
     px_option,
@@ -30,6 +32,8 @@ from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
     from netlathe.train.classification import TrainingResult
+    from netlathe.train.cross_validation import CrossValidation
+    from netlathe.train.images.options import ImageOptions
 
 
 @click.command()
@@ -49,6 +53,9 @@ if TYPE_CHECKING:
 @click.option("--accumulate", type=click.IntRange(1), default=1, show_default=True, help="Pieces of a step's batch.")
 @click.option("--save-every", "save_s", type=SpanType(), default="30s", show_default=True, help="Checkpoints.")
 @click.option("--tensorboard", is_flag=True, help="Event files too.")
+@click.option("--folds", type=click.IntRange(2), metavar="K",
+              help="For small sets: K trainings that each hold out a part, then one on all images.")  # fmt: skip
+@image_options
 @json_option
 def command(
     net: str,
@@ -67,6 +74,8 @@ def command(
     accumulate: int,
     save_s: float,
     tensorboard: bool,
+    folds: int | None,
+    options: ImageOptions,
     as_json: bool,
 ) -> None:
     """Train NET on images by a recipe. The same command on a folder with a checkpoint goes on where it stopped.
@@ -78,52 +87,65 @@ def command(
       netlathe train resnet20 --recipe digits -o run/
       netlathe train mobilenetv2 --data photos/ --recipe small --time 30m -o run/
       netlathe train resnet18 --data photos/ --recipe finetune --weights timm:resnet18.a1_in1k -o run/
+      netlathe train resnet20 --data few/ --recipe digits --folds 5 -o run/
     """
     started = time.monotonic()
+    if folds is not None and options.validation is not None:
+        raise click.UsageError("--folds and --validation both say what is held out: give one of them")
     needs_torch()
     recipe = recipe_of(recipe_name, changes, resolution, batch)
     network = one_network(net)
     from netlathe.train.classification import train
+    from netlathe.train.cross_validation import cross_validate
     from netlathe.train.folder import TRAINING
     from netlathe.train.recipe_warnings import find_warnings
     from netlathe.train.run import fit_to_images
     from netlathe.train.start import load_starting_weights
 
     with run_folder(output, TRAINING) as folder:
-        splits = images_of(data, recipe)
+        folded = folds_of(data, folds, recipe, options) if folds is not None else None
+        splits = folded.whole if folded is not None else images_of(data, recipe, options)
         fitted = fit_to_images(network, splits.train, recipe)
         warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
         print_warnings(warnings)
         start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)
         with resumable(), training_bar(network.name) as progress:
-            result = train(
-                network,
-                splits,
-                recipe,
-                folder,
-                seed=seed,
-                epochs=epochs,
-                time=limit,
-                started=started,
-                weights=start.tensors,
-                origin=start.origin,
-                normal=start.normal,
-                precision=precision,
-                threads=threads,
-                accumulate=accumulate,
-                tensorboard=tensorboard,
-                save_s=save_s,
-                progress=progress,
-            )
-    emit("train", asdict(result) | {"images_report": splits.report.as_dict()}, warnings) if as_json else show(result)
+            how: dict[str, Any] = {
+                "seed": seed,
+                "epochs": epochs,
+                "time": limit,
+                "weights": start.tensors,
+                "origin": start.origin,
+                "normal": start.normal,
+                "precision": precision,
+                "threads": threads,
+                "accumulate": accumulate,
+                "tensorboard": tensorboard,
+                "save_s": save_s,
+                "progress": progress,
+            }
+            crossed = None
+            if folded is not None:
+                result, crossed = cross_validate(network, folded, recipe, folder, **how)
+            else:
+                result = train(network, splits, recipe, folder, started=started, **how)
+    if as_json:
+        more = {"cross_validation": asdict(crossed) if crossed else None, "images_report": splits.report.as_dict()}
+        emit("train", asdict(result) | more, warnings)
+    else:
+        show(result, crossed)
 
 
-def show(result: TrainingResult) -> None:
+def show(result: TrainingResult, crossed: CrossValidation | None) -> None:
     """What was reached, and where it lies."""
     click.echo(f"{result.network} by {result.recipe}, seed {result.seed}: {result.ended}")
-    click.echo(
-        f"  validation   {percent(result.validation, result.validation_images)} (the weights were picked on these)"
-    )
+    if crossed is not None:
+        folds = ", ".join(f"{100 * hits / images:.1f}" for hits, images in crossed.by_fold)
+        click.echo(f"  {len(crossed.by_fold)} folds      {percent(crossed.share, crossed.images)}; by fold {folds}")
+    else:
+        click.echo(
+            f"  validation   {percent(result.validation, result.validation_images)} (the weights were picked on these)"
+        )
     click.echo(f"  test         {percent(result.test, result.test_images)}")
     click.echo(
         f"  training     {result.epochs:.1f} epochs, {show_count(result.images)} images in {show_span(result.seconds)}"

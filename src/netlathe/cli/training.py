@@ -18,7 +18,8 @@ from netlathe.runfolder.folder import RunFolder, RunKind, open_run
 from netlathe.units import seconds
 
 if TYPE_CHECKING:
-    from netlathe.train.images import Splits
+    from netlathe.train.images import FoldedSplits, Splits
+    from netlathe.train.images.options import ImageOptions
     from netlathe.train.job import TrainingProgress
     from netlathe.train.recipe import Recipe
 
@@ -84,17 +85,45 @@ def settings(changes: tuple[str, ...], resolution: int | None, batch: int | None
     return words
 
 
-def images_of(source: str, recipe: Recipe) -> Splits:
+def images_of(source: str, recipe: Recipe, options: ImageOptions | None = None) -> Splits:
     """The images of a source, large enough for the recipe; what is odd about them goes to stderr."""
-    from netlathe.cli.common import progress_bar
     from netlathe.train.images import load
+    from netlathe.train.images.options import PLAIN
 
-    size = max(recipe.resolution, ceil(recipe.evaluate.resolution / recipe.evaluate.crop))
-    with progress_bar("images") as progress:
-        splits = load(source, size=size, progress=progress and (lambda what, done, total: progress(done, total, what)))
+    with images_bar() as progress:
+        splits = load(source, size=image_side(recipe), options=options or PLAIN, progress=progress)
+    print_report(splits)
+    return splits
+
+
+def folds_of(source: str, folds: int, recipe: Recipe, options: ImageOptions) -> FoldedSplits:
+    """The same for cross-validation."""
+    from netlathe.train.images import load_folds
+
+    with images_bar() as progress:
+        folded = load_folds(source, folds, size=image_side(recipe), options=options, progress=progress)
+    print_report(folded.whole)
+    return folded
+
+
+@contextmanager
+def images_bar() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar for `images.load`, where there is a terminal."""
+    from netlathe.cli.common import progress_bar
+
+    with progress_bar("images") as bar:
+        yield bar and (lambda what, done, total: bar(done, total, what))
+
+
+def image_side(recipe: Recipe) -> int:
+    """The short side that images of a recipe need, px."""
+    return max(recipe.resolution, ceil(recipe.evaluate.resolution / recipe.evaluate.crop))
+
+
+def print_report(splits: Splits) -> None:
+    """What there is to say about images, on stderr."""
     for line in splits.report.lines() * speaks():
         click.echo(line, err=True)
-    return splits
 
 
 def speaks() -> bool:

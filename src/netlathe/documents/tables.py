@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 
 class CsvRow(NamedTuple):
-    """A row with its line in the file: stripped texts by column, and whether it has more values than columns."""
+    """A row with its line in the file: stripped texts by column, and whether it has more values than columns.
+
+    `texts` are the same with the space around them.
+    """
 
     line: int
     cells: dict[str, str]
     surplus: bool
+    texts: dict[str, str]
 
 
 def parse_csv(text: str) -> tuple[list[str], list[CsvRow]]:
@@ -31,6 +35,7 @@ def parse_csv(text: str) -> tuple[list[str], list[CsvRow]]:
     for values in reader:
         texts = [value.strip() for value in values]
         if any(texts):
-            cells = dict.fromkeys(columns, "") | dict(zip(columns, texts, strict=False))
-            rows.append(CsvRow(reader.line_num, cells, len(texts) > len(columns)))
+            blank = dict.fromkeys(columns, "")
+            cells, raw = (blank | dict(zip(columns, row, strict=False)) for row in (texts, values))
+            rows.append(CsvRow(reader.line_num, cells, len(texts) > len(columns), raw))
     return columns, rows

@@ -20,7 +20,17 @@ from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.files import open_file
 from netlathe.npz import array_limit, read_npz, too_many_bytes
 from netlathe.train.images.decode import eight_bits
-from netlathe.train.images.sources import FREE, SPLITS, TEST, TRAIN, VALIDATION, ImageSource, ImageStack, list_folder
+from netlathe.train.images.sources import (
+    FREE,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    ImageSource,
+    ImageStack,
+    list_folder,
+    no_groups,
+)
 
 Part = tuple[str, int, NDArray[Any], NDArray[Any]]  # name, split, images, labels
 IDX = re.compile(r"(?P<part>.*?)[-_.]?(?P<what>images|labels)[-.]idx[13][-.]ubyte(\.gz)?", re.IGNORECASE)
@@ -187,6 +197,7 @@ def stack_parts(parts: list[Part], place: str) -> ImageStack:
         tuple(f"{name}[{i}]" for name, _, x, _ in parts for i in range(len(x))),
         places.astype(np.int64),
         np.concatenate([np.full(len(x), code, np.int8) for _, code, x, _ in parts]),
+        no_groups(len(places)),
         classes,
         tuple(sorted(set(filter(None, notes)))),
     )

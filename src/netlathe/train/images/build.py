@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.errors import NetlatheError
+from netlathe.train.images import alike
 from netlathe.train.images import cache as store
 from netlathe.train.images.cache import CacheEntry
 from netlathe.train.images.decode import (
@@ -27,7 +28,7 @@ from netlathe.train.images.decode import (
     Canvas,
     Header,
     UnreadableImage,
-    decode,
+    decode_twice,
     hash_image,
     read_header,
     read_image,
@@ -40,6 +41,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, how much is do
 T = TypeVar("T")
 SAME_RATIO = 1.02  # largest over smallest width / height of images that count as of one shape
 CHUNK = 64  # images of one task
+PICTURE = Canvas(alike.SIDE, alike.SIDE, 3)  # what is looked at to find images that are alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,9 @@ def store_images(
     source: ImageSource, size: int, channels: int | None, cache: Path, limit: int, progress: Progress | None
 ) -> tuple[CacheEntry, bool]:
     """The entry of a source, and whether it had to be decoded now. Raises NetlatheError where no image can be read."""
-    name, trusted = store.fingerprint(source.files, source.layout, str(size), str(channels), DECODER)
+    name, trusted = store.fingerprint(
+        source.files, source.layout, *source.reading, str(size), str(channels), DECODER, alike.VERSION
+    )
     key = store.recall_key(cache, name)
     entry = store.look_up(cache, key) if key else None
     if entry is not None:
@@ -147,8 +151,8 @@ def choose_canvas(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
 def hash_content(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
     """A hash of all that an entry holds."""
     names = "\0".join(images.names[i] for i in plan.rows)
-    rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows]])
-    facts = json.dumps([plan.canvas, images.classes, plan.facts, DECODER])
+    rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows], images.groups[plan.rows]])
+    facts = json.dumps([plan.canvas, images.classes, plan.facts, DECODER, alike.VERSION])
     return store.hash_parts(names, plan.digests.tobytes(), rows.tobytes(), facts)
 
 
@@ -158,6 +162,7 @@ def write_entry(
     """The second pass: the files of an entry, without the images that turn out to be unreadable."""
     shape = (len(plan.rows), *plan.canvas)
     row_bytes = int(np.prod(plan.canvas))
+    pictures = alike.blank_pictures(shape[0])
     with (folder / "pixels.npy").open("w+b") as file:
         np.lib.format.write_array_header_1_0(file, npy_header(shape))
         file.flush()
@@ -166,7 +171,7 @@ def write_entry(
         # Writing through a memory map would end the process with a signal where the disk is full.
         def task(low: int, high: int) -> list[tuple[int, str]]:
             faults: list[tuple[int, str]] = []
-            blocks = [row_pixels(images, plan, k, faults) for k in range(low, high)]
+            blocks = [row_pixels(images, plan, k, faults, pictures) for k in range(low, high)]
             write_all(number, b"".join(blocks), start + low * row_bytes)
             return faults
 
@@ -186,8 +191,12 @@ def write_entry(
         raise no_image_error(source, skipped)
     rows = plan.rows[kept]
     digests, sizes = plan.digests[kept], plan.sizes[kept]
+    same = alike.group_alike(digests, alike.Pictures(pictures.bits[kept], pictures.colours[kept]))
     with (folder / "rows.npz").open("wb") as table:
-        np.savez(table, labels=images.labels[rows], splits=images.splits[rows], digests=digests, sizes=sizes)
+        np.savez(
+            table, labels=images.labels[rows], splits=images.splits[rows], digests=digests, sizes=sizes, alike=same,
+            groups=images.groups[rows],
+        )  # fmt: skip
     facts = plan.facts | {"skipped": skipped, "names": [images.names[i] for i in rows], "classes": images.classes}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
@@ -197,20 +206,28 @@ def npy_header(shape: Sequence[int]) -> dict[str, Any]:
     return {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
 
 
-def row_pixels(images: ImageFiles | ImageStack, plan: StoragePlan, k: int, faults: list[tuple[int, str]]) -> bytes:
-    """The pixels of an image on the canvas; zeros, and a fault, where there are none."""
+def row_pixels(
+    images: ImageFiles | ImageStack, plan: StoragePlan, k: int, faults: list[tuple[int, str]], pictures: alike.Pictures
+) -> bytes:
+    """The pixels of an image on the canvas; zeros, and a fault, where there are none. What it looks like is noted."""
     i = int(plan.rows[k])
+    small = plan.sizes[k].min() < alike.LEAST_SIDE
     try:
         if isinstance(images, ImageStack):
-            same = images.pixels.shape[1:] == plan.canvas
-            return images.pixels[i].tobytes() if same else resize_pixels(images.pixels[i], plan.canvas)
-        data = read_image(images.paths[i])
-        if hash_image(data) != plan.digests[k].astype(">u8").tobytes():
-            raise UnreadableImage("the file changed while it was read")
-        return decode(data, plan.canvas)
+            x = images.pixels[i]
+            pixels = x.tobytes() if x.shape == plan.canvas else resize_pixels(x, plan.canvas)
+            picture = b"" if small else resize_pixels(x, PICTURE, stretch=True)
+        else:
+            data = read_image(images.paths[i])
+            if hash_image(data) != plan.digests[k].astype(">u8").tobytes():
+                raise UnreadableImage("the file changed while it was read")
+            pixels, picture = decode_twice(data, plan.canvas, PICTURE)
     except UnreadableImage as error:
         faults.append((k, str(error)))
-    return bytes(int(np.prod(plan.canvas)))
+        return bytes(int(np.prod(plan.canvas)))
+    if not small:
+        pictures.bits[k], pictures.colours[k] = alike.describe(np.frombuffer(picture, np.uint8).reshape(PICTURE))
+    return pixels
 
 
 def write_all(number: int, data: bytes, at: int) -> None:

@@ -1,7 +1,7 @@
 """The cache of decoded images: one folder a data set, named by its content, complete or absent, bounded in size.
 
     <cache>/<key>/pixels.npy    (N, H, W, C) uint8, mapped into memory, not read
-    <cache>/<key>/rows.npz      labels, splits, digests and original sizes of the N images
+    <cache>/<key>/rows.npz      labels, splits, digests, original sizes and groups of the N images
     <cache>/<key>/facts.json    names, classes, what was skipped; its time of change is the time of the last use
     <cache>/seen/<mark>         the key of a source whose files had these names, sizes and times
 
@@ -39,7 +39,11 @@ RACY_SECONDS = 2.0
 
 @dataclass(frozen=True, eq=False)
 class CacheEntry:
-    """Decoded images, sorted by split and then by digest. `digests` (N, 2) uint64, `sizes` (N, 2) width and height."""
+    """Decoded images, sorted by the source's split and then by digest; N of them.
+
+    `digests` (N, 2) uint64 of the files, `sizes` (N, 2) width and height, `alike` (N,) equal for copies and near
+    copies, `groups` (N,) equal for what the source says belongs together, -1 where it says nothing.
+    """
 
     folder: Path
     pixels: NDArray[np.uint8]
@@ -47,6 +51,8 @@ class CacheEntry:
     splits: NDArray[np.int8]
     digests: NDArray[np.uint64]
     sizes: NDArray[np.int32]
+    alike: NDArray[np.int64]
+    groups: NDArray[np.int64]
     names: tuple[str, ...]
     classes: tuple[str, ...]
     facts: dict[str, Any]
@@ -108,16 +114,16 @@ def look_up(cache: Path, key: str) -> CacheEntry | None:
     try:
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         with (folder / "rows.npz").open("rb") as file, np.load(file, allow_pickle=False) as rows:
-            labels, splits, digests, sizes = (rows[name] for name in ("labels", "splits", "digests", "sizes"))
+            columns = {name: rows[name] for name in ("labels", "splits", "digests", "sizes", "alike", "groups")}
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
         names, classes = tuple(facts.pop("names")), tuple(facts.pop("classes"))
-        if {len(labels), len(splits), len(digests), len(sizes), len(names)} != {len(pixels)}:
+        if {*map(len, columns.values()), len(names)} != {len(pixels)}:
             return None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     with suppress(OSError):  # a cache that others filled may be closed for writing
         os.utime(folder / "facts.json")
-    return CacheEntry(folder, pixels, labels, splits, digests, sizes, names, classes, facts)
+    return CacheEntry(folder, pixels, **columns, names=names, classes=classes, facts=facts)
 
 
 @contextmanager

@@ -121,29 +121,53 @@ def read_header(data: bytes) -> Header:
 
 
 def decode(data: bytes, canvas: Canvas) -> bytes:
-    """The pixels of a file on a canvas, row by row. Raises Unreadable.
+    """The pixels of a file on a canvas, row by row. Raises UnreadableImage.
 
     The largest part of the canvas's shape is cut from the middle and resized, with antialiasing.
     """
-    try:
+    with named_failures():
         image = open_image(data)
         shrink_while_decoding(image, canvas)
-        image.load()  # PNG files may have their EXIF data behind the pixels
-        turn = orientation(image)
-        image = fit_to_canvas(convert_mode(image, canvas.channels), canvas, turned=turn in TURNED)
-        if turn in TURNS:
-            image = image.transpose(TURNS[turn])
-        return image.tobytes()
+        return draw(image, canvas).tobytes()
+
+
+def decode_twice(data: bytes, canvas: Canvas, small: Canvas) -> tuple[bytes, bytes]:
+    """As `decode`, and the whole of it stretched to a second, square canvas, whose pixels do not depend on the first.
+
+    A JPEG that both take at the same scale is decoded once.
+    """
+    with named_failures():
+        image, whole = open_image(data), open_image(data)
+        shrink_while_decoding(image, canvas)
+        shrink_while_decoding(whole, small)
+        if (image.size, image.mode) == (whole.size, whole.mode):
+            whole = image
+        return draw(image, canvas).tobytes(), draw(whole, small, stretch=True).tobytes()
+
+
+def draw(image: Image.Image, canvas: Canvas, *, stretch: bool = False) -> Image.Image:
+    """An image that was opened, upright on a canvas."""
+    image.load()  # PNG files may have their EXIF data behind the pixels
+    turn = orientation(image)
+    image = fit_to_canvas(convert_mode(image, canvas.channels), canvas, turned=turn in TURNED, stretch=stretch)
+    return image.transpose(TURNS[turn]) if turn in TURNS else image
+
+
+@contextmanager
+def named_failures() -> Iterator[None]:
+    """Whatever Pillow raises is an UnreadableImage."""
+    try:
+        yield
     except UnreadableImage:
         raise
     except Exception as error:
         raise UnreadableImage(explain_failure(error)) from error
 
 
-def resize_pixels(pixels: NDArray[np.uint8], canvas: Canvas) -> bytes:
+def resize_pixels(pixels: NDArray[np.uint8], canvas: Canvas, *, stretch: bool = False) -> bytes:
     """As `decode`, for an image (H, W, C) that is an array already; C is 1, 3 or 4 (with alpha)."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return fit_to_canvas(convert_mode(image, canvas.channels), canvas, turned=False).tobytes()
+    return fit_to_canvas(convert_mode(image, canvas.channels), canvas, turned=False, stretch=stretch).tobytes()
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -197,11 +221,16 @@ def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def fit_to_canvas(image: Image.Image, canvas: Canvas, *, turned: bool) -> Image.Image:
-    """The middle of an image, resized to the canvas, or to the canvas on its side where the image is still turned."""
+def fit_to_canvas(image: Image.Image, canvas: Canvas, *, turned: bool, stretch: bool = False) -> Image.Image:
+    """The middle of an image, resized to the canvas, or to the canvas on its side where the image is still turned.
+
+    `stretch` takes all of it, whatever its shape.
+    """
     width, height = (canvas.height, canvas.width) if turned else (canvas.width, canvas.height)
     if image.size == (width, height):
         return image
+    if stretch:
+        return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
     kept_width = min(image.width, image.height * width / height)
     kept_height = min(image.height, image.width * height / width)
     left, top = (image.width - kept_width) / 2, (image.height - kept_height) / 2

@@ -11,6 +11,8 @@ import numpy as np
 
 from netlathe.errors import NetlatheError
 from netlathe.train.images.decode import SUFFIXES
+from netlathe.train.images.labels import settle_labels
+from netlathe.train.images.options import ImageOptions
 from netlathe.train.images.sources import (
     FREE,
     LAYOUTS,
@@ -21,24 +23,30 @@ from netlathe.train.images.sources import (
     SkippedFile,
     list_folder,
     make_printable,
+    no_groups,
     sorted_classes,
     unreadable_error,
 )
 
+# What systems and programs leave in folders of images, besides whatever starts with a dot; lower case.
+LITTER = {"@eadir", "__macosx", "__pycache__", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+          "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # fmt: skip
+SHOWN = 8  # names of a list that are printed
 DEEPEST = 32  # folders within the folder of a class
 BACK = "a link back to a folder that is read already"
 TOO_DEEP = f"more than {DEEPEST} folders deep"
 
 
-def folder_source(root: Path) -> ImageSource:
+def folder_source(root: Path, options: ImageOptions) -> ImageSource:
     """Class folders, or split folders of class folders."""
     skipped: list[SkippedFile] = []
-    below = list_folders(root, skipped)
+    litter: Counter[str] = Counter()
+    below = list_folders(root, skipped, litter)
     splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and list_folders(root / name)}
     if not splits:
         parts = {"": (FREE, below)}
     elif TRAIN in splits.values():
-        parts = {name: (code, list_folders(root / name)) for name, code in splits.items()}
+        parts = {name: (code, list_folders(root / name, skipped, litter)) for name, code in splits.items()}
     else:
         words = " and ".join(f"{name}/" for name in splits)
         raise NetlatheError(f"has {words} but no train/", code="images.layout", path=str(root), hint=LAYOUTS)
@@ -46,16 +54,17 @@ def folder_source(root: Path) -> ImageSource:
     if repeated:
         words = " and ".join(sorted(repeated))
         raise NetlatheError(f"{words} mean the same split: keep one", code="images.layout", path=str(root))
-    classes = sorted_classes(make_printable(name) for _, names in parts.values() for name in names)
+    class_of = settle_classes([name for _, names in parts.values() for name in names], options, root)
+    classes = sorted_classes(class_of.values())
     names: list[str] = []
     labels: list[int] = []
     codes: list[int] = []
     others: Counter[str] = Counter()
     for part, (code, inside) in sorted(parts.items()):
         for name in inside:
-            files = find_images(root / part / name, others, skipped)
+            files = find_images(root / part / name, others, skipped, litter)
             names += [(Path(part) / name / file).as_posix() for file in files]
-            labels += [classes.index(make_printable(name))] * len(files)
+            labels += [classes.index(class_of[name])] * len(files)
             codes += [code] * len(files)
     check_classes(classes, labels, root)
     images = ImageFiles(
@@ -63,25 +72,48 @@ def folder_source(root: Path) -> ImageSource:
         tuple(map(make_printable, names)),
         np.array(labels, np.int64),
         np.array(codes, np.int8),
+        no_groups(len(names)),
         classes,
     )
     notes = [f"{count} files are no images: {suffix}" for suffix, count in others.most_common()]
+    if litter:
+        words = [f"{name} ({count:,})" if count > 1 else name for name, count in sorted(litter.items())]
+        more = f" and {len(words) - SHOWN:,} more" * (len(words) > SHOWN)
+        notes.append(f"left by systems and programs, not looked at: {', '.join(words[:SHOWN])}{more}")
     left = [name for name in below if splits and name not in splits]
     notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
     words = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
     layout = f"class folders in {words}" if splits else "class folders"
-    return ImageSource(str(root), layout, images.paths, lambda: images, root, tuple(skipped), tuple(notes))
+    reading = (repr(options),)
+    return ImageSource(str(root), layout, images.paths, lambda: images, root, tuple(skipped), tuple(notes), reading)
 
 
-def list_folders(root: Path, skipped: list[SkippedFile] | None = None) -> list[str]:
-    """Names of the folders in a folder, sorted; not hidden ones, nor what archives of macOS leave behind.
+def settle_classes(folders: Sequence[str], options: ImageOptions, root: Path) -> dict[str, str]:
+    """The class of each folder. Raises NetlatheError for names that have to be asked about."""
+    names = sorted(set(folders))
+    return dict(
+        zip(names, settle_labels([*map(make_printable, names)], options, str(root), written=False), strict=True)
+    )
+
+
+def name_litter(name: str) -> str:
+    """What a file or folder that is none of the user's is called in a report; empty for all others."""
+    return "._*" if name.startswith("._") else name if name.startswith(".") or name.lower() in LITTER else ""
+
+
+def list_folders(root: Path, skipped: list[SkippedFile] | None = None, litter: Counter[str] | None = None) -> list[str]:
+    """Names of the folders in a folder, sorted; without hidden ones and what systems leave, which `litter` counts.
 
     A link that leads back to a folder around it is none: it is added to `skipped`.
     """
     around = folders_around(root)
     names = []
     for path in list_folder(root):
-        if not path.is_dir() or path.name[0] == "." or path.name == "__MACOSX":
+        if word := name_litter(path.name):
+            if litter is not None:
+                litter[make_printable(word)] += 1
+            continue
+        if not path.is_dir():
             continue
         if identity(path) not in around:
             names.append(path.name)
@@ -105,7 +137,7 @@ def identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def find_images(root: Path, others: Counter[str], skipped: list[SkippedFile]) -> list[str]:
+def find_images(root: Path, others: Counter[str], skipped: list[SkippedFile], litter: Counter[str]) -> list[str]:
     """Paths of the image files in a folder and its folders, sorted; the suffixes of other files are counted.
 
     What has an image's name and is no regular file is skipped, as are links back up and folders without end.
@@ -117,7 +149,8 @@ def find_images(root: Path, others: Counter[str], skipped: list[SkippedFile]) ->
         folder = left.pop()
         for entry in scan_folder(root / folder):
             name, suffix = folder / entry.name, Path(entry.name).suffix.lower()
-            if entry.name.startswith("."):
+            if word := name_litter(entry.name):
+                litter[make_printable(word)] += 1
                 continue
             if entry.is_dir():
                 here = identity(root / name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -22,10 +22,11 @@ SHOWN = 4  # names of a list that are printed
 ROWS = 24  # classes that are printed
 LICENCES = ("licence", "license", "copying", "readme")
 SPLITS = ("train", "validation", "test")
+GROUPS = ("copies", "leaks", "contradictions", "alike", "alike_leaks")
 
 
 class DuplicateImages(NamedTuple):
-    """Names of the same content, with the splits and the classes where it is."""
+    """Names of images of the same content, or that are alike, with the splits and the classes where they are."""
 
     names: tuple[str, ...]
     splits: tuple[str, ...]
@@ -47,6 +48,9 @@ class DatasetReport:
     absent: dict[str, tuple[str, ...]]  # classes without an image in a split
     skipped: tuple[SkippedFile, ...]
     copies: tuple[DuplicateImages, ...]
+    alike: tuple[DuplicateImages, ...]  # of other contents, but nearly the same pictures (`alike.py`)
+    grouped: int  # groups that the source names
+    whole: tuple[str, ...]  # classes whose images cannot be on both sides: one image, or copies of one another
     cut_off: float  # mean share of an image's area that falls outside of the canvas
     cut_off_most: float
     enlarged: int  # images smaller than the canvas
@@ -67,6 +71,11 @@ class DatasetReport:
         return tuple(group for group in self.copies if len(group.splits) > 1)
 
     @property
+    def alike_leaks(self) -> tuple[DuplicateImages, ...]:
+        """Images that are alike and in more than one split."""
+        return tuple(group for group in self.alike if len(group.splits) > 1)
+
+    @property
     def contradictions(self) -> tuple[DuplicateImages, ...]:
         """Contents that are of more than one class."""
         return tuple(group for group in self.copies if len(group.classes) > 1)
@@ -74,7 +83,7 @@ class DatasetReport:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         rows: dict[str, Any] = {"skipped": [s._asdict() for s in self.skipped]}
-        rows |= {name: [c._asdict() for c in getattr(self, name)] for name in ("copies", "leaks", "contradictions")}
+        rows |= {name: [c._asdict() for c in getattr(self, name)] for name in GROUPS}
         return asdict(self) | rows | {"warnings": list(self.warnings())}
 
     def warnings(self) -> tuple[str, ...]:
@@ -94,6 +103,16 @@ class DatasetReport:
             warnings.append(
                 f"{len(names):,} contents are in more than one split, so figures flatter: {shorten_list(names)}"
             )
+        if self.alike_leaks:
+            names = [" ~ ".join(group.names) for group in self.alike_leaks]
+            warnings.append(f"{len(names):,} pictures are in more than one split in other files, so figures flatter: "
+                            f"{shorten_list(names)}")  # fmt: skip
+        if other := [" ~ ".join(group.names) for group in self.alike if len(group.classes) > 1]:
+            warnings.append(f"{len(other):,} pictures are of more than one class in other files: {shorten_list(other)}")
+        if self.whole:
+            warnings.append(
+                "one image, or only copies of one, so kept in training and never tested: " + shorten_list(self.whole)
+            )
         if self.imbalance > IMBALANCED:
             small, large = (f(range(len(self.classes)), key=self.counts["train"].__getitem__) for f in (min, max))
             larger = f"{self.classes[large]} has {self.counts['train'][large]:,} training images, {self.classes[small]}"
@@ -101,7 +120,7 @@ class DatasetReport:
         if self.tiny:
             warnings.append(f"fewer than {TINY} training images: {shorten_list(self.tiny)}")
         for split, classes in self.absent.items():
-            if classes:
+            if classes := tuple(name for name in classes if name not in self.whole):
                 warnings.append(
                     f"classes without a {split} image, so nothing is known of them: {shorten_list(classes)}"
                 )
@@ -130,6 +149,10 @@ class DatasetReport:
             "turned": f"{self.turned:,} as EXIF says" if self.turned else "",
             "animated": f"{self.animated:,}, of which only the first frame is taken" if self.animated else "",
             "copies": f"{copied:,} repeat the content of another" if copied else "",
+            "alike": f"{sum(len(group.names) - 1 for group in self.alike):,} show what another file shows"
+            if self.alike
+            else "",
+            "groups": f"{self.grouped:,} that the source names" if self.grouped else "",
             "licence": ", ".join(self.licences) or "no file says",
             "cache": f"{self.cache} ({show_bytes(self.cache_bytes)}, {'made now' if self.built else 'found'})",
         }
@@ -170,7 +193,7 @@ class DatasetReport:
 
 def inspect_images(source: ImageSource, entry: CacheEntry, split: SplitRows, built: bool) -> DatasetReport:
     """The report of an entry and its splits."""
-    slices = {name: rows for name in SPLITS if len(entry.labels[rows := getattr(split, name)])}
+    slices: dict[str, NDArray[np.int64]] = {name: rows for name in SPLITS if len(rows := getattr(split, name))}
     counts = {name: np.bincount(entry.labels[rows], minlength=len(entry.classes)) for name, rows in slices.items()}
     absent = {name: tuple(entry.classes[i] for i in np.flatnonzero(by_class == 0)) for name, by_class in counts.items()}
     train = counts["train"]
@@ -188,6 +211,9 @@ def inspect_images(source: ImageSource, entry: CacheEntry, split: SplitRows, bui
         absent=absent,
         skipped=tuple(SkippedFile(*row) for row in entry.facts["skipped"]),
         copies=tuple(find_duplicates(entry, slices)),
+        alike=tuple(find_alike(entry, slices)),
+        grouped=len(np.unique(entry.groups[entry.groups >= 0])),
+        whole=tuple(entry.classes[i] for i in split.whole),
         cut_off=float(lost.mean()),
         cut_off_most=float(lost.max()),
         enlarged=int((entry.sizes < (width, height)).any(axis=1).sum()),
@@ -212,15 +238,30 @@ def cropped_shares(sizes: NDArray[np.int32], width: int, height: int) -> NDArray
     return cropped
 
 
-def find_duplicates(entry: CacheEntry, slices: dict[str, slice]) -> Iterable[DuplicateImages]:
+def find_duplicates(entry: CacheEntry, parts: Mapping[str, NDArray[np.int64]]) -> Iterable[DuplicateImages]:
     """Groups of rows with the same content."""
-    _, inverse, count = np.unique(entry.digests, axis=0, return_inverse=True, return_counts=True)
+    return list_groups(entry, parts, np.unique(entry.digests, axis=0, return_inverse=True)[1].reshape(-1))
+
+
+def find_alike(entry: CacheEntry, parts: Mapping[str, NDArray[np.int64]]) -> Iterable[DuplicateImages]:
+    """Groups of rows that are alike and not all of the same content."""
+    contents = np.unique(entry.digests, axis=0, return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(np.stack([entry.alike, contents]), axis=1)
+    groups, count = np.unique(pairs[0], return_counts=True)
+    return list_groups(entry, parts, np.where(np.isin(entry.alike, groups[count > 1]), entry.alike, -1))
+
+
+def list_groups(
+    entry: CacheEntry, parts: Mapping[str, NDArray[np.int64]], numbers: NDArray[np.int64]
+) -> Iterator[DuplicateImages]:
+    """The rows that have the same number, where that is at least two; none of what is below 0."""
+    _, inverse, count = np.unique(numbers, return_inverse=True, return_counts=True)
     place = np.full(len(entry.labels), "", dtype=object)
-    for name, rows in slices.items():
+    for name, rows in parts.items():
         place[rows] = name
     groups: dict[int, list[int]] = {}
-    for row in np.flatnonzero(count[inverse] > 1):
-        groups.setdefault(int(inverse[row]), []).append(int(row))
+    for row in np.flatnonzero((count[inverse] > 1) & (numbers >= 0)).tolist():
+        groups.setdefault(int(numbers[row]), []).append(row)
     for rows_of in groups.values():
         yield DuplicateImages(
             tuple(entry.names[i] for i in rows_of),

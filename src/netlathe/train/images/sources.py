@@ -37,30 +37,38 @@ class SkippedFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Images in files. `labels` are places in `classes`; `splits` are FREE, TRAIN, VALIDATION or TEST."""
+    """Images in files. `labels` are places in `classes`; `splits` are FREE, TRAIN, VALIDATION or TEST.
+
+    `groups` are equal for images that the source says belong together, -1 for those of which it says nothing.
+    """
 
     paths: tuple[Path, ...]
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     splits: NDArray[np.int8]
+    groups: NDArray[np.int64]
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageStack:
-    """Images in one array (N, H, W, C) of uint8, C 1, 3 or 4; the rest as in `Files`."""
+    """Images in one array (N, H, W, C) of uint8, C 1, 3 or 4; the rest as in `ImageFiles`."""
 
     pixels: NDArray[np.uint8]
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     splits: NDArray[np.int8]
+    groups: NDArray[np.int64]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """A place with images: `files` are all that it is made of, so that a change of one is seen; `open` reads it."""
+    """A place with images: `files` are all that it is made of, so that a change of one is seen; `open` reads it.
+
+    `reading` is all else that decides what is read from the files.
+    """
 
     place: str
     layout: str
@@ -69,6 +77,12 @@ class ImageSource:
     folder: Path | None  # where a licence would lie
     skipped: tuple[SkippedFile, ...] = ()
     notes: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+
+
+def no_groups(count: int) -> NDArray[np.int64]:
+    """Of images of which nothing is said."""
+    return np.full(count, -1, np.int64)
 
 
 def make_printable(name: str) -> str:
