@@ -1,6 +1,7 @@
 """Where images are: folders of classes, splits, csv, idx and npz files, and what is wrong with them."""
 
 import gzip
+import json
 import os
 import shutil
 import struct
@@ -337,3 +338,83 @@ def test_a_source_that_does_not_exist_has_a_nearest_name(tmp_path):
 def test_too_few_images_to_hold_some_out_is_an_error(tmp_path):
     with pytest.raises(NetlatheError, match="none of the 2 images can be held out"):
         load(folder(tmp_path, {"a": 1, "b": 1}), size=30)
+
+
+# Tables as they come
+
+
+def test_metadata_of_hugging_face_says_the_classes_in_one_folder_or_by_split(tmp_path):
+    """https://huggingface.co/docs/datasets/image_dataset: metadata.csv or .jsonl with file_name beside the images."""
+    folder(tmp_path / "csv", {"images": 20})
+    rows = [f"images/{i}.png,{'cat' if i % 2 else 'dog'},{i}" for i in range(20)]
+    (tmp_path / "csv" / "metadata.csv").write_text("\n".join(["file_name,label,age", *rows]))
+    splits = load(tmp_path / "csv", size=30)
+    assert splits.train.classes == ("cat", "dog")
+    assert sum(map(sum, splits.report.counts.values())) == 20
+    assert splits.report.layout == "metadata.csv"
+    for name, first in (("train", 0), ("test", 12)):
+        folder(tmp_path / "jsonl", {name: 12 - first // 2}, first=first)
+        lines = [
+            json.dumps({"file_name": f"{i}.png", "species": "cat" if i % 2 else "dog", "boxes": [[1, 2]]})
+            for i in range(first, first + 12 - first // 2)
+        ]
+        (tmp_path / "jsonl" / name / "metadata.jsonl").write_text("\n".join(lines))
+    with pytest.raises(NetlatheError, match="test/, train/ have no folders for classes in them") as caught:
+        load(tmp_path / "jsonl", size=30)
+    assert caught.value.hint == "name the column with the classes in metadata.jsonl: --label-column NAME"
+    splits = load(tmp_path / "jsonl", size=30, options=ImageOptions(label_column="species"))
+    assert [len(part) for part in parts(splits)] == [10, 2, 6]
+    assert all(name.startswith("test/") for name in splits.test.names)
+
+
+def test_columns_are_found_by_their_usual_names_or_named(tmp_path):
+    folder(tmp_path, {"x": 20})
+    rows = [f"x/{i}.png,{'ab'[i % 2]},{'uv'[i // 10]}" for i in range(20)]
+    splits = load(write_csv(tmp_path, rows, "Filename,Class,kind"), size=30)
+    assert splits.train.classes == ("a", "b")
+    named = ImageOptions(label_column="kind")
+    assert load(write_csv(tmp_path, rows, "file_name,label,kind"), size=30, options=named).train.classes == ("u", "v")
+    path = ImageOptions(path_column="bild", label_column="was")
+    assert load(write_csv(tmp_path, rows, "bild,was,kind"), size=30, options=path).train.classes == ("a", "b")
+    with pytest.raises(NetlatheError, match="has no column speices") as caught:
+        load(write_csv(tmp_path, rows, "path,species,x"), size=30, options=ImageOptions(label_column="speices"))
+    assert caught.value.hint == "did you mean species?"
+    with pytest.raises(NetlatheError, match="2 columns that could be the label: class, category") as caught:
+        load(write_csv(tmp_path, rows, "path,class,category"), size=30)
+    assert caught.value.hint == "name one: --label-column class"
+    with pytest.raises(NetlatheError, match="has no column label, but path, species, x") as caught:
+        load(write_csv(tmp_path, rows, "path,species,x"), size=30)
+    assert caught.value.hint.startswith("name the column: --label-column NAME")
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        (("cat", "Cat", "dog"), "differ only in case or space: 'Cat' = 'cat'"),
+        (('"cat "', "cat", "dog"), "differ only in case or space: 'cat' = 'cat '"),
+        (("cat|dog", "cat", "dog"), r"seem to name several classes: 'cat\|dog'"),
+        (('"cat,dog"', "cat", "dog"), "seem to name several classes: 'cat,dog'"),
+        (("1", "2", "3"), "all labels are numbers: 1, 2, 3: is each a class"),
+        (("1.5", "2", "-3e2"), "all labels are numbers: -3e2, 1.5, 2"),
+    ],
+)
+def test_labels_whose_meaning_is_a_guess_are_asked_about(tmp_path, labels, match):
+    folder(tmp_path, {"x": 30})
+    path = write_csv(tmp_path, [f"x/{i}.png,{labels[i % 3]}" for i in range(30)])
+    with pytest.raises(NetlatheError, match=match) as caught:
+        load(path, size=30)
+    assert "--labels-as-they-are" in caught.value.hint
+    assert len(load(path, size=30, options=ImageOptions(labels_as_they_are=True)).train.classes) in (2, 3)
+
+
+def test_labels_that_differ_in_case_are_merged_in_the_usual_spelling_where_that_is_asked(tmp_path):
+    folder(tmp_path / "set", {"cat": 10, "Cat": 4, "Dog": 9, "dog ": 3}, first=0)
+    with pytest.raises(NetlatheError, match="'Cat' = 'cat', 'Dog' = 'dog '"):
+        load(tmp_path / "set", size=30)
+    splits = load(tmp_path / "set", size=30, options=ImageOptions(merge_labels=True))
+    assert splits.train.classes == ("Cat", "Dog") or splits.train.classes == ("Dog", "cat")
+    assert sum(map(sum, splits.report.counts.values())) == 26
+    numbers = folder(tmp_path / "numbers", {"0": 10, "1": 10})
+    assert load(numbers, size=30).train.classes == ("0", "1")  # folders are classes, whatever they are called
+    spaced = write_csv(tmp_path / "set", [f"cat/{i}.png, {'ab'[i % 2]}" for i in range(10)], "path, label")
+    assert load(spaced, size=30).train.classes == ("a", "b")  # space that every row has is the file's, not the label's

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from netlathe.errors import NetlatheError
+from netlathe.train.images.columns import METADATA
 from netlathe.train.images.decode import SUFFIXES
 from netlathe.train.images.labels import settle_labels
 from netlathe.train.images.options import ImageOptions
@@ -43,6 +44,11 @@ def folder_source(root: Path, options: ImageOptions) -> ImageSource:
     litter: Counter[str] = Counter()
     below = list_folders(root, skipped, litter)
     splits = {name: SPLITS[name.lower()] for name in below if name.lower() in SPLITS and list_folders(root / name)}
+    if below and not splits and all(name.lower() in SPLITS for name in below):
+        tables = [table for name in ("", *below) for table in METADATA if (root / name / table).exists()]
+        hint = f"name the column with the classes in {tables[0]}: --label-column NAME" if tables else LAYOUTS
+        message = f"{', '.join(f'{name}/' for name in below)} have no folders for classes in them"
+        raise NetlatheError(message, code="images.layout", path=str(root), hint=hint)
     if not splits:
         parts = {"": (FREE, below)}
     elif TRAIN in splits.values():
