@@ -47,14 +47,14 @@ def read_rows(file: Path, options: ImageOptions, *, split: str = "", place: Path
     columns, rows = read_jsonl(file) if file.suffix.lower() == ".jsonl" else read_csv(file)
     names = {role: find_column(role, columns, options, file) for role in COLUMNS}
     name = "" if place is None or place == file else f"{file.relative_to(place)} "
-    found = []
+    listed = []
     for line, cells in rows:
         row = {role: cells.get(column, "") if column else "" for role, column in names.items()}
         path = row["path"].strip()
         if path:
-            told = split or row["split"].strip()
-            found.append(LabelRow(f"{name}line {line}", file.parent, path, row["label"], told, row["group"].strip()))
-    return found
+            part = split or row["split"].strip()
+            listed.append(LabelRow(f"{name}line {line}", file.parent, path, row["label"], part, row["group"].strip()))
+    return listed
 
 
 def read_csv(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

@@ -66,13 +66,13 @@ def merge_variants(labels: Sequence[str]) -> list[str]:
 def find_several(labels: Sequence[str]) -> list[str]:
     """Labels such as a|b; with a comma or semicolon where each part is a label of other images too."""
     unique = set(labels)
-    known = {plain(label) for label in unique}
+    plain_labels = {plain(label) for label in unique}
     return sorted(
         label
         for label in unique
         if len(parts := [plain(part) for part in JOINTS.split(label)]) > 1
         and all(parts)
-        and ("|" in label or known.issuperset(parts))
+        and ("|" in label or plain_labels.issuperset(parts))
     )
 
 

@@ -61,10 +61,10 @@ def number_groups(alike: Rows, groups: Rows, digests: NDArray[np.uint64]) -> Row
     `alike` (N,) is equal for copies and near copies, `groups` (N,) for groups of the source, -1 for none.
     """
     first = np.full(max(int(groups.max(initial=-1)) + 1, 0), -1)
-    told = np.flatnonzero(groups >= 0)
-    first[groups[told][::-1]] = told[::-1]
+    named = np.flatnonzero(groups >= 0)
+    first[groups[named][::-1]] = named[::-1]
     _, twin, inverse = np.unique(alike, return_index=True, return_inverse=True)
-    ends = [np.stack([np.arange(len(alike)), twin[inverse]]), np.stack([told, first[groups[told]]])]
+    ends = [np.stack([np.arange(len(alike)), twin[inverse]]), np.stack([named, first[groups[named]]])]
     parts = join(len(alike), np.concatenate(ends, axis=1))
     order = np.lexsort((digests[:, 1], digests[:, 0]))
     _, places, inverse = np.unique(parts[order], return_index=True, return_inverse=True)
@@ -81,19 +81,21 @@ def split_rows(splits: NDArray[np.int8], labels: Rows, groups: Rows, validation:
     test split and no validation split, that is cut from train. Raises NetlatheError for numbers that cannot be.
     """
     check_amounts(validation, test)
-    given = {code: np.flatnonzero(splits == code) for code in (FREE, TRAIN, VALIDATION, TEST)}
+    from_source = {code: np.flatnonzero(splits == code) for code in (FREE, TRAIN, VALIDATION, TEST)}
     learned = np.flatnonzero((splits == FREE) | (splits == TRAIN))
-    if len(given[VALIDATION]):
-        how = "as the source says" + ("" if len(given[TEST]) else ", without a test split")
-        return SplitRows(learned, given[VALIDATION], given[TEST], how)
+    if len(from_source[VALIDATION]):
+        how = "as the source says" + ("" if len(from_source[TEST]) else ", without a test split")
+        return SplitRows(learned, from_source[VALIDATION], from_source[TEST], how)
     pool = LabelledGroups(learned, labels[learned], groups[learned])
     whole = class_sizes(pool.labels)
-    tested = given[TEST]
+    tested = from_source[TEST]
     if not len(tested) and test:
         tested = hold_out(pool, share_out(whole, whole, test, "test"))
     rest = without(pool, tested)
     held = hold_out(rest, share_out(class_sizes(rest.labels), whole, validation, "validation"))
-    parts = ["test as the source says" if len(given[TEST]) else f"{show_amount(test)} for test"] * bool(len(tested))
+    parts = ["test as the source says" if len(from_source[TEST]) else f"{show_amount(test)} for test"] * bool(
+        len(tested)
+    )
     how = ", ".join([*parts, f"{show_amount(validation)} for validation"]) + ", copies and groups together"
     cut = set(labels[np.concatenate([held, tested])].tolist())
     kept = without(rest, held).rows
