@@ -83,9 +83,9 @@ def folder_source(root: Path, options: ImageOptions) -> ImageSource:
     )
     notes = [f"{count} files are no images: {suffix}" for suffix, count in others.most_common()]
     if litter:
-        words = [f"{name} ({count:,})" if count > 1 else name for name, count in sorted(litter.items())]
-        more = f" and {len(words) - SHOWN:,} more" * (len(words) > SHOWN)
-        notes.append(f"left by systems and programs, not looked at: {', '.join(words[:SHOWN])}{more}")
+        left_by = [f"{name} ({count:,})" if count > 1 else name for name, count in sorted(litter.items())]
+        more = f" and {len(left_by) - SHOWN:,} more" * (len(left_by) > SHOWN)
+        notes.append(f"left by systems and programs, not looked at: {', '.join(left_by[:SHOWN])}{more}")
     left = [name for name in below if splits and name not in splits]
     notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
     words = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))
