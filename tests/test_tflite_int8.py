@@ -9,11 +9,14 @@ import pytest
 
 from netlathe import zoo
 from netlathe.deploy.trial import random_images
+from netlathe.device.card import load
+from netlathe.lower.tflite.arena import plan_arena
 from netlathe.lower.tflite.network import to_tflite
 from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.base import SessionOptions
 from netlathe.runtimes.litert import open_cpu
 from netlathe.runtimes.litert_quantise import observe, ranges_by
+from netlathe.target.microcontroller import fit_net
 from netlathe.tflite.arena import arranged, head_bytes, tail_bytes
 from netlathe.tflite.int8 import affine, quantise
 from netlathe.tflite.pixels import with_pixels
@@ -123,3 +126,28 @@ def test_the_arena_is_the_one_that_tensorflow_lite_micro_plans(name, tmp_path):
         head, tail = (int(re.search(rf"{part} (\d+)", done.stdout + done.stderr)[1]) for part in ("head", "tail"))
         assert head_bytes(model) == head
         assert tail <= tail_bytes(model) <= 1.02 * tail + 200
+
+
+@pytest.mark.parametrize("name", ["mobilenetv1_025", "resnet20", "googlenet"])
+def test_the_arena_is_known_before_a_network_has_weights(name):
+    network = zoo.get(name).at(None if name == "resnet20" else 64)
+    arena = plan_arena(network)
+    _, small, _ = float_and_int8(name, network.input[-1], grow_kernels=True)
+    best = arranged(small)
+    assert (arena.head, arena.tail) == (head_bytes(best), tail_bytes(best))
+    assert arena.least_tail < arena.tail
+
+
+def test_a_network_fits_a_microcontroller_by_the_arena_and_not_by_an_estimate():
+    """As TensorFlow Lite Micro planned this file: 301,056 bytes of values, 38,064 that stay, on 64 bits."""
+    fit = fit_net(zoo.get("mobilenetv1_025"), load("stm32h743"), "tflm")
+    assert fit.verdict == "fits"
+    assert fit.sram.low <= 301_056 + 38_064 <= fit.sram.high
+    assert fit.sram.high < 1.001 * (301_056 + 38_064)
+    scratch = fit_net(zoo.get("mobilenetv1_025"), load("stm32h743"), "cmsis-nn").sram
+    assert scratch.high > fit.sram.high, "what its kernels work in is not known exactly"
+
+
+def test_an_operator_that_tensorflow_lite_micro_lacks_is_named():
+    fit = fit_net(zoo.get("convnext_atto", resolution=64), load("stm32n657"), "cmsis-nn")
+    assert any("no GELU" in warning for warning in fit.warnings)

@@ -289,14 +289,14 @@ def micro(
     as_json: bool,
 ) -> None:
     """Flash, SRAM and time of int8 networks on a microcontroller: what fits, what fits in patches."""
-    from netlathe.device.microcontroller import fit_microcontroller
     from netlathe.target.device import load_device
+    from netlathe.target.microcontroller import fit_net
     from netlathe.zoo.published import best
 
     card, networks = load_device(name), any_networks(nets, resolution, inputs)
     if published:
         networks = list(at_published(net.expression() for net in networks))
-    fits = [fit_microcontroller(network, card, runtime=runtime) for network in networks]
+    fits = [fit_net(network, card, runtime) for network in networks]
     figures = [best(network.name.partition("@")[0], network.input[-1]) for network in networks]
     top1 = [figure.top1 if figure else None for figure in figures]
     warnings = reading_notes(networks) + list(dict.fromkeys(warning for one in fits for warning in one.warnings))

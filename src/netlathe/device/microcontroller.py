@@ -6,14 +6,15 @@ networks of MCUNet's zoo under four runtimes on an STM32H743 (mit-han-lab/tinyen
 parameters from mit-han-lab/mcunet README @0dedab54; both MIT).
 
 flash  parameters at 1 byte, and what the image holds besides (code, biases, scales): published flash - parameters
-sram   TinyEngine works in MCUNetV2's measure; another runtime needs so many times TinyEngine's on the same network
+sram   TensorFlow Lite Micro's arena by its own rule, where it is given; TinyEngine works in MCUNetV2's measure; another
+       runtime needs so many times TinyEngine's on the same network
 ms     the card's model of the runtime (`device fit`), else MACs / the runtime's rate on the card
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -112,8 +113,10 @@ def is_timed(card: DeviceCard, runtime: str) -> bool:
     return (forecast_name(runtime), INT8, 1) in evidence(card)
 
 
-def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE) -> MicrocontrollerFit:
-    """Whether and how a network fits.
+def fit_microcontroller(
+    network: Net, card: DeviceCard, *, runtime: str = ENGINE, arena: Spread | None = None, notes: Sequence[str] = ()
+) -> MicrocontrollerFit:
+    """Whether and how a network fits; `arena` is the SRAM in bytes where the runtime's own rule is known.
 
     Raises NetlatheError for a card that is no microcontroller, and for a runtime without measurements.
     """
@@ -131,7 +134,8 @@ def fit_microcontroller(network: Net, card: DeviceCard, *, runtime: str = ENGINE
     if flash_limit is None:
         warnings.append(f"{card.id} has no flash of its own: whether the weights fit depends on the board")
     flash = Spread(*(cost.params + extra for extra in flash_overhead(runtime)))
-    sram = Spread(*(peak.max_in_out * times for times in sram_factor(runtime)))
+    sram = arena or Spread(*(peak.max_in_out * times for times in sram_factor(runtime)))
+    warnings += notes
     latency = predict(graph, card, runtime=runtime, precision=INT8) if is_timed(card, runtime) else None
     if latency is None:
         warnings.append(f"nobody measured {runtime} on {card.id}: no latency")

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from netlathe.arch.net import Net
+from netlathe.arch.net import Net, rewritable
+from netlathe.arch.network import Network
 from netlathe.cost.count import count
 from netlathe.device.card import DeviceCard
 from netlathe.device.evidence import evidence
 from netlathe.device.latency import GroupTime, LatencyPrediction, predict
-from netlathe.device.microcontroller import ENGINE, INT8, MicrocontrollerFit, fit_microcontroller
+from netlathe.device.microcontroller import ENGINE, INT8, MicrocontrollerFit, Spread, fit_microcontroller
 from netlathe.errors import NetlatheError, unknown
+from netlathe.runtimes.registry import forecast_name
 from netlathe.target.target import CostEstimate, Target, Ways, forecast_from
 
 ONNX_FILE = (
@@ -59,6 +61,8 @@ class MicrocontrollerTarget(Target):
         return {**flash, "memory": self.device.bytes("sram")}
 
 
+CMSIS = "cmsis-nn"
+ARENAS = ("tflm", CMSIS)  # runtimes that plan as TensorFlow Lite Micro does; the scratch of CMSIS-NN is not known
 LAST: dict[str, tuple[Net, MicrocontrollerTarget, MicrocontrollerFit]] = {}
 
 
@@ -67,8 +71,40 @@ def fitted(net: Net, target: MicrocontrollerTarget) -> MicrocontrollerFit:
     patches take half a second."""
     last = LAST.get("fit")
     if last is None or last[0] is not net or last[1] != target:
-        last = LAST["fit"] = net, target, fit_microcontroller(net, target.device, runtime=target.runtime)
+        last = LAST["fit"] = net, target, fit_net(net, target.device, target.runtime)
     return last[2]
+
+
+def fit_net(net: Net, card: DeviceCard, runtime: str) -> MicrocontrollerFit:
+    """How a network fits under a runtime; under TensorFlow Lite Micro with the arena that it plans.
+
+    Raises NetlatheError as `fit_microcontroller` does.
+    """
+    arena, notes = None, list[str]()
+    network = rewritable(net) if forecast_name(runtime) in ARENAS else None
+    if network is not None and may_hold(card, net):
+        arena, notes = plan_sram(network, forecast_name(runtime))
+    return fit_microcontroller(net, card, runtime=runtime, arena=arena, notes=notes)
+
+
+def may_hold(card: DeviceCard, net: Net) -> bool:
+    """Whether the flash could hold the weights: what it cannot needs no plan."""
+    return not card.find("flash") or count(net.graph()).params <= card.bytes("flash")
+
+
+def plan_sram(network: Network, runtime: str) -> tuple[Spread | None, list[str]]:
+    """The arena of a network in bytes, and what is to be said of it; None where LiteRT cannot hold it."""
+    from netlathe.lower.tflite.arena import plan_arena  # numpy, only for who asks
+
+    try:
+        arena = plan_arena(network)
+    except NetlatheError as error:
+        return None, [f"{network.name} has no .tflite file, so its SRAM is estimated: {error.message} ({error.path})"]
+    notes = [f"TensorFlow Lite Micro has no {kind}, which {network.name} needs" for kind in arena.missing]
+    least, most = arena.head + arena.least_tail, arena.head + arena.tail
+    if runtime == CMSIS:
+        return Spread(least, most, most + arena.scratch), notes
+    return Spread(least, most, most), notes
 
 
 def timed(net: Net, target: MicrocontrollerTarget, fit: MicrocontrollerFit) -> LatencyPrediction:

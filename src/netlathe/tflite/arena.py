@@ -21,6 +21,8 @@ from netlathe.tflite.schema import TfliteModel
 
 ALIGNMENT = 16  # bytes
 FIXED_BYTES, TENSOR_BYTES = 720, 24  # of the tail
+TENSOR_BYTES_32 = 12  # where pointers have 32 bits
+SHARE_32 = 0.5  # of a record of an operator, at least, where pointers have 32 bits
 RECORDS = {  # bytes of an operator in the tail, without its channels
     "ADD": 138,
     "AVERAGE_POOL_2D": 132,
@@ -70,11 +72,29 @@ def arranged(model: TfliteModel) -> TfliteModel:
     return min(model, other, key=head_bytes)
 
 
-def tail_bytes(model: TfliteModel) -> int:
-    """The bytes of what stays, at most: those of a machine of 64 bits."""
-    operators = sum(RECORDS.get(op.kind, LARGEST_RECORD) for op in model.operators)
+def tail_bytes(model: TfliteModel, tensor: int = TENSOR_BYTES, share: float = 1.0) -> int:
+    """The bytes of what stays, at most: those of a machine of 64 bits.
+
+    `tensor` bytes a tensor, and a `share` of the record of an operator.
+    """
+    operators = int(share * (FIXED_BYTES + sum(RECORDS.get(op.kind, LARGEST_RECORD) for op in model.operators)))
     channels = sum(model.tensors[op.outputs[0]].shape[-1] for op in model.operators if op.kind in BY_CHANNEL)
-    return FIXED_BYTES + TENSOR_BYTES * len(model.tensors) + operators + 8 * channels
+    used = {i for op in model.operators for i in (*op.inputs, *op.outputs)}
+    return tensor * len(used) + operators + 8 * channels
+
+
+def least_tail_bytes(model: TfliteModel) -> int:
+    """The bytes of what stays, at least: with pointers of 32 bits."""
+    return tail_bytes(model, TENSOR_BYTES_32, SHARE_32)
+
+
+def scratch_bytes(model: TfliteModel) -> int:
+    """The most that a kernel of CMSIS-NN may work in: two patches of a convolution in 16 bits.
+
+    https://github.com/ARM-software/CMSIS-NN, arm_convolve_get_buffer_sizes_s8.c
+    """
+    patches = (prod(model.tensors[op.inputs[1]].shape[1:]) for op in model.operators if op.kind == "CONV_2D")
+    return max((2 * 2 * patch for patch in patches), default=0)
 
 
 def buffers(model: TfliteModel) -> list[Buffer]:

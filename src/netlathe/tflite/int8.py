@@ -55,7 +55,7 @@ class Quantising:
     """The int8 model as far as it is valued."""
 
     def __init__(self, source: TfliteModel, ranges: Mapping[int, Range], kept: Collection[str]) -> None:
-        self.source, self.tensors = start_with_pixels(source)
+        self.source, self.tensors = int8_input(source)
         self.ranges = ranges
         self.integer = quantisable(self.source, kept)
         self.operators: list[TfliteOperator] = []
@@ -151,7 +151,7 @@ class Quantising:
         return self.copies[key]
 
 
-def start_with_pixels(source: TfliteModel) -> tuple[TfliteModel, list[Tensor]]:
+def int8_input(source: TfliteModel) -> tuple[TfliteModel, list[Tensor]]:
     """The model without the step from uint8 to float, and without any where all channels are normalised alike."""
     first, second, *others = source.operators
     assert (first.path, second.path) == (PIXELS, PIXELS), "a model that takes pixels is quantised"

@@ -22,7 +22,7 @@ from netlathe.files import write_bytes
 from netlathe.lower.folding import fold_weights
 from netlathe.lower.tflite.builder import TfliteBuilder, tensor_shape
 from netlathe.lower.tflite.ops import RULES
-from netlathe.lower.weights import checked_weights, random_weights
+from netlathe.lower.weights import Array, checked_weights, random_weights
 from netlathe.reshape.fold import fold, foldable
 from netlathe.tflite.schema import Tensor, TfliteModel
 
@@ -47,6 +47,11 @@ def to_tflite(
     if foldable(graph):
         folded = fold(network)
         tensors, graph = fold_weights(folded, tensors), folded.network.graph()
+    return build_model(network.name, graph, tensors, grow_kernels=grow_kernels)
+
+
+def build_model(name: str, graph: Graph, tensors: Mapping[str, Array], *, grow_kernels: bool) -> TfliteModel:
+    """The model of a graph whose batch norms are folded where they can be. Raises NetlatheError as `to_tflite` does."""
     build = TfliteBuilder(tensors, grow_kernels=grow_kernels)
     reads = input_specs(graph)
     values = {
@@ -69,9 +74,9 @@ def to_tflite(
         values[op.output] = build.finish(rule(op.leaf, op, build))
     result = values[graph.outputs[0]]
     if result < len(reads):
-        raise NetlatheError(f"{network.name} gives back what it reads: nothing runs", code="tflite.empty")
+        raise NetlatheError(f"{name} gives back what it reads: nothing runs", code="tflite.empty")
     build.tensors[result].name = "output"
-    return TfliteModel(network.name, build.tensors, build.operators, list(range(len(reads))), [result])
+    return TfliteModel(name, build.tensors, build.operators, list(range(len(reads))), [result])
 
 
 def save_tflite(network: Network, path: str | Path, weights: Mapping[str, Any] | None = None, *, seed: int = 0) -> None:
