@@ -1,4 +1,4 @@
-"""A network from what people type: a zoo name, file.py:name, package.module:name, arch.json, model.onnx, a package.
+"""A network from what people type: zoo name, timm:NAME, file.py:name, package.module:name, arch.json, model.onnx, folder.
 
 load_any() gives what a text names, of any kind (`arch.net`); load() the expressions alone.
 """
@@ -19,8 +19,11 @@ from netlathe.arch.node import Node
 from netlathe.code_name import ObjectName, split_name
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import is_file, open_file, read_text
-from netlathe.project import call, find_object, is_importable
-from netlathe.read.module import IMAGE, ForeignModule, InputShape
+from netlathe.project import call, is_importable
+from netlathe.read.buildable import BuildableModule, is_module_document
+from netlathe.read.buildable import from_document as module_of_document
+from netlathe.read.module import InputShape
+from netlathe.read.module_sources import CodeSource, library_source
 from netlathe.units import read_digits
 
 LONGEST = 15  # digits of a choice
@@ -66,10 +69,25 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
         from netlathe.deploy.session import model_file
 
         return [model_file(text).renamed(text)]
+    if (source := library_source(text)) is not None:
+        return [BuildableModule(text, source, given=tuple(inputs)).at(resolution)]
     if (where := code_name(text)) is not None:
-        net = from_code(where, asked)
-        return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net]
+        net = from_code(where, tuple(inputs))
+        return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net.at(resolution)]
+    if text.endswith(".json"):
+        net = from_document(read_text(Path(text)), source=text)
+        return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net.at(resolution)]
     return [reshaped(network, inputs, resolution) for network in expressions(text)]
+
+
+def from_document(text: str, *, source: str = "arch.json") -> Network | BuildableModule:
+    """The network of an arch.json: an expression, or a module and where it comes from. Nothing is run for it.
+
+    Raises NetlatheError for a document that is none.
+    """
+    from netlathe.arch.document import from_json
+
+    return module_of_document(text, source=source) if is_module_document(text) else from_json(text, source=source)
 
 
 def split_resolution(text: str) -> tuple[str, int | None]:
@@ -106,11 +124,7 @@ def reshaped(network: Network, inputs: Sequence[InputShape], resolution: int | N
 
 
 def expressions(text: str) -> Sequence[Network]:
-    """What an arch.json, a zoo name or a pattern names."""
-    if text.endswith(".json"):
-        from netlathe.arch.document import from_json
-
-        return [from_json(read_text(Path(text)), source=text)]
+    """What a zoo name or a pattern names."""
     if any(sign in text for sign in "*?["):
         names = zoo.names(text)
         if not names:
@@ -163,51 +177,46 @@ def code_name(text: str) -> ObjectName | None:
     return where
 
 
-def from_code(where: ObjectName, inputs: tuple[InputShape, ...] = ()) -> Network | ForeignModule:
+def from_code(where: ObjectName, inputs: tuple[InputShape, ...] = ()) -> Network | BuildableModule:
     """What the code of a project names: an expression, a Network or a torch module, or a function that returns one.
 
     A torch module reads images of 3x224x224 where no inputs are given. Raises NetlatheError for anything else.
     """
-    value, project = find_object(where)
+    source = CodeSource(where)
+    value, project = source.found
     name = f"{where.name}:{where.choices}" if where.choices else where.name
-
-    def build() -> Any:
-        with project.running():
-            return call(value, where)
-
     made_by_call = callable(value) and not is_network(value)
     if where.choices and not made_by_call:
         message = f"{where.name} is no function or class: it takes no choices"
         raise NetlatheError(message, code="load.choice", path=where.source)
-    result, rebuild = build_light(build) if made_by_call else (value, None)
-    if isinstance(result, Node):
-        return Network(name, result)
-    if is_module(result):
-        return ForeignModule(name, result, inputs or (IMAGE,), rebuild, project.running)
-    if not isinstance(result, Network):
+    if made_by_call:
+        with project.running():
+            value = without_memory(lambda: call(source.found[0], where))
+    if isinstance(value, Node):
+        return Network(name, value)
+    if is_module(value):
+        return BuildableModule(name, source, given=inputs)
+    if not isinstance(value, Network):
         what = f"{where.name}() returned" if made_by_call else f"{where.name} is"
-        message = f"{what} {type(result).__name__}, not an expression, a Network or a torch module"
+        message = f"{what} {type(value).__name__}, not an expression, a Network or a torch module"
         raise NetlatheError(message, code="load.not_a_network", path=where.source)
-    return result
+    return value
 
 
-def build_light(build: Callable[[], Any]) -> tuple[Any, Callable[[], Any] | None]:
-    """(what a function builds, the function where that lacks its weights).
+def without_memory(build: Callable[[], Any]) -> Any:
+    """What a function builds, torch modules with shapes alone where its code allows that: only its kind is looked at.
 
-    A torch module is built without memory first, in seconds where its random weights would take minutes; where its
-    code does not allow that (it looks at values, or moves tensors), as it is.
+    Random weights would take minutes; code that looks at values, or moves tensors, gets them.
     """
     torch = sys.modules.get("torch")
     if torch is None:
-        return build(), None
+        return build()
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.filterwarnings("ignore", ".*copying from a non-meta parameter.*")
-            result = build()
+            return build()
     except NetlatheError:
-        return build(), None
-    has_no_weights = is_module(result) and any(tensor.is_meta for tensor in result.state_dict().values())
-    return result, build if has_no_weights else None
+        return build()
 
 
 def is_module(value: Any) -> bool:

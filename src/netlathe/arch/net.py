@@ -1,10 +1,11 @@
 """Net: what has a graph, wherever it comes from. A verb asks for the ability that it needs, never for a type.
 
-    kind of net                graph()  expression()  module()  onnx(folder)
-    Network, an expression       yes        yes         yes         yes
-    ForeignModule (read)         yes        no          yes         yes, as torch exports it
-    OnnxFile (read)              yes        no          no          yes, itself
-    GraphNet, operators alone    yes        no          no          no
+    kind of net                graph()  expression()  trainable()  module()  onnx(folder)
+    Network, an expression       yes        yes           yes        yes       yes
+    BuildableModule (read)       yes        no            yes        yes       yes, as torch exports it
+    ForeignModule (read)         yes        no            no         yes       yes, as torch exports it
+    OnnxFile (read)              yes        no            no         no        yes, itself
+    GraphNet, operators alone    yes        no            no         no        no
 
 What a net cannot do raises a NetlatheError that names the net, what it is, what it lacks and what works. A new kind is
 one class: `Foreign` refuses what it does not override, and tests/test_net.py holds for all.
@@ -25,6 +26,7 @@ from netlathe.errors import NetlatheError
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
+    from netlathe.arch.trainable import Trainable
 
 
 class Net(Protocol):
@@ -68,8 +70,11 @@ class Net(Protocol):
     def expression(self) -> Network:
         """What can be written, rewritten and lowered. Raises NetlatheError where there is none."""
 
+    def trainable(self) -> Trainable:
+        """What can be built anew for other images and classes, and trained. Raises NetlatheError where it cannot."""
+
     def module(self) -> Any:
-        """The torch module that can be trained. Raises NetlatheError where there is none, or no torch."""
+        """Its torch module. Raises NetlatheError where there is none, or no torch."""
 
     def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
         """An ONNX file that can be run: its own, or one written into the folder for that batch; random weights are
@@ -140,6 +145,14 @@ class ForeignNet(ABC):
             "netlathe cost, netlathe device and netlathe compare --no-latency read its operators, netlathe bench times "
             "an ONNX file or a torch module; the rest needs a zoo name, an arch.json or a function that returns an "
             "expression",
+        )
+
+    def trainable(self) -> Trainable:
+        """It cannot."""
+        self.lacks(
+            "no source to build it from",
+            "load.not_trainable",
+            "netlathe train takes a zoo name, an arch.json, file.py:function, timm:NAME or torchvision:NAME",
         )
 
     def module(self) -> Any:

@@ -6,15 +6,19 @@ import hashlib
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlathe.arch.graph import Graph, graph
 from netlathe.arch.inputs import Feed, feeds
 from netlathe.arch.node import Node, Shape
 from netlathe.errors import NetlatheError
 
-# Lowerings are of a later room, which may be heavy: they are named here, and imported by whoever asks for one.
-TORCH, ONNX = "netlathe.lower.torch", "netlathe.lower.onnx"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Of later rooms, which may be heavy: they are named here, and imported by whoever asks for one.
+TORCH, ONNX, WEIGHTS = "netlathe.lower.torch", "netlathe.lower.onnx", "netlathe.lower.weights"
+CLASSES, DOCUMENT = "netlathe.reshape.classes", "netlathe.arch.document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,49 @@ class Network:
         """Itself."""
         return self
 
-    def module(self) -> Any:
-        """Its torch reading, with random weights; see `lower.torch`, which has more to choose."""
-        return import_module(TORCH).to_torch(self)
+    def trainable(self) -> Network:
+        """Itself."""
+        return self
+
+    def for_images(self, *, classes: int, channels: int, resolution: int) -> Network:
+        """The same expression with another last layer, for other images; see `reshape.classes`."""
+        network: Network = import_module(CLASSES).for_images(
+            self, classes=classes, channels=channels, resolution=resolution
+        )
+        return network
+
+    def document(self) -> str:
+        """Its arch.json."""
+        text: str = import_module(DOCUMENT).to_json(self)
+        return text
+
+    def tensors(self) -> dict[str, Shape]:
+        """The shapes of its weights by path."""
+        shapes: dict[str, Shape] = import_module(WEIGHTS).tensor_shapes(self)
+        return shapes
+
+    def heads(self) -> list[str]:
+        """The linear layers that compute the classes, auxiliary ones too."""
+        paths: list[str] = import_module(CLASSES).classifiers(self.graph(training=True))
+        return paths
+
+    def module(
+        self,
+        weights: Mapping[str, Any] | None = None,
+        *,
+        init: str | None = None,
+        seed: int = 0,
+        drop_rate: float = 0.0,
+        drop_path: float = 0.0,
+        ramp: str = "over_last",
+    ) -> Any:
+        """Its torch reading; see `lower.torch`, which has more to choose."""
+        rates = {"drop_rate": drop_rate, "drop_path": drop_path, "ramp": ramp}
+        return import_module(TORCH).to_torch(self, weights, init=init, seed=seed, **rates)
+
+    def onnx_model(self, weights: Mapping[str, Any] | None = None, *, batch: int | None = 1, seed: int = 0) -> Any:
+        """Its ONNX reading; see `lower.onnx`."""
+        return import_module(ONNX).to_onnx(self, weights, batch=batch, seed=seed)
 
     def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
         """Its ONNX reading with random weights, written into the folder; see `lower.onnx`, which takes others."""

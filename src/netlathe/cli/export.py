@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
-from netlathe.cli.common import emit, json_option, one_network, resolution_option
+from netlathe.cli.common import emit, json_option, one_net, resolution_option
 from netlathe.errors import NetlatheError
 from netlathe.units import read_digits, show_bytes
 
@@ -49,8 +50,75 @@ def command(
       netlathe export resnet50 --weights torchvision:resnet50.IMAGENET1K_V2 --batch dynamic -o resnet50.onnx
       netlathe export resnet50:classes=10 --weights mine.safetensors -o mine.onnx
     """
+    if is_training(net):
+        package_run(Path(net), output, as_json)
+        return
     refuse_place(output)
-    network = one_network(net, resolution)
+    network = one_net(net, resolution)
+    if (expression := rewritable(network)) is None:
+        data = export_module(network, output, weights, batch, seed)
+    else:
+        data = export_expression(expression, output, weights, batch, seed)
+    emit("export", data) if as_json else show(data)
+
+
+def is_training(net: str) -> bool:
+    """Whether this is the folder of a training."""
+    return all((Path(net) / name).is_file() for name in ("run.json", "arch.json", "weights.safetensors"))
+
+
+def package_run(folder: Path, output: Path, as_json: bool) -> None:
+    """Write the package of a training."""
+    from netlathe.deploy.trained import package_training
+
+    package, agreement = package_training(folder, output)
+    if as_json:
+        emit("export", {"package": str(output), "name": package.network.name, "files": package.files,
+                        "relative_error": agreement.relative_error})  # fmt: skip
+        return
+    click.echo(f"{output}: {package.network.name}, {package.model}, {show_bytes(package.bytes)}")
+    click.echo(f"  verified  agrees with {folder / 'model.onnx'} within {agreement.relative_error:.1e} (relative)")
+    click.echo(f"  next      netlathe check {output} --data SOURCE, netlathe predict {output} photo.jpg")
+
+
+def export_module(net: Net, output: Path, weights: str | None, batch: int | None, seed: int) -> dict[str, Any]:
+    """Write a torch module as torch exports it, with its own weights, or with published ones and its own head."""
+    from netlathe.cost.count import count
+    from netlathe.files import write_bytes
+    from netlathe.read.export import ERROR
+
+    module, source = net.trainable(), f"its own, seed {seed}"
+    tensors, licence, preprocessing = None, None, {}
+    if weights:
+        from netlathe.read.module_weights import load_module_weights
+
+        loaded = load_module_weights(weights, module, seed)
+        tensors, source, licence = loaded.tensors, loaded.source, loaded.licence
+        preprocessing = dict(loaded.preprocessing)
+    model = module.onnx_model(tensors, batch=batch, seed=seed)
+    content = model.SerializeToString()
+    check(content)
+    write_bytes(output, content)
+    return {
+        "name": net.name,
+        "input": list(net.input),
+        "batch": "dynamic" if batch is None else batch,
+        "file": str(output),
+        "bytes": len(content),
+        "params": int(count(net.graph()).params),
+        "weights": source,
+        "tensors": len(module.tensors()),
+        "unused": [],
+        "licence": licence,
+        "preprocessing": preprocessing,
+        "relative_error": float(next(one.value for one in model.metadata_props if one.key == ERROR)),
+    }
+
+
+def export_expression(
+    network: Network, output: Path, weights: str | None, batch: int | None, seed: int
+) -> dict[str, Any]:
+    """Write an expression, only if it computes what the source of its weights computes."""
     from netlathe.files import write_bytes
     from netlathe.lower.onnx import to_onnx
     from netlathe.lower.pretrained import TOLERANCE, difference, disagreement, from_source
@@ -68,7 +136,7 @@ def command(
         run_once(content, network)
     write_bytes(output, content)
 
-    data = {
+    return {
         "name": network.name,
         "input": list(network.input),
         "batch": "dynamic" if batch is None else batch,
@@ -82,7 +150,6 @@ def command(
         "preprocessing": loaded.preprocessing if loaded else {},
         "relative_error": error,
     }
-    emit("export", data) if as_json else show(data)
 
 
 def refuse_place(output: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netlathe.cli.common import emit, json_option, one_network, print_warnings
+from netlathe.cli.common import emit, json_option, one_net, print_warnings
 from netlathe.cli.image_options import image_options
 from netlathe.cli.training import (
     SpanType,
@@ -94,7 +94,7 @@ def command(
         raise click.UsageError("--folds and --validation both say what is held out: give one of them")
     needs_torch()
     recipe = recipe_of(recipe_name, changes, resolution, batch)
-    network = one_network(net)
+    network = one_net(net).trainable()
     from netlathe.train.classification import train
     from netlathe.train.cross_validation import cross_validate
     from netlathe.train.folder import TRAINING

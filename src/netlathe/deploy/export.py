@@ -8,6 +8,7 @@ The normalisation is not folded into the first convolution: its zero padding is 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from netlathe.arch.document import from_json
+from netlathe.arch.net import rewritable
 from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.deploy.package import INPUT, Preprocessing
 from netlathe.errors import MissingExtra, NetlatheError
+from netlathe.load import from_document
 from netlathe.lower.folding import fold_network
 from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
@@ -76,15 +79,21 @@ def with_preprocessing(model: onnx.ModelProto, preprocessing: Preprocessing) -> 
 class TrainedModel:
     """What a run left: the network at its test resolution, its weights by path, and how its images are prepared."""
 
-    network: Network
+    network: Trainable
     weights: dict[str, Array]
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     metadata: dict[str, str]
+    file: Path  # that the run exported: normalised images in
 
     def model(self) -> onnx.ModelProto:
-        """The file to deploy, float32, any batch: batch norms folded, preprocessing baked in."""
-        return deployable_model(self.network, self.weights, self.preprocessing, self.metadata)
+        """The file to deploy, float32, any batch: batch norms folded, preprocessing baked in.
+
+        A module's is made of the exported file, in which torch has folded the norms: its source is not needed.
+        """
+        if (expression := rewritable(self.network)) is not None:
+            return deployable_model(expression, self.weights, self.preprocessing, self.metadata)
+        return with_metadata(with_preprocessing(parse_model(self.file), self.preprocessing), self.metadata)
 
 
 def deployable_model(
@@ -96,9 +105,13 @@ def deployable_model(
     except NetlatheError as error:
         if error.code != "fold.none":
             raise
-    model = with_preprocessing(to_onnx(network, weights, batch=None), preprocessing)
+    return with_metadata(with_preprocessing(to_onnx(network, weights, batch=None), preprocessing), metadata or {})
+
+
+def with_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """The model itself, with what it does not say of itself yet."""
     present = {entry.key for entry in model.metadata_props}
-    for key, value in (metadata or {}).items():
+    for key, value in metadata.items():
         if key not in present:
             entry = model.metadata_props.add()
             entry.key, entry.value = key, value
@@ -136,8 +149,9 @@ def load_trained(folder: str | Path) -> TrainedModel:
     except (KeyError, ValueError) as error:
         message = f"its metadata do not say how images are prepared: {error}"
         raise NetlatheError(message, code="deploy.metadata", path=str(folder / MODEL)) from None
-    network = from_json((folder / "arch.json").read_text(encoding="utf-8"), source=str(folder / "arch.json"))
-    return TrainedModel(network.at(preprocessing.resolution), read_weights(folder), preprocessing, classes, about)
+    network = from_document((folder / "arch.json").read_text(encoding="utf-8"), source=str(folder / "arch.json"))
+    trained = network.at(preprocessing.resolution)
+    return TrainedModel(trained, read_weights(folder), preprocessing, classes, about, folder / MODEL)
 
 
 def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -161,9 +175,7 @@ def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDA
     return resized
 
 
-def arch_document(network: Network) -> dict[str, object]:
+def arch_document(network: Trainable) -> dict[str, object]:
     """The network as package.json holds it."""
-    from netlathe.arch.document import to_json
-
-    document: dict[str, object] = json.loads(to_json(network))
+    document: dict[str, object] = json.loads(network.document())
     return document

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from netlathe.arch.document import from_json
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net
 from netlathe.documents.faults import faults_error
 from netlathe.documents.json import parse_json
 from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError
 from netlathe.files import make_folder, read_bytes, read_text, write_bytes, write_json
+from netlathe.read.buildable import SCHEMA as MODULE
 from netlathe.runtimes.registry import DEFAULT, model_files
 
 SCHEMA = "netlathe.package/1"
@@ -50,7 +51,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """What is deployed. `arch` is the document of the network before folding (arch.json)."""
+    """What is deployed. `arch` is the document of the network before folding (arch.json), or where a module is from."""
 
     arch: dict[str, Any]
     classes: tuple[str, ...]
@@ -68,8 +69,15 @@ class Package:
     folder: Path = Path()
 
     @property
-    def network(self) -> Network:
-        """The network, at the resolution of the package."""
+    def network(self) -> Net:
+        """The network at the resolution of the package: an expression, or the float file that a module was written to.
+
+        So nothing of where the module comes from has to be installed here.
+        """
+        if self.arch.get("schema") == MODULE:
+            from netlathe.read.onnx_file import onnx_file
+
+            return onnx_file(self.folder / FLOAT_FILE).renamed(str(self.arch.get("name", FLOAT_FILE)))
         return from_json(json.dumps(self.arch), source=f"{self.folder / FILE}: arch")
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.deploy.package import Preprocessing
 from netlathe.deploy.session import compute_outputs_isolated
 from netlathe.errors import MissingExtra, NetlatheError
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from netlathe.runtimes.base import Logits, Pixels
 
 
-def torch_outputs(network: Network, weights: Mapping[str, Any], preprocessing: Preprocessing, pixels: Pixels) -> Logits:
+def torch_outputs(
+    network: Trainable, weights: Mapping[str, Any], preprocessing: Preprocessing, pixels: Pixels
+) -> Logits:
     """What the torch network gives in float32 for images (N, r, r, C) uint8: (N, classes)."""
     try:
         import torch
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
-    from netlathe.lower.torch import to_torch
     from netlathe.train.augment.pipeline import normalise
 
-    module = to_torch(network, weights).eval()
+    module = network.module(weights).eval()
     outputs = []
     with torch.no_grad():
         for start in range(0, len(pixels), 64):
@@ -39,7 +40,7 @@ def torch_outputs(network: Network, weights: Mapping[str, Any], preprocessing: P
 
 
 def parity(
-    network: Network,
+    network: Trainable,
     weights: Mapping[str, Any],
     preprocessing: Preprocessing,
     path: str | Path,

@@ -52,6 +52,13 @@ def random_weights(of: Network | Graph, seed: int = 0) -> dict[str, Array]:
 def checked_weights(of: Network | Graph, weights: Mapping[str, Any]) -> dict[str, Array]:
     """The given tensors as float32 by path; raises NetlatheError with everything missing, unexpected or misshapen."""
     shapes = tensor_shapes(of)
+    if faults := weight_faults(shapes, weights):
+        raise weights_error("the network", faults)
+    return {name: np.asarray(weights[name], dtype=np.float32) for name in shapes}
+
+
+def weight_faults(shapes: Mapping[str, Shape], weights: Mapping[str, Any]) -> list[str]:
+    """Every tensor that is missing, unexpected or misshapen, a line each."""
     faults = [f"missing: {name} {shape}" for name, shape in shapes.items() if name not in weights]
     for name, array in weights.items():
         if name not in shapes:
@@ -59,14 +66,17 @@ def checked_weights(of: Network | Graph, weights: Mapping[str, Any]) -> dict[str
             faults.append(f"unexpected: {name}" + (f" (did you mean {close[0]}?)" if close else ""))
         elif np.shape(array) != shapes[name]:
             faults.append(f"wrong shape: {name} is {np.shape(array)}, the network needs {shapes[name]}")
-    if faults:
-        shown = faults[:SHOWN] + [f"and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)
-        raise NetlatheError(
-            "the weights do not fit the network:\n  " + "\n  ".join(shown),
-            code="weights.mismatch",
-            hint="tensors are named by the path of their operator, such as stem.conv.weight",
-        )
-    return {name: np.asarray(weights[name], dtype=np.float32) for name in shapes}
+    return faults
+
+
+def weights_error(name: str, faults: list[str]) -> NetlatheError:
+    """Faults of weights for a network, as many as fit on a screen."""
+    shown = faults[:SHOWN] + [f"and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)
+    return NetlatheError(
+        f"the weights do not fit {name}:\n  " + "\n  ".join(shown),
+        code="weights.mismatch",
+        hint="tensors are named by the path of their operator, such as stem.conv.weight",
+    )
 
 
 SHOWN = 20  # faults that fit on one screen

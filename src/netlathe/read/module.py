@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
 VOCABULARY = 2  # ids below 2 are legal for every embedding, and 1 in a mask hides nothing
-OPSET = 17
+FREE = 2  # images of the example from which a file for any batch is exported
 
 
 class InputShape(NamedTuple):
@@ -35,25 +35,24 @@ class InputShape(NamedTuple):
 IMAGE = InputShape((3, 224, 224))
 
 
-@dataclass(frozen=True, eq=False)
-class ForeignModule(ForeignNet):
-    """A module with the inputs that it is read for. Its forward runs once, on tensors without memory.
-
-    With `build` the module has shapes alone, and that function makes it with its weights. Its code runs in `running`.
-    """
+class ModuleNet(ForeignNet):
+    """A module with the inputs that it is read for. Its forward runs once, on tensors without memory."""
 
     kind = "a torch module"
 
-    name: str
-    torch_module: Any
-    asked: tuple[InputShape, ...] = (IMAGE,)
-    build: Callable[[], Any] | None = None
-    running: Callable[[], AbstractContextManager[Any]] = nullcontext
+    torch_module: Any  # whose forward is read: it may have shapes alone, where `module` has the weights
+    asked: tuple[InputShape, ...]  # its inputs
+    running: Callable[[], AbstractContextManager[Any]]  # while its code runs
+
+    @property
+    @abstractmethod
+    def is_light(self) -> bool:
+        """Whether the module that is read has shapes alone."""
 
     @cached_property
     def reading(self) -> ModuleReading:
         """Its graph and what that leaves out. Raises NetlatheError as `read_module` does."""
-        if self.build is not None:
+        if self.is_light:
             try:
                 return self.read(self.torch_module)
             except NetlatheError:  # perhaps for it looks at what it was built with
@@ -82,15 +81,6 @@ class ForeignModule(ForeignNet):
         """The shapes of all inputs."""
         return self.reading.graph.input_shapes
 
-    @cached_property
-    def key(self) -> str:
-        """A hash of its operators."""
-        return hash_of(self.graph())
-
-    def renamed(self, name: str) -> ForeignModule:
-        """The same under another name."""
-        return replace(self, name=name)
-
     def graph(self) -> Graph:
         """The operators of its forward."""
         return self.reading.graph
@@ -103,37 +93,20 @@ class ForeignModule(ForeignNet):
             for one, kind in zip(self.asked, kinds, strict=True)
         )
 
-    @cached_property
-    def whole(self) -> Any:
-        """The module with its weights."""
-        return self.torch_module if self.build is None else self.build()
-
-    def module(self) -> Any:
-        """The module itself."""
-        return self.whole
-
     def onnx(self, folder: Path, *, batch: int = 1, seed: int = 0) -> Path:
         """The file that torch's exporter writes, with the module's own weights. Raises NetlatheError where it fails."""
-        import torch
+        from netlathe.files import write_bytes
+        from netlathe.read.export import export_module
 
         path = folder / "model.onnx"
-        tensors = tuple(self.tensor(one, "cpu", batch) for one in self.asked)
-        module = self.module()
-        training = module.training
-        try:
-            with warnings.catch_warnings(), self.running():
-                warnings.simplefilter("ignore")
-                torch.onnx.export(module.eval(), tensors, path, dynamo=False, opset_version=OPSET)
-        except Exception as error:  # whatever its own forward or the exporter raises
-            first = next(iter(str(error).strip().splitlines()), "")
-            raise NetlatheError(
-                f"{self.name} is {self.kind} that torch cannot export: {type(error).__name__}: {first}",
-                code="read.export",
-                hint="export it to ONNX in your own way, and give the file",
-            ) from error
-        finally:
-            module.train(training)
+        with self.running():
+            model = export_module(self.module(), self.name, self.tensors_for(batch), free=False)
+        write_bytes(path, model.SerializeToString())
         return path
+
+    def tensors_for(self, batch: int | None) -> tuple[Any, ...]:
+        """Inputs of zeros for a batch; where it is to be free, for a few."""
+        return tuple(self.tensor(one, "cpu", batch or FREE) for one in self.asked)
 
     def tensor(self, asked: InputShape, device: str, batch: int = 1) -> Any:
         """An input of zeros, on a device."""
@@ -143,3 +116,37 @@ class ForeignModule(ForeignNet):
         if kind not in TYPES:
             raise unknown("type of an input", kind, TYPES, code="load.input")
         return torch.zeros((batch, *asked.shape), dtype=getattr(torch, kind), device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignModule(ModuleNet):
+    """A module that somebody has made; with `build` it has shapes alone, and that makes it with its weights."""
+
+    name: str
+    torch_module: Any
+    asked: tuple[InputShape, ...] = (IMAGE,)
+    build: Callable[[], Any] | None = None
+    running: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it is still to be built."""
+        return self.build is not None
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of its operators."""
+        return hash_of(self.graph())
+
+    def renamed(self, name: str) -> ForeignModule:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    @cached_property
+    def whole(self) -> Any:
+        """The module with its weights."""
+        return self.torch_module if self.build is None else self.build()
+
+    def module(self) -> Any:
+        """The module itself."""
+        return self.whole

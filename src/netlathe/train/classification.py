@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netlathe.arch.network import Network
-from netlathe.cost.totals import totals
-from netlathe.lower.torch import to_torch
+from netlathe.arch.trainable import Trainable
+from netlathe.cost.count import count
 from netlathe.lower.weights import Array
 from netlathe.runfolder.folder import Place
 from netlathe.train.augment.mix import mix_images
@@ -63,7 +62,7 @@ class TrainingResult:
 
 
 def train(
-    network: Network,
+    network: Trainable,
     splits: Splits,
     recipe: Recipe,
     out: Place,
@@ -105,8 +104,7 @@ class Classification:
     def build(self, job: TrainingJob, plan: TrainingPlan) -> nn.Module:
         """The network, with the dropout and the stochastic depth of the recipe."""
         rules = job.recipe.regularise
-        module = to_torch(
-            job.network,
+        module: nn.Module = job.network.module(
             job.weights,
             init=None if job.weights is not None else rules.init,
             seed=job.seed,
@@ -194,17 +192,17 @@ class Classification:
                 return None
             return count_correct(compute_outputs(model, images, job.preprocessor), images.labels) / len(images)
 
-        cost = totals(network.body, *network.inputs)
+        cost = count(network.graph())
         return TrainingResult(
             recipe=job.recipe.name,
             classes=len(splits.train.classes),
-            params=cost.params,
-            macs=cost.macs,
+            params=int(cost.params),
+            macs=int(cost.macs),
             validation=accuracy(splits.validation),
             validation_images=len(splits.validation),
             test=accuracy(splits.test),
             test_images=len(splits.test) if splits.test else 0,
-            macs_seen=state.seen * totals(job.network.body, *job.network.inputs).macs,
+            macs_seen=state.seen * int(count(job.network.graph()).macs),
             **shared,
         )
 

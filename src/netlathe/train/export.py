@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.errors import MissingExtra
 from netlathe.files import write_bytes
-from netlathe.lower.onnx import to_onnx
 from netlathe.lower.weights import Array
 from netlathe.train.evaluate import Normalisation
 from netlathe.train.folder import MODEL, WEIGHTS
@@ -25,8 +24,9 @@ except ImportError as error:
 
 
 def write_weights(folder: Path, module: nn.Module) -> None:
-    """The weights of a module by path, as float32."""
-    save_weights(folder, {name: tensor.detach().float().cpu().numpy() for name, tensor in module.state_dict().items()})
+    """The weights of a module by path, as float32; whole numbers, such as tables of indices, as they are."""
+    state = {name: t.detach().cpu() for name, t in module.state_dict().items()}
+    save_weights(folder, {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in state.items()})
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Array]) -> None:
@@ -42,13 +42,13 @@ def read_weights(folder: Path) -> dict[str, Array]:
 
 
 def export(
-    folder: Path, network: Network, normal: Normalisation, recipe: Recipe, classes: tuple[str, ...], seed: int
+    folder: Path, network: Trainable, normal: Normalisation, recipe: Recipe, classes: tuple[str, ...], seed: int
 ) -> None:
     """Write model.onnx with the weights that were kept: (batch, C, r, r) normalised pixels -> (batch, classes).
 
     What a user needs to feed it is in its metadata: classes, mean, std, resolution, crop, interpolation.
     """
-    model = to_onnx(network, read_weights(folder), batch=None)
+    model = network.onnx_model(read_weights(folder), batch=None)
     about: dict[str, Any] = {
         "netlathe.classes": "\n".join(classes),
         "netlathe.mean": " ".join(map(repr, normal.mean)),

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netlathe.arch.document import to_json
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.files import write_json, write_text
 from netlathe.lower.weights import Array
 from netlathe.runfolder.folder import RunKind
@@ -42,7 +41,7 @@ def weights_content(weights: Mapping[str, Array]) -> dict[str, str]:
     return content("given weights", f"sha256 {digest.hexdigest()}")
 
 
-def prepare_folder(folder: Path, network: Network, recipe: Recipe) -> None:
+def prepare_folder(folder: Path, network: Trainable, recipe: Recipe) -> None:
     """Write what the run is. Raises NetlatheError where that cannot be done."""
-    write_text(folder / "arch.json", to_json(network))
+    write_text(folder / "arch.json", network.document())
     write_json(folder / "recipe.json", resolve(recipe))

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.lower.weights import Array
 from netlathe.runfolder.folder import RunKind
 from netlathe.train.augment.pipeline import augment_images, erase, normalise
@@ -109,7 +109,7 @@ class TrainingJob:
     """What does not change during a training."""
 
     task: TrainingTask[Any]
-    network: Network  # for the classes and channels of the images, at the training resolution
+    network: Trainable  # for the classes and channels of the images, at the training resolution
     splits: Splits
     recipe: Recipe
     seed: int
@@ -122,7 +122,7 @@ class TrainingJob:
     accumulate: int = 1
 
     @property
-    def tested(self) -> Network:
+    def tested(self) -> Trainable:
         """The network at the test resolution."""
         return self.network.at(self.recipe.evaluate.resolution)
 

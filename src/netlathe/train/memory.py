@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import torch
 
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net
 from netlathe.errors import NetlatheError
 from netlathe.train.recipe import Recipe
 from netlathe.units import show_bytes
@@ -14,15 +14,15 @@ COPIES = 5  # of the weights: themselves, gradients, two moments, the average
 HELD = 2.0  # values held for the backward pass by value that an operator writes: inputs of norms and activations
 
 
-def estimate_memory(network: Network, images: int) -> int:
+def estimate_memory(network: Net, images: int) -> int:
     """Bytes of a training step on so many images at a time, float32; an estimate to within a factor of two."""
-    ops = network.graph(training=True).ops
+    ops = network.graph().ops
     weights = sum(op.params for op in ops)
     values = sum(op.out_elements for op in ops if not op.view)
     return int(4 * (COPIES * weights + HELD * values * images))
 
 
-def check_memory(network: Network, recipe: Recipe, batch: int, accumulate: int) -> None:
+def check_memory(network: Net, recipe: Recipe, batch: int, accumulate: int) -> None:
     """Raise NetlatheError where a step will not fit, with what fits."""
     cuda = torch.cuda.is_available()
     free: int = torch.cuda.mem_get_info()[0] if cuda else psutil.virtual_memory().available

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netlathe.arch.combinators import Gate
-from netlathe.arch.layers import Norm
-from netlathe.arch.network import Network
+from netlathe.arch.net import Net, rewritable
 from netlathe.arch.node import Node
-from netlathe.cost.totals import totals
+from netlathe.cost.count import count
 from netlathe.train.recipe import Recipe
 
 IMAGENET = 1_281_167  # training images of ImageNet-1k
@@ -102,21 +101,22 @@ RULES: tuple[tuple[Callable[[Recipe, NetworkFacts], bool], RecipeWarning], ...] 
 )
 
 
-def find_warnings(recipe: Recipe, network: Network, images: int = IMAGENET) -> tuple[RecipeWarning, ...]:
+def find_warnings(recipe: Recipe, network: Net, images: int = IMAGENET) -> tuple[RecipeWarning, ...]:
     """What the literature says against training `network` by `recipe` on so many images; empty where nothing."""
     facts = network_facts(network, images)
     return tuple(caution for holds, caution in RULES if holds(recipe, facts))
 
 
-def network_facts(network: Network, images: int) -> NetworkFacts:
-    """The facts about a network."""
-    ops = network.graph().ops
+def network_facts(network: Net, images: int) -> NetworkFacts:
+    """The facts about a network; the gates of a module are not told from its other products."""
+    graph, expression = network.graph(), rewritable(network)
+    ops = graph.ops
     return NetworkFacts(
-        params=int(totals(network.body, *network.inputs).params),
+        params=int(count(graph).params),
         depthwise=any(op.form == "depthwise" for op in ops),
-        gates=any(isinstance(node, Gate) for node in walk_nodes(network.body)),
+        gates=expression is not None and any(isinstance(node, Gate) for node in walk_nodes(expression.body)),
         attention=any(op.kind == "attention" for op in ops),
-        batch_norms=any(isinstance(op.leaf, Norm) and op.form == "batch" for op in ops),
+        batch_norms=any(op.kind == "norm" and op.form == "batch" for op in ops),
         images=images,
     )
 

@@ -19,10 +19,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.errors import NetlatheError
-from netlathe.lower.weights import Array, tensor_shapes
-from netlathe.reshape.classes import for_images
+from netlathe.lower.weights import Array
 from netlathe.runfolder.folder import Place, RunFolder, open_run
 from netlathe.runfolder.identity import content
 from netlathe.runfolder.result import read_result, write_result
@@ -72,7 +71,9 @@ class RunOptions:
 
 
 @keep_freed_memory()
-def run(task: TrainingTask[R], network: Network, splits: Splits, recipe: Recipe, out: Place, options: RunOptions) -> R:
+def run(
+    task: TrainingTask[R], network: Trainable, splits: Splits, recipe: Recipe, out: Place, options: RunOptions
+) -> R:
     """Train a network on the images of `splits` by a recipe, in the folder `out`; a folder with a checkpoint goes on.
 
     The network is fitted to the number of classes, the channels and the recipe's resolution. Under torchrun all
@@ -89,7 +90,7 @@ def run(task: TrainingTask[R], network: Network, splits: Splits, recipe: Recipe,
 def run_in(
     run_folder: RunFolder,
     task: TrainingTask[R],
-    network: Network,
+    network: Trainable,
     splits: Splits,
     recipe: Recipe,
     options: RunOptions,
@@ -146,7 +147,7 @@ def run_in(
 
 
 def training_identity(
-    task: TrainingTask[Any], fitted: Network, splits: Splits, recipe: Recipe, options: RunOptions
+    task: TrainingTask[Any], fitted: Trainable, splits: Splits, recipe: Recipe, options: RunOptions
 ) -> dict[str, Any]:
     """All that decides what a training gives. Only the number of threads, which moves the last bits, is not in it."""
     weights: Mapping[str, str] | str = recipe.regularise.init
@@ -199,10 +200,10 @@ def choose_precision(
     return asked
 
 
-def fit_to_images(network: Network, images: ImageSet, recipe: Recipe) -> Network:
+def fit_to_images(network: Trainable, images: ImageSet, recipe: Recipe) -> Trainable:
     """The network for the classes and channels of the images, at the recipe's training resolution."""
     channels = images.pixels.shape[-1]
-    return for_images(network, classes=len(images.classes), channels=channels, resolution=recipe.resolution)
+    return network.for_images(classes=len(images.classes), channels=channels, resolution=recipe.resolution)
 
 
 def use_threads(asked: int | None, old: Mapping[str, Any] | None, here: Ranks) -> None:
@@ -218,9 +219,9 @@ def use_threads(asked: int | None, old: Mapping[str, Any] | None, here: Ranks) -
         torch.set_num_threads(max(1, idle_cores() // here.world))
 
 
-def refuse_stretch(fitted: Network, tested: Network, recipe: Recipe) -> None:
+def refuse_stretch(fitted: Trainable, tested: Trainable, recipe: Recipe) -> None:
     """Raise NetlatheError where weights for the training resolution do not fit the test resolution."""
-    if tensor_shapes(fitted) != tensor_shapes(tested):
+    if recipe.resolution != recipe.evaluate.resolution and fitted.tensors() != tested.tensors():
         px = recipe.resolution
         raise NetlatheError(
             f"{fitted.name} has weights for each position, so it cannot train at {px} px and be tested at "

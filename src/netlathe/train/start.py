@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from netlathe.arch.net import rewritable
 from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.errors import NetlatheError
 from netlathe.lower.initial import initial_weights
 from netlathe.lower.pretrained import from_source
@@ -28,7 +31,7 @@ class StartingWeights(NamedTuple):
 
 
 def load_starting_weights(
-    source: str | None, network: Network, fitted: Network, init: str, seed: int
+    source: str | None, network: Trainable, fitted: Trainable, init: str, seed: int
 ) -> StartingWeights:
     """The weights that a source has for `fitted`, which is `network` with other classes; its head is initialised.
 
@@ -37,6 +40,43 @@ def load_starting_weights(
     """
     if source is None:
         return StartingWeights()
+    if (expression := rewritable(fitted)) is None:
+        return start_of_module(source, fitted, seed)
+    return start_of_expression(source, network.expression(), expression, init, seed)
+
+
+def start_of_module(source: str, fitted: Trainable, seed: int) -> StartingWeights:
+    """The same for a module, by the names of its own state dict."""
+    from netlathe.read.module_weights import load_module_weights
+
+    loaded = load_module_weights(source, fitted, seed)
+    return StartingWeights(
+        loaded.tensors,
+        normalisation_for(loaded.preprocessing, fitted.input[0]),
+        loaded.source,
+        loaded.licence,
+        loaded.fresh,
+        origin_of(source, loaded.published),
+    )
+
+
+def origin_of(source: str, tensors: Mapping[str, Array]) -> dict[str, str]:
+    """What weights are, by the content of their file, or of their tensors."""
+    return file_content(source) if Path(source).is_file() else weights_content(tensors) | {"name": source}
+
+
+def normalisation_for(images: Mapping[str, Any], channels: int) -> Normalisation | None:
+    """The normalisation that published weights expect, for images of so many channels; of grey ones, the means."""
+    if not images:
+        return None
+    if channels == len(images["mean"]):
+        return Normalisation(tuple(images["mean"]), tuple(images["std"]))
+    mean, std = (sum(images[name]) / len(images[name]) for name in ("mean", "std"))
+    return Normalisation((mean,) * channels, (std,) * channels)
+
+
+def start_of_expression(source: str, network: Network, fitted: Network, init: str, seed: int) -> StartingWeights:
+    """The same for an expression, by its paths."""
     loaded = from_source(source, network, fitted=fitted)
     shapes = tensor_shapes(fitted)
     fitting = {n: t for n, t in loaded.tensors.items() if n in shapes and t.shape == tuple(shapes[n])}
@@ -52,9 +92,6 @@ def load_starting_weights(
             hint="they belong to another network, or to another resolution",
         )
     random = initial_weights(fitted, init, seed)
-    images = loaded.preprocessing
-    normal = Normalisation(tuple(images["mean"]), tuple(images["std"])) if images and fitted.input[0] == 3 else None
+    normal = normalisation_for(loaded.preprocessing, fitted.input[0])
     tensors = {n: fitting.get(n, random[n]) for n in shapes}
-    is_file = Path(source).is_file()
-    origin = file_content(source) if is_file else weights_content(loaded.tensors) | {"name": source}
-    return StartingWeights(tensors, normal, loaded.source, loaded.licence, fresh, origin)
+    return StartingWeights(tensors, normal, loaded.source, loaded.licence, fresh, origin_of(source, loaded.tensors))

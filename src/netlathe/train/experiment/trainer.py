@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from netlathe.arch.network import Network
-from netlathe.cost.totals import totals
+from netlathe.arch.trainable import Trainable
+from netlathe.cost.count import count
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runfolder.identity import content_hash
 from netlathe.train import checkpoint
@@ -25,7 +25,7 @@ EQUAL = ("epochs", "images", "macs")
 class ExperimentSetup(NamedTuple):
     """What the names of an experiment stand for. `epochs` of None are the recipes' own; `equal` is a word of EQUAL."""
 
-    networks: Mapping[str, Network]
+    networks: Mapping[str, Trainable]
     recipes: Mapping[str, Recipe]
     splits: Splits
     epochs: float | None = None
@@ -58,9 +58,9 @@ class ExperimentSetup(NamedTuple):
     def macs(self, network: str, recipe: str) -> int:
         """MACs of one image in training."""
         fitted = self.fitted(network, recipe)
-        return int(totals(fitted.body, *fitted.inputs).macs)
+        return int(count(fitted.graph()).macs)
 
-    def fitted(self, network: str, recipe: str) -> Network:
+    def fitted(self, network: str, recipe: str) -> Trainable:
         """A network for the images and the recipe's resolution. Raises NetlatheError, with the name of the network."""
         try:
             return fit_to_images(self.networks[network], self.splits.train, self.recipes[recipe])
@@ -71,7 +71,7 @@ class ExperimentSetup(NamedTuple):
     def costs(self, network: str) -> dict[str, int]:
         """Params and MACs at the resolution of the first recipe."""
         fitted = self.fitted(network, next(iter(self.recipes)))
-        cost = totals(fitted.body, *fitted.inputs)
+        cost = count(fitted.graph())
         return {"params": int(cost.params), "macs": int(cost.macs)}
 
 

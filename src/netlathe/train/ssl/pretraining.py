@@ -128,8 +128,8 @@ class Pretraining:
         """The encoder with what the method needs to learn; its `encoder` is what is kept."""
         if self.method.loss == "queue":
             images = len(job.splits.train)
-            return moco.MoCoModule(job.network, self.method, job.weights, job.seed, plan, images)
-        return simclr.SimCLRModule(job.network, self.method, job.weights, job.seed)
+            return moco.MoCoModule(job.network.expression(), self.method, job.weights, job.seed, plan, images)
+        return simclr.SimCLRModule(job.network.expression(), self.method, job.weights, job.seed)
 
     def kept(self, module: nn.Module) -> nn.Module:
         """The encoder."""
@@ -158,7 +158,9 @@ class Pretraining:
                 document = json.loads(text)
                 return read_scores(document["sets"]), float(document["seconds"])
         start = clock.monotonic()
-        module = build_encoder(job.tested, job.weights, rules=job.recipe.regularise, seed=job.seed).to(here.device)
+        module = build_encoder(job.tested.expression(), job.weights, rules=job.recipe.regularise, seed=job.seed).to(
+            here.device
+        )
         scores = judge_encoder(module, job.splits.train, test_sets(job), job.preprocessor, here)
         seconds = clock.monotonic() - start
         if here.first:
@@ -209,14 +211,14 @@ class Pretraining:
         if stopped:
             return None
         here, batch, train = job.ranks, state.plan.batch, job.splits.train
-        encoder = build_encoder(job.tested, job.weights, rules=job.recipe.regularise)
+        encoder = build_encoder(job.tested.expression(), job.weights, rules=job.recipe.regularise)
         fill(encoder, here.agreed(read_weights(job.folder) if here.first else {}))
         after = judge_encoder(encoder.to(here.device), train, test_sets(job), job.preprocessor, here)
         queue = queue_length(self.method, batch, len(train))
         return PretrainingResult(
             method=self.method.name,
             start=describe_start(job),
-            features=count_features(job.network),
+            features=count_features(job.network.expression()),
             before=self.before,
             after=after,
             bank=len(select_bank(train)),
