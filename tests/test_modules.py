@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from command import netlathe
+from command import command, netlathe
 from image_files import encoded, save_stripes
 
+from netlathe.deploy.check import KEPT, check_figures
+from netlathe.deploy.model_card import model_card
 from netlathe.deploy.package import load_package
+from netlathe.deploy.predict import predict
+from netlathe.deploy.score import images_for, score
+from netlathe.deploy.variants import choose_variant, copy_as_float, labelled_pixels
+from netlathe.errors import NetlatheError
 from netlathe.load import load_any
+from netlathe.train.classification import train as train_module
+from netlathe.train.images import load as load_images
+from netlathe.train.job import TrainingProgress
+from netlathe.train.recipe import Evaluate
+from netlathe.train.recipefile import load as load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,10 +80,163 @@ def test_a_module_of_any_source_becomes_a_package_that_answers_as_the_module(net
     mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (p.mean, p.std))
     with torch.no_grad():
         odds = module((x - mean) / std).softmax(1)[0]
-    assert [guess["probability"] for guess in guesses] == pytest.approx(
-        odds.sort(descending=True)[0].tolist(), rel=1e-3
+    answered = [guess["probability"] for guess in guesses]
+    assert answered == pytest.approx(odds.sort(descending=True)[0].tolist(), rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def own(place: Path) -> Path:
+    """The package of the module in the file."""
+    train(place, "mine.py:net", "own_run")
+    netlathe("export", "own_run", "-o", "own", cwd=place)
+    return place / "own"
+
+
+def test_a_package_needs_no_source(own: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of the module is gone: it is checked and predicts all the same, and its card knows its cost."""
+    (place / "mine.py").rename(place / "gone.py")
+    try:
+        package = load_package(own)
+        images = images_for(package, place / "stripes.npz")
+        checked = check_figures(
+            package, {"macs": 1e6, "size": 1e5}, None, score(package, images.validation, "validation")
+        )
+        figures = {finding.name: finding for finding in checked.findings}
+        assert figures["macs"].verdict == figures["size"].verdict == KEPT
+        assert figures["macs"].value == 16 * 16 * 8 * 27 + 8 * 8 * 16 * 72 + 16 * 3  # convolutions and head
+        assert model_card(package, checked)["network"]["arch"]["source"].endswith("mine.py:net")
+        assert len(predict(package, [place / "one.png"])[0].guesses) == 3
+        said = netlathe("export", place / "own_run" / "arch.json", "-o", place / "again.onnx", code=2).stderr
+        assert "cannot read this file" in said
+    finally:
+        (place / "gone.py").rename(place / "mine.py")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("net", NETS[1:])
+def test_modules_are_quantised_like_expressions(net: str, place: Path, timm: Any) -> None:
+    quantised(place, net, re.sub(r"\W", "_", net) + "_q")
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_module_is_quantised_like_an_expression(own: Path, place: Path) -> None:
+    package = load_package(own)
+    images = images_for(package, place / "stripes.npz")
+    chosen, tried = choose_variant(
+        copy_as_float(package, place / "own8"),
+        labelled_pixels(images.train, package, 40),
+        labelled_pixels(images.validation, package),
+        wanted="int8",
+        runtimes=("onnxruntime",),
+        limits={},
+        tolerance=0.5,
+        say=lambda line: None,
     )
+    assert chosen.precision.startswith("int8")
+    assert chosen.model in {variant.model for variant in tried}
 
 
-def test_a_package_needs_no_source(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the library nor the file is there: it is checked and predicts all the same."""
+def quantised(place: Path, net: str, out: str) -> None:
+    """Trained, exported, quantised and checked by the commands."""
+    train(place, net, f"{out}_run")
+    netlathe("export", f"{out}_run", "-o", out, cwd=place)
+    netlathe("quantise", out, "--data", "stripes.npz", "--form", "int8", "--tolerance", 0.9, "--calibration", 40,
+             "-o", f"{out}8", cwd=place)  # fmt: skip
+    assert load_package(place / f"{out}8").precision.startswith("int8")
+
+
+def test_a_training_of_a_module_goes_on_after_a_kill_as_if_nothing_had_been(place: Path) -> None:
+    """Stopped in the middle, begun again: the same weights, bit for bit; another file of the module is refused."""
+    (net,) = load_any(str(place / "mine.py") + ":net")
+    recipe = replace(load_recipe("finetune"), batch=16, resolution=PX, evaluate=Evaluate(resolution=PX))
+    splits = load_images(place / "stripes.npz", size=PX)
+    options: dict[str, Any] = {"epochs": 3, "precision": "fp32", "save_s": 0.0}
+    train_module(net.trainable(), splits, recipe, place / "whole", **options)
+
+    def stop(now: TrainingProgress) -> None:
+        if now.seen >= 48:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train_module(net.trainable(), splits, recipe, place / "parts", progress=stop, **options)
+    train_module(net.trainable(), splits, recipe, place / "parts", **options)
+    whole, parts = ((place / name / "weights.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+    (place / "mine.py").write_text(OWN + "# another\n")
+    try:
+        (other,) = load_any(str(place / "mine.py") + ":net")
+        with pytest.raises(NetlatheError, match="network"):
+            train_module(other.trainable(), splits, recipe, place / "parts", **options)
+    finally:
+        (place / "mine.py").write_text(OWN)
+
+
+BROKEN = """
+import torch
+from torch import nn
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+    def forward(self, x):
+        y = self.head(self.body(x).mean((2, 3)))
+        return (y, y) if self.training else y
+
+class Asks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 5)
+    def forward(self, x, mask):
+        return self.head(x.mean((2, 3)) * mask)
+
+def features():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+def maps():
+    return nn.Conv2d(3, 4, 3)
+
+def several(num_classes=5):
+    return Pair()
+
+pair, asks = Pair, Asks
+"""
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        ("bad.py:features", ["the head of Sequential cannot be found", "computed by 1, which is BatchNorm2d"]),
+        ("bad.py:maps", ["gives 4x30x30 for an image, not a value for each class"]),
+        ("bad.py:pair", ["gives a tuple of 2 in training", "aux_logits=False"]),
+        ("bad.py:several", ["gives 2x5 at inference for 2 images and 3 classes"]),
+        ("bad.py:asks", ["the forward of Asks fails", "missing 1 required positional argument: 'mask'"]),
+        ("timm:test_vitt", ["timm has no network 'test_vitt'", "did you mean timm:test_vit"]),
+        ("timm:test_vit.nosuch", ["timm has no network 'test_vit.nosuch'", "timm:test_vit.r160_in1k"]),
+        ("torchvision:squeezenet1_2", ["torchvision has no network 'squeezenet1_2'", "torchvision:squeezenet1_1"]),
+        ("torchvision:alexnet", ["the forward of AlexNet fails on images of 3x32x32", "another --resolution"]),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_is_trained(
+    net: str, words: list[str], place: Path, timm: Any
+) -> None:
+    (place / "bad.py").write_text(BROKEN)
+    said = train(place, net, "never", code=2)
+    for word in words:
+        assert word in said
+    assert not (place / "never" / "weights.safetensors").exists()
+
+
+def test_code_runs_only_where_it_may(own: Path, place: Path) -> None:
+    said = train(place, "mine.py:net", "refused", code=2, NETLATHE_NO_CODE="1")
+    assert "no code is wanted" in said
+    arch = place / "own_run" / "arch.json"
+    refused = command("export", arch, "-o", place / "never.onnx", NETLATHE_NO_CODE="1")
+    assert refused.returncode == 2
+    assert "no code is wanted" in refused.stderr
+
+
+def test_knobs_say_that_they_need_an_expression(place: Path) -> None:
+    said = netlathe("reshape", "mine.py:net", "--width", "0.5", code=2, cwd=place).stderr
+    assert "net is a torch module: it has operators, but no expression" in said

@@ -25,14 +25,20 @@ from netlathe.device.roofline import roofline
 from netlathe.errors import NetlatheError
 from netlathe.load import load, load_any
 from netlathe.lower.onnx import save_onnx
-from netlathe.read.module import ForeignModule
+from netlathe.read.buildable import BuildableModule
+from netlathe.read.module import ForeignModule, InputShape
 from netlathe.read.onnx_file import OnnxFile
 from netlathe.runtimes.registry import forecast_names
 
 NAME = "mobilenetv1_025"
 SIZE = 64
 RESNET50 = "659329384e590341"
-REFUSALS = {"expression": "load.no_expression", "module": "load.no_module", "onnx": "load.no_file"}
+REFUSALS = {
+    "expression": "load.no_expression",
+    "trainable": "load.not_trainable",
+    "module": "load.no_module",
+    "onnx": "load.no_file",
+}
 
 
 def expression(folder: Path) -> Net:
@@ -56,14 +62,19 @@ def net():
     return net
 
 
+def handed(folder: Path) -> Net:
+    return ForeignModule("handed", zoo.get(NAME).module(), (InputShape((3, SIZE, SIZE)),))
+
+
 def operators(folder: Path) -> Net:
     return GraphNet("sent", zoo.get(NAME).at(SIZE).graph())
 
 
 KINDS: dict[Callable[[Path], Net], tuple[type, set[str]]] = {
-    expression: (Network, {"expression", "module", "onnx"}),
+    expression: (Network, {"expression", "trainable", "module", "onnx"}),
     file: (OnnxFile, {"onnx"}),
-    module: (ForeignModule, {"module", "onnx"}),
+    module: (BuildableModule, {"trainable", "module", "onnx"}),
+    handed: (ForeignModule, {"module", "onnx"}),
     operators: (GraphNet, set()),
 }
 

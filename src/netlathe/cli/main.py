@@ -55,7 +55,7 @@ HELP = """Which vision network fits this hardware, and why?
   netlathe compare resnet50 mobilenetv2          two networks side by side
 
 \b
-NET is a zoo name, model.onnx, arch.json, the folder of a package, file.py:name or package.module:name.
+NET is a zoo name, timm:NAME, torchvision:NAME, model.onnx, arch.json, a package, file.py:name or package.module:name.
 file.py:name runs that file, as you would with python, and a module likewise: --no-code refuses both.
 """
 
