@@ -1,4 +1,4 @@
-"""A network from what people type: zoo name, timm:NAME, file.py:name, package.module:name, arch.json, model.onnx, folder.
+"""A network from what people type: zoo name, timm:NAME, file.py:name, package.module:name, arch.json, model.onnx.
 
 load_any() gives what a text names, of any kind (`arch.net`); load() the expressions alone.
 """

@@ -22,7 +22,7 @@ HINT = "end its forward in nn.Linear or a 1x1 nn.Conv2d of the features, or give
 
 def trace_image(module: nn.Module, image: Shape) -> WeightTrace:
     """Which weights the forward of a module reads, in order, for one image of that shape."""
-    return trace_weights(on_meta(module).eval(), torch.empty((1, *image), device=META))
+    return trace_weights(on_meta(module).module.eval(), torch.empty((1, *image), device=META))
 
 
 def find_heads(module: nn.Module, image: Shape) -> list[str]:
@@ -124,7 +124,7 @@ def adapt_channels(kernel: torch.Tensor, channels: int) -> torch.Tensor:
 
 def require_classifier(module: nn.Module, image: Shape, classes: int | None) -> None:
     """Raise NetlatheError where the forward does not give one tensor (N, classes), in training as at inference."""
-    twin = on_meta(module)
+    twin = on_meta(module).module
     name = type(module).__name__
     for training in (False, True):
         try:

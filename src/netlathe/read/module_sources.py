@@ -114,7 +114,7 @@ class CodeSource:
         """The object and its project, whose code is run. Raises NetlatheError as `project.find_object` does."""
         from netlathe.project import find_object
 
-        if self.is_file and self.recorded not in (None, self.current):
+        if self.recorded is not None and self.is_file and self.recorded != self.current:
             raise NetlatheError(
                 "this is not the file that the module was recorded from",
                 code="module.changed",
