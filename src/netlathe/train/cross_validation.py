@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.files import write_json
 from netlathe.runfolder.folder import RunFolder
 from netlathe.stats.intervals import wilson_interval
@@ -35,7 +35,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    network: Network,
+    network: Trainable,
     folded: FoldedSplits,
     recipe: Recipe,
     folder: RunFolder,
