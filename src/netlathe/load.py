@@ -183,7 +183,7 @@ def from_code(where: ObjectName, inputs: tuple[InputShape, ...] = ()) -> Network
     A torch module reads images of 3x224x224 where no inputs are given. Raises NetlatheError for anything else.
     """
     source = CodeSource(where)
-    value, project = source.found
+    value, project = source.loaded_object
     name = f"{where.name}:{where.choices}" if where.choices else where.name
     made_by_call = callable(value) and not is_network(value)
     if where.choices and not made_by_call:
@@ -191,7 +191,7 @@ def from_code(where: ObjectName, inputs: tuple[InputShape, ...] = ()) -> Network
         raise NetlatheError(message, code="load.choice", path=where.source)
     if made_by_call:
         with project.running():
-            value = without_memory(lambda: call(source.found[0], where))
+            value = without_memory(lambda: call(source.loaded_object[0], where))
     if isinstance(value, Node):
         return Network(name, value)
     if is_module(value):

@@ -86,9 +86,9 @@ def torch_computes_what_onnx_does(network: Network, twin: Any = None) -> str:
     """Law 2."""
     import torch
 
+    from netlathe.lower.agreement import OutputProbe, difference
     from netlathe.lower.inputs import examples
     from netlathe.lower.onnx import to_onnx
-    from netlathe.lower.pretrained import OutputProbe, difference
     from netlathe.lower.torch import to_torch
 
     weights, inputs = random_weights(network), examples(network)

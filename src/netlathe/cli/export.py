@@ -120,8 +120,9 @@ def export_expression(
 ) -> dict[str, Any]:
     """Write an expression, only if it computes what the source of its weights computes."""
     from netlathe.files import write_bytes
+    from netlathe.lower.agreement import difference
     from netlathe.lower.onnx import to_onnx
-    from netlathe.lower.pretrained import TOLERANCE, difference, disagreement, from_source
+    from netlathe.lower.pretrained import TOLERANCE, disagreement, from_source
 
     loaded = from_source(weights, network) if weights else None
     model = to_onnx(network, loaded.tensors if loaded else None, batch=batch, seed=seed)
@@ -176,8 +177,8 @@ def run_once(content: bytes, network: Network) -> None:
     """ONNX Runtime gives finite numbers."""
     import numpy as np
 
+    from netlathe.lower.agreement import OutputProbe, difference
     from netlathe.lower.inputs import examples
-    from netlathe.lower.pretrained import OutputProbe, difference
 
     graph = network.graph()
     zero = np.zeros((1, *graph.shapes[graph.outputs[0]]), np.float32)

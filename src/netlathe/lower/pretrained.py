@@ -8,15 +8,12 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import onnxruntime as ort
-from numpy.typing import NDArray
+from typing import Any
 
 from netlathe.arch.network import Network
 from netlathe.errors import Exit, NetlatheError
 from netlathe.load import load
+from netlathe.lower.agreement import OutputProbe, difference
 from netlathe.lower.align import align
 from netlathe.lower.checkpoint import read_tensors, require_package
 from netlathe.lower.inputs import examples
@@ -65,13 +62,6 @@ def from_source(source: str, network: Network, *, fitted: Network | None = None)
         builder, _, entry = name.partition(".")
         return from_torchvision(builder, entry or "DEFAULT", network, verify=False)
     return from_file(source, fitted or network, strict=fitted is None, verify=False)
-
-
-class OutputProbe(NamedTuple):
-    """Inputs for which the output of the source is known."""
-
-    inputs: tuple[NDArray[Any], ...]
-    output: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,22 +232,6 @@ def verify_output(loaded: LoadedWeights) -> LoadedWeights:
     if not error <= TOLERANCE:
         raise disagreement(loaded, error)
     return replace(loaded, error=error)
-
-
-def difference(model: bytes, probe: OutputProbe) -> float:
-    """max |y - y'| / max |y'| of an ONNX model's output and the probe's; a model of a larger batch sees it repeated."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # one run: waiting costs others more
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    batch = session.get_inputs()[0].shape[0]
-    count = batch if isinstance(batch, int) else 2
-    feeds = {x.name: np.repeat(values, count, 0) for x, values in zip(session.get_inputs(), probe.inputs, strict=True)}
-    y = session.run(None, feeds)[0]
-    wanted = np.repeat(probe.output, count, 0)
-    if y.shape != wanted.shape:
-        return float("inf")
-    return float(np.abs(y - wanted).max() / (np.abs(wanted).max() or 1.0))
 
 
 def disagreement(loaded: LoadedWeights, error: float) -> NetlatheError:

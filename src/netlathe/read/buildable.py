@@ -196,10 +196,10 @@ def from_document(text: str, *, source: str) -> BuildableModule:
             "its fields are name, source, code, classes, channels and resolution: one is missing or of another kind"
         )
         raise NetlatheError(message, code="module.document", path=source)
-    made = library_source(origin)
-    if made is None:
+    net_source = library_source(origin)
+    if net_source is None:
         where = split_name(origin)
         if where is None:
             raise NetlatheError(f"{origin!r} is no source of a module", code="module.document", path=source)
-        made = CodeSource(where, code)
-    return BuildableModule(name, made, BuildRequest(*numbers))
+        net_source = CodeSource(where, code)
+    return BuildableModule(name, net_source, BuildRequest(*numbers))

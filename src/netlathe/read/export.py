@@ -68,7 +68,7 @@ def export_error(module: nn.Module, inputs: tuple[torch.Tensor, ...], model: onn
 
     0 where the module gives anything but one tensor: nothing is claimed of it.
     """
-    from netlathe.lower.pretrained import OutputProbe, difference
+    from netlathe.lower.agreement import OutputProbe, difference
 
     generator = torch.Generator().manual_seed(0)
     xs = [torch.randn((1, *x.shape[1:]), generator=generator) if x.is_floating_point() else x[:1] for x in inputs]

@@ -101,7 +101,7 @@ class CodeSource:
 
         if self.is_file:
             return file_content(self.where.source)["key"]
-        self.found  # noqa: B018  # imports it
+        self.loaded_object  # noqa: B018  # imports it
         return file_content(str(sys.modules[self.where.source].__file__))["key"]
 
     @property
@@ -110,7 +110,7 @@ class CodeSource:
         return IMAGE
 
     @cached_property
-    def found(self) -> tuple[Any, Project]:
+    def loaded_object(self) -> tuple[Any, Project]:
         """The object and its project, whose code is run. Raises NetlatheError as `project.find_object` does."""
         from netlathe.project import find_object
 
@@ -126,7 +126,7 @@ class CodeSource:
     @contextmanager
     def running(self) -> Iterator[None]:
         """While its code runs."""
-        with self.found[1].running():
+        with self.loaded_object[1].running():
             yield
 
     def build(self, request: BuildRequest, drop_rate: float = 0.0, drop_path: float = 0.0) -> Any:
@@ -135,22 +135,22 @@ class CodeSource:
         from netlathe.read.head import set_channels, set_classes
 
         asked = {"num_classes": request.classes, "in_chans": request.channels, "img_size": request.resolution}
-        value, project = self.found
-        given: dict[str, Any] = {}
+        value, project = self.loaded_object
+        arguments: dict[str, Any] = {}
         with project.running():
             if (callable(value) and not hasattr(value, "state_dict")) or isinstance(value, type):
                 legal = inspect.signature(value).parameters
-                given = {name: n for name, n in asked.items() if n is not None and name in legal}
-                choices = read_choices(self.where) | given
+                arguments = {name: n for name, n in asked.items() if n is not None and name in legal}
+                choices = read_choices(self.where) | arguments
                 words = ",".join(f"{name}={choice!r}" for name, choice in choices.items())
                 value = call(value, self.where._replace(choices=words))
             # The function may give the same module again and again, which is not ours to change.
             module = deepcopy(value)
             side = request.resolution or self.image[-1]
             channels = request.channels or self.image[0]
-            if "in_chans" not in given and channels != self.image[0]:
+            if "in_chans" not in arguments and channels != self.image[0]:
                 set_channels(module, (self.image[0], side, side), channels)
-            if request.classes is not None and "num_classes" not in given:
+            if request.classes is not None and "num_classes" not in arguments:
                 set_classes(module, (channels, side, side), request.classes)
         return module
 
