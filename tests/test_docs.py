@@ -72,7 +72,7 @@ def test_a_file_of_the_docs_loads_as_its_page_says(file, source, lines, tmp_path
     (tmp_path / file).write_text(source)
     assert lines
     for line in lines:
-        _, verb, *words = shlex.split(line)
+        _, verb, *words = shlex.split(line.partition(">")[0])
         if not {"--data", "model.onnx"} & {*words}:  # the reader's own
             netlathe(verb, *words, *["--seconds", "0.02"] * (verb == "bench"), cwd=tmp_path)
 

@@ -103,13 +103,10 @@ def find_object(where: ObjectName) -> tuple[Any, Project]:
 
     With NETLATHE_NO_CODE in the environment nothing is run.
     """
-    is_file = where.source.endswith(".py")
-    refuse_code(where.source)
-    if is_file and not where.name:
+    if where.source.endswith(".py") and not where.name:
         raise missing_name(where.source)
-    project = project_of(Path(where.source)) if is_file else Project(*working_folder())
+    module, project = run_code(where)
     with project.running(), failures("this file does not run", where.source):
-        module = run_file(Path(where.source), project) if is_file else run_module(where.source)
         value: Any = module
         for name in where.name.split("."):
             members = vars(value) if isinstance(value, ModuleType) else {}
@@ -117,6 +114,15 @@ def find_object(where: ObjectName) -> tuple[Any, Project]:
                 raise unknown("name", name, list_members(members), code="load.unknown_function", path=where.source)
             value = getattr(value, name)
     return value, project
+
+
+def run_code(where: ObjectName) -> tuple[ModuleType, Project]:
+    """The module of a name, and its project. Raises NetlatheError for code that fails, or is not wanted."""
+    is_file = where.source.endswith(".py")
+    refuse_code(where.source)
+    project = project_of(Path(where.source)) if is_file else Project(*working_folder())
+    with project.running(), failures("this file does not run", where.source):
+        return (run_file(Path(where.source), project) if is_file else run_module(where.source)), project
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from netlathe.arch.graph import refuse_endless
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
+from netlathe.arch.own_leaves import FILES, OWN, registered, run_leaf_files
+from netlathe.arch.rewrite import walk
 from netlathe.documents.faults import SHOWN, Fault, faults_error
 from netlathe.documents.json import parse_json
 from netlathe.errors import NetlatheError, nearest
@@ -21,9 +23,14 @@ SCHEMA = "netlathe.arch/1"
 DEEPEST = 100  # nodes within nodes; the deepest network of the zoo, U-Net, has 16
 
 
-@cache
 def node_kinds() -> dict[str, type[Node]]:
-    """Every concrete node by the name that documents use."""
+    """Every concrete node by the name that documents use, those that somebody registered included."""
+    return built_in_kinds() | {kind: own.leaf for kind, own in OWN.items()}
+
+
+@cache
+def built_in_kinds() -> dict[str, type[Node]]:
+    """Those of the package."""
     modules = (layers, pools, joins, tokens, axes, combinators)
     members = (value for module in modules for value in vars(module).values())
     nodes: list[type[Node]] = [c for c in (*members, Times) if isinstance(c, type) and issubclass(c, Node)]
@@ -38,8 +45,17 @@ def to_json(network: Network, *, indent: int | None = 1) -> str:
         "input": list(network.input),
         **({"more": [list(shape) for shape in network.more]} if network.more else {}),
         "body": encode(network.body),
+        **({"leaves": own} if (own := leaf_sources(network.body)) else {}),
     }
     return json.dumps(document, indent=indent) + "\n"
+
+
+def leaf_sources(body: Node) -> dict[str, str]:
+    """By kind: the files or modules of leaves that are not the package's."""
+    if not OWN:
+        return {}
+    owns = {own.leaf.label: own.source for _, node in walk(body) if (own := registered(node)) is not None}
+    return dict(sorted(owns.items()))
 
 
 def encode(value: Any) -> Any:
@@ -74,6 +90,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
+        self.kinds: dict[str, type[Node]] = node_kinds()
+        self.sources: dict[str, str] = {}  # of leaves, by kind, as the document says
 
     def fault(self, path: str, message: str, legal: Any = (), text: str = "") -> None:
         """Note a fault, with the nearest legal word where it will be shown."""
@@ -85,7 +103,7 @@ class Reader:
         if not isinstance(document, dict):
             self.fault("", f"must be an object, not {type(document).__name__}")
             return None
-        legal = ("schema", "name", "input", "more", "body")
+        legal = ("schema", "name", "input", "more", "body", "leaves")
         for key in document.keys() - set(legal):
             self.fault(key, "unknown field", legal, key)
         if document.get("schema") != SCHEMA:
@@ -97,6 +115,14 @@ class Reader:
             self.fault("input", f"must be sizes such as [channels, height, width], not {shape!r}")
         if not isinstance(more, list) or not all(map(is_shape, more)):
             self.fault("more", f"must be a list of further inputs, each a list of sizes, not {more!r}")
+        sources = document.get("leaves", {})
+        if isinstance(sources, dict) and all(isinstance(source, str) for source in sources.values()):
+            self.sources = sources
+        else:
+            self.fault("leaves", f"must say by kind where leaves come from, not {sources!r:.40}")
+        if self.sources.keys() - self.kinds.keys():
+            run_leaf_files()
+            self.kinds = node_kinds()
         if "body" not in document:
             self.fault("body", "is missing")
         body = self.value(document.get("body", {"kind": "identity"}), "body")
@@ -118,11 +144,14 @@ class Reader:
     def node(self, document: dict[str, Any], path: str) -> Node | None:
         """The node an object describes; None after a fault."""
         kind = document.get("kind")
-        if not isinstance(kind, str) or kind not in node_kinds():
-            message = "kind is missing" if kind is None else f"unknown kind {kind!r}"
-            self.fault(path, message, node_kinds(), str(kind))
+        if isinstance(kind, str) and (missing := self.missing_leaf(kind)):
+            self.fault(path, missing)
             return None
-        cls = node_kinds()[kind]
+        if not isinstance(kind, str) or kind not in self.kinds:
+            message = "kind is missing" if kind is None else f"unknown kind {kind!r}"
+            self.fault(path, message, self.kinds, str(kind))
+            return None
+        cls = self.kinds[kind]
         fields = {key: value for key, value in document.items() if key != "kind"}
         if issubclass(cls, Named) and isinstance(fields.get("items"), list):
             fields["names"] = [item.pop("name", "") if isinstance(item, dict) else "" for item in fields["items"]]
@@ -143,6 +172,15 @@ class Reader:
             self.fault(path, error.message if isinstance(error, NetlatheError) else str(error))
             return None
         return node
+
+    def missing_leaf(self, kind: str) -> str:
+        """Why a leaf that is not the package's cannot be had; empty for others."""
+        source = self.sources.get(kind)
+        if source is None or kind in built_in_kinds() or (kind in OWN and OWN[kind].source == source):
+            return ""
+        file, other = source.rpartition(":")[0], f" (only {OWN[kind].source} has)" if kind in OWN else ""
+        missing = f"the kind {kind!r} is a leaf of {source}, which has not been run{other}"
+        return f"{missing}: where you trust it, {FILES}={file} runs it"
 
     def check(self, cls: type[Node], values: dict[str, Any], sound: set[str], path: str) -> None:
         """Names and types of the fields of a node."""

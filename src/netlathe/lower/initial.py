@@ -11,6 +11,7 @@ import numpy as np
 from netlathe.arch.graph import Graph, Op
 from netlathe.arch.layers import Conv, ConvTranspose, Norm
 from netlathe.arch.network import Network
+from netlathe.arch.own_leaves import own_rule
 from netlathe.errors import unknown
 from netlathe.lower.branches import branches
 from netlathe.lower.weights import DRAWS, Array, generator, tensor_name
@@ -68,6 +69,8 @@ def initial_weights(network: Network, recipe: str, seed: int = 0, *, aux: bool =
 def draw_tensor(op: Op, name: str, start: InitialScheme, seed: int) -> Array:
     """The first value of one tensor."""
     shape, random = (op.weights | op.buffers)[name], generator(seed, tensor_name(op.path, name))
+    if (own := own_rule(op.leaf, "init")) is not None:
+        return np.asarray(own(op.leaf, name, shape), np.float32)
     if name == "codes":
         return DRAWS[name](random, shape)
     if name == "running_var" or (isinstance(op.leaf, Norm) and name == "weight"):

@@ -19,6 +19,7 @@ from netlathe.arch.graph import Graph, Op
 from netlathe.arch.inputs import batched, input_specs
 from netlathe.arch.network import Network
 from netlathe.arch.node import Shape
+from netlathe.arch.own_leaves import own_rule
 from netlathe.errors import NetlatheError
 from netlathe.files import write_bytes
 from netlathe.lower.onnx_builder import OnnxNodeBuilder
@@ -117,7 +118,7 @@ def build_model(network: Network, graph: Graph, batch: int | None) -> onnx.Model
 
 def build_nodes(op: Op, names: dict[int, str], batch: int | None) -> OnnxNodeBuilder:
     """The nodes of one operator."""
-    rule = RULES.get(type(op.leaf)) if op.leaf is not None else None
+    rule = (RULES.get(type(op.leaf)) or own_rule(op.leaf, "onnx")) if op.leaf is not None else None
     if rule is None:
         raise NetlatheError(f"no ONNX rule for the operator {type(op.leaf).__name__}", code="onnx.rule", path=op.path)
     build = OnnxNodeBuilder(op, tuple(names[i] for i in op.inputs), batch)

@@ -15,6 +15,7 @@ import numpy as np
 from netlathe.arch.graph import Graph, Op
 from netlathe.arch.layers import Linear
 from netlathe.arch.network import Network
+from netlathe.arch.own_leaves import own_rule
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.branches import drop_rates
 from netlathe.lower.initial import initial_weights
@@ -73,7 +74,7 @@ def build_module(
     """The module without its weights; `drops` by the path of a residual sum, dropout before the linear at `last`."""
     fx_graph = FxGraphBuilder(graph)
     for op in graph.ops:
-        rule = rules.get(type(op.leaf)) if op.leaf is not None else None
+        rule = (rules.get(type(op.leaf)) or own_rule(op.leaf, "torch")) if op.leaf is not None else None
         if rule is None:
             kind = type(op.leaf).__name__
             raise NetlatheError(f"no torch rule for the operator {kind}", code="torch.rule", path=op.path)

@@ -107,10 +107,10 @@ def random_signs(random: np.random.Generator, shape: Shape) -> Array:
 
 def drawing_rule(name: str, shape: Shape) -> Draw:
     """How a tensor of that name and shape is drawn."""
-    if name == "weight" and len(shape) > 1:
+    if len(shape) > 1 and (name == "weight" or name not in DRAWS):
         bound = sqrt(3 / np.prod(shape[1:]))
         return uniform(-bound, bound)
-    return DRAWS[name]
+    return DRAWS.get(name, DRAWS["weight"])
 
 
 DRAWS: dict[str, Draw] = {
