@@ -7,10 +7,9 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, cast, get_type_hints
 
-from netlathe.arch import axes, combinators, joins, layers, pools, tokens
 from netlathe.arch.combinators import Named
 from netlathe.arch.graph import refuse_endless
-from netlathe.arch.leaf import Times
+from netlathe.arch.kinds import built_in_kinds
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
 from netlathe.arch.own_leaves import FILES, OWN, registered, run_leaf_files
@@ -26,15 +25,6 @@ DEEPEST = 100  # nodes within nodes; the deepest network of the zoo, U-Net, has 
 def node_kinds() -> dict[str, type[Node]]:
     """Every concrete node by the name that documents use, those that somebody registered included."""
     return built_in_kinds() | {kind: own.leaf for kind, own in OWN.items()}
-
-
-@cache
-def built_in_kinds() -> dict[str, type[Node]]:
-    """Those of the package."""
-    modules = (layers, pools, joins, tokens, axes, combinators)
-    members = (value for module in modules for value in vars(module).values())
-    nodes: list[type[Node]] = [c for c in (*members, Times) if isinstance(c, type) and issubclass(c, Node)]
-    return {c.label: c for c in nodes if "__dataclass_fields__" in vars(c) and c is not Named}
 
 
 def to_json(network: Network, *, indent: int | None = 1) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from netlathe.arch.kinds import built_in_kinds
 from netlathe.arch.leaf import Leaf
 from netlathe.errors import NetlatheError
 
@@ -42,8 +43,6 @@ def register_leaf(leaf: type[L], *, torch: Callable[..., Any], onnx: Callable[..
     `source` is what an arch.json says of where it comes from, the file and the class unless it is given. Raises
     NetlatheError for a class that is no leaf, or whose name one of the package has.
     """
-    from netlathe.arch.document import built_in_kinds
-
     if not (isinstance(leaf, type) and issubclass(leaf, Leaf) and "__dataclass_fields__" in vars(leaf)):
         message = f"{leaf!r} is no leaf: write @node above a class that inherits from Leaf"
         raise NetlatheError(message, code="leaf.class")
