@@ -47,7 +47,11 @@ STAND_IN = "rpi-5"  # whose latency a page shows where no device was named and t
 @resolution_option
 @input_option
 @batch_option
-@click.option("--precision", type=click.Choice(list(BYTES)), help="Of all tensors.  [default: the device's, else fp32]")
+@click.option(
+    "--precision",
+    type=click.Choice(list(BYTES)),
+    help="Of the floats.  [default: the device's, else the file's or fp32]",
+)
 @click.option("--convention", "tool", type=click.Choice(TOOLS), help="What another tool prints for the net, and why.")
 @html_option
 @click.option("--device", metavar="CARD", help="The latency on it too.  [default of a page: this machine, else rpi-5]")
@@ -87,7 +91,7 @@ def command(
     if html is not None:
         target = target or own_target(precision, batch)
         write_page(html, page(networks, by, batch, precision, target))
-    precision = precision or (target.precision if target is not None and device is not None else "fp32")
+    precision = precision or (target.precision if target is not None and device is not None else None)
     if tool:
         shown = [(network, c) for network in networks for c in conventions(network, tool)]
         if as_json:
@@ -121,9 +125,10 @@ def own_target(precision: str | None, batch: int) -> Target:
     return next((target for target in targets if target.model), None) or target_of(STAND_IN, precision, batch)
 
 
-def data(network: Net, by: str, batch: int, precision: str, target: Target | None = None) -> dict[str, Any]:
-    """The costs of a network as JSON values, with its latency on a target."""
-    costs = document(network.name, network.input, network.graph(), by, batch, precision)
+def data(network: Net, by: str, batch: int, precision: str | None, target: Target | None = None) -> dict[str, Any]:
+    """The costs of a network as JSON values, with its latency on a target; in its own precision where none is asked."""
+    graph = network.graph()
+    costs = document(network.name, network.input, graph, by, batch, precision or graph.precision)
     if target is None:
         return costs
     from netlathe.target.target import latency_data
@@ -141,7 +146,7 @@ def page(networks: list[Net], by: str, batch: int, precision: str | None, target
     return cost.page(data(networks[0], by, batch, kind, target), networks[0], target, command=command_line())
 
 
-def show(network: Net, by: str, batch: int, precision: str, target: Target | None) -> None:
+def show(network: Net, by: str, batch: int, precision: str | None, target: Target | None) -> None:
     """One network: a row a part, then the totals."""
     d = data(network, by, batch, precision)
     print_table(parts_table(d))
@@ -165,10 +170,11 @@ def show(network: Net, by: str, batch: int, precision: str, target: Target | Non
         click.echo(f"  {name:<7} {fact}")
 
 
-def show_many(networks: list[Net], batch: int, precision: str, target: Target | None) -> None:
+def show_many(networks: list[Net], batch: int, precision: str | None, target: Target | None) -> None:
     """Several networks: a row each."""
     documents = [data(network, "net", batch, precision, target) for network in networks]
-    print_table(networks_table(documents, f"batch {batch}, {precision}"))
+    kinds = dict.fromkeys(document["precision"] for document in documents)
+    print_table(networks_table(documents, f"batch {batch}, {', '.join(kinds)}"))
 
 
 def conventions(network: Net, tool: str) -> list[Convention]:

@@ -67,6 +67,8 @@ class Cost(NamedTuple):
 
     def bytes_in(self, elements: Callable[[Cost], Size], bytes_per_element: int) -> Size:
         """What some of the elements take: those of a type that, all others `bytes_per_element`."""
+        if not self.typed:
+            return elements(self) * bytes_per_element
         own = sum(bytes_of(elements(part), type_, bytes_per_element) for type_, part in self.typed)
         return (elements(self) - sum(elements(part) for _, part in self.typed)) * bytes_per_element + own
 

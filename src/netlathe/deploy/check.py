@@ -169,15 +169,14 @@ def latency_finding(latency: Measurement | Forecast | None, limit: float | None)
 def memory_bytes(package: Package) -> int:
     """Weights and peak activations of a batch, as an inference runtime allocates them (one arena, norms folded).
 
-    Weights of a quantised file are its size. Its activations count as floats, which only some of them are, so it needs
-    less rather than more.
+    Weights of a quantised file are its size; activations have the types that they have in the file.
     """
     graph = package.network.graph()
     quantised, _, floats = package.precision.rpartition("+")
     width = BYTES[floats]
     cost = count(graph)
     arena = max((size for _, size in timeline(graph, "arena", width, package.batch)), default=0)
-    return arena + (package.bytes if quantised else (cost.params + cost.buffers) * width)
+    return arena + (package.bytes if quantised else cost.stored_bytes(width))
 
 
 def warnings_of(package: Package, latency: Measurement | None, scored: ConfusionScore | None) -> tuple[str, ...]:

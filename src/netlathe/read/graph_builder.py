@@ -112,16 +112,20 @@ class GraphBuilder:
         read = [(value, traced.shape) for traced in reads if (value := self.read(traced, scope)) is not None]
         if not read and not macs:
             return TracedValue(shape, sources=sources, type=type_)
-        new = [source for source in sources if source not in self.used]
-        self.used.update(new)
-        weights, buffers = (
-            {local_name(name, scope.path): tensors[name] for name in new if name in tensors}
-            for tensors in (self.weights, self.buffers)
-        )
         number = self.number(shape, type_)
         values, in_shapes = tuple(value for value, _ in read), tuple(shape for _, shape in read)
-        typed = [name for name in new if self.types.get(name, "") not in ("", self.precision)]
-        types = self.types_of((*values, number)) | {local_name(name, scope.path): self.types[name] for name in typed}
+        types = self.types_of((*values, number)) if self.value_types else {}
+        weights: dict[str, Shape] = {}
+        buffers: dict[str, Shape] = {}
+        for source in sources:
+            if source not in self.used:
+                self.used.add(source)
+                name, type_of_source = local_name(source, scope.path), self.types.get(source, "")
+                for tensors, own in ((self.weights, weights), (self.buffers, buffers)):
+                    if source in tensors:
+                        own[name] = tensors[source]
+                if type_of_source not in ("", self.precision):
+                    types[name] = type_of_source
         op = Op(
             kind, form, "", values, number, in_shapes, shape, weights, buffers, macs, False, types=types, inner=inner
         )

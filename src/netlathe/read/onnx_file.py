@@ -23,7 +23,8 @@ from netlathe.arch.net import ForeignNet
 from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import read_bytes
-from netlathe.read.onnx import constants, read_onnx
+from netlathe.read.onnx import read_onnx
+from netlathe.read.onnx_inputs import OnnxInput, inputs_of
 from netlathe.read.onnx_model import parse_model
 from netlathe.runtimes.base import FileInput
 
@@ -149,34 +150,16 @@ def onnx_file(path: str | Path, *inputs: Shape) -> OnnxFile:
 def read_head(path: Path, shapes: tuple[Shape, ...]) -> FileHead:
     """The inputs of a file, with these shapes where it leaves axes free, and its precision. Raises NetlatheError."""
     model = parse_model(path)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    values = [value for value in model.graph.input if value.name not in weights]
-    if not values or len(shapes) > len(values):
-        message = f"{len(shapes)} shapes for {len(values)} inputs" if shapes else "this file has no inputs to feed"
-        raise NetlatheError(message, code="read.inputs", path=str(path))
-    wanted = [*shapes, *[None] * (len(values) - len(shapes))]
-    entries = tuple(read_input(value, shape, str(path)) for value, shape in zip(values, wanted, strict=True))
-    return FileHead(entries, tuple(map(written_shape, values)), precision_of(model, values[0]))
+    inputs = inputs_of(model, shapes, str(path)).inputs
+    if not inputs:
+        raise NetlatheError("this file has no inputs to feed", code="read.inputs", path=str(path))
+    return FileHead(tuple(map(entry_of, inputs)), tuple(one.written for one in inputs), precision_of(model, inputs[0]))
 
 
-def read_input(value: onnx.ValueInfoProto, wanted: Shape | None, source: str) -> FileInput:
-    """An input with its free axes filled, but that of the batch."""
-    batch, rest = written_shape(value)[:1], written_shape(value)[1:] if wanted is None else wanted
-    if None in rest:
-        raise NetlatheError(
-            f"axis {rest.index(None) + 1} of the input {value.name} is free",
-            code="read.free_axis",
-            path=source,
-            hint="give its shape without the batch: --input 3x224x224, or --resolution 224",
-        )
-    kind = value.type.tensor_type.elem_type
-    name, vocabulary = INPUTS.get(kind, (Type.DataType.Name(kind).lower(), None))
-    return FileInput(value.name, (*batch, *rest), vocabulary, name)
-
-
-def written_shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    """The shape that a file gives an input, None where an axis is free."""
-    return tuple(axis.dim_value or None for axis in value.type.tensor_type.shape.dim)
+def entry_of(one: OnnxInput) -> FileInput:
+    """An input as runtimes are fed."""
+    name, vocabulary = INPUTS.get(one.type, (Type.DataType.Name(one.type).lower(), None))
+    return FileInput(one.name, one.shape, vocabulary, name)
 
 
 def refuse_unrunnable(head: FileHead, source: str) -> None:
@@ -199,13 +182,16 @@ def refuse_unrunnable(head: FileHead, source: str) -> None:
             raise NetlatheError(f"{message}, not {asked}", code="read.inputs", path=source)
 
 
-def precision_of(model: onnx.ModelProto, first: onnx.ValueInfoProto) -> str:
+def precision_of(model: onnx.ModelProto, first: OnnxInput) -> str:
     """The float type of most weights, else of the first input; before it the narrow type where it is quantised."""
     elements: Counter[int] = Counter()
-    for tensor in (*model.graph.initializer, *(t for node in model.graph.node for t in constants(node))):
+    constants = [
+        a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute if a.HasField("t")
+    ]
+    for tensor in (*model.graph.initializer, *constants):
         elements[tensor.data_type] += prod(tensor.dims)
     floats = [kind for kind, _ in elements.most_common() if kind in PRECISIONS]
-    kind = PRECISIONS.get(floats[0] if floats else first.type.tensor_type.elem_type, "fp32")
+    kind = PRECISIONS.get(floats[0] if floats else first.type, "fp32")
     narrow = next((NARROW[kind] for kind, _ in elements.most_common() if kind in NARROW), "int8")
     return f"{narrow}+{kind}" if any(is_quantised(node.op_type) for node in model.graph.node) else kind
 

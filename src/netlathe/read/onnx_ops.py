@@ -5,37 +5,24 @@ What is in no table raises: `register` adds a rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import prod
-from typing import Any, NamedTuple, TypeAlias
 
-from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError
-from netlathe.read.rules import Work, attention, convolution, product, transposed_convolution
+from netlathe.read.onnx_rule import (
+    OnnxCall,
+    OnnxRule,
+    conv,
+    conv_transpose,
+    fused_attention,
+    gemm,
+    matmul,
+    recurrent,
+)
+from netlathe.read.onnx_runtime_ops import RUNTIME_RULES
+from netlathe.read.rules import Work, product
 
-
-class OnnxCall(NamedTuple):
-    """A node: the shapes that it reads and the one it makes, with the batch axis, and its attributes."""
-
-    xs: tuple[Shape, ...]
-    y: Shape
-    attributes: Mapping[str, Any]
-
-
-Count: TypeAlias = Callable[[OnnxCall], Work]
-
-
-class OnnxRule(NamedTuple):
-    """What an operator is; without `work` it multiplies no matrices. `first`: only its first input is data."""
-
-    kind: str
-    form: str = ""
-    work: Count | None = None
-    first: bool = False
-
-
-def gemm(call: OnnxCall) -> Work:
-    return product(call.y, call.xs[0][0 if call.attributes.get("transA") else 1])
+FIRST = (0,)  # only the first input is data
 
 
 def einsum(call: OnnxCall) -> Work:
@@ -49,16 +36,16 @@ def einsum(call: OnnxCall) -> Work:
 
 
 RULES: dict[str, OnnxRule] = {
-    "Conv": OnnxRule("conv", work=lambda call: convolution(call.xs[0], call.xs[1], call.y)),
-    "ConvTranspose": OnnxRule("conv", work=lambda call: transposed_convolution(call.xs[0], call.xs[1], call.y)),
-    "ConvInteger": OnnxRule("conv", work=lambda call: convolution(call.xs[0], call.xs[1], call.y)),
-    "QLinearConv": OnnxRule("conv", work=lambda call: convolution(call.xs[0], call.xs[3], call.y)),
+    **RUNTIME_RULES,
+    "Conv": OnnxRule("conv", work=conv()),
+    "ConvTranspose": OnnxRule("conv", work=conv_transpose),
     "Gemm": OnnxRule("linear", work=gemm),
-    "MatMul": OnnxRule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
-    "MatMulInteger": OnnxRule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
-    "QLinearMatMul": OnnxRule("matmul", work=lambda call: product(call.y, call.xs[0][-1])),
+    "MatMul": OnnxRule("matmul", work=matmul),
     "Einsum": OnnxRule("matmul", work=einsum),
-    "Attention": OnnxRule("attention", work=lambda call: attention(*call.xs[:3])),
+    "Attention": OnnxRule("attention", work=fused_attention),
+    "RNN": OnnxRule("linear", "rnn", recurrent(1), data=(0, 1, 2, 3, 5)),
+    "GRU": OnnxRule("linear", "gru", recurrent(3), data=(0, 1, 2, 3, 5)),
+    "LSTM": OnnxRule("linear", "lstm", recurrent(4), data=(0, 1, 2, 3, 5, 6, 7)),
     "BatchNormalization": OnnxRule("norm", "batch"),
     "LayerNormalization": OnnxRule("norm", "layer"),
     "InstanceNormalization": OnnxRule("norm", "instance"),
@@ -75,15 +62,15 @@ RULES: dict[str, OnnxRule] = {
     "Sum": OnnxRule("add"),
     "Mul": OnnxRule("mul"),
     "Concat": OnnxRule("cat"),
-    "Resize": OnnxRule("upsample", first=True),
-    "Upsample": OnnxRule("upsample", first=True),
-    "Gather": OnnxRule("layout", "gather"),  # of a weight: an embedding
+    "Resize": OnnxRule("upsample", data=FIRST),
+    "Upsample": OnnxRule("upsample", data=FIRST),
+    "Gather": OnnxRule("layout", "gather", data=FIRST),  # of a weight: an embedding
 }
 
 
-def kinds(kind: str, names: str, *, first: bool = False) -> dict[str, OnnxRule]:
+def kinds(kind: str, names: str, *, data: tuple[int, ...] = ()) -> dict[str, OnnxRule]:
     """Operators of a kind that multiply no matrices; the form is the operator's name."""
-    return {name: OnnxRule(kind, name.lower(), first=first) for name in names.split()}
+    return {name: OnnxRule(kind, name.lower(), data=data) for name in names.split()}
 
 
 RULES |= kinds("act", "Relu PRelu LeakyRelu Elu Selu Celu Gelu Sigmoid HardSigmoid HardSwish Swish Softplus Softsign "
@@ -91,12 +78,12 @@ RULES |= kinds("act", "Relu PRelu LeakyRelu Elu Selu Celu Gelu Sigmoid HardSigmo
 RULES |= kinds("map", "Sub Div Pow Neg Abs Exp Log Sqrt Reciprocal Erf Floor Ceil Round Sign Sin Cos Tan Asin Acos "
                       "Atan Sinh Cosh Min Max Mean Mod Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Xor "
                       "Where IsNaN IsInf BitShift CumSum")  # fmt: skip
-RULES |= kinds("act", "Clip", first=True)  # its limits are no weights
+RULES |= kinds("act", "Clip", data=FIRST)  # its limits are no weights
 RULES |= kinds("reduce", "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum "
-                         "ReduceLogSumExp ReduceSumSquare ArgMax ArgMin TopK", first=True)  # fmt: skip
-RULES |= kinds("layout", "Transpose Slice Split Pad Tile Expand DepthToSpace SpaceToDepth Cast CastLike QuantizeLinear "
-                         "DequantizeLinear ReverseSequence GatherElements GatherND Trilu OneHot CenterCropPad Col2Im",
-               first=True)  # fmt: skip
+                         "ReduceLogSumExp ReduceSumSquare ArgMax ArgMin TopK", data=FIRST)  # fmt: skip
+RULES |= kinds("layout", "Transpose Slice Split Pad Tile Expand DepthToSpace SpaceToDepth Cast CastLike "
+                         "ReverseSequence GatherElements GatherND Trilu OneHot CenterCropPad Col2Im",
+               data=FIRST)  # fmt: skip
 RULES |= kinds("layout", "ScatterND ScatterElements GridSample")
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})

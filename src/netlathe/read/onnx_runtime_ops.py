@@ -1,0 +1,94 @@
+"""Rules for the operators that ONNX Runtime's optimiser and quantiser write, and those of ONNX with scales as inputs.
+
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+"""
+
+from __future__ import annotations
+
+from netlathe.arch.node import Shape
+from netlathe.read.onnx_rule import OnnxCall, OnnxRule, conv, fused_matmul, gemm, matmul, recurrent
+from netlathe.read.onnx_variants import MS, NCHWC
+from netlathe.read.rules import Work, attention, product
+
+
+def packed_attention(call: OnnxCall) -> Work:
+    """The projection of queries, keys and values in one, then attention."""
+    (batch, length, width), rows = call.xs[0], call.xs[1][-1]
+    value = call.y[-1]
+    heads = call.attributes["num_heads"]
+    key = (rows - value) // 2
+    past = call.xs[4] if len(call.xs) > 4 and len(call.xs[4]) == 5 else (0, 0, 0, 0, 0)
+    projected = product((batch, length, rows), width).macs
+    return Work("global", projected + attend(batch, heads, length, length + past[3], key, value).macs)
+
+
+def multi_head_attention(call: OnnxCall) -> Work:
+    """Attention of what was projected before; see `onnx_variants.multi_head_attention` for the shapes."""
+    query, key = call.xs[0], call.xs[1] if len(call.xs) > 1 else ()
+    heads, value = call.attributes["num_heads"], call.y[-1]
+    if len(query) == 5:
+        return attend(query[0], heads, query[1], query[1], query[2] * query[4], value)
+    length = key[1] if len(key) in (3, 5) else key[2]
+    return attend(query[0], heads, query[1], length, query[2], value)
+
+
+def attend(batch: int, heads: int, queries: int, keys: int, width: int, value: int) -> Work:
+    """Both products, for all heads."""
+    size = width // heads
+    shapes: list[Shape] = [
+        (batch, heads, queries, size),
+        (batch, heads, keys, size),
+        (batch, heads, keys, value // heads),
+    ]
+    return attention(*shapes)
+
+
+def named(kind: str, names: str, *, domain: str = MS, **how: object) -> dict[str, OnnxRule]:
+    """Operators of a kind that multiply no matrices, by form:name."""
+    pairs = (word.split(":") for word in names.split())
+    return {f"{domain}{name}": OnnxRule(kind, form, **how) for form, name in pairs}  # type: ignore[arg-type]
+
+
+RUNTIME_RULES: dict[str, OnnxRule] = {
+    "ConvInteger": OnnxRule("conv", work=conv(), data=(0, 1), quantised=True),
+    "MatMulInteger": OnnxRule("matmul", work=matmul, data=(0, 1), quantised=True),
+    "QLinearConv": OnnxRule("conv", work=conv(3), data=(0, 3, 8), quantised=True),
+    "QLinearMatMul": OnnxRule("matmul", work=matmul, data=(0, 3), quantised=True),
+    "QuantizeLinear": OnnxRule("layout", "quantizelinear", data=(0,), quantised=True),
+    "DequantizeLinear": OnnxRule("layout", "dequantizelinear", data=(0,), quantised=True),
+    "DynamicQuantizeLinear": OnnxRule("layout", "dynamicquantizelinear"),
+    "SimplifiedLayerNormalization": OnnxRule("norm", "rms"),
+    f"{MS}QLinearConv": OnnxRule("conv", work=conv(3), data=(0, 3, 8), quantised=True),
+    f"{MS}QGemm": OnnxRule("linear", work=gemm, data=(0, 3, 6), quantised=True),
+    f"{MS}MatMulIntegerToFloat": OnnxRule("matmul", work=matmul, data=(0, 1, 6), quantised=True),
+    f"{MS}DynamicQuantizeMatMul": OnnxRule("matmul", work=matmul, data=(0, 1, 4), quantised=True),
+    f"{MS}MatMulNBits": OnnxRule("matmul", work=matmul, data=(0, 1, 5), quantised=True),
+    f"{MS}MatMulInteger16": OnnxRule("matmul", work=matmul),
+    f"{MS}QAttention": OnnxRule("attention", work=packed_attention, data=(0, 1, 2), quantised=True),
+    f"{MS}DynamicQuantizeLSTM": OnnxRule("linear", "lstm", recurrent(4), data=(0, 1, 2, 3, 4, 5, 6), quantised=True),
+    f"{MS}Attention": OnnxRule("attention", work=packed_attention),
+    f"{MS}MultiHeadAttention": OnnxRule("attention", work=multi_head_attention),
+    f"{MS}FusedMatMul": OnnxRule("matmul", work=fused_matmul),
+    f"{MS}TransposeMatMul": OnnxRule("matmul", work=fused_matmul),
+    f"{MS}FusedMatMulActivation": OnnxRule("matmul", work=fused_matmul),
+    f"{MS}FusedGemm": OnnxRule("linear", work=gemm),
+    **dict.fromkeys((f"{MS}FusedConv", f"{NCHWC}Conv"), OnnxRule("conv", work=conv())),
+    **named("act", "gelu:Gelu gelu:BiasGelu gelu:FastGelu quickgelu:QuickGelu softmax:BiasSoftmax silu:Silu"),
+    **named("norm", "layer:LayerNormalization layer:SkipLayerNormalization rms:SimplifiedLayerNormalization "
+                    "rms:SkipSimplifiedLayerNormalization layer:EmbedLayerNormalization group:GroupNorm"),
+    **named("add", "bias:BiasAdd"),
+    **named("layout", "reorder:ReorderInput reorder:ReorderOutput", domain=NCHWC),
+    **named("pool", "max:MaxPool avg:AveragePool", domain=NCHWC),
+    **named("globalpool", "max:GlobalMaxPool :GlobalAveragePool", domain=NCHWC),
+    **named("upsample", ":Upsample", domain=NCHWC),
+    **named("pool", "max:NhwcMaxPool"),
+    **named("pool", "avg:QLinearAveragePool", data=(0,), quantised=True),
+    **named("globalpool", ":QLinearGlobalAveragePool", data=(0,), quantised=True),
+    **named("reduce", "reducemean:QLinearReduceMean", data=(0,), quantised=True),
+    **named("act", "sigmoid:QLinearSigmoid leakyrelu:QLinearLeakyRelu softmax:QLinearSoftmax", data=(0,),
+            quantised=True),
+    **named("add", ":QLinearAdd", data=(0, 3), quantised=True),
+    **named("mul", ":QLinearMul", data=(0, 3), quantised=True),
+    **named("map", "where:QLinearWhere", data=(0, 1, 4), quantised=True),
+    **named("cat", ":QLinearConcat", data=tuple(range(2, 302, 3)), quantised=True),
+}  # fmt: skip
