@@ -20,7 +20,7 @@ from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, nearest
 from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
 from netlathe.read.onnx_fold import number_of
-from netlathe.read.onnx_infer import Tensor, tensor_of
+from netlathe.read.onnx_infer import KnownTensor, tensor_of
 from netlathe.read.onnx_inputs import inputs_of
 from netlathe.read.onnx_model import parse_model
 from netlathe.read.onnx_names import TYPES
@@ -67,7 +67,7 @@ def write_graph(program: Program, stored: Stored) -> Graph:
 
 def known_values(
     model: onnx.ModelProto, shapes: tuple[Shape, ...], source: str
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[dict[str, KnownTensor], dict[str, KnownTensor]]:
     """The inputs by name, for a batch of 1; and what the file itself says of other values.
 
     Nothing of the latter where an input has another size than the file fixes. Raises NetlatheError for a batch.
@@ -83,7 +83,7 @@ def known_values(
                 path=source,
                 hint="export it with a batch of 1 or a free one, or try --input with the shape of one image",
             )
-        tensors[one.name] = Tensor(one.type, one.one if batch is None else (1, *one.one[1:]))
+        tensors[one.name] = KnownTensor(one.type, one.one if batch is None else (1, *one.one[1:]))
         fixed &= batch in (None, 1)
     infos = (*model.graph.value_info, *model.graph.output) if fixed else ()
     return tensors, {info.name: tensor_of(info.type, sizes) for info in infos}
@@ -178,7 +178,8 @@ def write_step(builder: GraphBuilder, step: Step, stored: Stored, narrowed: froz
     data = [x for i, x in enumerate(xs) if x is not None and (rule.quantised or not rule.data or i in rule.data
                                                                or x.root.id is not None)]  # fmt: skip
     kind = "linear" if weighted else rule.kind
-    result = builder.emit(Scope(path), kind, form, data, y, macs, TYPES.get(first.tensor.type, ""))
+    inner = rule.inner(call) if rule.inner else 0
+    result = builder.emit(Scope(path), kind, form, data, y, macs, TYPES.get(first.tensor.type, ""), inner)
     first.traced = result
     for value in step.makes[1:]:
         value.traced = builder.view(result, value.tensor.shape or y)

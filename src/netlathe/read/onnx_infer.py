@@ -30,7 +30,7 @@ from netlathe.read.onnx_variants import (
 TELLING = 16  # floats: scales of a Resize, limits of a Range; longer ones are weights, which decide no shape
 
 
-class Tensor(NamedTuple):
+class KnownTensor(NamedTuple):
     """What is known of a value: its type (0 where it is not), its shape, and its numbers where they are few."""
 
     type: int = 0
@@ -38,7 +38,7 @@ class Tensor(NamedTuple):
     numbers: Numbers | None = None
 
 
-UNKNOWN = Tensor()
+UNKNOWN = KnownTensor()
 Key: TypeAlias = tuple[Any, ...]
 
 
@@ -49,11 +49,11 @@ class ShapeInference:
         self.opsets = {"" if domain in STANDARD else domain: version for domain, version in opsets.items()}
         self.imports = [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         self.block = block  # channels that lie together where ONNX Runtime reordered them
-        self.memo: dict[Key, list[Tensor]] = {}
+        self.memo: dict[Key, list[KnownTensor]] = {}
 
     def of(
-        self, node: onnx.NodeProto, packed: bytes, attributes: Mapping[str, Any], reads: list[Tensor | None]
-    ) -> list[Tensor]:
+        self, node: onnx.NodeProto, packed: bytes, attributes: Mapping[str, Any], reads: list[KnownTensor | None]
+    ) -> list[KnownTensor]:
         """What a node makes, an entry an output. Raises InferenceError where shapes do not fit.
 
         `packed` are the attributes in one word.
@@ -74,8 +74,8 @@ class ShapeInference:
         rule: Shapes,
         node: onnx.NodeProto,
         attributes: Mapping[str, Any],
-        reads: list[Tensor | None],
-    ) -> list[Tensor]:
+        reads: list[KnownTensor | None],
+    ) -> list[KnownTensor]:
         """The answer of a rule of ours."""
         if any(read is not None and read.shape is None for read in reads):
             return [UNKNOWN] * len(node.output)
@@ -83,9 +83,9 @@ class ShapeInference:
         shapes = rule(ShapeCall(xs, {**attributes, "block": self.block}))
         model = reads[TYPED_AS.get(name, 0)] if reads else None
         type_ = model.type if model is not None else 0
-        return [Tensor(type_, shape) for shape, _ in zip([*shapes, *[None] * 9], node.output, strict=False)]
+        return [KnownTensor(type_, shape) for shape, _ in zip([*shapes, *[None] * 9], node.output, strict=False)]
 
-    def ask(self, node: onnx.NodeProto, reads: list[Tensor | None]) -> list[Tensor]:
+    def ask(self, node: onnx.NodeProto, reads: list[KnownTensor | None]) -> list[KnownTensor]:
         """The answer of ONNX, or that of the operator of ONNX which this one is a variety of."""
         name = name_of(node)
         standard = STAND_INS.get(name)
@@ -126,12 +126,12 @@ def schema_of(operator: str, version: int, domain: str) -> OpSchema | None:
     return schema if infers and not schema.deprecated else None
 
 
-def tells(read: Tensor) -> bool:
+def tells(read: KnownTensor) -> bool:
     """Whether the numbers of a value may decide a shape."""
     return read.numbers is not None and (read.numbers.dtype.kind in "iub" or read.numbers.size <= TELLING)
 
 
-def question(read: Tensor | None) -> Key:
+def question(read: KnownTensor | None) -> Key:
     """All of an input that decides the answer."""
     if read is None:
         return ()
@@ -139,24 +139,24 @@ def question(read: Tensor | None) -> Key:
     return (read.type, read.shape, numbers.tobytes() if numbers is not None and tells(read) else None)
 
 
-def type_proto(read: Tensor) -> onnx.TypeProto:
+def type_proto(read: KnownTensor) -> onnx.TypeProto:
     """As ONNX says it."""
     return onnx.helper.make_tensor_type_proto(read.type, read.shape)
 
 
-def tensor_of(answer: onnx.TypeProto | None, sizes: Mapping[str, int] | None = None) -> Tensor:
+def tensor_of(answer: onnx.TypeProto | None, sizes: Mapping[str, int] | None = None) -> KnownTensor:
     """A type as we say it: its shape where all axes are numbers, or names with `sizes`."""
     if answer is None or not answer.HasField("tensor_type"):
         return UNKNOWN
     kind = answer.tensor_type
     if not kind.HasField("shape"):
-        return Tensor(kind.elem_type)
+        return KnownTensor(kind.elem_type)
     axes = [
         axis.dim_value if axis.HasField("dim_value") else (sizes or {}).get(axis.dim_param) for axis in kind.shape.dim
     ]
-    return Tensor(kind.elem_type, None if None in axes else tuple(axis for axis in axes if axis is not None))
+    return KnownTensor(kind.elem_type, None if None in axes else tuple(axis for axis in axes if axis is not None))
 
 
-def tensor_of_numbers(numbers: Numbers) -> Tensor:
+def tensor_of_numbers(numbers: Numbers) -> KnownTensor:
     """Known numbers."""
-    return Tensor(onnx.helper.np_dtype_to_tensor_dtype(numbers.dtype), numbers.shape, numbers)
+    return KnownTensor(onnx.helper.np_dtype_to_tensor_dtype(numbers.dtype), numbers.shape, numbers)

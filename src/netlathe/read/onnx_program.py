@@ -20,7 +20,7 @@ from onnx.shape_inference import InferenceError
 from netlathe.errors import NetlatheError
 from netlathe.read.graph_builder import TracedValue
 from netlathe.read.onnx_fold import SMALL, FoldCall, fold, number_of
-from netlathe.read.onnx_infer import UNKNOWN, ShapeInference, Tensor, tensor_of, tensor_of_numbers
+from netlathe.read.onnx_infer import UNKNOWN, KnownTensor, ShapeInference, tensor_of, tensor_of_numbers
 from netlathe.read.onnx_model import graphs_of, nodes_within
 from netlathe.read.onnx_names import STANDARD, name_of, path_of
 from netlathe.read.onnx_variants import BLOCK, NCHWC
@@ -33,7 +33,7 @@ class OnnxValue:
     """A value of the model; `stored`: its tensor is in the file. `traced` is what it became in the graph."""
 
     name: str
-    tensor: Tensor
+    tensor: KnownTensor
     stored: bool = False
     traced: TracedValue | None = None
 
@@ -59,7 +59,7 @@ class Program(NamedTuple):
 
 
 def resolve(
-    model: onnx.ModelProto, inputs: Mapping[str, Tensor], written: Mapping[str, Tensor], source: str
+    model: onnx.ModelProto, inputs: Mapping[str, KnownTensor], written: Mapping[str, KnownTensor], source: str
 ) -> Program:
     """The program of a model, whose nodes are in order, for these inputs.
 
@@ -90,7 +90,7 @@ class Resolver:
     """Walks the nodes of a graph, and of the branches that are taken."""
 
     inference: ShapeInference
-    written: dict[str, Tensor]
+    written: dict[str, KnownTensor]
     source: str
     steps: list[Step] = field(default_factory=list)
     stored: list[OnnxValue] = field(default_factory=list)  # constants of nodes
@@ -156,7 +156,7 @@ class Resolver:
         packed: bytes,
         attributes: Mapping[str, Any],
         reads: tuple[OnnxValue | None, ...],
-    ) -> list[Tensor]:
+    ) -> list[KnownTensor]:
         """What a node makes, as far as it can be known."""
         if operator in DECIDED:
             return [UNKNOWN] * len(node.output)
@@ -173,14 +173,14 @@ class Resolver:
                    for name, one in zip(node.output, tensors, strict=True)]  # fmt: skip
         return self.folded(operator, tensors_read, attributes, tensors)
 
-    def as_written(self, name: str, tensor: Tensor) -> Tensor:
+    def as_written(self, name: str, tensor: KnownTensor) -> KnownTensor:
         """What the file itself says of a value of which ONNX knows no shape."""
         written = self.written.get(name, tensor)
         return tensor if written.shape is None else written
 
     def folded(
-        self, operator: str, reads: list[Tensor | None], attributes: Mapping[str, Any], tensors: list[Tensor]
-    ) -> list[Tensor]:
+        self, operator: str, reads: list[KnownTensor | None], attributes: Mapping[str, Any], tensors: list[KnownTensor]
+    ) -> list[KnownTensor]:
         """The same with numbers, where all inputs are known and the results are small."""
         if any(one is not None and one.numbers is None for one in reads):
             return tensors
@@ -191,7 +191,7 @@ class Resolver:
         numbers = fold(operator, FoldCall([one and one.numbers for one in reads], attributes, len(tensors)))
         if numbers is None:
             return tensors
-        return [Tensor(one.type, array.shape, array) if one.type else tensor_of_numbers(array)
+        return [KnownTensor(one.type, array.shape, array) if one.type else tensor_of_numbers(array)
                 for one, array in zip(tensors, numbers, strict=False)]  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def store_tensors(graph: onnx.GraphProto, values: MutableMapping[str, OnnxValue]
         values[tensor.name] = stored_value(tensor.name, tensor)
     for sparse in graph.sparse_initializer:
         name, dims = sparse.values.name, tuple(sparse.dims)
-        values[name] = OnnxValue(name, Tensor(sparse.values.data_type, dims), stored=True)
+        values[name] = OnnxValue(name, KnownTensor(sparse.values.data_type, dims), stored=True)
 
 
 def block_of(graph: onnx.GraphProto, values: Mapping[str, OnnxValue]) -> int:
@@ -216,7 +216,7 @@ SIZED = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})  # they may ma
 
 def stored_value(name: str, tensor: onnx.TensorProto) -> OnnxValue:
     """A tensor of the file."""
-    return OnnxValue(name, Tensor(tensor.data_type, tuple(tensor.dims), number_of(tensor)), stored=True)
+    return OnnxValue(name, KnownTensor(tensor.data_type, tuple(tensor.dims), number_of(tensor)), stored=True)
 
 
 def constant_value(node: onnx.NodeProto) -> OnnxValue:
@@ -227,11 +227,11 @@ def constant_value(node: onnx.NodeProto) -> OnnxValue:
         return stored_value(name, attribute.t)
     if attribute.HasField("sparse_tensor"):
         sparse = attribute.sparse_tensor
-        return OnnxValue(name, Tensor(sparse.values.data_type, tuple(sparse.dims)), stored=True)
+        return OnnxValue(name, KnownTensor(sparse.values.data_type, tuple(sparse.dims)), stored=True)
     value = onnx.helper.get_attribute_value(attribute)
     if "string" in attribute.name:
         shape = (len(value),) if isinstance(value, list) else ()
-        return OnnxValue(name, Tensor(onnx.TensorProto.STRING, shape))
+        return OnnxValue(name, KnownTensor(onnx.TensorProto.STRING, shape))
     numbers = np.array(value, np.float32 if "float" in attribute.name else np.int64)
     return OnnxValue(name, tensor_of_numbers(numbers), stored=True)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from netlathe.arch.node import Shape
 from netlathe.read.onnx_variants import channels_second
-from netlathe.read.rules import Work, attention, convolution, product, transposed_convolution
+from netlathe.read.rules import Work, attention, convolution, product, scores, transposed_convolution
 
 
 class OnnxCall(NamedTuple):
@@ -34,6 +34,7 @@ class OnnxRule(NamedTuple):
     work: Count | None = None
     data: tuple[int, ...] = ()
     quantised: bool = False
+    inner: Callable[[OnnxCall], int] | None = None  # elements that products inside of it write
 
 
 def conv(weight: int = 1) -> Count:
@@ -65,13 +66,27 @@ def gemm(call: OnnxCall) -> Work:
     return product(call.y, call.xs[0][0 if call.attributes.get("transA") else 1])
 
 
-def fused_attention(call: OnnxCall) -> Work:
-    """Attention of ONNX 23: (B, heads, L, size), or (B, L, heads x size) with the number of heads as an attribute."""
+def heads_of(call: OnnxCall) -> tuple[Shape, Shape, Shape]:
+    """Query, key and value of ONNX's Attention, (B, heads, L, size) each, with what is remembered of the past.
+
+    They come so, or as (B, L, heads x size) with the number of heads as an attribute. Fewer heads of keys are repeated.
+    """
     query, key, value = call.xs[:3]
     if len(query) == 3:
         heads, others = call.attributes["q_num_heads"], call.attributes["kv_num_heads"]
         query, key, value = ((x[0], n, x[1], x[2] // n) for x, n in ((query, heads), (key, others), (value, others)))
-    return attention(query, (*query[:-2], *key[-2:]), (*query[:-2], *value[-2:]))
+    past = call.xs[4][-2] if len(call.xs) > 4 and call.xs[4] else 0
+    keys = (*query[:-2], key[-2] + past)
+    return query, (*keys, key[-1]), (*keys, value[-1])
+
+
+def fused_attention(call: OnnxCall) -> Work:
+    return attention(*heads_of(call))
+
+
+def fused_scores(call: OnnxCall) -> int:
+    query, key, _ = heads_of(call)
+    return scores(query, key)
 
 
 def recurrent(gates: int, weight: int = 1) -> Count:

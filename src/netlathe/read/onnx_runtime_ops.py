@@ -5,48 +5,69 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from netlathe.arch.node import Shape
 from netlathe.read.onnx_rule import OnnxCall, OnnxRule, conv, fused_matmul, gemm, matmul, recurrent
 from netlathe.read.onnx_variants import MS, NCHWC
-from netlathe.read.rules import Work, attention, product
+from netlathe.read.rules import Work, attention, scores
 
 
-def packed_attention(call: OnnxCall) -> Work:
-    """The projection of queries, keys and values in one, then attention."""
-    (batch, length, width), rows = call.xs[0], call.xs[1][-1]
+class HeadSizes(NamedTuple):
+    """Queries, keys and widths of an attention, all heads together; `projected`: elements that projections write."""
+
+    batch: int
+    heads: int
+    queries: int
+    keys: int
+    width: int
+    value: int
+    projected: int = 0
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape, Shape]:
+        """Query, key and value, a head apart."""
+        front, size = (self.batch, self.heads), self.width // self.heads
+        return (*front, self.queries, size), (*front, self.keys, size), (*front, self.keys, self.value // self.heads)
+
+
+def packed_heads(call: OnnxCall) -> HeadSizes:
+    """Of an Attention that projects (B, L, D) by a matrix of (D, query + key + value); keys of the past come before."""
+    (batch, length, _), rows = call.xs[0], call.xs[1][-1]
     value = call.y[-1]
+    past = call.xs[4][3] if len(call.xs) > 4 and len(call.xs[4]) == 5 else 0
     heads = call.attributes["num_heads"]
-    key = (rows - value) // 2
-    past = call.xs[4] if len(call.xs) > 4 and len(call.xs[4]) == 5 else (0, 0, 0, 0, 0)
-    projected = product((batch, length, rows), width).macs
-    return Work("global", projected + attend(batch, heads, length, length + past[3], key, value).macs)
+    return HeadSizes(batch, heads, length, length + past, (rows - value) // 2, value, batch * length * rows)
 
 
-def multi_head_attention(call: OnnxCall) -> Work:
-    """Attention of what was projected before; see `onnx_variants.multi_head_attention` for the shapes."""
+def split_heads(call: OnnxCall) -> HeadSizes:
+    """Of a MultiHeadAttention of what was projected before; see `onnx_variants.multi_head_attention` for the shapes."""
     query, key = call.xs[0], call.xs[1] if len(call.xs) > 1 else ()
     heads, value = call.attributes["num_heads"], call.y[-1]
     if len(query) == 5:
-        return attend(query[0], heads, query[1], query[1], query[2] * query[4], value)
-    length = key[1] if len(key) in (3, 5) else key[2]
-    return attend(query[0], heads, query[1], length, query[2], value)
+        return HeadSizes(query[0], heads, query[1], query[1], query[2] * query[4], value)
+    return HeadSizes(query[0], heads, query[1], key[1] if len(key) in (3, 5) else key[2], query[2], value)
 
 
-def attend(batch: int, heads: int, queries: int, keys: int, width: int, value: int) -> Work:
-    """Both products, for all heads."""
-    size = width // heads
-    shapes: list[Shape] = [
-        (batch, heads, queries, size),
-        (batch, heads, keys, size),
-        (batch, heads, keys, value // heads),
-    ]
-    return attention(*shapes)
+def attention_rule(heads: Callable[[OnnxCall], HeadSizes], **how: Any) -> OnnxRule:
+    """Both products, and the projection before them where there is one."""
+
+    def work(call: OnnxCall) -> Work:
+        one = heads(call)
+        return Work("global", one.projected * call.xs[0][-1] + attention(*one.shapes).macs)
+
+    def inner(call: OnnxCall) -> int:
+        one = heads(call)
+        return one.projected + scores(*one.shapes[:2])
+
+    return OnnxRule("attention", work=work, inner=inner, **how)
 
 
-def named(kind: str, names: str, *, domain: str = MS, **how: object) -> dict[str, OnnxRule]:
+def named(kind: str, names: str, *, domain: str = MS, **how: Any) -> dict[str, OnnxRule]:
     """Operators of a kind that multiply no matrices, by form:name."""
     pairs = (word.split(":") for word in names.split())
-    return {f"{domain}{name}": OnnxRule(kind, form, **how) for form, name in pairs}  # type: ignore[arg-type]
+    return {f"{domain}{name}": OnnxRule(kind, form, **how) for form, name in pairs}
 
 
 RUNTIME_RULES: dict[str, OnnxRule] = {
@@ -64,10 +85,10 @@ RUNTIME_RULES: dict[str, OnnxRule] = {
     f"{MS}DynamicQuantizeMatMul": OnnxRule("matmul", work=matmul, data=(0, 1, 4), quantised=True),
     f"{MS}MatMulNBits": OnnxRule("matmul", work=matmul, data=(0, 1, 5), quantised=True),
     f"{MS}MatMulInteger16": OnnxRule("matmul", work=matmul),
-    f"{MS}QAttention": OnnxRule("attention", work=packed_attention, data=(0, 1, 2), quantised=True),
+    f"{MS}QAttention": attention_rule(packed_heads, data=(0, 1, 2), quantised=True),
     f"{MS}DynamicQuantizeLSTM": OnnxRule("linear", "lstm", recurrent(4), data=(0, 1, 2, 3, 4, 5, 6), quantised=True),
-    f"{MS}Attention": OnnxRule("attention", work=packed_attention),
-    f"{MS}MultiHeadAttention": OnnxRule("attention", work=multi_head_attention),
+    f"{MS}Attention": attention_rule(packed_heads),
+    f"{MS}MultiHeadAttention": attention_rule(split_heads),
     f"{MS}FusedMatMul": OnnxRule("matmul", work=fused_matmul),
     f"{MS}TransposeMatMul": OnnxRule("matmul", work=fused_matmul),
     f"{MS}FusedMatMulActivation": OnnxRule("matmul", work=fused_matmul),

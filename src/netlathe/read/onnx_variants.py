@@ -17,35 +17,35 @@ from netlathe.arch.node import Shape
 MS, NCHWC = "com.microsoft::", "com.microsoft.nchwc::"
 
 
-class StandIn(NamedTuple):
+class OnnxStandIn(NamedTuple):
     """An operator of ONNX that makes the same shape, from these of the inputs; empty: from all."""
 
     operator: str
     inputs: tuple[int, ...] = ()
 
 
-STAND_INS: dict[str, StandIn] = {
-    f"{MS}FusedConv": StandIn("Conv", (0, 1, 2)),
-    f"{MS}NhwcFusedConv": StandIn("Conv", (0, 1, 2)),
-    f"{MS}NhwcConv": StandIn("Conv", (0, 1, 2)),
-    f"{NCHWC}Conv": StandIn("Conv", (0, 1, 2)),
-    f"{MS}QLinearConv": StandIn("QLinearConv"),
-    f"{NCHWC}MaxPool": StandIn("MaxPool"),
-    f"{MS}NhwcMaxPool": StandIn("MaxPool"),
-    f"{NCHWC}AveragePool": StandIn("AveragePool"),
-    f"{MS}QLinearAveragePool": StandIn("AveragePool", (0,)),
-    f"{NCHWC}GlobalMaxPool": StandIn("GlobalMaxPool"),
-    f"{NCHWC}GlobalAveragePool": StandIn("GlobalAveragePool"),
-    f"{MS}QLinearGlobalAveragePool": StandIn("GlobalAveragePool", (0,)),
-    f"{MS}FusedGemm": StandIn("Gemm", (0, 1, 2)),
-    f"{MS}QGemm": StandIn("Gemm", (0, 3)),
-    f"{MS}QLinearAdd": StandIn("Add", (0, 3)),
-    f"{MS}QLinearMul": StandIn("Mul", (0, 3)),
-    f"{MS}BiasAdd": StandIn("Add", (0, 2)),
-    f"{MS}FusedMatMulActivation": StandIn("MatMul", (0, 1)),
-    f"{MS}MatMulIntegerToFloat": StandIn("MatMulInteger", (0, 1)),
-    f"{MS}DynamicQuantizeMatMul": StandIn("MatMul", (0, 1)),
-    f"{MS}MatMulInteger16": StandIn("MatMulInteger", (0, 1)),
+STAND_INS: dict[str, OnnxStandIn] = {
+    f"{MS}FusedConv": OnnxStandIn("Conv", (0, 1, 2)),
+    f"{MS}NhwcFusedConv": OnnxStandIn("Conv", (0, 1, 2)),
+    f"{MS}NhwcConv": OnnxStandIn("Conv", (0, 1, 2)),
+    f"{NCHWC}Conv": OnnxStandIn("Conv", (0, 1, 2)),
+    f"{MS}QLinearConv": OnnxStandIn("QLinearConv"),
+    f"{NCHWC}MaxPool": OnnxStandIn("MaxPool"),
+    f"{MS}NhwcMaxPool": OnnxStandIn("MaxPool"),
+    f"{NCHWC}AveragePool": OnnxStandIn("AveragePool"),
+    f"{MS}QLinearAveragePool": OnnxStandIn("AveragePool", (0,)),
+    f"{NCHWC}GlobalMaxPool": OnnxStandIn("GlobalMaxPool"),
+    f"{NCHWC}GlobalAveragePool": OnnxStandIn("GlobalAveragePool"),
+    f"{MS}QLinearGlobalAveragePool": OnnxStandIn("GlobalAveragePool", (0,)),
+    f"{MS}FusedGemm": OnnxStandIn("Gemm", (0, 1, 2)),
+    f"{MS}QGemm": OnnxStandIn("Gemm", (0, 3)),
+    f"{MS}QLinearAdd": OnnxStandIn("Add", (0, 3)),
+    f"{MS}QLinearMul": OnnxStandIn("Mul", (0, 3)),
+    f"{MS}BiasAdd": OnnxStandIn("Add", (0, 2)),
+    f"{MS}FusedMatMulActivation": OnnxStandIn("MatMul", (0, 1)),
+    f"{MS}MatMulIntegerToFloat": OnnxStandIn("MatMulInteger", (0, 1)),
+    f"{MS}DynamicQuantizeMatMul": OnnxStandIn("MatMul", (0, 1)),
+    f"{MS}MatMulInteger16": OnnxStandIn("MatMulInteger", (0, 1)),
 }
 
 
