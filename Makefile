@@ -4,6 +4,8 @@ BIN := .venv/bin
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 # Python compiles what it imports; compiling everything that is installed takes longer than some installations.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Where nothing may be written of that, each of the many processes of the tests would compile torch again.
+unexport PYTHONDONTWRITEBYTECODE
 # Lint beside the tests, Chromium beside the packages.
 MAKEFLAGS += --jobs=3
 

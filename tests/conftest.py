@@ -189,23 +189,35 @@ def context(chromium: Any) -> Iterator[Any]:
     window.close()
 
 
-@pytest.fixture(scope="session")
-def shared(chromium: Any) -> Iterator[Any]:
-    """One page for the tests that need no fresh one: another address is another state."""
-    window = open_window(chromium)
-    yield window.new_page()
-    window.close()
+def noting(page: Any) -> Any:
+    """The page, which notes what goes wrong and what it asks of whom."""
+    page.wrong, page.asked = [], []
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("console", lambda line: page.wrong.append(line.text) if line.type == "error" else None)
+    page.on("request", lambda request: page.asked.append(request.url))
+    return page
 
 
 @pytest.fixture
 def page(context: Any) -> Any:
-    """A page that notes what goes wrong and what it asks of whom."""
-    new = context.new_page()
-    new.wrong, new.asked = [], []
-    new.on("pageerror", lambda error: new.wrong.append(str(error)))
-    new.on("console", lambda line: new.wrong.append(line.text) if line.type == "error" else None)
-    new.on("request", lambda request: new.asked.append(request.url))
-    return new
+    """A fresh page: nothing was asked of it and nothing can be undone."""
+    return noting(context.new_page())
+
+
+@pytest.fixture(scope="session")
+def used_page(chromium: Any) -> Iterator[Any]:
+    """A page that stays open: a fresh one reads and compiles the charts again, which takes seconds."""
+    window = open_window(chromium)
+    yield noting(window.new_page())
+    window.close()
+
+
+@pytest.fixture
+def shared(used_page: Any) -> Any:
+    """One page for the tests that need no fresh one: another address is another state."""
+    used_page.wrong.clear()
+    used_page.asked.clear()
+    return used_page
 
 
 @pytest.fixture(autouse=True)

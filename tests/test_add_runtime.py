@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import netlathe
 
 from netlathe import zoo
 from netlathe.bench import calibrate as calibrating
@@ -58,21 +59,23 @@ def calibrated_toy(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(calibrating, "NETWORKS", SMALL)
     monkeypatch.setattr(calibrating, "probe_networks", lambda probes=calibrating.probe_networks: probes()[:4])
     monkeypatch.setattr(calibrating, "operator_networks", list)
+    monkeypatch.setattr(calibrating, "BLOCKS", 2)
     card = calibrating.card_of(this_machine(), [calibrating.calibrate("toy", force=True)])
     own_card_path().parent.mkdir(parents=True)
     save(card, own_card_path())
     return card
 
 
-def netlathe(*words):
-    """The data that a command prints, in a process of its own: it knows the toy by the environment alone."""
-    done = subprocess.run([sys.executable, "-m", "netlathe", *words, "--json"], capture_output=True, text=True)
+def data(*words):
+    """The data that a command prints."""
+    return json.loads(netlathe(*words, "--json").stdout)["data"]
+
+
+def test_bench_runs_it_in_a_process_that_knows_it_by_the_environment_alone(toy):
+    words = ["bench", "lenet5_modern", "--runtime", "toy", "--seconds", "0.1", "--processes", "1", "--json"]
+    done = subprocess.run([sys.executable, "-m", "netlathe", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["data"]
-
-
-def test_bench_runs_it(toy):
-    measured = netlathe("bench", "lenet5_modern", "--runtime", "toy", "--seconds", "0.1", "--processes", "1")
+    measured = json.loads(done.stdout)["data"]
     assert measured["failure"] is None
     assert measured["runtime"] == "toy"
     assert measured["runtime_version"] == registry.runtime_version("onnxruntime")
@@ -84,13 +87,17 @@ def test_forecasts_follow_its_rules_by_any_of_its_names(toy):
     assert fused(graph, "plaything") == fused(graph, "toy")
 
 
-def test_choose_and_fit_take_it(calibrated_toy):
+def test_choose_takes_it(calibrated_toy, brief):
     assert [model.runtime for model in calibrated_toy.models] == ["toy"]
-    budget = ("--latency", "1s", "--runtime", "toy")
-    pick = netlathe("choose", *budget, "--networks", "mobilenetv1_025", "--seconds", "0.05")["pick"]
+    words = ("--latency", "1s", "--runtime", "toy", "--networks", "mobilenetv1_025", "--seconds", "0.05")
+    pick = data("choose", *words)["pick"]
     assert pick["runtime"] == pick["latency"]["runtime"] == "toy"
     assert pick["predicted"]["basis"].startswith("model of toy")
-    plan = netlathe("fit", "digits", *budget, "--macs", "2M", "--time", "10m", "--dry-run")
+
+
+@pytest.mark.slow
+def test_fit_takes_it(calibrated_toy, brief):
+    plan = data("fit", "digits", "--latency", "1s", "--runtime", "toy", "--macs", "2M", "--time", "10m", "--dry-run")
     assert plan["candidates"]
     assert {candidate["runtime"] for candidate in plan["candidates"]} == {"toy"}
 

@@ -184,8 +184,10 @@ def test_choose_picks_measures_and_explains(calibrated):
     assert "repeat: netlathe choose --latency 1s --macs 40M" in text
 
 
-def test_choose_calibrates_a_machine_that_has_no_card(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibrate, "NETWORKS", ("mobilenetv1", "mobilenetv1_025", "mobilenetv2_035", "resnet18"))
+def test_choose_calibrates_a_machine_that_has_no_card(tmp_path, monkeypatch, brief):
+    monkeypatch.setattr(calibrate, "NETWORKS", ("mobilenetv1_025", "mobilenetv2_035", "mobilenetv3_small", "lenet5"))
+    monkeypatch.setattr(calibrate, "probe_networks", lambda probes=calibrate.probe_networks: probes()[:4])
+    monkeypatch.setattr(calibrate, "operator_networks", list)
     monkeypatch.setattr(calibrate, "BLOCKS", 2)
     monkeypatch.setattr(calibrate, "LEVELS", (("l2", 2**19), ("l3", 2**20), ("dram", 2**22)))
     monkeypatch.setattr(calibrate, "foreign_load_limit", lambda cores: float("inf"))  # whoever else is at work here

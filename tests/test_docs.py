@@ -49,8 +49,10 @@ def test_commands_run_and_print_what_is_shown(line, printed, tmp_path, calibrate
     words = shlex.split(line)
     if words[1] in ("choose", "bench", "compare"):
         words += ["--seconds", "0.05"]
-    if words[1] == "choose" and "--device" not in words:  # what is measured is small
-        words += ["--networks", "mobilenetv1_025"]
+    if "--processes" in words:
+        words += ["--processes", "2"]
+    if words[1] == "choose" and not printed:
+        words += ["--networks", "mobilenetv*" if "--device" in words else "mobilenetv1_025"]
     assert words.pop(0) == "netlathe"
     done = netlathe(*words, cwd=tmp_path)
     if printed:

@@ -40,18 +40,18 @@ def test_bad_files_are_told_and_the_page_lives_on(shared, lab):
     expect(total(shared)).to_have_text(engine("net=resnet18&width=0.5")["macs"])
 
 
-def test_a_name_with_markup_is_text_everywhere(page, lab):
+def test_a_name_with_markup_is_text_everywhere(shared, lab):
     evil = "<img src=x onerror=document.title='hit'><script>alert(1)</script>"
     drop_name = Network(evil, zoo.get("resnet18").body)
-    show(page, lab, "net=resnet18")
-    drop(page, "evil.json", to_json(drop_name).encode())
-    expect(page.locator("#title-a")).to_contain_text("<script>")
-    page.locator("#compare").click()
-    expect(page.locator("#versus")).to_contain_text("<script>")
-    page.wait_for_selector("#chart-front-front .main-svg")
-    assert page.locator("img").count() == 0
-    assert page.evaluate("document.querySelectorAll('main script').length") == 0
-    assert page.wrong == []
+    show(shared, lab, "net=resnet18")
+    drop(shared, "evil.json", to_json(drop_name).encode())
+    expect(shared.locator("#title-a")).to_contain_text("<script>")
+    shared.locator("#compare").click()
+    expect(shared.locator("#versus")).to_contain_text("<script>")
+    shared.wait_for_selector("#chart-front-front .main-svg")
+    assert shared.locator("img").count() == 0
+    assert shared.evaluate("document.querySelectorAll('main script').length") == 0
+    assert shared.wrong == []
 
 
 def test_a_and_b_stand_side_by_side(shared, lab):
@@ -78,45 +78,45 @@ def view_macs(name):
     return totals(network.body, network.input).macs
 
 
-def test_a_network_that_is_put_away_while_its_answer_is_on_its_way_does_not_stop_the_page(page, lab):
-    show(page, lab, "net=resnet18&device=rpi-5&b.net=mobilenetv2")
+def test_a_network_that_is_put_away_while_its_answer_is_on_its_way_does_not_stop_the_page(shared, lab):
+    show(shared, lab, "net=resnet18&device=rpi-5&b.net=mobilenetv2")
     held = []
-    page.route("**/view*", lambda route: held.append(route), times=2)
-    page.locator("#swap").click()
+    shared.route("**/view*", lambda route: held.append(route), times=2)
+    shared.locator("#swap").click()
     while len(held) < 2:  # both sides are asked for
-        page.wait_for_timeout(20)
-    page.locator("#compare").click()
+        shared.wait_for_timeout(20)
+    shared.locator("#compare").click()
     for route in held:
         route.continue_()
-    page.locator("#net").fill("resnet50")
-    page.locator("#net").press("Enter")
-    expect(total(page)).to_have_text(engine("net=resnet50")["macs"])
-    assert page.wrong == []
+    shared.locator("#net").fill("resnet50")
+    shared.locator("#net").press("Enter")
+    expect(total(shared)).to_have_text(engine("net=resnet50")["macs"])
+    assert shared.wrong == []
 
 
-def test_a_network_that_comes_beside_another_while_that_is_drawn_is_shown_too(page, lab):
-    show(page, lab, "net=resnet18&device=rpi-5")
+def test_a_network_that_comes_beside_another_while_that_is_drawn_is_shown_too(shared, lab):
+    show(shared, lab, "net=resnet18&device=rpi-5")
     held = []
-    page.route("**/view*", lambda route: held.append(route), times=1)
-    page.locator("#net").fill("mobilenetv2")
-    page.locator("#net").press("Enter")
+    shared.route("**/view*", lambda route: held.append(route), times=1)
+    shared.locator("#net").fill("mobilenetv2")
+    shared.locator("#net").press("Enter")
     while not held:
-        page.wait_for_timeout(20)
-    page.locator("#compare").click()
+        shared.wait_for_timeout(20)
+    shared.locator("#compare").click()
     held[0].continue_()
-    expect(total(page, side="b")).to_have_text(engine("net=mobilenetv2")["macs"])
-    assert page.wrong == []
+    expect(total(shared, side="b")).to_have_text(engine("net=mobilenetv2")["macs"])
+    assert shared.wrong == []
 
 
-def test_the_expression_leaves_as_a_file(page, lab):
-    show(page, lab, "net=resnet18&width=0.5")
-    page.locator("#export summary").click()
-    expect(page.locator("[data-export=arch]")).to_have_attribute("href", re.compile("width=0.5"))
-    with page.expect_download() as download:
-        page.locator("[data-export=arch]").click()
+def test_the_expression_leaves_as_a_file(shared, lab):
+    show(shared, lab, "net=resnet18&width=0.5")
+    shared.locator("#export summary").click()
+    expect(shared.locator("[data-export=arch]")).to_have_attribute("href", re.compile("width=0.5"))
+    with shared.expect_download() as download:
+        shared.locator("[data-export=arch]").click()
     document = json.loads(Path(download.value.path()).read_text())
     assert document["name"] == "resnet18-w0.5"
-    with page.expect_download() as download:
-        page.locator("[data-export=report]").click()
+    with shared.expect_download() as download:
+        shared.locator("[data-export=report]").click()
     assert show_count(view_macs("resnet18")) not in Path(download.value.path()).read_text()[:200_000]
     assert engine("net=resnet18&width=0.5")["macs"] in Path(download.value.path()).read_text()

@@ -1,38 +1,44 @@
 """The laws of `netlathe.testing` for every registered network, and the suite itself: it sees what is broken.
 
-Laws 2 and 3 run at the smallest image that a network takes, and for one network of each way to build one; the others,
-which differ in sizes, and those of more than 25 M parameters are marked slow there (`pytest -m slow`, part of
-`make bench`). docs/conformance.md lists all of them with their errors.
+Laws 1, 2, 3 and 8 run for one network of each way to build one; the others, which differ in sizes, are marked slow
+there (`pytest -m slow`, part of `make bench`). So are those of more than 25 M parameters for laws 2 and 3, which run at
+the smallest image that a network takes. docs/conformance.md lists all of them with their errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from variants import one_of_each, params, variants
 
 from netlathe import testing, zoo
 from netlathe.arch.build import conv, head, seq
 from netlathe.arch.network import Network
 from netlathe.arch.pools import GlobalPool
 from netlathe.cost.totals import totals
-from netlathe.lower.twins import twins, twins_of
+from netlathe.lower.twins import twins
 from netlathe.reshape.knobs import reshape
 from netlathe.testing import LAWS, Broken, check, conformance, smallest
 
-LOWERED = (2, 3)  # that run a network, or load weights into it
-COUNTED = tuple(law for law in LAWS if law not in LOWERED)
+LOWERED = (1, 8)  # that write a network's module
+RUN = (2, 3)  # that run a network, or load weights into it
+COUNTED = tuple(law for law in LAWS if law not in (*LOWERED, *RUN))
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_every_registered_network_obeys_the_laws_that_run_nothing(name: str) -> None:
+def test_every_registered_network_obeys_the_laws_about_its_expression(name: str) -> None:
     conformance(zoo.get(name), COUNTED)
+
+
+@pytest.mark.parametrize("name", one_of_each(zoo.names()))
+def test_every_registered_network_obeys_the_laws_about_its_module(name: str) -> None:
+    conformance(zoo.get(name), LOWERED)
 
 
 HEAVY = 25e6  # params
@@ -53,29 +59,9 @@ SMALLER: dict[str, dict[str, object]] = {
 }
 
 
-def params(name: str) -> int:
-    network = zoo.get(name)
-    return totals(network.body, *network.inputs).params
-
-
-def variants() -> list[list[str]]:
-    """The networks by how they are built; within a group only sizes differ. The one to run stands first."""
-    groups: dict[tuple[object, ...], list[str]] = {}
-    for name, row in zoo.registry.table().items():
-        choices = sorted((key, value if isinstance(value, bool | str) else "") for key, value in row.free.items())
-        groups.setdefault((row.build, *choices), []).append(name)
-    return [sorted(names, key=lambda name: (not twins_of(name), params(name))) for names in groups.values()]
-
-
-def cases() -> Iterator[object]:
-    for first, *others in variants():
-        yield pytest.param(first, marks=[pytest.mark.slow] if params(first) > HEAVY else [])
-        yield from (pytest.param(name, marks=pytest.mark.slow) for name in others)
-
-
-@pytest.mark.parametrize("name", list(cases()))
+@pytest.mark.parametrize("name", one_of_each(zoo.names(), HEAVY))
 def test_every_registered_network_obeys_the_laws_about_outputs(name: str, timm: ModuleType) -> None:
-    conformance(smallest(zoo.get(name)), LOWERED)
+    conformance(smallest(zoo.get(name)), RUN)
 
 
 @pytest.mark.parametrize("name", SMALLER)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from onnx_runs import GRID, MAP, ROW, TOKENS, image, relative_error, session
 from torch.nn import functional as F
+from variants import one_of_each, params
 
 import netlathe.arch as rooms
 from netlathe import zoo
@@ -40,7 +41,6 @@ from netlathe.arch.tokens import (
     Tokens,
     WindowAttention,
 )
-from netlathe.cost.totals import totals
 from netlathe.errors import NetlatheError
 from netlathe.lower.inputs import examples
 from netlathe.lower.onnx import to_onnx
@@ -377,13 +377,11 @@ def smallest(network: Network) -> Network:
     return network
 
 
-def light() -> list[str]:
-    """Names of the networks that take no seconds to write; the laws (`netlathe.testing`) run over the others."""
-    networks = map(zoo.get, zoo.names())
-    return [n.name for n in networks if totals(n.body, *n.inputs).params < 30e6]
+# The laws (`netlathe.testing`) run over the others.
+LIGHT = [name for name in zoo.names() if params(name) < 30e6]
 
 
-@pytest.mark.parametrize("name", light())
+@pytest.mark.parametrize("name", one_of_each(LIGHT))
 def test_every_light_network_of_the_zoo_is_a_valid_file_that_runs(name: str) -> None:
     network = smallest(zoo.get(name))
     content = to_onnx(network).SerializeToString()

@@ -39,39 +39,45 @@ HANGING_S = 1800.0  # no answer by then is none
 NETWORK, SMALL = zoo.get("mobilenetv2", resolution=64), zoo.get("lenet5_modern")
 RUNNABLE = runnable()  # those of NETLATHE_RUNTIMES too: whoever adds a runtime runs these tests on it
 ON_CPU = [name for name, found in RUNNABLE.items() if found.processor == "cpu"]
-PAIRS = [(name, precision) for name in ON_CPU for precision in RUNNABLE[name].precisions]
+COMPILED = "torch-compiled"  # Inductor takes its time for every precision: bench runs the others, fp32 runs here
+PRECISIONS = [(name, ("fp32",) if name == COMPILED else RUNNABLE[name].precisions) for name in ON_CPU]
+PRECISIONS += [pytest.param(COMPILED, RUNNABLE[COMPILED].precisions[1:], marks=pytest.mark.slow)]
+MEASURED = [pytest.param(name, marks=pytest.mark.slow if name == COMPILED else ()) for name in ON_CPU]
 
 
 def network_for(name):
     """What a runtime runs here: Inductor takes half a minute for the larger one."""
-    return SMALL if name == "torch-compiled" else NETWORK
+    return SMALL if name == COMPILED else NETWORK
 
 
-def answer(network, name, precision, folder):
-    """The outputs of a runtime for the same image and the same weights."""
+def answers(network, name, precisions, folder):
+    """The outputs of a runtime in each precision, for the same image and the same weights."""
     model, (feed,) = write_model(network, folder, name, batch=1, seed=0)
-    if RUNNABLE[name].takes == "torch":
-        model = torch_module(str(model), 0)
-    infer = opener(name)(model if RUNNABLE[name].takes == "torch" else str(model), SessionOptions(1, precision))
     image = np.random.default_rng(0).standard_normal((1, *network.input), np.float32)
     if feed.shape != image.shape:  # channels last
         image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
-    return np.array(infer([image]))
+    outputs = {}
+    for precision in precisions:
+        module = torch_module(str(model), 0) if RUNNABLE[name].takes == "torch" else str(model)
+        outputs[precision] = np.array(opener(name)(module, SessionOptions(1, precision))([image]))
+    return outputs
 
 
-@pytest.mark.parametrize(("name", "precision"), PAIRS)
-def test_a_runtime_agrees_with_the_default_to_the_digits_of_its_precision(name, precision, tmp_path):
+@pytest.mark.parametrize(("name", "precisions"), PRECISIONS)
+def test_a_runtime_agrees_with_the_default_to_the_digits_of_its_precision(name, precisions, tmp_path):
     network = network_for(name)
-    expected = answer(network, DEFAULT, "fp32", tmp_path)
+    expected = answers(network, DEFAULT, ("fp32",), tmp_path)["fp32"]
     # Every runtime runs in a process of its own, as in the product: what other tests did to torch does not reach it.
     here = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    outputs = call(answer, here, HANGING_S, "test", Limits(), network, name, precision, tmp_path)
-    error = np.linalg.norm(outputs - expected) / np.linalg.norm(expected)
-    assert error <= TOLERANCES[precision]
-    assert precision == "fp32" or error > TOLERANCES["fp32"], "bf16 that is as exact as fp32 was not bf16"
+    outputs = call(answers, here, HANGING_S, "test", Limits(), network, name, precisions, tmp_path)
+    assert tuple(outputs) == precisions
+    for precision, output in outputs.items():
+        error = np.linalg.norm(output - expected) / np.linalg.norm(expected)
+        assert error <= TOLERANCES[precision], precision
+        assert precision == "fp32" or error > TOLERANCES["fp32"], "bf16 that is as exact as fp32 was not bf16"
 
 
-@pytest.mark.parametrize("name", ON_CPU)
+@pytest.mark.parametrize("name", MEASURED)
 def test_a_measurement_names_its_runtime_and_keeps_to_one_thread(name):
     precision = RUNNABLE[name].precisions[-1]
     (m,) = measure([network_for(name)], runtime=name, precision=precision, threads=1, seconds=0.2)

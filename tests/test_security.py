@@ -63,7 +63,7 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 LAB = """
-import http.client, signal, subprocess, sys
+import http.client, signal, subprocess, sys, time
 words = [sys.argv[1], "lab", "--no-open", "--port", "0", "--token", "a-token-of-the-tests"]
 process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 port = int(process.stdout.readline().split(":")[2].split("/")[0])
@@ -73,6 +73,7 @@ def ask(method, path, body=None):
         try:
             connection.request(method, "/a-token-of-the-tests/" + path, body)
         except ConnectionRefusedError:
+            time.sleep(0.05)
             continue
         answer = connection.getresponse()
         assert answer.read() and answer.status == 200, answer.status

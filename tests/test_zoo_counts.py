@@ -1,6 +1,8 @@
 """The zoo counts what torchvision and timm execute: params and MACs, exactly, at each network's own resolution.
 
-The other side is `oracle.count`, which traces their modules operator by operator.
+The other side is `oracle.count`, which traces their modules operator by operator. It does so for one network of each
+way to build one; those that differ from it in sizes are marked slow (`pytest -m slow`, part of `make bench`), and their
+counts are held by docs/conformance.md and by the published figures in every run (`test_laws.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 from oracle import Count, count
+from variants import one_of_each
 
 from netlathe import zoo
 from netlathe.cost.totals import totals
@@ -68,13 +71,13 @@ def counted(name: str) -> Count:
     return Count(said.params, said.macs)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", one_of_each(TORCHVISION))
 def test_counts_what_torchvision_executes(name: str, torchvision: ModuleType) -> None:
     build = getattr(torchvision.models, TORCHVISION[name])
     assert counted(name) == count(lambda: build(weights=None), zoo.get(name).input)
 
 
-@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("name", one_of_each(TIMM))
 def test_counts_what_timm_executes(name: str, timm: ModuleType) -> None:
     assert counted(name) == count(lambda: timm.create_model(TIMM[name], num_classes=1000), zoo.get(name).input)
 
