@@ -147,7 +147,7 @@ def test_only_debug_shows_a_traceback():
     assert "Traceback" in netlathe("--debug", "cost", "resnt50", code=2).stderr
 
 
-def test_bench_measures_and_repeats_by_id(tmp_path):
+def test_bench_measures_and_repeats_by_id(tmp_path, brief):
     env = {"NETLATHE_CACHE": str(tmp_path)}
     first = data("bench", "lenet5", "--seconds", "0.2", **env)
     assert first["low_ms"] <= first["median_ms"] <= first["high_ms"]
@@ -165,10 +165,10 @@ def test_compare_measures_in_turns(tmp_path):
     assert found[0]["latency"]["ratio"] == 1.0
 
 
-CHOICE = ("choose", "--latency", "1s", "--macs", "40M", "--networks", "mobilenetv1_025", "--seconds", "0.2")
+CHOICE = ("choose", "--latency", "1s", "--macs", "40M", "--networks", "mobilenetv1_025", "--seconds", "0.05")
 
 
-def test_choose_picks_measures_and_explains(calibrated):
+def test_choose_picks_measures_and_explains(calibrated, brief):
     found = data(*CHOICE)
     assert (found["pick"]["name"], found["pick"]["resolution"]) == ("mobilenetv1_025", 192)
     assert (found["pick"]["runtime"], found["pick"]["precision"]) == ("onnxruntime", "fp32")
@@ -198,13 +198,14 @@ def test_choose_calibrates_a_machine_that_has_no_card(tmp_path, monkeypatch, bri
 
 
 def test_choose_for_a_device_that_only_a_card_describes_measures_nothing(calibrated):
-    found = data("choose", "--device", "stm32f746")
+    small = ("--networks", "mobilenetv*")
+    found = data("choose", "--device", "stm32f746", *small)
     assert (found["pick"]["name"], found["pick"]["precision"], found["pick"]["latency"]) == (
         "mobilenetv1_025",
         "int8",
         None,
     )
-    assert "nothing was measured" in netlathe("choose", "--device", "rpi-5", "--latency", "100ms").stdout
+    assert "nothing was measured" in netlathe("choose", "--device", "rpi-5", "--latency", "100ms", *small).stdout
     assert not (calibrated / "measurements.jsonl").exists()
 
 
