@@ -1,5 +1,8 @@
 """A network is a zoo name with changed choices, a pattern, a function of a file, or an arch.json."""
 
+import os
+import sys
+
 import pytest
 
 from netlathe import zoo
@@ -30,6 +33,15 @@ def file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
     return path
+
+
+def test_a_file_is_run_as_it_is_now_though_it_changed_within_a_second_and_not_in_length(file, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for width in (8, 9):
+        file.write_text(SOURCE.replace("conv(8", f"conv({width}"))
+        os.utime(file, (1e9, 1e9))
+        (network,) = load(f"{file}:network")
+        assert network.graph().ops[0].out_shape[0] == width
 
 
 def test_a_zoo_name_may_change_free_choices():

@@ -16,8 +16,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import wraps
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from netlathe.code_name import ObjectName, check_arguments, missing_name, read_choices
@@ -178,6 +179,15 @@ def project_of(file: Path) -> Project:
     return Project(top, folder, root, root / "src")
 
 
+class TextLoader(SourceFileLoader):
+    """Runs the text of a file as it is now. Python takes bytecode that it has kept for a text of the same second and
+    length: a width that was changed from 32 to 48 might still be 32."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The text, compiled."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def run_file(file: Path, project: Project) -> ModuleType:
     """The module of a file, in its package where it is in one. Raises whatever it raises."""
     read_text(file)  # the error for an unreadable file, before Python's own
@@ -186,13 +196,13 @@ def run_file(file: Path, project: Project) -> ModuleType:
     if len(parts) > 1:
         return run_packaged(file, parts)
     name = file.stem if owns_name(file) else "_netlathe_" + re.sub(r"\W", "_", file.stem)
-    spec = importlib.util.spec_from_file_location(name, file)
+    loader = TextLoader(name, str(file))
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     project.modules[name] = sys.modules[name] = module  # dataclasses and pickles look there
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except ImportError as error:
         if "no known parent package" not in str(error) or not file.parent.name.isidentifier():
             raise
