@@ -139,6 +139,7 @@ def load_trained(folder: str | Path) -> TrainedModel:
         mean, std = (tuple(map(float, about[f"netlathe.{name}"].split())) for name in ("mean", "std"))
         preprocessing = Preprocessing(
             resolution=int(about["netlathe.resolution"]),
+            shape=about.get("netlathe.shape", "crop"),
             crop=float(about["netlathe.crop"]),
             interpolation=about["netlathe.interpolation"],
             mean=mean,
@@ -159,7 +160,7 @@ def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDA
     try:
         import torch
 
-        from netlathe.train.augment.geometry import center_crop, resize_short_side
+        from netlathe.train.augment.geometry import center_crop, resize_for_test
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
     p = preprocessing
@@ -169,9 +170,8 @@ def model_pixels(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDA
     resized = np.empty((len(pixels), p.resolution, p.resolution, p.channels), np.uint8)
     for start in range(0, len(pixels), 256):
         some = torch.from_numpy(np.array(pixels[start : start + 256]))
-        resized[start : start + 256] = center_crop(
-            resize_short_side(some, p.side, p.interpolation), p.resolution
-        ).numpy()
+        whole = resize_for_test(some, p.side, p.interpolation, stretch=p.shape == "stretch")
+        resized[start : start + 256] = center_crop(whole, p.resolution).numpy()
     return resized
 
 

@@ -70,7 +70,7 @@ def model_card(
         "files": package.files,
         "preprocessing": {
             name: getattr(package.preprocessing, name)
-            for name in ("resolution", "crop", "interpolation", "mean", "std", "channels")
+            for name in ("resolution", "shape", "crop", "interpolation", "mean", "std", "channels")
         },
         "size_bytes": package.bytes,
         "memory_bytes": memory_bytes(package),

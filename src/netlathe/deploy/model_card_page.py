@@ -259,12 +259,13 @@ def network_section(card: Mapping[str, Any]) -> Html:
     """Architecture, image and files."""
     n, p = card["network"], card["preprocessing"]
     px = f"{p['resolution']} x {p['resolution']} px, {'colour' if p['channels'] == 3 else 'grey'}"
+    part = "the whole image, stretched to a square" if p.get("shape") == "stretch" else "the short side"
     files = [join([name, tag("code", sum_, class_="dim")], " ") for name, sum_ in card["files"].items()]
     rows = [
         ("architecture", f"{card['name']}, key {n['key']}"),
         ("params", f"{n['params']:,}"),
         ("MACs of an image", show_count(n["macs"])),
-        ("image", f"{px}, the middle {100 * p['crop']:.4g} % of the short side; normalised by the file itself"),
+        ("image", f"{px}, the middle {100 * p['crop']:.4g} % of {part}; normalised by the file itself"),
     ]
     return section("Network", pairs(rows), paragraph("Files and their SHA-256", class_="dim"), bullets(files))
 

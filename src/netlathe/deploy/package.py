@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from netlathe.arch.document import from_json
 from netlathe.arch.net import Net
@@ -32,8 +32,9 @@ FLOAT_FILE = "model.onnx"  # in float32, of which every other file is made
 class Preprocessing:
     """How an image becomes what the file takes, and what the file does with it.
 
-    Resized, antialiased, so that the short side has floor(resolution / crop) px, then the square of `resolution` px in
-    the middle. The file itself takes the mean from pixels of 0..1 and divides by the standard deviation, by channel.
+    Resized, antialiased, so that the short side (with `shape` stretch, each side) has floor(resolution / crop) px, then
+    the square of `resolution` px in the middle. The file itself takes the mean from pixels of 0..1 and divides by the
+    standard deviation, by channel.
     """
 
     resolution: int
@@ -42,6 +43,7 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     channels: int  # 1 grey, 3 RGB
+    shape: Literal["crop", "stretch"] = "crop"  # of what is not square: the middle is cut out; all of it is squeezed
 
     @property
     def side(self) -> int:

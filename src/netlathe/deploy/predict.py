@@ -77,10 +77,30 @@ def decode_pixels(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8
     from netlathe.train.images.decode import Canvas, decode
 
     p = preprocessing
+    if p.shape == "stretch":
+        return stretched_pixels(data, p)
     flat = np.frombuffer(decode(data, Canvas(p.side, p.side, p.channels)), np.uint8)
     start = round((p.side - p.resolution) / 2)
     middle = slice(start, start + p.resolution)
     return flat.reshape(p.side, p.side, p.channels)[middle, middle]
+
+
+def stretched_pixels(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The same of the whole image, squeezed into a square before the middle is cut out."""
+    from PIL import Image
+
+    from netlathe.train.images.decode import Canvas, UnreadableImage, decode, read_header
+
+    p, header = preprocessing, read_header(data)
+    if header.fault:
+        raise UnreadableImage(header.fault)
+    scale = p.side / min(header.width, header.height)
+    canvas = Canvas(max(1, round(header.height * scale)), max(1, round(header.width * scale)), p.channels)
+    pixels = np.frombuffer(decode(data, canvas), np.uint8).reshape(canvas)
+    image = Image.fromarray(pixels[..., 0] if p.channels == 1 else pixels)
+    resized = np.asarray(image.resize((p.side, p.side), Image.Resampling.BICUBIC)).reshape(p.side, p.side, p.channels)
+    start = round((p.side - p.resolution) / 2)
+    return resized[start : start + p.resolution, start : start + p.resolution]
 
 
 def rank_classes(logits: Logits, classes: tuple[str, ...], top: int) -> list[tuple[ClassProbability, ...]]:
@@ -112,11 +132,17 @@ def snippet(package: Package) -> str:
     # Of the short side, side / resolution px are shown: what `bleed` leaves of the image, from each edge.
     bleed = f", bleed={(1 - p.resolution / p.side) / 2:.6g}" if p.side > p.resolution else ""
     size = f"({p.resolution}, {p.resolution})"
+    resized = f"PIL.ImageOps.fit(image, {size}, PIL.Image.Resampling.BICUBIC{bleed})"
+    if p.shape == "stretch":
+        edge = (p.side - p.resolution) / 2 / p.side
+        box = f", box=(image.width * {edge:.6g}, image.height * {edge:.6g}, image.width * {1 - edge:.6g}, "
+        box += f"image.height * {1 - edge:.6g})"
+        resized = f"image.resize({size}, PIL.Image.Resampling.BICUBIC{box if edge else ''})"
     return (
         f'import os; os.environ.setdefault("{switch}", "{off}")  # or {runtime.title} reports that it is used\n'
         f"import json, numpy as np, {runtime.module}, PIL.Image, PIL.ImageOps\n"
         f'image = PIL.ImageOps.exif_transpose(PIL.Image.open("photo.jpg")).convert("{mode}")\n'
-        f"pixels = np.asarray(PIL.ImageOps.fit(image, {size}, PIL.Image.Resampling.BICUBIC{bleed}))\n"
+        f"pixels = np.asarray({resized})\n"
         f"logits = {runtime.usage(FLOAT_FILE, INPUT, f'pixels[{axes}]')}\n"
         'print(json.load(open("package.json", encoding="utf-8"))["classes"][logits.argmax()])\n'
     )

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
+from netlathe.errors import NetlatheError
 from netlathe.fit.race import Row, load_start, network_in, recipe_for
-from netlathe.lower.torch import to_torch
 from netlathe.lower.weights import Array
-from netlathe.reshape.classes import classifiers
 from netlathe.train.evaluate import Normalisation, Preprocessor, make_preprocessor, measure_normalisation
 from netlathe.train.images import ImageSet
 from netlathe.train.precision import autocast, set_precision
@@ -30,7 +29,7 @@ LAYOUT = {"fp32": "fp32-last"}  # channels last, where a policy of training name
 class Backbone:
     """A network with pretrained weights, and how it sees images; `head` is the path of its last layer."""
 
-    network: Network
+    network: Trainable
     tensors: Mapping[str, Array]
     head: str
     recipe: Recipe
@@ -44,7 +43,7 @@ class Backbone:
 
     def module(self, precision: str) -> nn.Module:
         """The network as a module in evaluation mode, under a policy of precision."""
-        return set_precision(to_torch(self.network, self.tensors), precision).eval()
+        return set_precision(self.network.module(self.tensors), precision).eval()
 
     @property
     def views(self) -> Sequence[str]:
@@ -62,7 +61,10 @@ def open_backbone(row: Row, recipe: Recipe, images: ImageSet, seed: int) -> Back
     """The backbone of a candidate that starts from given weights. Raises NetlatheError as `load_start` does."""
     start, network, own = load_start(row, recipe, seed), network_in(row), recipe_for(recipe, row)
     assert start.tensors is not None, "a backbone has weights"
-    [head, *_] = classifiers(network.graph())
+    [head, *others] = network.heads()
+    if others:
+        message = f"{network.name} has {1 + len(others)} heads, and a probe is the one head of a network"
+        raise NetlatheError(message, code="fit.heads", hint="weights of another network, or --scratch")
     normal = start.normal or measure_normalisation(images)
     return Backbone(network=network, tensors=start.tensors, head=head, recipe=own, normal=normal, start=start)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from netlathe.fit.race import Row, network_in, recipe_for
 from netlathe.fit.rungs import rung_seconds
-from netlathe.lower.torch import to_torch
 from netlathe.train import precision
 from netlathe.train.recipe import Recipe
 
@@ -24,7 +23,7 @@ def measure_pace(pool: Mapping[str, Row], recipe: Recipe, asked: str, seconds: f
     for name, row in pool.items():
         network = network_in(row)
         images = recipe_for(recipe, row).batch, *network.input
-        probe = precision.measure_policies(to_torch(network), images, seconds=min(PROBE_SECONDS, PROBE_SHARE * seconds))
+        probe = precision.measure_policies(network.module(), images, seconds=min(PROBE_SECONDS, PROBE_SHARE * seconds))
         policy = probe.policy if asked == "auto" else asked
         speed = probe.images_per_s.get(policy, min(probe.images_per_s.values()))
         pace[name] = {"policy": policy, "images_per_s": speed}

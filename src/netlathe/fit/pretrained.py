@@ -22,6 +22,7 @@ from netlathe.train.images import Splits
 
 Say = Callable[[str], None]
 SHOWN = 5  # names in a line
+WIDEST = 2.0  # of the long to the short side of images that are squeezed into a square
 MOST_MEASURED = 3  # resolutions of a network
 MEASURED_S = 0.5
 COARSEST = 3.5  # a network is not tried below its own resolution by this: what it knows of images is lost
@@ -46,7 +47,10 @@ def pretrained_candidates(
         say(f"left out, for their names are of no known network: {', '.join(file.name for file in others[:SHOWN])}"
             + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""))  # fmt: skip
     weights = asked_weights(config.weights, local)
-    return find_pretrained(weights, limits, targets, images, config.resolution, count_probed(config.seconds), say)
+    step = find_pretrained(weights, limits, targets, images, config.resolution, count_probed(config.seconds), say)
+    # All images share a shape that is no square: the edges that a crop would lose show something too.
+    stretch = 1 < max(height, width) / min(height, width) <= WIDEST
+    return step | {"candidates": [row | {"stretch": stretch} for row in step["candidates"]]}
 
 
 def count_probed(seconds: float | None) -> int:

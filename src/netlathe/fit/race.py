@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from netlathe.arch.document import from_json
-from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.deploy.export import load_trained
 from netlathe.fit.chance import refuse_chance
 from netlathe.fit.clock import Clock
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
+from netlathe.load import from_document
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.classification import TrainingResult, train
 from netlathe.train.evaluate import CorrectMask, Normalisation, correct_images
@@ -42,9 +42,9 @@ def safe_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in name)
 
 
-def network_in(row: Row) -> Network:
+def network_in(row: Row) -> Trainable:
     """The network of a candidate."""
-    return from_json(row["arch"], source=row["name"])
+    return from_document(row["arch"], source=row["name"])
 
 
 def recipe_for(recipe: Recipe, row: Row) -> Recipe:
@@ -52,7 +52,8 @@ def recipe_for(recipe: Recipe, row: Row) -> Recipe:
     px = network_in(row).input[-1]
     if row["weights"] and recipe.name == "small":
         recipe = load_recipe(FINETUNE)
-    return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}"])
+    shape = ["evaluate.shape=stretch"] if row.get("stretch") else []
+    return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}", *shape])
 
 
 def load_start(row: Row, recipe: Recipe, seed: int) -> StartingWeights:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from netlathe import zoo
-from netlathe.arch.document import to_json
 from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.choose.budget import Budget, Candidate
 from netlathe.choose.run import MeasurementCache
 from netlathe.cost.totals import totals
@@ -26,7 +26,7 @@ from netlathe.fit.space import (
     nearest_budgets,
     smallest_members,
 )
-from netlathe.load import load
+from netlathe.load import load_any
 from netlathe.lower.pretrained import split_source
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
@@ -146,21 +146,22 @@ def find_pretrained(
     return candidates
 
 
-def resolve_weights(asked: str) -> tuple[Network, str]:
+def resolve_weights(asked: str) -> tuple[Trainable, str]:
     """The network of timm:NAME, torchvision:NAME or NET=FILE, and the source as `train.start` takes it."""
     net, sign, file = asked.rpartition("=")
     library, name = split_source(asked) if not sign else ("", "")
     if library:
-        twin = twin_named(library, name.partition(".")[0])
-        assert twin is not None  # it is asked to be known
-        return twin.build_network(), asked
+        twin = twin_named(library, name.partition(".")[0], required=False)
+        return twin.build_network() if twin else load_any(asked)[0].trainable(), asked
     if not sign or not Path(file).is_file():
         raise NetlatheError(
             f"{asked!r} is no source of weights for a network",
             code="fit.weights",
             hint="legal: timm:NAME, torchvision:NAME, NET=FILE such as resnet18=weights.safetensors",
         )
-    return load(net)[0], file
+    library, name = split_source(net)
+    twin = twin_named(library, name.partition(".")[0], required=False) if library else None
+    return twin.build_network() if twin else load_any(net)[0].trainable(), file
 
 
 def infeasible_error(
@@ -184,7 +185,7 @@ def candidate_row(c: Candidate) -> dict[str, Any]:
     low, middle, high = c.interval
     return {
         "name": c.name,
-        "arch": to_json(c.net.expression()),
+        "arch": c.net.trainable().document(),
         "key": c.net.key,
         "macs": c.macs,
         "size_bytes": c.size_bytes,

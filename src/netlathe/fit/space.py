@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from netlathe import zoo
 from netlathe.arch.network import Network
+from netlathe.arch.trainable import Trainable
 from netlathe.choose.budget import LIMITS, Budget, Candidate, candidate_on
 from netlathe.errors import NetlatheError
-from netlathe.reshape.classes import for_images
 from netlathe.target.target import Target
 
 
@@ -99,14 +99,14 @@ def iterate_members(
             yield candidate
 
 
-def build_candidate(target: Target, images: ImageSpec, network: Network, resolution: int) -> Candidate | None:
+def build_candidate(target: Target, images: ImageSpec, network: Trainable, resolution: int) -> Candidate | None:
     """A network for the images at a resolution, with its costs; None where the image is too small for it.
 
     No accuracy is known before training.
     """
     try:
-        fitted = for_images(network, classes=images.classes, channels=images.channels, resolution=resolution)
-        return candidate_on(target, replace(fitted, name=network.name))
+        fitted = network.for_images(classes=images.classes, channels=images.channels, resolution=resolution)
+        return candidate_on(target, fitted.renamed(network.name))
     except NetlatheError:  # a map that vanishes on the way: another resolution of the family serves
         return None
 

@@ -54,6 +54,7 @@ def export(
         "netlathe.mean": " ".join(map(repr, normal.mean)),
         "netlathe.std": " ".join(map(repr, normal.std)),
         "netlathe.resolution": recipe.evaluate.resolution,
+        "netlathe.shape": recipe.evaluate.shape,
         "netlathe.crop": recipe.evaluate.crop,
         "netlathe.interpolation": recipe.evaluate.interpolation,
         "netlathe.recipe": recipe.name,

@@ -21,6 +21,7 @@ except ImportError as error:
 
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, ScaleModule)
 BLOCK = re.compile(r"(.*?\.)?block\d+(?=\.)")  # as `Stage` names its children
+NUMBERED = re.compile(r"(.*?\.)?\d+(\.(blocks?\.|layers?\.)?\d+)?(?=\.)")  # as modules of timm and torchvision do
 POSITIONS = (PositionModule, ClassTokenModule, WindowAttentionModule)
 
 
@@ -43,10 +44,13 @@ def weight_kinds(owner: nn.Module, name: str) -> set[str]:
 def number_layers(paths: Iterable[str]) -> dict[str, int]:
     """The number of the layer of each weight, in their order: a block is one, and so is what stands between two blocks.
 
-    With that a ViT has the layers of BEiT (Bao et al. 2021, https://arxiv.org/abs/2106.08254). In a network without
-    blocks the first parts of the paths are the layers.
+    With that a ViT has the layers of BEiT (Bao et al. 2021, https://arxiv.org/abs/2106.08254). Without blocks, what is
+    numbered is one (blocks.5.0 of timm, layer1.0 and features.3 of torchvision), else the first parts of the paths are.
     """
-    named = {path: BLOCK.match(path) for path in paths}
+    listed = list(paths)
+    named = {path: BLOCK.match(path) for path in listed}
+    if not any(named.values()):
+        named = {path: NUMBERED.match(path) for path in listed}
     blocks = any(named.values())
     numbers: dict[str, int] = {}
     last, count = None, -1

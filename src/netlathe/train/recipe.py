@@ -118,6 +118,7 @@ class Evaluate:
     """How the network is tested: resized so that the centre crop is `crop` of the short side."""
 
     resolution: Pixels
+    shape: Literal["crop", "stretch"] = "crop"  # of what is not square: the middle is cut out; all of it is squeezed
     crop: Annotated[float, Interval(gt=0, le=1)] = 1.0
     interpolation: Interpolation = "bilinear"
 

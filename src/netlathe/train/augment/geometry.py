@@ -82,6 +82,13 @@ def resize_short_side(pixels: Tensor, side: int, mode: str) -> Tensor:
     return resize(pixels.permute(0, 3, 1, 2), size, mode).permute(0, 2, 3, 1)
 
 
+def resize_for_test(pixels: Tensor, side: int, mode: str, *, stretch: bool) -> Tensor:
+    """The same, or, to `stretch` them, with both sides of `side` px."""
+    if not stretch:
+        return resize_short_side(pixels, side, mode)
+    return resize(pixels.permute(0, 3, 1, 2), (side, side), mode).permute(0, 2, 3, 1)
+
+
 def center_crop(pixels: Tensor, side: int) -> Tensor:
     """The square in the middle: (N, H, W, C) -> (N, side, side, C)."""
     top, left = (round((length - side) / 2) for length in pixels.shape[1:3])

@@ -16,6 +16,7 @@ from netlathe.train.augment.geometry import (
     pad_and_crop,
     random_boxes,
     resample,
+    resize_for_test,
     resize_short_side,
     round_to_bytes,
 )
@@ -138,11 +139,13 @@ def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
 def prepare_images(pixels: Tensor, evaluate: Evaluate, resolution: int) -> Tensor:
     """Test images: (N, H, W, C) uint8 -> (N, C, r, r) float32 0..1, channels last; nothing random.
 
-    Resized, antialiased, so that the short side has resolution / `evaluate.crop` px, then cut in the middle.
+    Resized, antialiased, so that the short side, or with `evaluate.shape` stretch each side, has resolution /
+    `evaluate.crop` px, then cut in the middle.
     """
     _check(pixels)
     side = int(resolution / evaluate.crop + 1e-6)  # timm rounds down; 224 / (224 / 232) is to be 232
-    return _scale(center_crop(resize_short_side(pixels, side, evaluate.interpolation), resolution).permute(0, 3, 1, 2))
+    resized = resize_for_test(pixels, side, evaluate.interpolation, stretch=evaluate.shape == "stretch")
+    return _scale(center_crop(resized, resolution).permute(0, 3, 1, 2))
 
 
 def _scale(x: Tensor) -> Tensor:
