@@ -27,11 +27,12 @@ Say = Callable[[str], None]
 
 
 class Evidence(NamedTuple):
-    """What the card shows of a fit, beside the training: the images, the variants that were tried, the command."""
+    """What the card shows of a fit, beside the training: the images, the variants, the command, notes."""
 
     images: DatasetReport
     variants: list[dict[str, Any]]
     command: str
+    notes: tuple[str, ...] = ()
 
 
 def export_float(
@@ -115,7 +116,7 @@ def verify(
         checked = check_figures(package, limits, forecast, score(package, images, split))
     card = model_card(
         package, checked, data=evidence.images, training=training, forecast=forecast, forms=evidence.variants,
-        limits=list(target.caveats),
+        limits=[*target.caveats, *evidence.notes],
         reproduce=[evidence.command],
     )  # fmt: skip
     write_card(package.folder, card)

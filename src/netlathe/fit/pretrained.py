@@ -50,7 +50,7 @@ def pretrained_candidates(
     step = find_pretrained(weights, limits, targets, images, config.resolution, count_probed(config.seconds), say)
     # All images share a shape that is no square: the edges that a crop would lose show something too.
     stretch = 1 < max(height, width) / min(height, width) <= WIDEST
-    return step | {"candidates": [row | {"stretch": stretch} for row in step["candidates"]]}
+    return step | {kind: [row | {"stretch": stretch} for row in step[kind]] for kind in ("candidates", "teachers")}
 
 
 def count_probed(seconds: float | None) -> int:
@@ -67,23 +67,23 @@ def find_pretrained(
     count: int,
     say: Say,
 ) -> dict[str, Any]:
-    """The first `count` of the networks of `weights` that keep the limits, as rows of a step; and which do not.
+    """The first `count` of the networks of `weights` that keep the limits, as rows of a step; and one that does not.
 
     `finest` bounds their resolutions, px.
     Raises NetlatheError for weights of an unknown network.
     """
     bench = MeasurementCache(targets, MEASURED_S) if targets[0].measures else None
-    rows, over = list[dict[str, Any]](), list[str]()
+    rows, over = list[dict[str, Any]](), list[dict[str, Any]]()
     for asked in weights:
         pretrained = open_pretrained(asked, targets, images, finest)
         fits = find_finest(pretrained.sizes, limits, bench, say)
         if fits is None:
-            over.append(asked)
+            over.append(candidate_row(pretrained.sizes[0]) | {"given": asked, "weights": pretrained.source})
             continue
         rows.append(candidate_row(fits) | {"given": asked, "weights": pretrained.source})
         if len(rows) == count:
             break
-    return {"candidates": rows, "considered": len(weights), "over": over}
+    return {"candidates": rows, "considered": len(weights), "teachers": over[:1]}
 
 
 def open_pretrained(asked: str, targets: Sequence[Target], images: ImageSpec, finest: int | None) -> PretrainedNetwork:

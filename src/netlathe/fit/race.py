@@ -18,6 +18,7 @@ from netlathe.fit.clock import Clock
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
 from netlathe.load import from_document
+from netlathe.lower.weights import Array
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.classification import TrainingResult, train
 from netlathe.train.evaluate import CorrectMask, Normalisation, correct_images
@@ -75,6 +76,7 @@ class TrainedCandidate(NamedTuple):
     seeds: tuple[int, ...]
     considered: int
     last: Mapping[str, Any] | None
+    notes: tuple[str, ...] = ()  # what a reader of the card should know of how it was trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class CandidateTrainer:
     precision: str  # of a candidate whose policy was not measured
     clock: Clock
     progress: Progress
+    soft: Array | None = None  # targets of the training images, from a teacher
 
     def train(
         self,
@@ -125,6 +128,7 @@ class CandidateTrainer:
             normal=start.normal,
             precision=row.get("policy", self.precision),
             progress=tick,
+            soft=self.soft,
         )
 
     def correct(self, row: Row, folder: Path) -> CorrectMask:

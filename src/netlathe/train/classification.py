@@ -21,7 +21,7 @@ from netlathe.train.augment.mix import mix_images
 from netlathe.train.distributed import sum_over_ranks
 from netlathe.train.evaluate import Normalisation, compute_outputs, count_correct, forward_seconds, open_model
 from netlathe.train.export import export
-from netlathe.train.folder import TRAINING
+from netlathe.train.folder import TRAINING, weights_content
 from netlathe.train.images import ImageSet, Splits
 from netlathe.train.job import TrainingJob, TrainingProgress
 from netlathe.train.loss import classification_loss
@@ -80,14 +80,18 @@ def train(
     tensorboard: bool = False,
     save_s: float = 30.0,
     progress: Callable[[TrainingProgress], None] | None = None,
+    soft: Array | None = None,
 ) -> TrainingResult:
-    """Train a network to classify the images of `splits`, as `run` does, which see for the arguments and the errors."""
+    """Train a network to classify the images of `splits`, as `run` does, which see for the arguments and the errors.
+
+    `soft` (N, classes) are targets of the training images in place of their labels, such as a teacher gives.
+    """
     options = RunOptions(
         seed=seed, epochs=epochs, time=time, started=started, weights=weights, origin=origin, normal=normal,
         precision=precision, threads=threads, accumulate=accumulate, tensorboard=tensorboard, save_s=save_s,
         progress=progress,
     )  # fmt: skip
-    return run(Classification(), network, splits, recipe, out, options)
+    return run(Classification(soft), network, splits, recipe, out, options)
 
 
 class Classification:
@@ -97,9 +101,14 @@ class Classification:
     schema = "netlathe.run/1"
     views = 1
 
+    def __init__(self, soft: Array | None = None) -> None:
+        self.soft = soft
+
     def identity(self) -> dict[str, Any]:
-        """Nothing more than every training has."""
-        return {}
+        """The soft targets, where there are any."""
+        return (
+            {} if self.soft is None else {"targets": weights_content({"targets": self.soft}) | {"name": "soft targets"}}
+        )
 
     def build(self, job: TrainingJob, plan: TrainingPlan) -> nn.Module:
         """The network, with the dropout and the stochastic depth of the recipe."""
@@ -136,8 +145,11 @@ class Classification:
         indices, views = indices[here], views[here]
         rng = CounterRNG(job.seed, epoch, indices, views)
         train = job.splits.train
-        labels = torch.from_numpy(train.labels[indices]).to(job.ranks.device)
-        targets = nn.functional.one_hot(labels, len(train.classes)).float()
+        if self.soft is None:
+            targets = nn.functional.one_hot(torch.from_numpy(train.labels[indices]), len(train.classes)).float()
+        else:
+            targets = torch.from_numpy(self.soft[indices])
+        targets = targets.to(job.ranks.device)
         return mix_images(job.augmented(job.pixels(indices), rng), targets, job.recipe.mix, rng)
 
     def loss(self, job: TrainingJob, state: TrainingState, piece: tuple[Tensor, ...]) -> Tensor:

@@ -50,11 +50,13 @@ class LinearProbe(NamedTuple):
 class ProbeScore(NamedTuple):
     """A probe of all images, and how it did on each image while that was held out.
 
-    `correct` (N,) of the predictions that held-out folds gave; `losses` by penalty, mean cross entropy held out.
+    `correct` (N,) of the predictions that held-out folds gave, `logits` (N, classes) these; `losses` by penalty, mean
+    cross entropy held out.
     """
 
     probe: LinearProbe
     correct: NDArray[np.bool_]
+    logits: NDArray[np.float32]
     losses: dict[float, float]
 
 
@@ -88,7 +90,8 @@ def cross_validate(
     blank = blank_probe(features, classes, PENALTIES[0])
     rows, y = blank.standardise(features), torch.from_numpy(train_labels)
     weights = [blank.weight] * (folds.max(initial=0) + 1)
-    truth, losses, best = torch.from_numpy(labels), dict[float, float](), (np.inf, PENALTIES[0], np.zeros(count, bool))
+    truth, losses = torch.from_numpy(labels), dict[float, float]()
+    least, chosen, kept = float("inf"), PENALTIES[0], torch.zeros(count, classes)
     for penalty in PENALTIES:
         logits = torch.zeros(count, classes)
         for fold, start in enumerate(weights):
@@ -96,13 +99,13 @@ def cross_validate(
             weights[fold] = minimise(rows[learned], y[learned], start, penalty)
             logits[held] = rows[:count][held] @ weights[fold]
         losses[penalty] = loss = float(F.cross_entropy(logits, truth))
-        if loss < best[0]:
-            best = loss, penalty, (logits.argmax(1) == truth).numpy()
-        if loss > WORSE * best[0]:
+        if loss < least:
+            least, chosen, kept = loss, penalty, logits
+        if loss > WORSE * least:
             break
-    _, penalty, correct = best
     start = torch.stack(weights).mean(0)
-    return ProbeScore(blank._replace(weight=minimise(rows, y, start, penalty), penalty=penalty), correct, losses)
+    probe = blank._replace(weight=minimise(rows, y, start, chosen), penalty=chosen)
+    return ProbeScore(probe, (kept.argmax(1) == truth).numpy(), kept.numpy(), losses)
 
 
 def minimise(rows: Tensor, labels: Tensor, start: Tensor, penalty: float) -> Tensor:
