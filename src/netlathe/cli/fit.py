@@ -219,28 +219,17 @@ def check_config(config: FitConfig, runtimes: Sequence[str]) -> None:
 
 def dry(config: FitConfig, splits: Splits, targets: Sequence[Target], say: Any, as_json: bool) -> None:
     """The candidates with their costs, and how the time would be shared."""
-    from netlathe.fit.clock import divide_time, reserved_seconds
-    from netlathe.fit.pipeline import float_limits
-    from netlathe.fit.shortlist import shortlist
+    from netlathe.fit.dry_run import plan_fit
 
-    candidates = shortlist(
-        splits, targets, float_limits(config.limits, targets[0], config.form), say,
-        seconds=config.seconds, epochs=config.epochs, weights=config.weights, source=config.source,
-    )  # fmt: skip
-    search = divide_time(config.seconds, config.epochs, 0.0)["search_s"]
-    plan = (
-        f"{search:.0f} s of racing, "
-        f"{config.seconds - search - reserved_seconds(config.seconds):.0f} s of training the winner, "
-        f"{reserved_seconds(config.seconds):.0f} s for deploying"
-        if config.seconds is not None
-        else f"{config.epochs:g} epochs of the winner"
-    )
+    candidates, plan = plan_fit(config, splits, targets, say)
     if as_json:
-        emit("fit", {"candidates": candidates["candidates"], "considered": candidates["considered"], "plan": plan})
+        rows = candidates["candidates"]
+        emit("fit", {"candidates": rows, "considered": candidates["considered"], "plan": "\n".join(plan)})
         return
-    title = f"{candidates['considered']} networks keep the budget; these would be raced"
+    title = f"{candidates['considered']} networks were considered; these would be {candidates['what']}"
     print_table(candidates_table(candidates["candidates"], title))
-    click.echo(f"plan: {plan}")
+    for line in plan:
+        click.echo(f"plan: {line}")
 
 
 def show(package: Any, checked: Any, as_json: bool) -> None:

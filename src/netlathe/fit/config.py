@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,10 +21,16 @@ from netlathe.documents.toml import read_toml
 from netlathe.errors import NetlatheError
 from netlathe.files import write_text
 from netlathe.train.recipe import Recipe
+from netlathe.train.recipefile import diff, to_toml
 from netlathe.train.recipefile import load as load_recipe
-from netlathe.train.recipefile import to_toml
 
 FINEST, FINEST_PRETRAINED = 160, 256  # px, of networks from scratch and of pretrained ones
+USUAL_RECIPE = "small"
+OPTIONS = {  # of the command line, and the field that each sets
+    "device": "device", "runtime": "runtimes", "run-threads": "run_threads", "form": "form", "weights": "weights",
+    "weights-dir": "weights_dir", "scratch": "scratch", "from": "source", "search": "search",
+    "resolution": "resolution", "threads": "threads", "precision": "precision",
+}  # fmt: skip
 FILE, RECIPE, SCHEMA = "run.toml", "recipe.toml", "netlathe.fit/1"
 
 
@@ -98,13 +105,32 @@ def read_config(path: Path) -> FitConfig:
 
 
 def command_line(config: FitConfig) -> str:
-    """The command that repeats the fit."""
+    """The command that repeats the fit: everything that was asked for, and no default."""
+    usual = FitConfig(data="", budget={}, recipe=config.recipe)
     words = [f"--{name} {value}" for name, value in config.budget.items()]
     words += [f"--time {config.seconds:g}s"] if config.seconds is not None else [f"--epochs {config.epochs:g}"]
-    words += [f"--device {quote(config.device)}"] if config.device else []
-    words += [f"--runtime {name}" for name in config.runtimes]
-    words += [f"--weights {quote(source)}" for source in config.weights]
-    words += [f"--search {quote(config.search)}"] if config.search else []
-    words += [f"--from {quote(config.source)}"] if config.source else []
-    words += [f"--form {config.form}"] if config.form != "auto" else []
+    for option, name in OPTIONS.items():
+        value = getattr(config, name)
+        if value != getattr(usual, name):
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{option}" if x is True else f"--{option} {quote(str(x))}" for x in values]
+    words += recipe_words(config.recipe)
     return " ".join(["netlathe fit", quote(config.data), *words, f"--seed {config.seed}", "-o again/"])
+
+
+def recipe_words(recipe: Recipe) -> list[str]:
+    """The options that give a recipe; that of the folder, where it is none with other fields."""
+    try:
+        base = load_recipe(recipe.name.rstrip("+") if recipe.base is None else recipe.base)
+    except NetlatheError:
+        return [f"--recipe {RECIPE}"]
+    steps = diff(base, recipe)
+    if any(step.b is None for step in steps):
+        return [f"--recipe {RECIPE}"]
+    chosen = [] if base.name == USUAL_RECIPE else [f"--recipe {quote(base.name)}"]
+    return chosen + [f"--set {quote(f'{step.field}={toml_value(step.b)}')}" for step in steps]
+
+
+def toml_value(value: Any) -> str:
+    """A value as --set takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from netlathe.errors import NetlatheError
 from netlathe.lower.checkpoint import SUFFIXES
+from netlathe.lower.libraries import import_library
 
 REPOSITORY = re.compile(r"models--timm--(?P<name>[^/]+)")
 DIGEST = re.compile(r"-[0-9a-f]{8}$")  # of a file, at the end of torch.hub's names
@@ -79,20 +81,23 @@ def network_named(file: Path) -> str | None:
     if repository := next(filter(None, map(REPOSITORY.fullmatch, file.parts)), None):
         return f"timm:{repository['name']}" if file.name in HUB_FILES else None
     stem = DIGEST.sub("", file.stem)
-    return next((text for text in known_names(stem)), None)
+    libraries = ("timm", "torchvision") if stem == file.stem else ("torchvision", "timm")
+    return next(known_names(stem, libraries), None)
 
 
-def known_names(stem: str) -> Iterator[str]:
-    """The networks that go by a name: in timm, in torchvision, in the zoo."""
+def known_names(stem: str, libraries: Sequence[str]) -> Iterator[str]:
+    """The networks that go by a name: in the zoo and its twins first, which needs no library, then in timm."""
     from netlathe import zoo
     from netlathe.lower.twins import twins
 
-    libraries = {(twin.library, twin.name) for twin in twins()}
-    for library in ("timm", "torchvision"):
-        if (library, stem.partition(".")[0]) in libraries:
-            yield f"{library}:{stem}"
+    architecture = stem.partition(".")[0]
+    named = {(twin.library, twin.name) for twin in twins()}
+    yield from (f"{library}:{stem}" for library in libraries if (library, architecture) in named)
     if stem in zoo.names():
         yield stem
+    with suppress(NetlatheError):  # of a library that is not installed
+        if import_library("timm").is_model(architecture):
+            yield f"timm:{stem}"
 
 
 def asked_weights(weights: Sequence[str], local: Sequence[LocalWeights]) -> list[str]:

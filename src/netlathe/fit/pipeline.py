@@ -133,7 +133,7 @@ def explain_scratch(considered: int) -> str:
             "a few thousand images costs much accuracy; a wider budget, or weights of a smaller network, would help"
         )
     return (
-        "no pretrained weights are here: training starts from random weights, which on a few thousand images costs much "
+        "no pretrained weights are here: training starts from random weights, which on few images costs much "
         "accuracy (on photographs of trash 7 to 9 points after 20 minutes); --weights NAME downloads some, "
         "--weights-dir FOLDER takes those of a folder"
     )

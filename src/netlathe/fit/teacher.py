@@ -30,9 +30,7 @@ def teach(prober: Prober, teachers: Sequence[Row], seconds: float | None, say: S
     speeds = cached_step(prober.out, "teacher", lambda: measure_speeds(prober, {row["name"]: row}))
     needed = images / speeds[row["name"]]["images_per_s"]
     if seconds is not None and needed > TEACHER_SHARE * seconds:
-        say(
-            f"no teacher: features of {row['name']} take {needed:.0f} s, more than {100 * TEACHER_SHARE:.0f} % of the time"
-        )
+        say(f"no teacher: features of {row['name']} take {needed:.0f} s, over {100 * TEACHER_SHARE:.0f} % of the time")
         return None
     say(f"{row['name']} is over the budget, and teaches: features of {images:,} images in about {needed:.0f} s")
     backbone, policy = prober.backbone(row), speeds[row["name"]]["policy"]

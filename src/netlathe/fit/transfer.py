@@ -111,7 +111,7 @@ def plan_rest(prober: Prober, speed: Mapping[str, Any], budgeted: float | None, 
 def train_unfrozen(trainer: CandidateTrainer, prober: Prober, row: Row, plan: StepResult) -> StepResult:
     """Train the probed network on, from its last layers to its first; its figures."""
     seconds = plan["seconds"]
-    fields = [f"optimiser.frozen={plan['frozen']}", f"schedule.unfreeze={plan['unfreeze']}"]
+    fields = [f"optimiser.frozen={plan['frozen']}", f"schedule.unfreeze={plan['unfreeze']}", "regularise.norms=given"]
     result = trainer.train(
         row,
         prober.out / UNFROZEN,

@@ -1,0 +1,207 @@
+"""A fit is a transfer first: probes of pretrained networks, unfrozen layers, and what is said where there are none.
+
+The 'pretrained' weights are random ones: features of a random network tell stripes apart, and unfreezing spoils them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import command, netlathe
+from image_files import save_stripes
+from safetensors.numpy import save_file
+
+from netlathe.errors import Exit, NetlatheError
+from netlathe.fit.chance import refuse_chance
+from netlathe.fit.config import FitConfig, command_line, read_config
+from netlathe.fit.local_weights import asked_weights, find_weights, standard_caches
+from netlathe.fit.plan import describe_time, plan_unfreezing
+from netlathe.fit.probing import count_images, rank_probes
+from netlathe.fit.teacher import soften
+from netlathe.lower.initial import initial_weights
+from netlathe.train.recipefile import load as load_recipe
+from netlathe.zoo import get
+
+QUICK = ("--device", "rpi-5", "--threads", "1", "--precision", "fp32", "--epochs", "1", "--form", "fp32")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of stripes, and a folder of weights: a network, a file of no known network, and notes."""
+    folder = tmp_path_factory.mktemp("transfer")
+    save_stripes(folder / "stripes.npz", (120, 32, 32, 3), seed=1)
+    weights = folder / "weights"
+    weights.mkdir()
+    save_file(initial_weights(get("resnet20"), "he", 0), weights / "resnet20.safetensors")
+    save_file({"x": np.zeros(1, np.float32)}, weights / "mine.safetensors")
+    (weights / "README.md").write_text("weights")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> Path:
+    """A fit with that folder."""
+    out = folder / "out"
+    fit = netlathe("fit", folder / "stripes.npz", "--macs", "60M", *QUICK, "--weights-dir", folder / "weights",
+                   "-o", out, NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
+    (folder / "said").write_text(fit.stderr)
+    return out
+
+
+def result(out: Path, step: str) -> Any:
+    return json.loads((out / "steps" / f"{step}.json").read_text())["result"]
+
+
+def test_a_fit_with_a_folder_of_weights_probes_them(done: Path) -> None:
+    assert result(done, "pretrained")["candidates"][0]["name"] == "resnet20@32"
+    probe = result(done, "probe-resnet20-32")
+    assert 60 < probe["images"] < 120  # those of training
+    assert probe["accuracy"] > 0.9 > 1 / 3  # of three classes, each image held out in turn
+    assert probe["interval"][0] <= probe["accuracy"] <= probe["interval"][1]
+    assert "left out, for their names are of no known network: mine.safetensors" in (done.parent / "said").read_text()
+
+
+def test_the_probe_stays_where_unfreezing_is_worse(done: Path) -> None:
+    final = result(done, "final")
+    assert final["unfrozen"] < final["probed"]
+    assert final["folder"] == "probed"
+    card = json.loads((done / "card.json").read_text())
+    figures = card["training"]["figures"]
+    assert figures["how"] == "a linear probe on frozen features"
+    assert figures["unfreezing"].endswith("the probe stays")
+    assert card["accuracy"]["share"] > 0.9
+
+
+def test_what_is_done_is_not_done_again_and_a_broken_chunk_of_features_is(done: Path, folder: Path) -> None:
+    steps = {path: path.read_bytes() for path in (done / "steps").glob("*.json")}
+    (done / "steps" / "probed.json").unlink()
+    chunk = next((done / "features").rglob("*.npy"))
+    chunk.write_bytes(b"cut")
+    netlathe("fit", folder / "stripes.npz", "--macs", "60M", *QUICK, "--weights-dir", folder / "weights", "-o", done,
+             NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
+    assert len(chunk.read_bytes()) > 100
+    again = result(done, "probed")
+    assert again == json.loads(steps[done / "steps" / "probed.json"])["result"]
+
+
+def test_another_folder_of_weights_is_another_fit(done: Path, folder: Path) -> None:
+    other = command("fit", folder / "stripes.npz", "--macs", "60M", *QUICK, "-o", done,
+                    NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
+    assert other.returncode == Exit.USAGE
+    assert "another fit: other weights_dir" in other.stderr
+
+
+def test_a_dry_run_shows_the_probes_and_what_the_time_buys(folder: Path) -> None:
+    words = ("--device", "rpi-5", "--threads", "1", "--precision", "fp32", "--time", "3m", "--dry-run", "--json")
+    dry = netlathe("fit", folder / "stripes.npz", "--macs", "60M", *words, "--weights-dir", folder / "weights",
+                   NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
+    data = json.loads(dry.stdout)["data"]
+    assert [row["name"] for row in data["candidates"]] == ["resnet20@32"]
+    assert "images: resnet20@32" in data["plan"]
+    assert "unfreezing buys about" in data["plan"]
+
+
+def test_without_weights_the_fit_says_what_that_costs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    dry = netlathe("fit", folder / "stripes.npz", "--macs", "3M", *QUICK, "--dry-run",
+                   NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
+    assert "no pretrained weights are here: training starts from random weights" in dry.stderr
+    assert "--weights-dir FOLDER" in dry.stderr
+
+
+def test_the_command_on_the_card_says_all_that_was_asked_for(folder: Path, done: Path) -> None:
+    line = command_line(read_config(done / "run.toml"))
+    for words in ("--macs 60M", "--device rpi-5", "--threads 1", "--precision fp32", "--epochs 1", "--form fp32",
+                  f"--weights-dir {folder / 'weights'}", "--seed 0"):  # fmt: skip
+        assert words in line
+    changed = FitConfig(
+        data="my photos", budget={"latency": "5ms"}, recipe=load_recipe("fast", ["augment.flip=0.0"]), seconds=60,
+        run_threads=2, resolution=96, scratch=True,
+    )  # fmt: skip
+    line = command_line(changed)
+    for words in ("'my photos'", "--latency 5ms", "--time 60s", "--run-threads 2", "--resolution 96", "--scratch",
+                  "--recipe fast", "--set augment.flip=0.0"):  # fmt: skip
+        assert words in line
+
+
+def test_names_of_files_say_which_network_they_are_of(tmp_path: Path) -> None:
+    names = ["models--timm--resnet18.a1_in1k/snapshots/01ab/model.safetensors", "resnet50-0676ba61.pth", "deit.md",
+             "resnet20.safetensors", "models--timm--resnet18.a1_in1k/blobs/x.bin", "nobody.pth"]  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    local, others = find_weights([tmp_path])
+    assert {one.network for one in local} == {"timm:resnet18.a1_in1k", "resnet20", "torchvision:resnet50"}
+    assert [file.name for file in others] == ["nobody.pth"]
+    asked = asked_weights(["resnet20=mine.safetensors"], local)
+    assert asked[0] == "resnet20=mine.safetensors"  # what was named comes first, and each network once
+    assert {text.partition("=")[0] for text in asked[1:]} == {"timm:resnet18.a1_in1k", "torchvision:resnet50"}
+    with pytest.raises(NetlatheError, match="no such folder of weights"):
+        find_weights([tmp_path / "gone"])
+
+
+def test_the_caches_of_hubs_are_where_their_variables_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("hub", "torch/hub/checkpoints"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert standard_caches() == [tmp_path / "hub", tmp_path / "torch" / "hub" / "checkpoints"]
+
+
+def test_time_buys_the_last_layers_first_and_all_of_them_where_there_is_more() -> None:
+    none, last, everything = (plan_unfreezing(seconds, None, 1000, 50.0) for seconds in (30, 60, 600))
+    assert none["frozen"] is None  # an epoch of the last layers takes 36 s
+    assert "36 s" in none["buys"]
+    assert (last["frozen"] > 0, last["unfreeze"]) == (True, 1.0)
+    assert everything["unfreeze"] < 1
+
+
+def test_the_shares_of_the_time_add_up_to_the_wall() -> None:
+    lines = describe_time(300, None, 12, 1000, {"a": {"images_per_s": 20.0}, "b": {"images_per_s": 5.0}})
+    [shares] = [line for line in lines if line.startswith("of 300 s")]
+    seconds = [int(word) for word in shares.partition(":")[2].replace(",", "").split() if word.isdigit()]
+    assert abs(sum(seconds) - 300) <= 2
+    assert any("there is time for features of" in line for line in lines)
+
+
+def test_a_probe_takes_whole_chunks_that_are_affordable_and_not_too_few() -> None:
+    assert count_images(10_000, None) == 10_000
+    assert count_images(10_000, 3_000) == 2_944
+    assert count_images(10_000, 10) == 256
+    assert count_images(100, 10) == 100
+
+
+def test_probes_are_ranked_on_the_images_that_all_saw() -> None:
+    pool = {name: {"latency_ms": (1, ms, 9)} for name, ms in (("fast", 1.0), ("slow", 5.0))}
+    results = {
+        "fast": {"images": 256, "correct": list(range(100))},
+        "slow": {"images": 512, "correct": list(range(200))},
+    }
+    ranking = rank_probes(pool, results)
+    assert ranking["images"] == 256
+    assert ranking["kept"] == ["slow"]
+    assert ranking["validation"] == {"slow": 200 / 256, "fast": 100 / 256}
+
+
+def test_a_race_that_nobody_learned_in_is_refused_with_what_would_help() -> None:
+    labels = np.array([0] * 60 + [1] * 40)
+    refuse_chance("net", 61, labels, ("a", "b"), ("more time",))
+    with pytest.raises(NetlatheError, match=r"naming the largest class, a, gets 60\.0 %") as error:
+        refuse_chance("net", 60, labels, ("a", "b"), ("more time",))
+    assert "more time" in str(error.value.hint)
+    assert error.value.exit == Exit.CHECK_FAILED
+
+
+def test_what_a_teacher_says_is_softened_and_keeps_the_label() -> None:
+    targets = soften(np.array([[4.0, 0.0], [0.0, 4.0]], np.float32), np.array([0, 0]))
+    np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
+    assert 0.9 < targets[0, 0] < 1
+    assert targets[1].argmax() == 0  # a teacher that is wrong does not outweigh the label
