@@ -85,12 +85,12 @@ def test_a_fit_that_is_killed_in_every_step_ends_as_one_that_was_not(
     assert "not on the test images" in figures["picked"]
     assert figures["test"] is None  # the test images are looked at once: by the deployed file
 
-    checked = run(["check", str(whole), "--data", str(stripes), "--processes", "2", "--json"])
+    checked = run(["check", str(whole), "--data", str(stripes), "--processes", "5", "--json"])
     assert checked.returncode == 0, checked.stdout
     assert json.loads(checked.stdout)["data"]["accuracy"]["hits"] == cards[0]["accuracy"]["hits"]
     tight = tmp_path / "tight.toml"
     tight.write_text('size = "1kB"\n')
-    assert run(["check", str(whole), str(tight), "--processes", "2"]).returncode == 4
+    assert run(["check", str(whole), str(tight), "--processes", "5"]).returncode == 4
     other = run([*command(stripes, whole), "--seed", "5"])
     assert other.returncode == 2
     assert "another fit: other seed" in other.stderr
