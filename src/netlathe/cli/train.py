@@ -13,6 +13,7 @@ from netlathe.cli.common import emit, json_option, one_net, print_warnings
 from netlathe.cli.image_options import image_options
 from netlathe.cli.training import (
     SpanType,
+    balance_options,
     data_option,
     epochs_option,
     folds_of,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @click.option("--tensorboard", is_flag=True, help="Event files too.")
 @click.option("--folds", type=click.IntRange(2), metavar="K",
               help="For small sets: K trainings that each hold out a part, then one on all images.")  # fmt: skip
+@balance_options
 @image_options
 @json_option
 def command(

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,31 @@ def needs_torch() -> None:
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("torch", "train") from None
+
+
+def balance_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --class-weights and --balanced, which become changes of the recipe at the end of `changes`."""
+
+    @click.option(
+        "--class-weights",
+        type=click.Choice(["inverse", "effective"]),
+        help="Errors on rare classes weigh more: by one over their images, or by Cui et al.'s number.",
+    )
+    @click.option(
+        "--balanced",
+        type=click.FloatRange(0, 1),
+        is_flag=False,
+        flag_value=1.0,
+        metavar="[0..1]",
+        help="Rare classes are drawn more often: 1 (or nothing) as often as others, 0.5 by square roots.",
+    )
+    @wraps(function)
+    def command(*args: Any, class_weights: str | None, balanced: float | None, **options: Any) -> Any:
+        words = [f"balance.weights={class_weights}"] if class_weights else []
+        words += [f"balance.sampling={balanced:g}"] if balanced is not None else []
+        return function(*args, **options | {"changes": (*options["changes"], *words)})  # fmt: skip
+
+    return command
 
 
 def recipe_of(name: str, changes: tuple[str, ...], resolution: int | None, batch: int | None = None) -> Recipe:

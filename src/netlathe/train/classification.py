@@ -157,7 +157,7 @@ class Classification:
         images, targets = piece
         with job.autocast():
             y = state.run(images)
-        return classification_loss(y.float(), targets, job.recipe.regularise)
+        return classification_loss(y.float(), targets, job.recipe.regularise, job.class_weights)
 
     def after_step(self, state: TrainingState) -> None:
         """Nothing."""

@@ -22,6 +22,7 @@ from netlathe.arch.trainable import Trainable
 from netlathe.lower.weights import Array
 from netlathe.runfolder.folder import RunKind
 from netlathe.train.augment.pipeline import augment_images, erase, normalise
+from netlathe.train.balance import balanced_order, class_weights
 from netlathe.train.distributed import Ranks
 from netlathe.train.evaluate import Normalisation, Preprocessor, make_preprocessor
 from netlathe.train.images import Splits
@@ -136,9 +137,23 @@ class TrainingJob:
         return autocast(self.precision, str(self.ranks.device))
 
     @cached_property
-    def orders(self) -> dict[int, NDArray[np.int64]]:
-        """The order of the images of an epoch, once it is known."""
+    def orders(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The images of an epoch in their order, and how often each was drawn before, once they are known."""
         return {}
+
+    @cached_property
+    def class_weights(self) -> Tensor | None:
+        """What an image of each class weighs in the loss."""
+        images = self.splits.train
+        weights = class_weights(images.labels, len(images.classes), self.recipe.balance.weights)
+        return None if weights is None else torch.from_numpy(weights).to(self.ranks.device)
+
+    def draw_epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The images of an epoch, as the recipe balances their classes."""
+        images, sampling = self.splits.train, self.recipe.balance.sampling
+        if not sampling:
+            return shuffled_order(self.seed, epoch, len(images)), np.zeros(len(images), np.int64)
+        return balanced_order(self.seed, epoch, images.labels, len(images.classes), sampling)
 
     def indices(self, plan: TrainingPlan, epoch: int, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which images, and which view of each, the global batch of a step holds.
@@ -147,11 +162,12 @@ class TrainingJob:
         """
         if epoch not in self.orders:
             self.orders.clear()
-            self.orders[epoch] = shuffled_order(self.seed, epoch, len(self.splits.train))
+            self.orders[epoch] = self.draw_epoch(epoch)
         repeats = self.recipe.augment.repeats
         unique = math.ceil(plan.batch / repeats)
-        chosen = self.orders[epoch][step * unique : (step + 1) * unique]
-        return np.tile(chosen, repeats)[: plan.batch], np.repeat(np.arange(repeats), len(chosen))[: plan.batch]
+        chosen, again = (column[step * unique : (step + 1) * unique] for column in self.orders[epoch])
+        views = np.repeat(np.arange(repeats), len(chosen)) + np.tile(again * repeats, repeats)
+        return np.tile(chosen, repeats)[: plan.batch], views[: plan.batch]
 
     def pixels(self, indices: NDArray[np.int64]) -> Tensor:
         """Training images on the device of this rank: (n, H, W, C) uint8."""

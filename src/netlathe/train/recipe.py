@@ -114,6 +114,14 @@ class Regularise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What is done about classes of unequal size (see `balance.py`)."""
+
+    sampling: Share = 0.0  # 0: every image once an epoch; 1: every class as often as any other; 0.5: by square roots
+    weights: Literal["none", "inverse", "effective"] = "none"  # of the loss, by class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate:
     """How the network is tested: resized so that the centre crop is `crop` of the short side."""
 
@@ -148,6 +156,7 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
     mix: Mix = field(default_factory=Mix)
     regularise: Regularise = field(default_factory=Regularise)
+    balance: Balance = field(default_factory=Balance)
     evaluate: Evaluate
     published: tuple[Published, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)  # by field: its source, or what differs
