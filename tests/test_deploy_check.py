@@ -1,10 +1,12 @@
 """netlathe check and netlathe predict: the file against its budget, and what it says of images."""
 
+import csv
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -271,10 +273,10 @@ def test_unreadable_images_are_named_and_the_others_answered(out, tmp_path):
     good = plain(tmp_path / "good.png", (250, 0, 0))
     (tmp_path / "bad.jpg").write_bytes(good.read_bytes()[:60])
     (tmp_path / "empty.jpg").write_bytes(b"")
-    words = [good, tmp_path / "bad.jpg", tmp_path / "empty.jpg", tmp_path / "gone.jpg", tmp_path]
+    words = [good, tmp_path / "bad.jpg", tmp_path / "empty.jpg", tmp_path / "gone.jpg"]
     done = netlathe("predict", out, *words, code=2)
     assert done.stdout.startswith(f"{good}: red ")
-    for said in ("bad.jpg: the file is cut off", "empty.jpg: an empty file", "gone.jpg: No such file", "a folder"):
+    for said in ("bad.jpg: the file is cut off", "empty.jpg: an empty file", "gone.jpg: No such file"):
         assert said in done.stderr
     found = json.loads(netlathe("predict", out, *words[:2], "--json", "--top", "1", code=2).stdout)
     first, second = found["data"]["images"]
@@ -282,6 +284,30 @@ def test_unreadable_images_are_named_and_the_others_answered(out, tmp_path):
     assert len(first["classes"]) == 1
     assert second["classes"] == []
     assert "cut off" in second["fault"]
+
+
+def test_a_folder_is_answered_in_a_table_that_appears_as_a_whole(out, tmp_path, monkeypatch):
+    for i, colour in enumerate([(250, 0, 0), (0, 250, 0), (0, 0, 250), (240, 0, 0)]):
+        plain(tmp_path / "photos" / ("deep" * (i % 2)) / f"{i}.png", colour)
+    (tmp_path / "photos" / "cut.png").write_bytes((tmp_path / "photos" / "0.png").read_bytes()[:60])
+    plain(tmp_path / "photos" / "@eaDir" / "thumb.png", (0, 0, 0))
+    table = tmp_path / "answers.csv"
+    done = netlathe("predict", out, tmp_path / "photos", "--csv", table, "--top", "9", code=2)
+    assert f"{table}: 4 images, 1 cannot be read" in done.stdout
+    assert "2  red" in done.stdout
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == ["0.png", "2.png", "cut.png", "1.png", "3.png"]
+    assert [row["label"] for row in rows] == ["red", "blue", "", "green", "red"]
+    assert float(rows[0]["probability"]) == pytest.approx(odds((250, 0, 0)).max(), abs=1e-5)
+    assert sum(float(rows[0][f"probability{n}"]) for n in ("", "_2", "_3")) == pytest.approx(1, abs=1e-4)
+    assert rows[2]["fault"] == "the file is cut off or damaged"
+    before = table.read_bytes()
+    monkeypatch.setattr("netlathe.cli.predict.predict_each", lambda *args, **options: iter(lambda: 1 / 0, None))
+    netlathe("predict", out, tmp_path / "photos", "--csv", table, code=1)
+    assert table.read_bytes() == before
+    (tmp_path / "nothing").mkdir()
+    assert "has no images" in netlathe("predict", out, tmp_path / "nothing", code=2).stderr
 
 
 def test_what_a_name_says_cannot_steer_the_terminal(tmp_path):

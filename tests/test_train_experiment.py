@@ -349,7 +349,7 @@ def test_a_small_study_of_the_digits_from_the_command_line(tmp_path):
 
     first, _ = experiment()
     assert (first["planned"], first["finished"], first["scored_on"]) == (4, 4, "test")
-    assert first["facts"]["test_images"] == 292
+    assert first["facts"]["test_images"] == 269
     assert {run["precision"] for run in first["runs"]} == {"fp32"}
     more, said = experiment("--fractions", "0.5,1")
     assert "8 runs, 4 of them finished" in said

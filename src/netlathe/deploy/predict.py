@@ -6,7 +6,11 @@ goes into the file, which does the rest. All of that is Pillow's: no torch is ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,29 +47,63 @@ def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: 
 
     Raises NetlatheError for a folder without a package, a runtime that cannot run it, and a `top` below 1.
     """
+    return list(predict_each(folder, images, top=top))
+
+
+def predict_each(
+    folder: str | Path | Package, images: Sequence[str | Path], *, top: int = 5
+) -> Iterator[ImagePrediction]:
+    """The same one after the other, as they are computed."""
     if top < 1:
         raise NetlatheError(f"top must be at least 1, not {top}", code="predict.top")
     package = folder if isinstance(folder, Package) else load_package(folder)
     run = open_session(package).run
-    predictions: list[ImagePrediction] = []
     for start in range(0, len(images), BATCH):
         part = [str(image) for image in images[start : start + BATCH]]
         read = [pixels_or_fault(Path(image), package.preprocessing) for image in part]
         pixels = [x for x in read if not isinstance(x, str)]
         rows = iter(rank_classes(run(np.stack(pixels)), package.classes, top) if pixels else [])
         for image, x in zip(part, read, strict=True):
-            predictions.append(
-                ImagePrediction(image, (), x) if isinstance(x, str) else ImagePrediction(image, next(rows))
-            )
-    return predictions
+            yield ImagePrediction(image, (), x) if isinstance(x, str) else ImagePrediction(image, next(rows))
+
+
+def list_images(places: Sequence[str | Path]) -> list[Path]:
+    """Files as they are, and of folders all image files in them, at any depth, sorted.
+
+    Raises NetlatheError for a folder without images.
+    """
+    from netlathe.train.images.folders import find_images
+
+    files: list[Path] = []
+    for place in map(Path, places):
+        if not place.is_dir():
+            files.append(place)
+            continue
+        names = find_images(place, Counter(), [], Counter())
+        if not names:
+            raise NetlatheError("has no images", code="predict.empty", path=str(place), hint="give a folder with some")
+        files += [place / name for name in names]
+    return files
+
+
+def predictions_csv(predictions: Iterable[ImagePrediction], top: int) -> str:
+    """A table with a row for each image: its path, the classes with their probabilities, and why there are none."""
+    text = StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    numbers = ["", *(f"_{place}" for place in range(2, top + 1))]
+    table.writerow(["image", *(word + n for n in numbers for word in ("label", "probability")), "fault"])
+    for p in predictions:
+        cells = [cell for guess in p.guesses for cell in (guess.label, f"{guess.probability:.6g}")]
+        table.writerow(
+            [os.fsencode(p.image).decode(errors="backslashreplace"), *cells, *[""] * (2 * top - len(cells)), p.fault]
+        )
+    return text.getvalue()
 
 
 def pixels_or_fault(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | str:
     """What the file takes of an image, or why there is nothing."""
     from netlathe.train.images.decode import UnreadableImage, read_image
 
-    if path.is_dir():
-        return f"a folder, not an image: give its files, {path / '*.jpg'}"
     try:
         return decode_pixels(read_image(path), preprocessing)
     except UnreadableImage as error:
