@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+VOID = ("br", "img")  # elements that have no end
 LONG = 40  # letters of a cell, beyond which it is broken into lines
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """
@@ -45,6 +46,11 @@ dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.25rem 1r
 dt{color:var(--dim)}dd{margin:0;min-width:0}
 pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.8rem;overflow-x:auto;
 font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:normal}
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(8rem,1fr));gap:1rem;margin:.8rem 0}
+.gallery figure{margin:0;font-size:.8125rem;line-height:1.35}
+.gallery img{width:100%;border-radius:.4rem;display:block;margin-bottom:.3rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(16rem,1fr));gap:1rem}
+.plotted{max-width:26rem;margin:1rem 0}.plot{width:100%;height:auto}.plot text{fill:var(--dim);font-size:11px}
 ul{padding-left:1.2rem;margin:.4rem 0}details{margin:.6rem 0}summary{cursor:pointer}
 .note{border-left:3px solid var(--open);padding-left:.75rem}
 footer{margin-top:3rem;border-top:1px solid var(--line);padding-top:.6rem}
@@ -78,7 +84,7 @@ def tag(name: str, *parts: object, **attributes: object) -> Html:
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    return Html(f"<{name}{written}>{join(parts, '')}</{name}>")
+    return Html(f"<{name}{written}>" if name in VOID else f"<{name}{written}>{join(parts, '')}</{name}>")
 
 
 def document(title: str, body: object, *, policy: str = POLICY, style: str = STYLE, after: str = "") -> str:

@@ -48,15 +48,16 @@ def model_card(
     training: TrainingRecord | None = None,
     forecast: Forecast | None = None,
     forms: Sequence[Mapping[str, Any]] = (),
+    review: Mapping[str, Any] | None = None,
     limits: Sequence[str] = (),
     reproduce: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of a card.
 
     `checked` holds the figures of this very file (`check`); `data` is the report of the images of the training; `forms`
-    are the variants that were tried (`variants.DeployVariant`); `limits` are sentences beside those that follow from
-    the figures; `reproduce` are commands, to be run in the folder of the package, to which the one that measures again
-    is added.
+    are the variants that were tried (`variants.DeployVariant`); `review` is what `review.review` gives; `limits` are
+    sentences beside those that follow from the figures; `reproduce` are commands, to be run in the folder of the
+    package, to which the one that measures again is added.
     """
     network, m = package.network, checked.latency
     cost, machine = count(network.graph()), this_machine()
@@ -86,7 +87,8 @@ def model_card(
         "training": training._asdict() if training else None,
         "weights": {"source": package.weights, "licence": package.licence},
         "forms": [dict(form) for form in forms],
-        "limits": [*card_limits(package, checked), *limits],
+        "review": dict(review) if review else None,
+        "limits": [*card_limits(package, checked, calibrated=bool(review)), *limits],
         "warnings": list(checked.warnings),
         "use": snippet(package) if FLOAT_FILE in package.files else None,
         "reproduce": [*reproduce, f"netlathe check .{source}"],
@@ -119,7 +121,7 @@ def data_facts(report: DatasetReport) -> dict[str, Any]:
     }
 
 
-def card_limits(package: Package, checked: CheckReport) -> list[str]:
+def card_limits(package: Package, checked: CheckReport, *, calibrated: bool = False) -> list[str]:
     """What follows from the figures: where they say nothing."""
     m, sentences = checked.latency, []
     count = len(package.classes)
@@ -143,7 +145,8 @@ def card_limits(package: Package, checked: CheckReport) -> list[str]:
             sentences.append(
                 f"Classes with fewer than {FEW} {score.split} images, whose recall is hardly known: {names}."
             )
-        sentences.append("Whether the probabilities are calibrated: only the order of the classes was.")
+        if not calibrated:
+            sentences.append("Whether the probabilities are calibrated: only the order of the classes was.")
     sentences.append(
         f"Latency on another machine than {m.device}, with other threads than {m.threads}, in another batch than "
         f"{m.batch}, or beside other work."

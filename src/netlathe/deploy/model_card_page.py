@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from netlathe.deploy.limits import KINDS, show_share
+from netlathe.deploy.review_page import review_sections
 from netlathe.html import POLICY, Html, bullets, document, join, notes, pairs, paragraph, section, table, tag, tiles
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.tables.compare import quiet_interval
@@ -30,6 +31,7 @@ def sections(card: Mapping[str, Any]) -> list[Html]:
     sections_above = (
         budget_section(card),
         accuracy_section(card),
+        *review_sections(card.get("review") or {}),
         latency_section(card),
         variants_section(card),
         data_section(card),

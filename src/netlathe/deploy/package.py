@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
+
+from annotated_types import Interval
 
 from netlathe.arch.document import from_json
 from netlathe.arch.net import Net
@@ -65,6 +68,9 @@ class Package:
     model: str = FLOAT_FILE
     device: str | None = None  # id of the machine that it was measured on
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
+    temperature: Annotated[float, Interval(gt=0, lt=inf)] = (
+        1.0  # by which the outputs are divided before they become probabilities (`calibration.py`)
+    )
     licence: str | None = None  # of the weights
     weights: str | None = None  # where they come from
     budget: dict[str, Any] = field(default_factory=dict)  # as it was asked for: latency = "10ms"
@@ -105,10 +111,14 @@ def write_package(package: Package, files: dict[str, bytes]) -> Package:
     for name, content in files.items():
         write_bytes(folder / name, content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-    document = {f.name: getattr(package, f.name) for f in fields(Package) if f.name not in ("folder", "files")}
-    document |= {"preprocessing": asdict(package.preprocessing), "files": hashes}
-    write_json(folder / FILE, {"schema": SCHEMA} | document)
-    return load_package(folder)
+    return write_facts(replace(package, files=hashes))
+
+
+def write_facts(package: Package) -> Package:
+    """Write package.json alone, for a package whose files are there. Raises NetlatheError where that cannot be done."""
+    document = {f.name: getattr(package, f.name) for f in fields(Package) if f.name != "folder"}
+    write_json(package.folder / FILE, {"schema": SCHEMA} | document | {"preprocessing": asdict(package.preprocessing)})
+    return load_package(package.folder)
 
 
 def load_package(folder: str | Path, *, verify: bool = True) -> Package:

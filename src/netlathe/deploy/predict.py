@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ClassProbability(NamedTuple):
-    """A class and its probability, the softmax of the outputs."""
+    """A class and its probability, the softmax of the outputs over the package's temperature."""
 
     label: str
     probability: float
@@ -62,7 +62,7 @@ def predict_each(
         part = [str(image) for image in images[start : start + BATCH]]
         read = [pixels_or_fault(Path(image), package.preprocessing) for image in part]
         pixels = [x for x in read if not isinstance(x, str)]
-        rows = iter(rank_classes(run(np.stack(pixels)), package.classes, top) if pixels else [])
+        rows = iter(rank_classes(run(np.stack(pixels)) / package.temperature, package.classes, top) if pixels else [])
         for image, x in zip(part, read, strict=True):
             yield ImagePrediction(image, (), x) if isinstance(x, str) else ImagePrediction(image, next(rows))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netlathe.deploy.export import model_pixels
 from netlathe.deploy.package import Package
@@ -83,18 +84,27 @@ def score(package: Package, images: ImageSet, split: str) -> ConfusionScore:
     except ImportError as error:
         raise MissingExtra("torch", "train") from error
     places = np.array(class_indices(images.classes, package.classes))
-    table: Any = np.zeros((len(package.classes),) * 2, np.int64)
+    table = confusion(compute_logits(package, images), places[images.labels], len(package.classes))
+    return ConfusionScore(split, package.classes, tuple(tuple(map(int, row)) for row in table))
+
+
+def compute_logits(package: Package, images: ImageSet) -> NDArray[np.float32]:
+    """What the deployed file gives for the images of a set (N, classes), computed in processes of their own.
+
+    Raises NetlatheError for a file with other outputs than the package has classes, CallFailed where the runtime
+    crashes, and MissingExtra without torch.
+    """
+    parts = [np.zeros((0, len(package.classes)), np.float32)]
     for start in range(0, len(images), CHUNK):
-        rows = slice(start, start + CHUNK)
-        pixels = model_pixels(np.asarray(images.pixels[rows]), package.preprocessing)
+        pixels = model_pixels(np.asarray(images.pixels[start : start + CHUNK]), package.preprocessing)
         logits = compute_outputs_isolated(
             package.path, pixels, runtime=package.runtime, precision=package.precision, threads=package.threads
         )
         if logits.shape[1] != len(package.classes):
             message = f"the file gives {logits.shape[1]} outputs for {len(package.classes)} classes"
             raise NetlatheError(message, code="deploy.classes", path=str(package.path))
-        table += confusion(logits, places[images.labels[rows]], len(package.classes))
-    return ConfusionScore(split, package.classes, tuple(tuple(map(int, row)) for row in table))
+        parts.append(logits)
+    return np.concatenate(parts)
 
 
 def class_indices(classes: tuple[str, ...], trained: tuple[str, ...]) -> list[int]:

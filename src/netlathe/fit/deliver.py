@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,18 +12,21 @@ from netlathe.deploy.check import CheckReport, check, check_figures
 from netlathe.deploy.export import arch_document, load_trained, model_pixels
 from netlathe.deploy.limits import package_limits
 from netlathe.deploy.model_card import TrainingRecord, model_card, write_card
-from netlathe.deploy.package import FLOAT_FILE, Package, write_package
+from netlathe.deploy.package import FLOAT_FILE, Package, write_facts, write_package
 from netlathe.deploy.parity import parity, require_exact
 from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import ENOUGH
+from netlathe.deploy.review import review
 from netlathe.deploy.score import held_out_split, images_for, score
 from netlathe.deploy.variants import choose_variant, labelled_pixels
 from netlathe.fit.race import TrainedCandidate
 from netlathe.runtimes import registry
 from netlathe.target.target import Forecast, Target
 from netlathe.train.images import DatasetReport, Splits
+from netlathe.train.metrics import read_events
 from netlathe.train.start import StartingWeights
 
+FINAL = "final"  # the folder of the last training
 Say = Callable[[str], None]
 
 
@@ -109,13 +113,17 @@ def verify(
     For another device the latency stays the forecast, and the card says so.
     """
     limits = limits_in(package)
-    split, images = held_out_split(images_for(package, data))  # as `netlathe check` decodes them
+    splits = images_for(package, data)  # as `netlathe check` decodes them
+    split, images = held_out_split(splits)
     if target.measures:
         checked = check(package, limits, images, split=split, keep=ledger.append)
     else:
         checked = check_figures(package, limits, forecast, score(package, images, split))
+    seen = review(package, splits, read_events(package.folder / FINAL))
+    package = write_facts(replace(package, temperature=seen["calibration"]["temperature"]))
     card = model_card(
-        package, checked, data=evidence.images, training=training, forecast=forecast, forms=evidence.variants,
+        package, checked, review=seen,
+        data=evidence.images, training=training, forecast=forecast, forms=evidence.variants,
         limits=[*target.caveats, *evidence.notes],
         reproduce=[evidence.command],
     )  # fmt: skip

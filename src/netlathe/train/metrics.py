@@ -54,6 +54,11 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The same, none where there is no such file."""
+    return read(folder) if (folder / FILE).is_file() else []
+
+
 def open_tensorboard(folder: Path) -> Any:
     """A writer of event files."""
     try:
