@@ -22,8 +22,10 @@ from netlathe.cli.common import (
     progress_bar,
     wide_option,
 )
+from netlathe.cli.image_options import image_options
 from netlathe.cli.training import (
     SpanType,
+    balance_options,
     check_images,
     needs_torch,
     resumable,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from netlathe.runfolder.folder import RunFolder
     from netlathe.target.target import Target
     from netlathe.train.images import Splits
+    from netlathe.train.images.options import ImageOptions
 
 
 @click.command()
@@ -73,6 +76,8 @@ if TYPE_CHECKING:
 @click.option("--precision", default="auto", show_default=True, help="Of training; auto measures.")
 @click.option("--dry-run", is_flag=True, help="The candidates and the plan; nothing is trained or written.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the fit.")
+@balance_options
+@image_options
 @wide_option
 @json_option
 @click.pass_context
@@ -99,6 +104,7 @@ def command(
     precision: str,
     dry_run: bool,
     output: Path | None,
+    options: ImageOptions,
     as_json: bool,
 ) -> None:
     """The network for these images and this budget: chosen, trained, exported, verified, with its evidence.
@@ -143,6 +149,7 @@ def command(
             weights_dir=weights_dirs,
             scratch=scratch,
             search=space,
+            images=options,
             source=None if source == ZOO else source,
         )
     with run_folder(output, FIT) if output is not None and not dry_run else nullcontext() as folder:
@@ -175,7 +182,10 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
         targets = targets_on(config.device, config.runtimes, None, config.run_threads)
     with progress_bar("images") as bar:
         splits = load(
-            config.data, size=config.pixels, progress=bar and (lambda what, done, total: bar(done, total, what))
+            config.data,
+            size=config.pixels,
+            options=config.images,
+            progress=bar and (lambda what, done, total: bar(done, total, what)),
         )
     for line in splits.report.lines():
         click.echo(line, err=True)

@@ -71,6 +71,7 @@ class Package:
     temperature: Annotated[float, Interval(gt=0, lt=inf)] = (
         1.0  # by which the outputs are divided before they become probabilities (`calibration.py`)
     )
+    images: dict[str, Any] = field(default_factory=dict)  # how those of the training are read (`train.images.options`)
     licence: str | None = None  # of the weights
     weights: str | None = None  # where they come from
     budget: dict[str, Any] = field(default_factory=dict)  # as it was asked for: latency = "10ms"

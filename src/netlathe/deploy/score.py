@@ -17,6 +17,7 @@ from netlathe.stats.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from netlathe.train.images import ImageSet, Splits
+    from netlathe.train.images.options import ImageOptions
 
 CHUNK = 4096  # images at a time, for their pixels are all in memory
 
@@ -60,12 +61,17 @@ class ConfusionScore(NamedTuple):
         return tuple(share_interval(column[i], sum(column)) for i, column in enumerate(columns))
 
 
-def images_for(package: Package, source: str | Path) -> Splits:
-    """The images of a source at the size that the package's preprocessing starts from. Raises as `images.load`."""
+def images_for(package: Package, source: str | Path, options: ImageOptions | None = None) -> Splits:
+    """The images of a source at the size that the package's preprocessing starts from. Raises as `images.load`.
+
+    They are read and split as in the training, unless `options` say otherwise.
+    """
     from netlathe.train.images import load
+    from netlathe.train.images.options import read_options
 
     p = package.preprocessing
-    return load(source, size=ceil(p.resolution / p.crop), channels=p.channels)
+    how = options if options is not None and options.document() else read_options(package.images)
+    return load(source, size=ceil(p.resolution / p.crop), channels=p.channels, options=how)
 
 
 def held_out_split(splits: Splits) -> tuple[str, ImageSet]:

@@ -20,6 +20,7 @@ from netlathe.documents.schema import check_document
 from netlathe.documents.toml import read_toml
 from netlathe.errors import NetlatheError
 from netlathe.files import write_text
+from netlathe.train.images.options import PLAIN, ImageOptions
 from netlathe.train.recipe import Recipe
 from netlathe.train.recipefile import diff, to_toml
 from netlathe.train.recipefile import load as load_recipe
@@ -55,6 +56,7 @@ class FitConfig:
     weights_dir: tuple[str, ...] = ()  # folders of more of them
     scratch: bool = False  # random weights, also where pretrained ones keep the budget
     search: str | None = None  # a space, whose best member is one of the candidates
+    images: ImageOptions = PLAIN  # how they are read and split
     source: str | None = None  # of the candidates, as --from names it; None: families of the zoo
 
     @property
@@ -74,11 +76,14 @@ class FitConfig:
 
     def document(self) -> dict[str, Any]:
         """Plain values; what is not set is left out, the recipe is a file of its own."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "budget")}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "budget", "images")}
         plain = {
-            name: list(x) if isinstance(x, tuple) else x for name, x in values.items() if x not in (None, (), False)
+            name: list(x) if isinstance(x, tuple) else x
+            for name, x in values.items()
+            if x not in (None, ()) and x is not False
         }
-        return {"schema": SCHEMA, **plain, "recipe": RECIPE, "budget": dict(self.budget)}
+        tables = {"budget": dict(self.budget)} | ({"images": images} if (images := self.images.document()) else {})
+        return {"schema": SCHEMA, **plain, "recipe": RECIPE, **tables}
 
     def write(self, folder: Path) -> None:
         """run.toml and recipe.toml. Raises NetlatheError where they cannot be written."""
@@ -115,6 +120,7 @@ def command_line(config: FitConfig) -> str:
             values = value if isinstance(value, tuple) else (value,)
             words += [f"--{option}" if x is True else f"--{option} {quote(str(x))}" for x in values]
     words += recipe_words(config.recipe)
+    words += config.images.flags()
     return " ".join(["netlathe fit", quote(config.data), *words, f"--seed {config.seed}", "-o again/"])
 
 

@@ -23,10 +23,10 @@ from netlathe.fit.race import TrainedCandidate
 from netlathe.runtimes import registry
 from netlathe.target.target import Forecast, Target
 from netlathe.train.images import DatasetReport, Splits
+from netlathe.train.images.options import ImageOptions
 from netlathe.train.metrics import read_events
 from netlathe.train.start import StartingWeights
 
-FINAL = "final"  # the folder of the last training
 Say = Callable[[str], None]
 
 
@@ -36,6 +36,8 @@ class Evidence(NamedTuple):
     images: DatasetReport
     variants: list[dict[str, Any]]
     command: str
+    options: ImageOptions  # how the images are read and split
+    run: Path  # the folder of the training
     notes: tuple[str, ...] = ()
 
 
@@ -113,14 +115,15 @@ def verify(
     For another device the latency stays the forecast, and the card says so.
     """
     limits = limits_in(package)
-    splits = images_for(package, data)  # as `netlathe check` decodes them
+    splits = images_for(package, data, evidence.options)  # as `netlathe check` decodes them
     split, images = held_out_split(splits)
     if target.measures:
         checked = check(package, limits, images, split=split, keep=ledger.append)
     else:
         checked = check_figures(package, limits, forecast, score(package, images, split))
-    seen = review(package, splits, read_events(package.folder / FINAL))
-    package = write_facts(replace(package, temperature=seen["calibration"]["temperature"]))
+    seen = review(package, splits, read_events(evidence.run))
+    facts = {"temperature": seen["calibration"]["temperature"], "images": evidence.options.document()}
+    package = write_facts(replace(package, **facts))
     card = model_card(
         package, checked, review=seen,
         data=evidence.images, training=training, forecast=forecast, forms=evidence.variants,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from shlex import quote
+from typing import Any, cast
 
+from netlathe.documents.faults import faults_error
+from netlathe.documents.schema import check_document
 from netlathe.errors import NetlatheError
 
 SHARE = 0.15  # of each class for validation, and for test
@@ -28,10 +32,25 @@ class ImageOptions:
 
     def document(self) -> dict[str, Any]:
         """What is set, as plain values."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) not in (None, False)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if value is not None and value is not False}
+
+    def flags(self) -> list[str]:
+        """The options of the command line that say the same."""
+        names = {name: f"--{name.replace('_', '-')}" for name in self.document()}
+        return [name if (value := getattr(self, key)) is True else f"{name} {quote(str(value))}"
+                for key, name in names.items()]  # fmt: skip
 
 
 PLAIN = ImageOptions()  # as the source says
+
+
+def read_options(document: Mapping[str, Any]) -> ImageOptions:
+    """The options of a table such as a package holds. Raises NetlatheError for other fields or values."""
+    options, faults = check_document(ImageOptions, document)
+    if faults:
+        raise faults_error(faults, code="images.options", path="images")
+    return cast(ImageOptions, options)
 
 
 def read_amount(text: str | float | None, name: str) -> float | Path:
