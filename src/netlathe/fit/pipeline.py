@@ -100,9 +100,7 @@ def fit_in(
     figures = {**describe_choice(trained), **trained.figures}
     training = TrainingRecord(resolve(recipe_for(recipe, winner)), trained.seeds, figures)
     forecast = Forecast(**winner["forecast"]) if winner["forecast"] else None
-    evidence = Evidence(
-        splits.report, variants, command_line(config), config.images, trained.folder, trained.notes
-    )
+    evidence = Evidence(splits.report, variants, command_line(config), config.images, trained.folder, trained.notes)
     return package, verify(package, targets[0], config.data, forecast, training, evidence)
 
 
