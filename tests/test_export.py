@@ -14,6 +14,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from hub_cache import cached
 from safetensors.torch import save_file
 
 from netlathe import zoo
@@ -96,10 +97,7 @@ def test_weights_of_a_twin_give_the_output_of_its_module(
 def test_timm_as_a_source_is_named_with_licence_and_images(
     tmp_path: Path, timm: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create = timm.create_model
-    save_file(create("resnet18").state_dict(), tmp_path / "w.safetensors")
-    overlay = {"file": str(tmp_path / "w.safetensors")}
-    monkeypatch.setattr(timm, "create_model", lambda name, **o: create(name, pretrained_cfg_overlay=overlay, **o))
+    cached(monkeypatch, tmp_path / "hub", "resnet18.a1_in1k", timm.create_model("resnet18").state_dict())
     words = ["export", "resnet18", "--weights", "timm:resnet18.a1_in1k", "--resolution", "64"]
     assert run([*words, "-o", str(tmp_path / "net.onnx")]) == 0
     said = capsys.readouterr().out

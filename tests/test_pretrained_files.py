@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from command import PATIENCE_S
-from safetensors.torch import save_file
+from hub_cache import cached, saved
 from torch import nn
 from twins import resnet, timm_resnet
 
@@ -26,14 +27,6 @@ from netlathe.arch.node import Node
 from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.lower.twins import twins_of
 from netlathe.lower.weights import random_weights
-
-
-def saved(path: Path, tensors: dict[str, Any]) -> Path:
-    if path.suffix == ".safetensors":
-        save_file(tensors, path)
-    else:
-        torch.save(tensors, path)
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -192,23 +185,11 @@ def test_files_that_hold_no_weights_are_refused(name: str, content: Any, said: s
         weights.from_file(path, resnet())
 
 
-def offline(monkeypatch: pytest.MonkeyPatch, timm: ModuleType, file: Path) -> None:
-    """timm finds its published weights in a local file."""
-    create = timm.create_model
-
-    def from_here(name: str, pretrained: bool = False, **options: Any) -> nn.Module:
-        overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if pretrained else {}
-        module: nn.Module = create(name, pretrained=pretrained, **overlay, **options)
-        return module
-
-    monkeypatch.setattr(timm, "create_model", from_here)
-
-
 def test_timms_published_weights_bring_their_network_licence_and_preprocessing(
     monkeypatch: pytest.MonkeyPatch, timm: ModuleType, tmp_path: Path
 ) -> None:
     module = timm_resnet()
-    offline(monkeypatch, timm, saved(tmp_path / "net.safetensors", module.state_dict()))
+    cached(monkeypatch, tmp_path, "resnet18.a1_in1k", module.state_dict())
     loaded = weights.from_timm("resnet18.a1_in1k")
     assert loaded.network == zoo.get("resnet18")
     assert (loaded.source, loaded.licence) == ("timm resnet18.a1_in1k", "apache-2.0")
@@ -222,7 +203,7 @@ def test_position_embeddings_are_stretched_only_on_request(
     monkeypatch: pytest.MonkeyPatch, timm: ModuleType, tmp_path: Path
 ) -> None:
     module = timm.create_model("vit_tiny_patch16_224")
-    offline(monkeypatch, timm, saved(tmp_path / "net.safetensors", module.state_dict()))
+    cached(monkeypatch, tmp_path, "vit_tiny_patch16_224.augreg_in21k_ft_in1k", module.state_dict())
     larger = zoo.get("vit_tiny_patch16", resolution=256)
     with pytest.raises(NetlatheError, match="256"):
         weights.from_timm("vit_tiny_patch16_224", larger)
@@ -232,7 +213,7 @@ def test_position_embeddings_are_stretched_only_on_request(
 
 def test_timms_pickled_weights_run_nothing(monkeypatch: pytest.MonkeyPatch, timm: ModuleType, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
-    offline(monkeypatch, timm, saved(tmp_path / "net.pth", {"state_dict": {}, "args": Trap(sprung)}))
+    cached(monkeypatch, tmp_path, "resnet18.a1_in1k", {"state_dict": {}, "args": Trap(sprung)}, ".pth")
     with pytest.raises(NetlatheError, match="does not give the weights"):
         weights.from_timm("resnet18.a1_in1k")
     assert not sprung.exists()
@@ -248,6 +229,7 @@ def test_torchvisions_published_weights_come_from_its_cache(
     cached = tmp_path / "hub" / "checkpoints" / Path(entry.url).name
     module = torchvision.models.resnet18()
     torch.save(module.state_dict(), cached)
+    monkeypatch.setattr("netlathe.lower.hubs.require_digest", lambda file: None)  # these are not the published ones
     loaded = weights.from_torchvision("resnet18")
     assert loaded.source == "torchvision resnet18.IMAGENET1K_V1"
     assert (loaded.preprocessing["resize"], loaded.preprocessing["crop"]) == (256, 224)
@@ -258,13 +240,11 @@ def test_torchvisions_published_weights_come_from_its_cache(
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_hubs_own_cache_works_without_a_network(tmp_path: Path, timm: ModuleType) -> None:
+def test_the_hubs_own_cache_works_without_a_network(
+    tmp_path: Path, timm: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real road of huggingface_hub, from a cache in its layout, in a process that is told to stay offline."""
-    home = tmp_path / "hub" / "models--timm--resnet18.a1_in1k"
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text("0" * 40)
-    (home / "snapshots" / ("0" * 40)).mkdir(parents=True)
-    saved(home / "snapshots" / ("0" * 40) / "model.safetensors", timm_resnet().state_dict())
+    cached(monkeypatch, tmp_path / "hub", "resnet18.a1_in1k", timm_resnet().state_dict())
     program = (
         "from netlathe import weights, zoo; net = zoo.get('resnet18', resolution=64);"
         "print(weights.from_timm('resnet18.a1_in1k', net).error < 1e-4);"
@@ -274,6 +254,30 @@ def test_the_hubs_own_cache_works_without_a_network(tmp_path: Path, timm: Module
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, timeout=PATIENCE_S)
     assert done.stdout.split() == ["True"], done.stderr
     assert "timm does not give the weights 'resnet18.a2_in1k'" in done.stderr
+
+
+def test_a_cache_asks_nobody_and_a_hub_that_is_down_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, timm: ModuleType, tmp_path: Path
+) -> None:
+    """Nothing listens on the port of the hub: what is cached loads, anything else is one error with one attempt."""
+    attempts = []
+
+    def connect(address: tuple[str, int], *args: Any, **more: Any) -> None:
+        attempts.append(address)
+        raise ConnectionRefusedError("connection refused")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    file = cached(monkeypatch, tmp_path, "resnet18.a1_in1k", timm_resnet().state_dict())
+    assert weights.from_timm("resnet18.a1_in1k", verify=False).source == "timm resnet18.a1_in1k"
+    assert not attempts
+    with pytest.raises(NetlatheError, match=r"127.0.0.1:9 does not answer, and timm/resnet18.a2_in1k is not in"):
+        weights.from_timm("resnet18.a2_in1k", verify=False)
+    assert len(attempts) == 1
+    file.resolve().write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(NetlatheError, match="this file is damaged: its SHA-256 is") as caught:
+        weights.from_timm("resnet18.a1_in1k")
+    assert caught.value.path == str(file)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ rows. timm: https://github.com/huggingface/pytorch-image-models; torchvision: ht
 from __future__ import annotations
 
 import csv
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from netlathe.arch.network import Network
 from netlathe.errors import NetlatheError, nearest
 from netlathe.load import load
 from netlathe.lower.checkpoint import weights_only
+from netlathe.lower.hubs import timm_hub, torch_hub
 from netlathe.lower.libraries import LIBRARIES, import_library
 
 # What a builder of torchvision needs to build the network of the zoo and no more.
@@ -95,12 +96,16 @@ def pretrained_timm(name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     """(timm's module with its published weights, its configuration: licence, input_size, mean, std ...)."""
     timm = import_library("timm")
     try:
-        with weights_only():
+        config = timm.get_pretrained_cfg(name)
+        with weights_only(), timm_hub(config.hf_hub_id, config.hf_hub_filename) if config.hf_hub_id else nullcontext():
             module = timm.create_model(name, pretrained=True, **options)
+    except NetlatheError:
+        raise
     except Exception as error:  # unknown names, a network that is down, a file that is gone: each library has its own
         close = []
         with suppress(Exception):
-            close = nearest(name, timm.list_pretrained())
+            names = timm.list_pretrained()
+            close = [] if name in names else nearest(name, names)
         raise fetch_error("timm", name, error, close) from error
     return module, dict(module.pretrained_cfg)
 
@@ -115,8 +120,10 @@ def pretrained_torchvision(name: str, weights: str, **options: Any) -> tuple[Any
         close = [w.name for w in legal] if isinstance(error, KeyError) else nearest(name, models.list_models())
         raise fetch_error("torchvision", f"{name}.{weights}", error, close) from error
     try:
-        with weights_only():
+        with weights_only(), torch_hub(entry.url):
             module = models.get_model(name, weights=entry, **options)
+    except NetlatheError:
+        raise
     except Exception as error:
         raise fetch_error("torchvision", f"{name}.{weights}", error, []) from error
     if getattr(module, "transform_input", False):  # GoogLeNet renormalises its input; preprocessing() says so instead

@@ -99,15 +99,17 @@ def timm_file(tensors: Mapping[str, Any], net: BuildableModule) -> dict[str, Any
         return None
     classifier = net.source.config.get("classifier") or ""
     head = tensors.get(f"{classifier}.weight") if isinstance(classifier, str) else None
-    # Of other classes than the module's, timm leaves the head as it was built.
-    overlay = {
-        "state_dict": dict(tensors),
-        "custom_load": False,
-        "num_classes": len(head) if head is not None else (net.classes or 0) + 1,
-    }
+    if head is None:
+        return None
+    # Only with the classes of the file does timm tell what does not fit, instead of leaving it as it was drawn.
+    classes = {"num_classes": len(head)}
+    overlay: dict[str, Any] = {"state_dict": dict(tensors), "custom_load": False} | classes
     with suppress(Exception), weights_only():
         module = import_library("timm").create_model(
-            net.source.architecture, pretrained=True, pretrained_cfg_overlay=overlay, **net.source.options(net.request)
+            net.source.architecture,
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            **net.source.options(net.request) | classes,
         )
         return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(f"{classifier}.")}
     return None
