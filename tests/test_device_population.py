@@ -14,6 +14,7 @@ from netlathe.device.evidence import evidence
 from netlathe.device.features import total
 from netlathe.device.fit_measured import fit_measured, grows
 from netlathe.device.latency import feature_row, predict
+from netlathe.device.measurements import MeasuredNetwork, fit_models
 from netlathe.device.population import PARTS, START, coefficients, populations, priors_for
 from netlathe.errors import NetlatheError
 from netlathe.target.device import targets_on
@@ -166,6 +167,23 @@ def test_networks_of_one_resolution_do_not_make_resolution_free():
     assert grows(rows, model.coefficients) or model.parts
     small, large = (feature_row(zoo.get("resnet50", resolution=size).graph(), "ncnn") for size in (128, 384))
     assert total(large, model.coefficients) > 1.2 * total(small, model.coefficients)
+
+
+def test_a_network_at_another_resolution_does_not_vouch_for_itself():
+    """Each of six networks is off by a factor of its own, the same at both of its resolutions."""
+    population = populations()[0]
+    table = coefficients([math.exp(value) for value in population.mean])
+    names = [f"{name}@{size}" for name in NETS[:6] for size in (128, 192)]
+    graphs = [zoo.get(name.partition("@")[0], resolution=int(name.partition("@")[2])) for name in names]
+    rows = [feature_row(network.graph(), "ncnn") for network in graphs]
+    factors = (1.0, 1.5, 0.7, 1.3, 0.8, 1.1)
+    ms = [factors[i // 2] * total(row | {f"{START}.calls": 1.0}, table) for i, row in enumerate(rows)]
+    alone = fit_measured(rows, ms, [population]).error
+    measured = [
+        MeasuredNetwork(n, g.graph(), t, "ncnn", 1, "fp32", 1) for n, g, t in zip(names, graphs, ms, strict=True)
+    ]
+    (model,) = fit_models(measured, "2026-11-29")
+    assert model.error.high / model.error.low > 1.1 * alone.high / alone.low
 
 
 def test_expected_ways_end_at_the_number_of_cores():

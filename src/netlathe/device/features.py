@@ -17,14 +17,16 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from netlathe.arch.graph import Graph, Op
-from netlathe.device.fusion import PRODUCTS, joins, patch, patched
-from netlathe.runtimes.fusion import Fusion
+from netlathe.device.execution import executed
+from netlathe.device.fusion import joins, patch, patched
+from netlathe.runtimes.fusion import PRODUCTS, Fusion
 from netlathe.runtimes.registry import fusion_of
 
 CHEAP = frozenset(
     ["relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "threshold", "scaled_relu"]
 )
 STREAM = 3_000_000  # weights of one operator that no cache keeps until the next image: 12 MB in fp32
+RIDING = ("actexp", "softmax")  # classes whose exponentials are computed even where they ride
 EDGE = "edge"  # the class of what a runtime copies at the ends of a graph
 CLASS = {
     **dict.fromkeys(("map", "add", "mul", "scale", "zero", "position"), "elementwise"),
@@ -86,12 +88,16 @@ def class_of(op: Op) -> str:
         return "transpose" if op.form in ("clone", "copy", "contiguous", "_to_copy", "transpose") else "gather"
     if op.kind == "act":
         return "softmax" if "softmax" in op.form else "act" if op.form in CHEAP else "actexp"
+    if op.kind == "upsample" and "cubic" in op.form:
+        return "cubic"
     return CLASS.get(op.kind, "move")
 
 
 def fused(graph: Graph, runtime: str | Fusion = "torch") -> tuple[OperatorGroup, ...]:
     """The groups that the runtime executes, in order. Raises NetlatheError for an unknown runtime."""
     rule = fusion_of(runtime) if isinstance(runtime, str) else runtime
+    if rule.files:
+        graph = executed(graph)
     owner: dict[int, int] = {}  # value that is a view -> value whose memory it is
     for op in graph.ops:
         if op.view:
@@ -125,8 +131,8 @@ def grouped(part: list[Op], owner: dict[int, int], rule: Fusion) -> list[Operato
     whole = group(part, owner)
     if rule.blocks and patched(part[0], *rule.blocks):
         whole = whole._replace(class_="patches", read=prod(part[0].out_shape[1:]) * patch(part[0]))
-    riding = [op for op in part if class_of(op) == "actexp"][whole.class_ == "actexp" :]
-    return [whole, *(OperatorGroup("actexp", op.path, 0, 0, op.out_elements, 0, 0, calls=0) for op in riding)]
+    riding = [op for op in part if class_of(op) in RIDING][whole.class_ in RIDING :]
+    return [whole, *(OperatorGroup(class_of(op), op.path, 0, 0, op.out_elements, 0, 0, calls=0) for op in riding)]
 
 
 def reorders(graph: Graph, rule: Fusion) -> list[OperatorGroup]:
@@ -136,7 +142,7 @@ def reorders(graph: Graph, rule: Fusion) -> list[OperatorGroup]:
     """
     read = sum(prod(shape) for shape in graph.input_shapes if len(shape) == 3 and shape[0] > 4)
     written = sum(prod(graph.shapes[i]) for i in graph.outputs if len(graph.shapes[i]) > 1)
-    turns = [op for op in graph.ops if op.kind == "layout" and op.view and to_or_from_map(op)]
+    turns = [op for op in graph.ops if op.kind == "layout" and op.view and to_or_from_map(op) and not rule.files]
     plain: dict[int, bool] = {}  # maps that descend from a convolution: whether they are in the plain layout
     for op in graph.ops if rule.blocks else ():
         if op.inputs and len(op.out_shape) == 3 and prod(op.out_shape[1:]) > 1:
@@ -166,6 +172,8 @@ def group(part: list[Op], owner: dict[int, int]) -> OperatorGroup:
         if owner.get(i, i) not in inside
     }
     heaviest = classes[0] if part[0].kind in PRODUCTS else min(classes, key=lambda c: order(c))
+    if heaviest == "matmul" and "softmax" in classes:
+        heaviest = "attention"
     macs = sum(op.macs for op in part)
     weights = part[0].params
     return OperatorGroup(heaviest, part[0].path, len(part), macs, sum(reads.values()), part[-1].out_elements, weights)

@@ -211,12 +211,17 @@ def held_out(
 
 
 def fit_few(
-    rows: Sequence[FeatureRow], ms: Sequence[float], probes: Probes | None = None
+    rows: Sequence[FeatureRow],
+    ms: Sequence[float],
+    probes: Probes | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> tuple[dict[str, float], ErrorBar]:
-    """A model with its error bar: leave one out; with few networks the ridge is the one that then predicts best."""
+    """A model with its error bar: leave one out, or one of `groups`, such as a network at several resolutions; with few
+    networks the ridge is the one that then predicts best."""
     n, tried = len(rows), {}
+    groups = groups or (range(n) if n < FEW else [i % 10 for i in range(n)])
     for ridge in (RIDGE_PROBED,) if probes else RIDGES if n < FEW else (RIDGE,):
-        predicted = held_out(rows, ms, range(n) if n < FEW else [i % 10 for i in range(n)], ridge, probes)
+        predicted = held_out(rows, ms, groups, ridge, probes)
         tried[ridge] = error([y / max(p, 1e-9) for y, p in zip(ms, predicted, strict=True)])
     best = min(tried, key=lambda ridge: tried[ridge].high / tried[ridge].low)
     return fit(rows, ms, best, probes), tried[best]

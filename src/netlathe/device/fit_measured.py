@@ -7,7 +7,7 @@ images, which measurements at one resolution alone do not make sure of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import exp
 from typing import NamedTuple
 
@@ -31,21 +31,28 @@ class FitResult(NamedTuple):
     unseen: tuple[str, ...] = ()  # parts that no network tells
 
 
-def fit_measured(rows: Sequence[FeatureRow], ms: Sequence[float], priors: Sequence[Population]) -> FitResult:
+def fit_measured(
+    rows: Sequence[FeatureRow],
+    ms: Sequence[float],
+    priors: Sequence[Population],
+    groups: Sequence[Hashable] | None = None,
+) -> FitResult:
     """A model of a device that is like those of one of the populations, or else like none of them.
 
-    What predicts the networks best, each left out in turn, is taken. A population, unless doing without is PLAINLY
+    What predicts the networks best, each left out in turn, is taken; those of a group, such as one network at several
+    resolutions, are left out together, for one tells the other. A population, unless doing without is PLAINLY
     better: its coefficients are all above zero, so that time grows with resolution and width whatever was measured.
     """
+    groups = groups if groups and len(set(groups)) > 2 else range(len(rows))
     x, tried = amounts(rows), []
     for prior in priors:
-        bar = error([y / max(p, 1e-9) for y, p in zip(ms, left_out(prior, x, ms), strict=True)])
+        bar = error([y / max(p, 1e-9) for y, p in zip(ms, left_out(prior, x, ms, groups), strict=True)])
         tried.append((bar.high / bar.low, bar, prior))
     width, bar, prior = min(tried, key=lambda one: one[0])
     parts = tuple(exp(value) for value in posterior(prior, x, ms))
     fitted = FitResult(coefficients(parts), parts, bar, prior.name, unseen_parts(parts, x))
     if width > CERTAIN:
-        alone, own = fit_few(rows, ms)
+        alone, own = fit_few(rows, ms, groups=groups)
         if PLAINLY * own.high / own.low < width and grows(rows, alone):
             return FitResult(alone, (), own, "")
     return fitted

@@ -5,17 +5,20 @@ from __future__ import annotations
 from math import prod
 
 from netlathe.arch.graph import Op
-from netlathe.runtimes.fusion import Fusion
+from netlathe.runtimes.fusion import PRODUCTS, Fusion
 
-PRODUCTS = frozenset({"conv", "linear", "attention", "matmul"})
 PASSES = frozenset({"act", "map", "add", "mul", "scale", "position", "norm"})  # kinds that walk over memory once
 NARROW = 16  # input channels below which a blocked convolution takes maps as they are
 
 
 def joins(op: Op, part: list[Op], rule: Fusion) -> bool:
     """Does the operator run in the same pass as these?"""
-    if part[0].kind in PRODUCTS:
-        return op.kind in rule.rides or f"{op.kind}.{op.form}" in rule.rides
+    first = part[0].kind
+    if rule.attends and first == "matmul" and "softmax" in (op.form, part[-1].form):
+        return op.form == "softmax" or op.kind == "matmul"
+    if first in PRODUCTS:
+        rides = op.kind in rule.rides or f"{op.kind}.{op.form}" in rule.rides
+        return rides and (op.kind != "add" or first in rule.sums)
     return rule.chains and op.kind in PASSES and part[0].kind in PASSES
 
 

@@ -219,7 +219,8 @@ def fit_models(networks: list[MeasuredNetwork], today: str) -> list[Model]:
     models = []
     for (runtime, threads, precision, batch), group in settings.items():
         rows = [feature_row(m.graph, runtime, batch) for m in group]
-        fitted = fit_measured(rows, [m.ms for m in group], priors_for(runtime))
+        names = [m.name.partition("@")[0] for m in group]
+        fitted = fit_measured(rows, [m.ms for m in group], priors_for(runtime), names)
         models.append(
             Model(
                 runtime=runtime,

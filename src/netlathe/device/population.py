@@ -13,7 +13,7 @@ licences are in populations.json.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -149,15 +149,20 @@ def posterior(population: Population, x: Array, ms: Sequence[float]) -> Array:
     return theta
 
 
-def left_out(population: Population, x: Array, ms: Sequence[float]) -> list[float]:
-    """The prediction of every network from the others, in ms."""
+def left_out(
+    population: Population, x: Array, ms: Sequence[float], groups: Sequence[Hashable] | None = None
+) -> list[float]:
+    """The prediction of every network from those of other groups, in ms; without groups each is its own."""
     import numpy as np
 
-    predictions = []
-    for i in range(len(x)):
-        others = [j for j in range(len(x)) if j != i]
-        theta = posterior(population, x[others], [ms[j] for j in others])
-        predictions.append(float((np.exp(theta) * x[i]).sum()))
+    groups = groups or range(len(x))
+    predictions = [0.0] * len(x)
+    for group in dict.fromkeys(groups):
+        own = [i for i, other in enumerate(groups) if other == group]
+        others = [i for i, other in enumerate(groups) if other != group]
+        theta = posterior(population, x[others], [ms[i] for i in others])
+        for i in own:
+            predictions[i] = float((np.exp(theta) * x[i]).sum())
     return predictions
 
 

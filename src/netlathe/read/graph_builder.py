@@ -1,9 +1,11 @@
 """GraphBuilder: the operators of a foreign network, written down one by one, become a Graph.
 
 What flows is `TracedValue`: a value with a number, a view of another, or a constant made of weights alone. A view
-becomes an operator when somebody reads it, so a chain of views is one. Weights count where an operator first meets
-them. Arithmetic between weights (a standardised kernel, a transposed matrix) is done once before inference and is not
-an operator, unless it multiplies matrices: that is counted as the forward does it.
+becomes an operator when somebody reads it; new shapes of the same order of elements are one together, while axes that
+change places, parts and repetitions have an operator each, because a runtime without strides copies for them. Weights
+count where an operator first meets them. Arithmetic between weights (a standardised kernel, a transposed matrix) is
+done once before inference and is not an operator, unless it multiplies matrices: that is counted as the forward does
+it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ from dataclasses import dataclass, field
 from netlathe.arch.graph import Graph, Op
 from netlathe.arch.node import Shape
 
+RESHAPED = "view"  # the same elements in the same order
+VIEW_FORMS = (RESHAPED, "permute", "slice", "expand")
+
 
 @dataclass(eq=False, slots=True)
 class TracedValue:
     """What a tensor holds: value `id` of the graph; a view of `base`; with neither, a constant made of `sources`.
 
-    `type` is one of `arch.types`; empty is the precision of the network.
+    `type` is one of `arch.types`; empty is the precision of the network. A view is seen through another, `through`, or
+    the base itself; `form` is how, one of `VIEW_FORMS`.
     """
 
     shape: Shape
@@ -27,6 +33,8 @@ class TracedValue:
     base: TracedValue | None = None
     sources: tuple[str, ...] = ()
     type: str = ""
+    through: TracedValue | None = None
+    form: str = RESHAPED
 
     @property
     def root(self) -> TracedValue:
@@ -75,25 +83,34 @@ class GraphBuilder:
             self.value_types[len(self.shapes) - 1] = type_
         return len(self.shapes) - 1
 
-    def view(self, traced: TracedValue, shape: Shape) -> TracedValue:
-        """The same memory under another shape."""
+    def view(self, traced: TracedValue, shape: Shape, form: str = RESHAPED) -> TracedValue:
+        """The same memory under another shape; `form` says whether its elements are in the same order."""
         shape, root = without_batch(shape), traced.root
-        if shape == traced.shape:
-            return traced
-        return root if shape == root.shape else TracedValue(shape, None, root, traced.sources, root.type)
+        if form == RESHAPED:
+            if traced.base and traced.form == RESHAPED:
+                traced = traced.through or root
+            if shape == traced.shape:
+                return traced
+        return TracedValue(shape, None, root, traced.sources, root.type, traced, form)
 
     def read(self, traced: TracedValue, scope: Scope) -> int | None:
         """The value that an operator reads; None for a constant."""
         root = traced.root
-        if traced is root or root.id is None:
-            return root.id
-        key = (root.id, id(traced))
-        if key not in self.viewed:
-            self.views.append(traced)
-            self.viewed[key] = number = self.number(traced.shape, root.type)
-            op = Op("layout", "view", "", (root.id,), number, (root.shape,), traced.shape, {}, {}, 0, True)
-            self.ops.append((scope, op._replace(types=self.types_of((root.id, number)))))
-        return self.viewed[key]
+        if root.id is None:
+            return None
+        chain = []  # of views that were not read before, the last first
+        while traced is not root and (root.id, id(traced)) not in self.viewed:
+            chain.append(traced)
+            traced = traced.through or root
+        value = root.id if traced is root else self.viewed[root.id, id(traced)]
+        for view in reversed(chain):
+            self.views.append(view)
+            self.viewed[root.id, id(view)] = number = self.number(view.shape, root.type)
+            shapes = (self.shapes[value],)
+            op = Op("layout", view.form, "", (value,), number, shapes, view.shape, {}, {}, 0, True)
+            self.ops.append((scope, op._replace(types=self.types_of((value, number)))))
+            value = number
+        return value
 
     def emit(
         self,

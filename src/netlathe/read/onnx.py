@@ -29,6 +29,7 @@ from netlathe.read.onnx_program import DECIDED, OnnxValue, Program, Step, is_kno
 from netlathe.read.onnx_quantised import narrow
 from netlathe.read.onnx_rule import OnnxCall
 from netlathe.read.onnx_weights import Stored, stored_tensors
+from netlathe.read.views import is_moved
 
 __all__ = ["read_onnx", "register"]
 
@@ -168,11 +169,12 @@ def write_step(builder: GraphBuilder, step: Step, stored: Stored, narrowed: froz
         return
     if y is None or any(value is not None and value.tensor.shape is None for value in step.reads):
         raise unknown_shape(name, path)
-    if rule is None or (id(step) in narrowed and not still):
+    call = OnnxCall(tuple((value.tensor.shape or ()) if value else () for value in step.reads), y, step.attributes)
+    moves = name != "Transpose" or is_moved(call.xs[0], step.attributes.get("perm"))
+    if rule is None or not moves or (id(step) in narrowed and not still):
         assert xs[0] is not None
         first.traced = builder.view(xs[0], y)
         return
-    call = OnnxCall(tuple((value.tensor.shape or ()) if value else () for value in step.reads), y, step.attributes)
     form, macs = rule.work(call) if rule.work else (rule.form, 0)
     weighted = rule.kind == "matmul" and any(x.root.id is None and x.sources for x in reads)
     data = [x for i, x in enumerate(xs) if x is not None and (rule.quantised or not rule.data or i in rule.data
@@ -182,7 +184,9 @@ def write_step(builder: GraphBuilder, step: Step, stored: Stored, narrowed: froz
     result = builder.emit(Scope(path), kind, form, data, y, macs, TYPES.get(first.tensor.type, ""), inner)
     first.traced = result
     for value in step.makes[1:]:
-        value.traced = builder.view(result, value.tensor.shape or y)
+        shape = value.tensor.shape or y
+        parts = name == "Split"  # each is copied
+        value.traced = builder.emit(Scope(path), kind, form, data, shape) if parts else builder.view(result, shape)
 
 
 def traced_of(value: OnnxValue, stored: Stored) -> TracedValue:

@@ -36,6 +36,11 @@ def einsum(call: OnnxCall) -> Work:
     return product(call.y, prod(size for letter, size in sizes.items() if letter not in sides[1]) * (len(terms) - 1))
 
 
+def resize(call: OnnxCall) -> Work:
+    """Its form is how it interpolates: nearest, linear or cubic."""
+    return Work(call.attributes.get("mode", b"nearest").decode(), 0)
+
+
 RULES: dict[str, OnnxRule] = {
     **RUNTIME_RULES,
     "Conv": OnnxRule("conv", work=conv()),
@@ -63,7 +68,7 @@ RULES: dict[str, OnnxRule] = {
     "Sum": OnnxRule("add"),
     "Mul": OnnxRule("mul"),
     "Concat": OnnxRule("cat"),
-    "Resize": OnnxRule("upsample", data=FIRST),
+    "Resize": OnnxRule("upsample", work=resize, data=FIRST),
     "Upsample": OnnxRule("upsample", data=FIRST),
     "Gather": OnnxRule("layout", "gather", data=FIRST),  # of a weight: an embedding
 }

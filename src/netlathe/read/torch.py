@@ -18,6 +18,7 @@ from netlathe.arch.types import FLOATS
 from netlathe.errors import MissingExtra, NetlatheError, nearest
 from netlathe.read.graph_builder import GraphBuilder, Scope, TracedValue
 from netlathe.read.torch_ops import MAKERS, NEEDS_VALUES, OF_WEIGHTS, RULES, VIEWS, AtenCall, AtenRule, register
+from netlathe.read.views import view_form
 
 try:
     import torch
@@ -275,7 +276,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         reads = [self.value_of(t) for t in tensors]
         if func.is_view or name in VIEWS or torch.Tag.inplace_view in func.tags:
             for t in results:
-                self.assign(t, self.builder.view(reads[0], tuple(t.shape)))
+                form = view_form(name.removesuffix("_"), tensors[0].shape, t.shape, args[1:])
+                self.assign(t, self.builder.view(reads[0], tuple(t.shape), form))
         elif name not in MAKERS and results:
             target = next((t for t in tensors if t is results[0]), None)  # in place
             self.record(name, AtenCall(args, kwargs, tuple(results[0].shape)), reads, results, target)

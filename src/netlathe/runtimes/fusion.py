@@ -5,7 +5,9 @@ The rules can be read from the runtimes themselves, and they decide a latency; h
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+PRODUCTS = frozenset({"conv", "linear", "attention", "matmul"})  # kinds that multiply matrices
 
 
 class Fusion(NamedTuple):
@@ -15,7 +17,9 @@ class Fusion(NamedTuple):
     one pass of their own as well. `reorders`: maps are held in a layout of the runtime's own, so that they are copied
     where they become tokens and back, and where they enter or leave the graph. `blocks`: (input and output channels per
     group, channels of anything else) must be multiples of these, or the convolution is an explicit matrix of patches
-    and a product.
+    and a product. `files`: it runs what a file has, with a copy wherever axes change places (`device.execution`).
+    `sums`: the kinds of products that a sum of two values rides in. `attends`: two products with a softmax between them
+    are one.
     """
 
     rides: frozenset[str]
@@ -23,10 +27,11 @@ class Fusion(NamedTuple):
     source: str = ""
     reorders: bool = False
     blocks: tuple[int, int] | None = None
+    files: bool = False
+    sums: frozenset[str] = PRODUCTS
+    attends: bool = False
 
 
-def fusion(
-    rides: str, chains: bool, source: str, reorders: bool = False, blocks: tuple[int, int] | None = None
-) -> Fusion:
-    """The rules, with the kinds of operators that ride as one text."""
-    return Fusion(frozenset(rides.split()), chains, source, reorders, blocks)
+def fusion(rides: str, chains: bool, source: str, **how: Any) -> Fusion:
+    """The rules, with the kinds of operators that ride as one text; `how` are further fields."""
+    return Fusion(frozenset(rides.split()), chains, source, **how)

@@ -16,6 +16,8 @@ FUSION = fusion(
     "as Conv in the optimised graphs of version 1.32 on AVX-512 (session.optimized_model_filepath)",
     reorders=True,
     blocks=(16, 4),
+    files=True,
+    sums=frozenset({"conv"}),
 )
 
 

@@ -126,6 +126,8 @@ CPU = Runtime(
         True,
         "https://docs.openvino.ai/2024/documentation/openvino-extensibility.html",
         reorders=True,
+        files=True,
+        attends=True,
     ),
     format=FileFormat(".xml", ".bin", "an OpenVINO IR", inspect),
     quantisers=quantisers,
