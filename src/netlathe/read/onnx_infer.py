@@ -152,7 +152,8 @@ def tensor_of(answer: onnx.TypeProto | None, sizes: Mapping[str, int] | None = N
     if not kind.HasField("shape"):
         return KnownTensor(kind.elem_type)
     axes = [
-        axis.dim_value if axis.HasField("dim_value") else (sizes or {}).get(axis.dim_param) for axis in kind.shape.dim
+        axis.dim_value if axis.HasField("dim_value") and axis.dim_value >= 0 else (sizes or {}).get(axis.dim_param)
+        for axis in kind.shape.dim
     ]
     return KnownTensor(kind.elem_type, None if None in axes else tuple(axis for axis in axes if axis is not None))
 

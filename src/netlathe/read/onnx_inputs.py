@@ -65,22 +65,27 @@ def inputs_of(model: onnx.ModelProto, shapes: tuple[Shape, ...], source: str) ->
     return OnnxInputs(tuple(inputs), sizes, fixed)
 
 
-Axis = onnx.TensorShapeProto.Dimension
+class Axis(NamedTuple):
+    """An axis as the file has it: its length, or None and perhaps a name."""
+
+    size: int | None
+    name: str
 
 
 def axes_of(value: onnx.ValueInfoProto) -> list[Axis]:
-    """The axes of an input as the file has them."""
-    return list(value.type.tensor_type.shape.dim)
+    """The axes of an input; exporters write -1 where one is free."""
+    return [Axis(axis.dim_value if axis.dim_value > 0 else None, axis.dim_param)
+            for axis in value.type.tensor_type.shape.dim]  # fmt: skip
 
 
 def has_batch(value: onnx.ValueInfoProto, leading: list[Axis]) -> bool:
     """Whether the first axis of an input is the batch; `leading` are the first axes of all inputs."""
     axes = axes_of(value)
-    if not axes or (len(axes) == 1 and axes[0].dim_value):
+    if not axes or (len(axes) == 1 and axes[0].size):
         return not value.type.tensor_type.HasField("shape")
-    if axes[0].dim_value in (0, 1):
+    if axes[0].size in (None, 1):
         return True
-    return len({axis.dim_value for axis in leading}) == 1 or all(axis.dim_value > 1 for axis in leading)
+    return len({axis.size for axis in leading}) == 1 or all((axis.size or 0) > 1 for axis in leading)
 
 
 def named_sizes(
@@ -90,10 +95,10 @@ def named_sizes(
     sizes: dict[str, int] = {}
     for value, shape, has in zip(values, wanted, batched, strict=True):
         axes = axes_of(value)
-        if has and len(axes) > 1 and axes[0].dim_param:
-            sizes[axes[0].dim_param] = 1
+        if has and len(axes) > 1 and axes[0].name:
+            sizes[axes[0].name] = 1
         if shape is not None and len(shape) == len(axes) - has:
-            sizes |= {axis.dim_param: size for axis, size in zip(axes[has:], shape, strict=True) if axis.dim_param}
+            sizes |= {axis.name: size for axis, size in zip(axes[has:], shape, strict=True) if axis.name}
     return sizes
 
 
@@ -102,7 +107,7 @@ def read_input(
 ) -> OnnxInput:
     """One input with its free axes filled, but that of the batch; `alone`: no input has a batch and more axes."""
     axes = axes_of(value)
-    written = tuple(axis.dim_value or None for axis in axes)
+    written = tuple(axis.size for axis in axes)
     kind = value.type.tensor_type
     name = value.name
     if not kind.HasField("shape") and wanted is None:
@@ -113,22 +118,22 @@ def read_input(
     if wanted is not None and len(axes) == 1 and len(wanted) == 1:
         return OnnxInput(name, kind.elem_type, wanted, written, False)
     if wanted is not None and len(wanted) != len(axes) - batched:
-        shown = "x".join(axis.dim_param or str(axis.dim_value) for axis in axes[batched:])
+        shown = "x".join(axis.name or str(axis.size or "?") for axis in axes[batched:])
         message = f"the input {name} is {shown or 'a single number'}, not {'x'.join(map(str, wanted))}"
         raise NetlatheError(message, code="read.inputs", path=source)
     shape: list[int | None] = list(written)
     for i, axis in enumerate(axes):
         if wanted is not None and i >= batched:
             shape[i] = wanted[i - batched]
-        elif not axis.dim_value:
-            shape[i] = sizes.get(axis.dim_param) if axis.dim_param else None
+        elif not axis.size:
+            shape[i] = sizes.get(axis.name) if axis.name else None
             if shape[i] is None and (i > 0 or (len(axes) == 1 and alone)):
                 raise NetlatheError(
-                    f"axis {i} of the input {name} is free" + f" ({axis.dim_param})" * bool(axis.dim_param),
+                    f"axis {i} of the input {name} is free" + f" ({axis.name})" * bool(axis.name),
                     code="read.free_axis",
                     path=source,
                     hint=HINT,
                 )
-    if batched and axes and not axes[0].dim_value:
+    if batched and axes and not axes[0].size:
         shape[0] = None
     return OnnxInput(name, kind.elem_type, tuple(shape), written, batched)
