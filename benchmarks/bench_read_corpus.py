@@ -373,7 +373,7 @@ def quantise(source: Path, way: str, file: Path) -> None:
             return next(self.images, None)
 
     form = q.QuantFormat.QDQ if way == "qdq" else q.QuantFormat.QOperator
-    q.quantize_static(source, file, OneImage(), quant_format=form, per_channel=True)
+    q.quantize_static(source, file, OneImage(), quant_format=form, per_channel=way == "qdq")
 
 
 PARTS: dict[str, Callable[[Path], Iterator[tuple[Path, str]]]] = {
@@ -401,8 +401,9 @@ def main() -> None:
                 states[row.state] += 1
                 print(f"{row.state:<8} {row.name:<50} {row.detail}", flush=True)
     asked = states["exact"] + states["refused"] + states["wrong"]
-    print(f"{asked} files: {states['exact']} exact ({100 * states['exact'] / max(asked, 1):.1f} %), "
-          f"{states['refused']} refused, {states['wrong']} wrong; {states['not run']} more do not run here")  # fmt: skip
+    share = 100 * states["exact"] / max(asked, 1)
+    print(f"{asked} files: {states['exact']} exact ({share:.1f} %), {states['refused']} refused by name, "
+          f"{states['wrong']} wrong; {states['not run']} more do not run here")  # fmt: skip
     raise SystemExit(states["wrong"] > 0)
 
 
