@@ -130,8 +130,11 @@ def test_a_microcontroller_gets_an_int8_file_that_starts_from_given_weights_and_
     card = json.loads((out / "card.json").read_text())
     assert card["latency"]["measured"] is None
     assert "nothing was measured on stm32h743" in card["warnings"][0]
-    assert load_package(out).precision == "int8+fp32"
-    assert "TensorFlow Lite" in " ".join(card["limits"])
+    package = load_package(out)
+    assert (package.model, package.precision, package.runtime) == ("model.tflite", "int8+fp32", "tflm")
+    assert {"model_data.c", "model_data.h", "main.cc"} <= set(package.files)
+    assert "kernels" not in " ".join(card["limits"])
+    assert run(["predict", str(out), str(photo(tmp_path))]).returncode == 0
     [probed] = json.loads((out / "steps" / "pretrained.json").read_text())["result"]["candidates"]
     assert probed["weights"] == str(weights)
     again = read_config(out / "run.toml")

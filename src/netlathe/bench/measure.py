@@ -145,6 +145,10 @@ def measure(
 
 def precisions_for(network: Net, runtime: str, precision: str | None) -> tuple[str, str]:
     """The precision that is recorded, and the one that the runtime is told; they differ for quantised files alone."""
+    if registry.runtime(runtime).processor == "microcontroller":
+        hint = "netlathe device micro says what is expected there, netlathe check what the file computes and needs"
+        message = f"{runtime} runs here to be checked: how long it takes says nothing of a microcontroller"
+        raise NetlatheError(message, code="bench.runtime", hint=hint)
     if network.precision is not None:
         if isinstance(network, ModelFile):
             registry.refuse_format(network.path, runtime)

@@ -255,7 +255,8 @@ def show(package: Any, checked: Any, as_json: bool) -> None:
             click.echo(f"accuracy  {100 * share.share:.1f} % of {share.images} {checked.score.split} images, "
                        f"interval {100 * share.low:.1f} to {100 * share.high:.1f} %")  # fmt: skip
         click.echo(f"form      {package.model}, {package.precision} under {package.runtime}")
-        click.echo(f"files     {package.folder}: model.onnx, card.html, card.json, package.json, run.toml")
+        names = ", ".join([*package.files, "card.html", "card.json", "package.json", "run.toml"])
+        click.echo(f"files     {package.folder}: {names}")
         print_warnings(checked.warnings)
     if not checked.kept and package.budget:
         raise click.exceptions.Exit(Exit.CHECK_FAILED)

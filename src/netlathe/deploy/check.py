@@ -20,7 +20,9 @@ from netlathe.deploy.limits import KINDS
 from netlathe.deploy.package import Package
 from netlathe.deploy.score import ConfusionScore, score
 from netlathe.deploy.session import model_file
+from netlathe.deploy.tflite import arena_bytes
 from netlathe.errors import NetlatheError
+from netlathe.runtimes import registry
 from netlathe.target.target import Forecast
 
 if TYPE_CHECKING:
@@ -169,8 +171,11 @@ def latency_finding(latency: Measurement | Forecast | None, limit: float | None)
 def memory_bytes(package: Package) -> int:
     """Weights and peak activations of a batch, as an inference runtime allocates them (one arena, norms folded).
 
-    Weights of a quantised file are its size; activations have the types that they have in the file.
+    Weights of a quantised file are its size; activations have the types that they have in the file. For TensorFlow Lite
+    Micro it is the arena alone: weights stay in flash.
     """
+    if registry.runtime(package.runtime).processor == "microcontroller":
+        return arena_bytes(package)
     graph = package.network.graph()
     quantised, _, floats = package.precision.rpartition("+")
     width = BYTES[floats]

@@ -63,10 +63,11 @@ def quantise_model(
         tolerance,
         seconds,
         threads,
-        open=registry.opener(runtime),
+        open=registry.opener(registry.runtime(runtime).judged_by or runtime),
         input=INPUT,
         excluded=STEPS,
         flags=frozenset(this_machine().flags),
+        all_layers=registry.runtime(runtime).processor == "microcontroller",
     )
     return best_quantised(runtime, task)
 

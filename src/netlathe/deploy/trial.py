@@ -18,8 +18,11 @@ from netlathe.deploy.package import Preprocessing
 from netlathe.deploy.quantise import FEWEST, quantise_model
 from netlathe.deploy.session import model_file
 from netlathe.lower.initial import initial_weights
+from netlathe.lower.tflite.network import to_tflite
 from netlathe.process.temporary import temporary_folder
+from netlathe.runtimes import registry
 from netlathe.runtimes.quantise import Labelled, QuantisedModel
+from netlathe.tflite.pixels import with_pixels
 
 PATCH = 8  # pixels of a side that are alike in the random images
 SECONDS = 30.0  # for quantising
@@ -59,7 +62,11 @@ def quantise_random(network: Network, runtime: str, threads: int) -> QuantisedMo
         std=(0.25,) * channels,
         channels=channels,
     )
-    model = deployable_model(network, initial_weights(network, "he"), preprocessing).SerializeToString()
+    weights = initial_weights(network, "he")
+    if registry.runtime(runtime).takes == "tflite":
+        model = with_pixels(to_tflite(network, weights), preprocessing.mean, preprocessing.std).serialize()
+    else:
+        model = deployable_model(network, weights, preprocessing).SerializeToString()
     images = random_images(FEWEST, resolution, channels)
     few = Labelled(images.pixels[:2], images.labels[:2])
     return quantise_model(model, images, few, runtime=runtime, tolerance=0.99, seconds=SECONDS, threads=threads)

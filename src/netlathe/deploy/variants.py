@@ -31,12 +31,14 @@ from netlathe.deploy.quantise import (
     quantise_model,
 )
 from netlathe.deploy.session import compute_outputs_isolated, model_file
+from netlathe.deploy.tflite import write_float_file
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import BF16_SETS
 from netlathe.runtimes.quantise import Labelled, count_hits, within_tolerance
 
 KEPT = "deployed"
+SAMPLE = 16  # images on which a float file is compared with model.onnx
 Say = Callable[[str], None]
 
 
@@ -141,7 +143,7 @@ def choose_variant(
 
 def float_variant(package: Package) -> DeployVariant:
     """The float file under the runtime of the package."""
-    return DeployVariant(runtime=package.runtime, precision="fp32", model=FLOAT_FILE)
+    return DeployVariant(runtime=package.runtime, precision="fp32", model=registry.runtime(package.runtime).float_file)
 
 
 def variants_to_try(
@@ -150,7 +152,7 @@ def variants_to_try(
     """What is tried, the simplest first: float, bf16 where the processor has it, int8."""
     flags = set(BF16_SETS) & set(this_machine().flags)
     for name in names if wanted in ("auto", "fp32") else ():
-        yield DeployVariant(runtime=name, precision="fp32", model=FLOAT_FILE)
+        yield DeployVariant(runtime=name, precision="fp32", model=registry.runtime(name).float_file)
     for name in names if wanted == "bf16" or (wanted == "auto" and flags) else ():
         if "bf16" in registry.runtime(name).precisions:
             yield DeployVariant(runtime=name, precision="bf16", model=FLOAT_FILE)
@@ -169,6 +171,8 @@ def as_variant(package: Package, variant: DeployVariant) -> Package:
 
 def score_variant(package: Package, variant: DeployVariant, validation: Labelled) -> DeployVariant:
     """The variant with the validation images that it gets right, its size and its memory."""
+    if variant.precision == "fp32":
+        write_float_file(package, variant.runtime, validation.pixels[:SAMPLE])
     deployed = as_variant(package, variant)
     logits = compute_outputs_isolated(
         deployed.path, validation.pixels, runtime=variant.runtime, precision=variant.precision, threads=package.threads
@@ -186,12 +190,15 @@ def quantise_variant(
     seconds: float,
 ) -> DeployVariant:
     """Quantise for the runtime of the variant and put the files into the package's folder."""
+    write_float_file(package, variant.runtime, validation.pixels[:SAMPLE])
+    float_file = package.folder / registry.runtime(variant.runtime).float_file
     quantised = quantise_model(
-        (package.folder / FLOAT_FILE).read_bytes(), calibration, validation, runtime=variant.runtime,
+        float_file.read_bytes(), calibration, validation, runtime=variant.runtime,
         tolerance=tolerance, seconds=seconds, threads=package.threads,
     )  # fmt: skip
     int8_file = registry.runtime(variant.runtime).int8_file
-    files = {int8_file if name == FLOAT_FILE else name: content for name, content in quantised.files.items()}
+    first, *more = quantised.files
+    files = {int8_file: quantised.files[first]} | {name: quantised.files[name] for name in more}
     held = {name: (package.folder / name).read_bytes() for name in load_package(package.folder).files}
     write_package(package, held | files)
     left = (

@@ -18,9 +18,11 @@ from netlathe.deploy.precision import PrecisionChoice
 from netlathe.deploy.quantise import ENOUGH
 from netlathe.deploy.review import review
 from netlathe.deploy.score import held_out_split, images_for, score
+from netlathe.deploy.tflite import with_c_sources
 from netlathe.deploy.variants import choose_variant, labelled_pixels
 from netlathe.fit.race import TrainedCandidate
 from netlathe.runtimes import registry
+from netlathe.runtimes.registry import forecast_name
 from netlathe.target.target import Forecast, Target
 from netlathe.train.images import DatasetReport, Splits
 from netlathe.train.images.options import ImageOptions
@@ -28,6 +30,10 @@ from netlathe.train.metrics import read_events
 from netlathe.train.start import StartingWeights
 
 Say = Callable[[str], None]
+ONNX_FILE = (
+    "TensorFlow Lite: the file is an int8 ONNX graph with QDQ nodes, which STM32Cube.AI and similar tools read; with "
+    "pip install 'netlathe[litert,tflm]' it is a .tflite file that was run here."
+)
 
 
 class Evidence(NamedTuple):
@@ -53,6 +59,7 @@ def export_float(
     """The float file: batch norms folded, preprocessing baked in, compared with the torch network on real images."""
     run = load_trained(trained.folder)
     runtime = trained.row["runtime"] if target.measures else registry.DEFAULT
+    checked = runtime if registry.runtime(runtime).takes == "onnx" else registry.DEFAULT
     package = write_package(
         Package(
             arch=arch_document(run.network),
@@ -71,7 +78,7 @@ def export_float(
     )
     sample = model_pixels(splits.validation.pixels[:64], run.preprocessing)
     agreement = parity(
-        run.network, run.weights, run.preprocessing, out / FLOAT_FILE, sample, runtime=runtime, precision="fp32"
+        run.network, run.weights, run.preprocessing, out / FLOAT_FILE, sample, runtime=checked, precision="fp32"
     )
     require_exact(agreement, out / FLOAT_FILE)
     say(f"{FLOAT_FILE} agrees with the torch network within {agreement.relative_error:.1e} on {len(sample)} images")
@@ -97,14 +104,28 @@ def select_variant(
         package,
         labelled_pixels(splits.train, package, ENOUGH, seed),
         labelled_pixels(splits.validation, package),
-        runtimes=runtimes if target.measures else (registry.DEFAULT,),
+        runtimes=runtimes if target.measures else (deployed_runtime(target),),
         wanted=wanted,
-        limits=limits_in(package),
+        limits={**target.limits, **limits_in(package)},
         measured=target.measures,
         seconds=seconds,
         say=say,
     )
+    if registry.runtime(chosen.runtime).processor == "microcontroller":
+        chosen = with_c_sources(chosen)
     return chosen, [variant.to_json() for variant in tried]
+
+
+def deployed_runtime(target: Target) -> str:
+    """The runtime whose file another device gets: its own, where that is installed here to make and check it.
+
+    A microcontroller gets TensorFlow Lite Micro's file, whatever runtime it is forecast by; else it is an ONNX file.
+    """
+    installed = registry.installed()
+    if target.only_precision == "int8":
+        return "tflm" if {"tflm", "litert"} <= set(installed) else registry.DEFAULT
+    name = registry.cpu_runner(forecast_name(target.runtime))
+    return name if name in installed and registry.runtime(name).takes != "torch" else registry.DEFAULT
 
 
 def verify(
@@ -114,7 +135,7 @@ def verify(
 
     For another device the latency stays the forecast, and the card says so.
     """
-    limits = limits_in(package)
+    limits = {**target.limits, **limits_in(package)}
     splits = images_for(package, data, evidence.options)  # as `netlathe check` decodes them
     split, images = held_out_split(splits)
     if target.measures:
@@ -127,11 +148,16 @@ def verify(
     card = model_card(
         package, checked, review=seen,
         data=evidence.images, training=training, forecast=forecast, forms=evidence.variants,
-        limits=[*target.caveats, *evidence.notes],
+        limits=[*said_of_file(package, target), *evidence.notes],
         reproduce=[evidence.command],
     )  # fmt: skip
     write_card(package.folder, card)
     return checked
+
+
+def said_of_file(package: Package, target: Target) -> list[str]:
+    """What the kind of file cannot do on the device."""
+    return [ONNX_FILE] if target.only_precision == "int8" and package.runtime == registry.DEFAULT else []
 
 
 def limits_in(package: Package) -> dict[str, float]:

@@ -96,11 +96,13 @@ class Runtime:
     # By precision, int8 files too: instruction sets of which any makes it several times as fast as fp32.
     accelerated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     as_written: bool = False  # computes in the precision of the file; else it converts floats to the one asked for
-    processor: Literal["cpu", "cuda"] = "cpu"
+    processor: Literal["cpu", "cuda", "microcontroller"] = "cpu"  # the last runs here to be checked, not to be timed
     format: FileFormat | None = None
     quantisers: Callable[[], tuple[Quantiser, ...]] | None = None  # ways to int8, the quickest first
-    int8_file: str = ""  # name of the quantised file in a package
+    float_file: str = "model.onnx"  # name of the float file in a package
+    int8_file: str = ""  # and of the quantised one
     environment: Mapping[str, str] = field(default_factory=dict)  # of every process that may import it
+    judged_by: str = ""  # runtime that runs its int8 files while they are made, where it is slow itself
     usage: Callable[[str, str, str], str] | None = None  # (file, name of the input, pixels) -> Python for the outputs
 
     @property

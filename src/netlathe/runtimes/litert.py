@@ -119,7 +119,8 @@ LITERT = Runtime(
     ),
     format=FileFormat(".tflite", "", "a .tflite file", inspect),
     quantisers=quantisers,
-    int8_file="model.tflite",
+    float_file="model.tflite",
+    int8_file="model.int8.tflite",
     usage=usage,
 )
 RUNTIMES = (LITERT,)

@@ -18,6 +18,7 @@ from netlathe.process.temporary import temporary_file
 from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.base import SessionOptions
 from netlathe.runtimes.quantise import QuantisedModel, QuantiseTask, count_hits, search_float_layers
+from netlathe.tflite.arena import arranged
 from netlathe.tflite.int8 import WEIGHTED, Range, quantise
 from netlathe.tflite.parse import parse
 from netlathe.tflite.pixels import PATH as PIXELS
@@ -48,12 +49,12 @@ def quantise_full(task: QuantiseTask) -> QuantisedModel:
 
     def make(kept: Sequence[str], only: bool) -> bytes:
         others = [op.path for op in source.operators if op.path not in layers] if only else []
-        return quantise(source, ranges, {*kept, *others}).serialize()
+        return arranged(quantise(source, ranges, {*kept, *others})).serialize()
 
     best, notes = search_float_layers(task, reference, layers, make, run_model, start + task.seconds)
     return QuantisedModel(
         runtime="litert",
-        files={"model.tflite": best.model},
+        files={"model.int8.tflite": best.model},
         scheme="s8s8",
         method=method,
         calibration=len(task.calibration.pixels),

@@ -11,6 +11,5 @@ RUNTIMES = tuple(
         ("tinyengine", "TinyEngine", ()),
         ("x-cube-ai", "STM32Cube.AI", ("stm32cube.ai", "stedgeai")),
         ("cmsis-nn", "TensorFlow Lite Micro, CMSIS-NN", ("tflm-cmsis-nn",)),
-        ("tflm", "TensorFlow Lite Micro, reference kernels", ("tflite-micro",)),
     )
 )

@@ -47,6 +47,7 @@ class QuantiseTask(NamedTuple):
     input: str
     excluded: tuple[str, ...] = ()
     flags: frozenset[str] = frozenset()
+    all_layers: bool = False  # none may stay in float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class QuantisedModel:
     """An int8 file. `before` and `after` are how many validation images the float and the int8 network get right."""
 
     runtime: str
-    files: dict[str, bytes]  # model.onnx; or model.xml and model.bin
+    files: dict[str, bytes]  # by name, the one that is opened first
     scheme: str  # types of activations and weights
     method: str  # how ranges were found
     calibration: int  # images
@@ -122,6 +123,8 @@ def search_float_layers(
     best, enough = attempt(())
     if enough:
         return best, []
+    if task.all_layers:
+        return best, ["no layer may stay in float there"]
     few = task.calibration.pixels[-RANKED:]
     wanted = run(task, task.model, few)
 

@@ -15,12 +15,12 @@ from traceback import extract_tb
 from typing import Any
 
 from netlathe.errors import MissingExtra, NetlatheError, unknown
-from netlathe.runtimes import litert, microcontrollers, ncnn, onnxruntime, openvino, qnn, tensorrt, torch
+from netlathe.runtimes import litert, microcontrollers, ncnn, onnxruntime, openvino, qnn, tensorrt, tflm, torch
 from netlathe.runtimes.base import Open, Runtime
 from netlathe.runtimes.fusion import Fusion
 from netlathe.trust import refuse_code
 
-LIBRARIES = (onnxruntime, openvino, litert, torch, tensorrt, ncnn, qnn, microcontrollers)
+LIBRARIES = (onnxruntime, openvino, litert, torch, tensorrt, ncnn, qnn, microcontrollers, tflm)
 RUNTIMES: dict[str, Runtime] = {row.name: row for library in LIBRARIES for row in library.RUNTIMES}
 DEFAULT = onnxruntime.CPU.name
 FILES = "NETLATHE_RUNTIMES"  # the variable: files of further runtimes, separated as in PATH
@@ -146,7 +146,7 @@ def precisions_of_file(name: str, written: str, runtime_name: str, precision: st
 def refuse_format(path: str | Path, runtime_name: str) -> None:
     """Raise NetlatheError for a file whose format a runtime does not read."""
     owner, chosen = format_owner(path), runtime(runtime_name)
-    if owner is not None and owner.name != runtime_name:
+    if owner is not None and owner.name != runtime_name and not owner.takes == chosen.takes == "tflite":
         message, hint = f"{runtime_name} cannot read a file of {owner.title}", f"--runtime {owner.name}, or model.onnx"
     elif owner is None and chosen.takes == "tflite":
         message = f"{runtime_name} cannot read an ONNX file"

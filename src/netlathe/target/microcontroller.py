@@ -17,11 +17,6 @@ from netlathe.errors import NetlatheError, unknown
 from netlathe.runtimes.registry import forecast_name
 from netlathe.target.target import CostEstimate, Target, Ways, forecast_from
 
-ONNX_FILE = (
-    "TensorFlow Lite: the file is an int8 ONNX graph with QDQ nodes, which STM32Cube.AI and similar tools read; no "
-    "kept converter to .tflite runs without TensorFlow or JAX."
-)
-
 
 @dataclass(frozen=True)
 class MicrocontrollerTarget(Target):
@@ -29,7 +24,6 @@ class MicrocontrollerTarget(Target):
 
     only_precision: ClassVar[Literal["int8"] | None] = "int8"
     instant: ClassVar[bool] = False  # whether a network fits in patches takes half a second to say
-    caveats: ClassVar[tuple[str, ...]] = (ONNX_FILE,)
 
     def predict(self, net: Net) -> LatencyPrediction:
         """The latency of one image in int8; in patches where the whole network does not fit.

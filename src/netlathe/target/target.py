@@ -63,7 +63,6 @@ class Target(ABC):
         None  # what everything is deployed in there, where there is no choice
     )
     instant: ClassVar[bool] = True  # an estimate takes milliseconds
-    caveats: ClassVar[tuple[str, ...]] = ()  # what an ONNX file for this target cannot do
 
     @abstractmethod
     def predict(self, net: Net) -> LatencyPrediction:
