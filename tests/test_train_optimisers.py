@@ -86,6 +86,14 @@ def test_positions_are_embeddings_class_tokens_and_the_bias_of_windows():
     assert any(path.endswith(".bias") for path in decayed)
 
 
+def test_modules_of_others_have_the_same_kinds_of_weights_as_timm_says(timm):
+    """timm leaves out its own list of names, and whatever has one axis."""
+    module = timm.create_model("test_vit3", num_classes=3)  # with layer scales
+    _, free = split(module, ("norm", "bias", "position"))
+    assert any("gamma" in name for name in free)
+    assert free == {n for n, p in module.named_parameters() if p.ndim <= 1 or n in module.no_weight_decay()}
+
+
 def rates(network, **options):
     """The highest learning rate of each weight."""
     found = parameter_groups(network, replace(SGD, **options), 256)

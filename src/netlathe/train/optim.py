@@ -23,18 +23,23 @@ NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, ScaleModule)
 BLOCK = re.compile(r"(.*?\.)?block\d+(?=\.)")  # as `Stage` names its children
 NUMBERED = re.compile(r"(.*?\.)?\d+(\.(blocks?\.|layers?\.)?\d+)?(?=\.)")  # as modules of timm and torchvision do
 POSITIONS = (PositionModule, ClassTokenModule, WindowAttentionModule)
+# The same in timm and torchvision.
+POSITION = re.compile(
+    r"(pos_embed|pos_embedding|cls_token|class_token|dist_token|reg_token|relative_position_bias_table)$"
+)
 
 
 def weight_kinds(owner: nn.Module, name: str) -> set[str]:
     """What the weight `name` of a module is, in the words of `Optimiser.no_decay`.
 
-    norm: factors and shifts of norms and layer scales. bias: everything added by channel, shifts of norms too.
+    norm: factors by channel, of norms and layer scales, and shifts of norms. bias: everything added by channel.
     depthwise: kernels with one channel a group. position: position embeddings, class tokens, window attention's bias.
     """
-    if isinstance(owner, POSITIONS):
+    if isinstance(owner, POSITIONS) or POSITION.match(name):
         return {"position"}
     kinds = {"bias"} if name == "bias" else set()
-    if isinstance(owner, NORMS):
+    weight = getattr(owner, name, None)
+    if isinstance(owner, NORMS) or (weight is not None and weight.ndim <= 1 and name != "bias"):
         kinds.add("norm")
     if name == "weight" and isinstance(owner, nn.Conv2d) and owner.groups == owner.in_channels > 1:
         kinds.add("depthwise")
