@@ -30,7 +30,13 @@ class BatchType(click.ParamType[int | None]):
 
 @click.command()
 @click.argument("net")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The ONNX file to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The ONNX file to write, or the folder of a package.",
+)
 @click.option("--weights", metavar="SOURCE", help="Whose weights; without it random ones.")
 @click.option("--batch", type=BatchType(), default="1", show_default=True, help="Images at a time.")
 @resolution_option
@@ -39,7 +45,7 @@ class BatchType(click.ParamType[int | None]):
 def command(
     net: str, output: Path, weights: str | None, batch: int | None, resolution: int | None, seed: int, as_json: bool
 ) -> None:
-    """Write NET as an ONNX file, without torch.onnx; with weights, only if it computes what their source computes.
+    """Write NET as an ONNX file; with weights, only if it computes what their source computes.
 
     SOURCE is timm:NAME, torchvision:NAME[.WEIGHTS], or a .safetensors or .pth file whose tensors are named by the paths
     of NET or as in its twin of timm or torchvision.
@@ -49,6 +55,10 @@ def command(
       netlathe export resnet50 --weights timm:resnet50.a1_in1k -o resnet50.onnx
       netlathe export resnet50 --weights torchvision:resnet50.IMAGENET1K_V2 --batch dynamic -o resnet50.onnx
       netlathe export resnet50:classes=10 --weights mine.safetensors -o mine.onnx
+      netlathe export timm:vit_tiny_patch16_224 --weights timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k -o vit.onnx
+      netlathe export run/ -o out/
+
+    The folder of a training becomes a package, for netlathe check, predict and quantise: its file takes pixels.
     """
     if is_training(net):
         package_run(Path(net), output, as_json)
