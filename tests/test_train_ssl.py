@@ -337,6 +337,7 @@ def pretrain_both_ways(cache: Path, out: Path) -> None:
         pretrain(resnet(), images, method(by, "epochs=1", key_groups=2), out / by, precision="fp32")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(one_thread: None, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain_both_ways(tmp_path / "cache", one)
