@@ -283,6 +283,19 @@ def test_plain_images_of_other_colours_are_not_alike():
     assert len(set(groups.tolist())) == len(pictures)
 
 
+def test_a_smooth_picture_is_known_again_by_its_colours_and_slopes_of_other_colours_are_others():
+    """Of a sky, most bits of a hash are chance."""
+    random = np.random.default_rng(0)
+    coarse = [Image.fromarray(random.integers(0, 256, (3, 4, 3), np.uint8)) for _ in range(40)]
+    smooth = [image.resize((160, 120), Image.Resampling.BICUBIC) for image in coarse]
+    again = [Image.open(io.BytesIO(encoded(image, "JPEG", quality=60))) for image in smooth]
+    described = [describe(np.asarray(image.resize((64, 64)).convert("RGB"))) for image in (*smooth, *again)]
+    digests = np.arange(160, dtype=np.uint64).reshape(-1, 2)
+    groups = group_alike(digests, Pictures(*(np.stack(column) for column in zip(*described, strict=True))))
+    assert (groups[:40] == groups[40:]).mean() > 0.95
+    assert len(set(groups.tolist())) >= 40
+
+
 def test_every_pair_within_the_distance_is_found_and_crowds_cost_little(monkeypatch):
     """Pairs planted at up to 31 of 256 bits among random ones; and a crowd of one picture compares few pairs."""
     from netlathe.train.images import alike
@@ -299,7 +312,7 @@ def test_every_pair_within_the_distance_is_found_and_crowds_cost_little(monkeypa
     assert (groups[::2] == groups[1::2]).all()
     assert len(np.unique(groups)) == 2000
     crowd = np.repeat(bits[:1], 2000, axis=0).view(np.uint64)
-    pairs = sum(len(i) for i, _ in alike.candidate_pairs(crowd, np.zeros(2000, np.float32)))
+    pairs = sum(len(i) for i, _ in alike.hash_pairs(crowd, np.zeros(2000, np.float32)))
     assert pairs <= 2000 * alike.CROWD * 16
 
 

@@ -116,6 +116,7 @@ def data_facts(report: DatasetReport) -> dict[str, Any]:
         "split": report.split,
         "skipped": len(report.skipped),
         "leaks": len(report.leaks),
+        "alike_leaks": len(report.alike_leaks),
         "licences": list(report.licences),
         "warnings": list(report.warnings()),
     }

@@ -218,7 +218,8 @@ def data_section(card: Mapping[str, Any]) -> Html:
     licence = ", ".join(d["licences"]) or "no file beside the images says"
     about = pairs([("source", d["source"]), ("layout", d["layout"]), ("split", d["split"]), ("licence", licence),
                    ("unreadable images", f"{d['skipped']:,} left out" if d["skipped"] else None),
-                   ("in more than one split", f"{d['leaks']:,} contents" if d["leaks"] else None)])  # fmt: skip
+                   ("in more than one split", f"{d['leaks']:,} contents" if d["leaks"] else None),
+                   ("alike across splits", f"{n:,} pictures" if (n := d.get("alike_leaks")) else None)])  # fmt: skip
     counts = table(("class", *splits), [total, *rows], label="Images by class and split")
     return section("Data", about, counts, bullets(d["warnings"]) if d["warnings"] else "")
 

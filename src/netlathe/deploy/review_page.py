@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from netlathe.deploy.limits import show_share
 from netlathe.html import Html, join, paragraph, section, table, tag
 from netlathe.units import show_count
 
+WHAT_ECE_IS = "The calibration error is the mean gap of confidence and accuracy; chance alone makes it positive."
+MANY = 0.1  # share of images whose label is doubted, above which the network is
 WIDE, HIGH, EDGE = 320, 220, 40  # of a diagram, and of its left and lower margin, px
 
 
@@ -44,6 +47,8 @@ def label_errors_section(errors: Mapping[str, Any]) -> Html:
     if not errors["count"]:
         return section(title, paragraph(f"None of {of} is likely mislabelled, by {source}.", class_="dim small"))
     text = f"{errors['count']:,} of {of} may have a wrong label, by {source}. Training images were not looked at."
+    if errors["count"] > MANY * errors["images"]:
+        text += " So many speak against the network rather than against the labels."
     return section(title, paragraph(text, class_="dim small"), gallery(errors["rows"], likely=True))
 
 
@@ -65,10 +70,10 @@ def gallery(rows: Sequence[Mapping[str, Any]], *, likely: bool = False) -> Html:
     for row in rows:
         wrong = row["label"] != row["answer"]
         word = "likely" if likely else "answer"
-        answer = tag(
-            "span", f"{word} {row['answer']}, {100 * row['probability']:.0f} %", class_="over" if wrong else "kept"
-        )
-        caption = join([f"label {row['label']}", answer, tag("span", row["name"], class_="dim")], "<br>")
+        share = f"{100 * row['probability']:.0f}\N{NO-BREAK SPACE}%"
+        answer = tag("span", f"{word} {row['answer']}, {share}", class_="over" if wrong else "kept")
+        name = tag("span", PurePosixPath(row["name"]).name, class_="dim", title=row["name"])
+        caption = join([f"label {row['label']}", answer, name], "<br>")
         picture = tag("img", src=row["picture"], alt=f"{row['name']}, labelled {row['label']}")
         figures.append(tag("figure", picture, tag("figcaption", caption)))
     return tag("div", *figures, class_="gallery")
@@ -87,8 +92,9 @@ def calibration_section(calibration: Mapping[str, Any]) -> Html:
     ]
     heads = ("probabilities", "calibration error", "95 % interval", "log loss")
     text = (
-        f"Temperature {calibration['temperature']:.3g}, {how} (Guo et al. 2017). `netlathe predict` divides outputs "
-        "by it. The calibration error is the mean gap between confidence and accuracy; chance alone makes it positive."
+        f"Temperature {calibration['temperature']:.3g}, {how} (Guo et al. 2017). ",
+        tag("code", "netlathe predict"),
+        f" divides outputs by it. {WHAT_ECE_IS}",
     )
     answered = [
         (
@@ -103,7 +109,7 @@ def calibration_section(calibration: Mapping[str, Any]) -> Html:
     columns = ("answer from", "answered", "of these right", "95 % interval", "images")
     return section(
         "How sure it may sound",
-        paragraph(text, class_="dim small"),
+        paragraph(*text, class_="dim small"),
         table(heads, rows, label="Calibration"),
         reliability_diagram(calibration["bins_before"], calibration["bins_after"]),
         tag("h3", "What may be left unanswered"),

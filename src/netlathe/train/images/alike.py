@@ -3,10 +3,13 @@
 A picture is described by 256 bits, as PDQ does: its lightness at 64 x 64 px, the 16 x 16 lowest frequencies of the
 cosine transform in both directions without the constant ones, and for each whether it is above the median. Two pictures
 are alike where at most 31 of the bits differ (the distance that PDQ's authors recommend) and where, so that no plain
-background or colour decides, their colours at 8 x 8 px correlate and are of about the same lightness.
+background or colour decides, their colours at 8 x 8 px correlate and are of about the same lightness. Of a picture that
+is so smooth that most of its bits are chance, the colours decide alone, if they are the same but for what storing
+changes.
 
 Dalins, Wilson, Boudry 2019, "PDQ & TMK + PDQF", https://arxiv.org/abs/1912.07745, sections 3 and 4. Buckets by pieces
-of the bits: Norouzi, Punjani, Fleet 2012, "Fast search in Hamming space with multi-index hashing", section 3.
+of the bits: Norouzi, Punjani, Fleet 2012, "Fast search in Hamming space with multi-index hashing", section 3; by
+projections of the colours: Datar et al. 2004, "Locality-sensitive hashing scheme based on p-stable distributions".
 """
 
 from __future__ import annotations
@@ -19,13 +22,16 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-VERSION = "1"  # counts up when the same images become other groups
+VERSION = "2"  # counts up when the same images become other groups
 SIDE, TILES = 64, 8  # px of the picture that is described, and tiles across it whose colours are kept
 LEAST_SIDE = 32  # px of the short side below which a picture is too coarse to be described
 DISTANCE = 31  # bits of 256
 CORRELATION = 0.95  # of the colours by tile, each channel without its mean
 LIGHTNESS = 32.0  # most that the mean of a channel may differ, of 255
 GREY = (0.299, 0.587, 0.114)  # lightness of red, green, blue
+SAME = 1.5  # of 255: root of the mean square by which the colours of one smooth picture may differ
+SAME_CORRELATION = 0.995
+TABLES, PROJECTIONS, WIDTH = 8, 8, 12.0  # of buckets by projections: 99 % of pairs that differ by SAME share one
 PIECE = 16  # bits of a bucket: two hashes within DISTANCE differ in at most one bit of one of the 16 pieces
 CROWD = 16  # members of a bucket that are compared with an image: those of the nearest lightness
 BATCH = 1 << 16  # pairs whose colours are compared at a time
@@ -88,19 +94,57 @@ def confirmed_pairs(bits: NDArray[np.uint64], colours: NDArray[np.uint8]) -> Ite
     means = plain.mean(1)
     shapes = (plain - means[:, None]).reshape(len(plain), 3 * TILES**2)
     shapes /= np.maximum(np.linalg.norm(shapes, axis=1, keepdims=True), 1e-6)
-    for i, j in candidate_pairs(bits, means @ np.array(GREY, np.float32)):
-        near = np.flatnonzero(np.bitwise_count(bits[i] ^ bits[j]).sum(1, dtype=np.int64) <= DISTANCE)
-        pairs = np.stack(np.divmod(np.unique(i[near] * len(bits) + j[near]), len(bits)))
-        for low in range(0, pairs.shape[1], BATCH):
-            a, b = pairs[:, low : low + BATCH]
+    lightness = means @ np.array(GREY, np.float32)
+    for i, j in hash_pairs(bits, lightness):
+        near = np.bitwise_count(bits[i] ^ bits[j]).sum(1, dtype=np.int64) <= DISTANCE
+        for a, b in batches(i[near], j[near], len(bits)):
             same = np.abs(means[a] - means[b]).max(1) <= LIGHTNESS
             same &= np.einsum("ij,ij->i", shapes[a], shapes[b]) >= CORRELATION
-            yield pairs[:, low : low + BATCH][:, same]
+            yield np.stack([a[same], b[same]])
+    flat = plain.reshape(len(plain), 3 * TILES**2)
+    for i, j in colour_pairs(flat, lightness):
+        for a, b in batches(i, j, len(bits)):
+            same = ((flat[a] - flat[b]) ** 2).mean(1) <= SAME**2
+            same &= np.einsum("ij,ij->i", shapes[a], shapes[b]) >= SAME_CORRELATION
+            yield np.stack([a[same], b[same]])
 
 
-def candidate_pairs(
-    bits: NDArray[np.uint64], lightness: NDArray[np.float32]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def batches(i: NDArray[np.int64], j: NDArray[np.int64], count: int) -> Iterator[tuple[NDArray[np.int64], ...]]:
+    """Pairs of rows below `count`, each once, so many at a time that their colours fit into memory."""
+    a, b = np.divmod(np.unique(i * count + j), count)
+    return ((a[low : low + BATCH], b[low : low + BATCH]) for low in range(0, len(a), BATCH))
+
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def colour_pairs(flat: NDArray[np.float32], lightness: NDArray[np.float32]) -> Iterator[Pairs]:
+    """Pairs whose colours (N, 192) fall into one bucket of a table, by random projections cut into pieces."""
+    random = np.random.default_rng(0)
+    for _ in range(TABLES):
+        directions = random.normal(0, flat.shape[1] ** -0.5, (flat.shape[1], PROJECTIONS))
+        cells = np.floor((flat @ directions) / WIDTH + random.random(PROJECTIONS)).astype(np.int64)
+        _, buckets = np.unique(cells, axis=0, return_inverse=True)
+        order = np.lexsort((lightness, buckets.reshape(-1)))
+        value = buckets.reshape(-1)[order]
+        yield neighbours(order, value, np.searchsorted(value, value, side="right"))
+
+
+def neighbours(order: NDArray[np.int64], value: NDArray[np.int64], ends: NDArray[np.int64]) -> Pairs:
+    """Each row with those that follow it in its bucket, at most CROWD of them: the nearest in lightness."""
+    low = np.arange(1, len(value) + 1)
+    return expand(order, np.arange(len(value)), low, np.minimum(ends, low + CROWD))
+
+
+def expand(order: NDArray[np.int64], rows: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Pairs:
+    """Pairs of each of `rows` with all from its `low` to below its `high`, places in `order`."""
+    counts = np.maximum(high - low, 0)
+    i = np.repeat(rows, counts)
+    j = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+    return order[i], order[j]
+
+
+def hash_pairs(bits: NDArray[np.uint64], lightness: NDArray[np.float32]) -> Iterator[Pairs]:
     """Pairs that agree in one of the 16 pieces of their bits but for one bit of it; the time is linear in N.
 
     A bucket has more than CROWD members where many pictures are of one kind. An image is then compared with those of
@@ -111,21 +155,14 @@ def candidate_pairs(
         order = np.lexsort((lightness, piece))
         value, light = piece[order].astype(np.int64), lightness[order].astype(np.float64)
         starts = np.searchsorted(value, np.arange(2**PIECE + 1))
+        yield neighbours(order, value, starts[value + 1])
         keys = value * 512.0 + light  # one ascending number for bucket and lightness, which is below 512
-        for flip in (0, *(1 << bit for bit in range(PIECE))):
-            rows = np.arange(len(value)) if not flip else np.flatnonzero((value & flip) == 0)
+        for flip in (1 << bit for bit in range(PIECE)):
+            rows = np.flatnonzero((value & flip) == 0)
             other = value[rows] ^ flip
             low, high = starts[other], starts[other + 1]
-            if not flip:
-                low = rows + 1
-                high = np.minimum(high, low + CROWD)
-            else:
-                crowded = np.flatnonzero(high - low > CROWD)
-                middle = np.searchsorted(keys, other[crowded] * 512.0 + light[rows[crowded]])
-                low[crowded] = np.clip(middle - CROWD // 2, low[crowded], high[crowded] - CROWD)
-                high[crowded] = low[crowded] + CROWD
-            counts = high - low
-            i = np.repeat(rows, counts)
-            j = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
-            if len(i):
-                yield order[i], order[j]
+            crowded = np.flatnonzero(high - low > CROWD)
+            middle = np.searchsorted(keys, other[crowded] * 512.0 + light[rows[crowded]])
+            low[crowded] = np.clip(middle - CROWD // 2, low[crowded], high[crowded] - CROWD)
+            high[crowded] = low[crowded] + CROWD
+            yield expand(order, rows, low, high)
