@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import torch
 from command import command, netlathe
 from image_files import encoded, save_stripes
 
-from netlathe.deploy.check import KEPT, check_figures
+from netlathe.deploy.check import KEPT, NOT_SHOWN, check_figures
 from netlathe.deploy.model_card import model_card
+from netlathe.deploy.model_card_page import page
 from netlathe.deploy.package import load_package
 from netlathe.deploy.predict import predict
 from netlathe.deploy.score import images_for, score
@@ -110,6 +112,25 @@ def test_a_package_needs_no_source(own: Path, place: Path, monkeypatch: pytest.M
         assert "cannot read this file" in said
     finally:
         (place / "gone.py").rename(place / "mine.py")
+
+
+def test_a_figure_that_nobody_can_count_is_not_shown(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with an operator that no rule knows is checked all the same."""
+    package = load_package(own)
+
+    def unknown(net: Any) -> Any:
+        raise NetlatheError("no rule for the operator Strange", code="read.operator")
+
+    monkeypatch.setattr(type(package.network), "graph", unknown)
+    checked = check_figures(package, {"macs": 1e6}, None)
+    [macs] = [finding for finding in checked.findings if finding.name == "macs"]
+    assert (macs.value, macs.verdict, macs.note) == (None, NOT_SHOWN, "no rule for the operator Strange")
+    assert "not counted" in page(model_card(package, checked))
+
+
+def test_a_missing_library_is_told_with_the_line_that_installs_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert "pip install 'netlathe[hub]'" in train(place, "timm:test_vit", "never", code=5)
 
 
 @pytest.mark.slow

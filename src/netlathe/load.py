@@ -22,8 +22,9 @@ from netlathe.files import is_file, open_file, read_text
 from netlathe.project import call, is_importable
 from netlathe.read.buildable import BuildableModule, is_module_document
 from netlathe.read.buildable import from_document as module_of_document
+from netlathe.read.code_source import CodeSource
 from netlathe.read.module import InputShape
-from netlathe.read.module_sources import CodeSource, library_source
+from netlathe.read.module_sources import library_source
 from netlathe.units import read_digits
 
 LONGEST = 15  # digits of a choice

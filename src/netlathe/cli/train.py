@@ -97,6 +97,7 @@ def command(
     needs_torch()
     recipe = recipe_of(recipe_name, changes, resolution, batch)
     network = one_net(net).trainable()
+    from netlathe.read.module_sources import names_weights
     from netlathe.train.classification import train
     from netlathe.train.cross_validation import cross_validate
     from netlathe.train.folder import TRAINING
@@ -109,6 +110,8 @@ def command(
         splits = folded.whole if folded is not None else images_of(data, recipe, options)
         fitted = fit_to_images(network, splits.train, recipe)
         warnings = [str(caution) for caution in find_warnings(recipe, fitted, len(splits.train))]
+        if weights is None and names_weights(net):
+            warnings.append(f"{net} starts from random weights: --weights {net} starts from the published ones")
         print_warnings(warnings)
         start = load_starting_weights(weights, network, fitted, recipe.regularise.init, seed)
         with resumable(), training_bar(network.name) as progress:

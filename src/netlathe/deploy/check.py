@@ -141,17 +141,26 @@ def check_figures(
 ) -> CheckReport:
     """A latency (measured, or forecast for another device), a score and the exact costs, held against limits."""
     findings = [latency_finding(latency, limits.get("latency"))]
-    exact = {
-        "size": package.bytes,
-        "memory": memory_bytes(package),
-        "macs": count(package.network.graph()).macs,
+    exact: dict[str, Callable[[], float]] = {
+        "size": lambda: package.bytes,
+        "memory": lambda: memory_bytes(package),
+        "macs": lambda: count(package.network.graph()).macs,
     }
-    findings += [BudgetFinding(name, limits.get(name), value, value, value) for name, value in exact.items()]
+    findings += [exact_finding(name, limits.get(name), value) for name, value in exact.items()]
     if scored is not None:
         a = scored.accuracy
         findings.append(BudgetFinding("accuracy", limits.get("accuracy"), a.low, a.share, a.high, f"{a.images} images"))
     measured = latency if isinstance(latency, Measurement) else None
     return CheckReport(tuple(findings), measured, scored, warnings_of(package, measured, scored))
+
+
+def exact_finding(name: str, limit: float | None, compute: Callable[[], float]) -> BudgetFinding:
+    """A figure that is known exactly; not shown for a file of a module with an operator that nobody counted."""
+    try:
+        value = compute()
+    except NetlatheError as error:
+        return BudgetFinding(name, limit, None, None, None, error.message)
+    return BudgetFinding(name, limit, value, value, value)
 
 
 def latency_finding(latency: Measurement | Forecast | None, limit: float | None) -> BudgetFinding:

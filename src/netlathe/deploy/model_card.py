@@ -12,9 +12,10 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from netlathe.arch.net import Net
 from netlathe.bench.machine import this_machine
 from netlathe.cost.count import count
-from netlathe.deploy.check import CheckReport, memory_bytes
+from netlathe.deploy.check import CheckReport
 from netlathe.deploy.model_card_page import page
 from netlathe.deploy.package import FLOAT_FILE, Package
 from netlathe.deploy.predict import snippet
@@ -60,21 +61,21 @@ def model_card(
     package, to which the one that measures again is added.
     """
     network, m = package.network, checked.latency
-    cost, machine = count(network.graph()), this_machine()
+    machine, exact = this_machine(), {finding.name: finding.value for finding in checked.findings}
     source = f" --data {quote(data.place) if data else 'SOURCE'}" * (checked.score is not None)
     return {
         "schema": SCHEMA,
         "name": network.name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "classes": list(package.classes),
-        "network": {"key": network.key, "params": cost.params, "macs": cost.macs, "arch": package.arch},
+        "network": {"key": network.key, "params": params_of(network), "macs": exact["macs"], "arch": package.arch},
         "files": package.files,
         "preprocessing": {
             name: getattr(package.preprocessing, name)
             for name in ("resolution", "shape", "crop", "interpolation", "mean", "std", "channels")
         },
         "size_bytes": package.bytes,
-        "memory_bytes": memory_bytes(package),
+        "memory_bytes": exact["memory"],
         "budget": package.budget,
         "findings": [finding.to_json() for finding in checked.findings],
         "latency": {
@@ -93,6 +94,14 @@ def model_card(
         "use": snippet(package) if FLOAT_FILE in package.files else None,
         "reproduce": [*reproduce, f"netlathe check .{source}"],
     }
+
+
+def params_of(network: Net) -> int | None:
+    """Its parameters; None for a module's file with an operator that nobody counted."""
+    try:
+        return int(count(network.graph()).params)
+    except NetlatheError:
+        return None
 
 
 def accuracy_record(score: ConfusionScore) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def headline_figures(card: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         low, ms, high = quiet_interval(m)
         figures.append(("latency", show_ms(ms), f"{low:.3g} to {high:.3g} ms, {m['processes']} processes"))
     figures.append(("size", show_bytes(card["size_bytes"]), "of the files that are deployed"))
-    figures.append(("memory", show_bytes(card["memory_bytes"]), "weights and peak activations"))
+    if card["memory_bytes"] is not None:
+        figures.append(("memory", show_bytes(card["memory_bytes"]), "weights and peak activations"))
     return figures
 
 
@@ -266,8 +267,8 @@ def network_section(card: Mapping[str, Any]) -> Html:
     files = [join([name, tag("code", sum_, class_="dim")], " ") for name, sum_ in card["files"].items()]
     rows = [
         ("architecture", f"{card['name']}, key {n['key']}"),
-        ("params", f"{n['params']:,}"),
-        ("MACs of an image", show_count(n["macs"])),
+        ("params", "not counted" if n["params"] is None else f"{n['params']:,}"),
+        ("MACs of an image", "not counted" if n["macs"] is None else show_count(n["macs"])),
         ("image", f"{px}, the middle {100 * p['crop']:.4g} % of {part}; normalised by the file itself"),
     ]
     return section("Network", pairs(rows), paragraph("Files and their SHA-256", class_="dim"), bullets(files))

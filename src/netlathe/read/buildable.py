@@ -15,8 +15,10 @@ from netlathe.arch.node import Shape
 from netlathe.code_name import split_name
 from netlathe.documents.json import parse_json
 from netlathe.errors import NetlatheError
+from netlathe.read.code_source import CodeSource
 from netlathe.read.module import InputShape, ModuleNet
-from netlathe.read.module_sources import BuildRequest, CodeSource, ModuleSource, library_source
+from netlathe.read.module_source import BuildRequest, ModuleSource
+from netlathe.read.module_sources import library_source
 
 SCHEMA = "netlathe.module/1"
 AS_IT_IS = BuildRequest()
@@ -84,7 +86,9 @@ class BuildableModule(ModuleNet):
     @property
     def key(self) -> str:
         """A hash of the source, of its code where that is a file, and of what it is built for."""
-        what = (self.source.code, self.source.identity, tuple(self.request), self.given)
+        # What is built as its source has it depends on all of its name.
+        name = self.source.text if self.source.code is None and None in self.request else self.source.identity
+        what = (self.source.code, name, tuple(self.request), self.given)
         return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
     def renamed(self, name: str) -> BuildableModule:
