@@ -6,6 +6,7 @@ The 'pretrained' weights are random ones: features of a random network tell stri
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from command import command, netlathe
 from image_files import save_stripes
 from safetensors.numpy import save_file
 
+from netlathe.choose.budget import Budget, Candidate
 from netlathe.errors import Exit, NetlatheError
 from netlathe.fit.chance import refuse_chance
 from netlathe.fit.config import FitConfig, command_line, read_config
 from netlathe.fit.local_weights import asked_weights, find_weights, standard_caches
 from netlathe.fit.plan import describe_time, plan_unfreezing
+from netlathe.fit.pretrained import find_finest
 from netlathe.fit.probing import count_images, rank_probes
 from netlathe.fit.teacher import soften
 from netlathe.lower.initial import initial_weights
+from netlathe.target.target import Forecast
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
 
@@ -205,3 +209,38 @@ def test_what_a_teacher_says_is_softened_and_keeps_the_label() -> None:
     np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
     assert 0.9 < targets[0, 0] < 1
     assert targets[1].argmax() == 0  # a teacher that is wrong does not outweigh the label
+
+
+class Bench:
+    """Measures what `true_ms` says of a side, and keeps a list of what was measured."""
+
+    def __init__(self, true_ms: dict[int, float]) -> None:
+        self.true_ms, self.measured = true_ms, list[int]()
+
+    def measure(self, candidates: list[Any]) -> list[Any]:
+        self.measured += [c.resolution for c in candidates]
+        return [replace(c, forecast=Forecast(*(self.true_ms[c.resolution],) * 3, "measured")) for c in candidates]
+
+
+def finest_of(forecast: dict[int, float], true_ms: dict[int, float], budget_ms: float) -> tuple[int | None, list[int]]:
+    """The side that is taken, and those that were measured; forecasts have an interval of a fifth around them."""
+    bench = Bench(true_ms)
+
+    def build(side: int) -> list[Candidate]:
+        ms = forecast[side]
+        network = get("resnet20").at(side)
+        return [Candidate(network, None, side**2, 1, 1, forecast=Forecast(ms, 0.8 * ms, 1.2 * ms, "forecast"))]
+
+    best = find_finest(build, sorted(forecast, reverse=True), Budget(latency=budget_ms), bench, lambda line: None)  # type: ignore[arg-type]
+    return (best.resolution if best else None), bench.measured
+
+
+def test_the_finest_resolution_is_that_which_is_measured_to_keep_the_budget() -> None:
+    ms = {side: side**2 / 1000 for side in (224, 192, 160, 128, 96, 64)}  # 50, 37, 26, 16, 9, 4
+    assert finest_of(ms, ms, 60) == (224, [224])
+    assert finest_of(ms, ms, 20) == (128, [128])
+    slower = {side: 2 * x for side, x in ms.items()}
+    assert finest_of(ms, slower, 20) == (96, [128, 96])  # the forecast was wrong: measurement decides
+    faster = {side: x / 2 for side, x in ms.items()}
+    assert finest_of(ms, faster, 20) == (192, [128, 192])  # also where it was too cautious
+    assert finest_of(ms, ms, 1)[0] is None

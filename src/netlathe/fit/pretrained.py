@@ -7,11 +7,13 @@ measured next.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
+from functools import partial
+from math import inf, sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from netlathe.choose.budget import CHEAP, Budget, Candidate
+from netlathe.arch.trainable import Trainable
+from netlathe.choose.budget import LIMITS, Budget, Candidate
 from netlathe.choose.run import MeasurementCache
 from netlathe.fit.config import FitConfig
 from netlathe.fit.local_weights import asked_weights, find_weights, standard_caches
@@ -23,23 +25,17 @@ from netlathe.train.images import Splits
 Say = Callable[[str], None]
 SHOWN = 5  # names in a line
 WIDEST = 2.0  # of the long to the short side of images that are squeezed into a square
+SCALED = ("latency", "macs")  # limits that a coarser image helps to keep, with its area
+SLACK = 1.1  # latency falls a little faster or slower than the area
 MOST_MEASURED = 3  # resolutions of a network
 MEASURED_S = 0.5
 COARSEST = 3.5  # a network is not tried below its own resolution by this: what it knows of images is lost
 
 
-class PretrainedNetwork(NamedTuple):
-    """Weights as people type them, the source that they are read from, the network at each resolution, finest first."""
-
-    asked: str
-    source: str
-    sizes: tuple[Candidate, ...]
-
-
 def pretrained_candidates(
     config: FitConfig, splits: Splits, targets: Sequence[Target], limits: Budget, say: Say
 ) -> dict[str, Any]:
-    """The pretrained networks that a fit probes, as rows of a step. Raises NetlatheError as `open_pretrained` does."""
+    """The pretrained networks that a fit probes, as rows of a step. Raises NetlatheError as `resolve_weights` does."""
     height, width, channels = splits.train.pixels.shape[1:]
     images = ImageSpec(len(splits.train.classes), channels, min(height, width))
     local, others = find_weights([*map(Path, config.weights_dir), *standard_caches()])
@@ -69,56 +65,80 @@ def find_pretrained(
 ) -> dict[str, Any]:
     """The first `count` of the networks of `weights` that keep the limits, as rows of a step; and one that does not.
 
-    `finest` bounds their resolutions, px.
-    Raises NetlatheError for weights of an unknown network.
+    `finest` bounds their resolutions, px. Raises NetlatheError for weights of an unknown network.
     """
     bench = MeasurementCache(targets, MEASURED_S) if targets[0].measures else None
     rows, over = list[dict[str, Any]](), list[dict[str, Any]]()
     for asked in weights:
-        pretrained = open_pretrained(asked, targets, images, finest)
-        fits = find_finest(pretrained.sizes, limits, bench, say)
-        if fits is None:
-            over.append(candidate_row(pretrained.sizes[0]) | {"given": asked, "weights": pretrained.source})
-            continue
-        rows.append(candidate_row(fits) | {"given": asked, "weights": pretrained.source})
+        network, source = resolve_weights(asked)
+        build = partial(build_on_targets, network, targets, images)
+        origin = {"given": asked, "weights": source}
+        own = network.input[-1]
+        sides = worth_trying(own, min(own, finest or own))
+        if (fits := find_finest(build, sides, limits, bench, say)) is not None:
+            rows.append(candidate_row(fits) | origin)
+        elif too_large := build(sides[0]):
+            over.append(candidate_row(too_large[0]) | origin)
         if len(rows) == count:
             break
     return {"candidates": rows, "considered": len(weights), "teachers": over[:1]}
 
 
-def open_pretrained(asked: str, targets: Sequence[Target], images: ImageSpec, finest: int | None) -> PretrainedNetwork:
-    """A network of given weights at the resolutions worth trying, from its own down. Raises NetlatheError."""
-    network, source = resolve_weights(asked)
-    own = network.input[-1]
-    most = min(own, finest or own)
-    sides = sorted({most, *(r for r in RESOLUTIONS if own / COARSEST <= r < most)}, reverse=True)
-    sizes = (build_candidate(target, images, network, side) for side in sides for target in targets)
-    return PretrainedNetwork(asked, source, tuple(c for c in sizes if c is not None))
+def worth_trying(own: int, most: int) -> list[int]:
+    """Resolutions of a network whose own is `own`, from `most` down to where what it knows of images is lost."""
+    return [most, *(r for r in reversed(RESOLUTIONS) if own / COARSEST <= r < most)]
+
+
+def build_on_targets(
+    network: Trainable, targets: Sequence[Target], images: ImageSpec, resolution: int
+) -> list[Candidate]:
+    """The network for the images at a resolution, on each target."""
+    candidates = (build_candidate(target, images, network, resolution) for target in targets)
+    return [c for c in candidates if c is not None]
 
 
 def find_finest(
-    sizes: Sequence[Candidate], limits: Budget, bench: MeasurementCache | None, say: Say
+    build: Callable[[int], list[Candidate]],
+    sides: Sequence[int],
+    limits: Budget,
+    bench: MeasurementCache | None,
+    say: Say,
 ) -> Candidate | None:
-    """The candidate of most MACs that keeps the limits; without a bench by its forecast alone. None where none does."""
-    fitting = sorted((c for c in sizes if limits.possible(c)), key=lambda c: -c.macs)
-    if bench is None:
-        return next((c for c in fitting if not limits.broken(c)), None) or next(iter(fitting), None)
-    cheap = [c for c in sizes if not limits.broken(c, CHEAP)]
-    best: Candidate | None = None
-    lowest = inf  # MACs of what was measured and is too slow
-    todo = fitting or cheap[-1:]
-    for _ in range(MOST_MEASURED):
-        if not todo:
+    """The candidate at the finest of `sides` (from fine to coarse) that keeps the limits; None where none does.
+
+    What is over the budget says by how much, so that not every side is built. Without a bench forecasts decide alone;
+    with one, a side that was passed over for its forecast is measured if the time of a coarser one makes it likely.
+    """
+    ceiling, measured, passed = inf, 0, list[int]()
+    for side in sides:
+        if measured == MOST_MEASURED:
             break
-        say(f"measuring {todo[0].name}")
-        [measured] = bench.measure([todo[0]])
-        if limits.broken(measured):
-            lowest = min(lowest, measured.macs)
-        elif best is None or measured.macs > best.macs:
-            best = measured
-        if limits.latency is None:
-            break
-        affordable = measured.macs * limits.latency / measured.deciding_ms
-        floor = best.macs if best else 0
-        todo = sorted((c for c in cheap if floor < c.macs < lowest and c.macs <= affordable), key=lambda c: -c.macs)
-    return best
+        if side > ceiling:
+            passed += [side] * (not measured)
+            continue
+        candidates = build(side)
+        options = [c for c in candidates if limits.possible(c)]
+        if options and bench is not None:
+            say(f"measuring {options[0].net.name} at {side} px")
+            candidates, measured = bench.measure(options), measured + 1
+        elif not options:
+            passed.append(side)
+        if options and (best := fastest(candidates, limits)) is not None:
+            likely = [finer for finer in passed if finer <= side / sqrt(excess(best, limits))]
+            if bench is None or not likely:
+                return best
+            say(f"measuring {best.net.name} at {max(likely)} px")
+            return fastest(bench.measure(build(max(likely))), limits) or best
+        ceiling = side * SLACK / sqrt(max(1.0, min((excess(c, limits) for c in candidates), default=1.0)))
+    return None
+
+
+def fastest(candidates: Sequence[Candidate], limits: Budget) -> Candidate | None:
+    """The fastest of those that keep the limits."""
+    return min((c for c in candidates if not limits.broken(c)), key=lambda c: c.latency_ms, default=None)
+
+
+def excess(candidate: Candidate, limits: Budget) -> float:
+    """The largest ratio of what a candidate uses to a limit that its resolution moves."""
+    scaled = [(limit, bound) for limit in LIMITS if limit.name in SCALED and (bound := limits.limit(limit))]
+    return max((limit.used(candidate) / bound for limit, bound in scaled), default=1.0)
