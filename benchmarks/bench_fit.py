@@ -36,7 +36,7 @@ def command(who: str, seed: int, args: argparse.Namespace, latency_ms: float) ->
     if who == "resnet18":
         plain = ["train", "resnet18", "--data", str(TRASHNET), "--recipe", "small", "--resolution", str(PX)]
         return folder, [*CLI, *plain, *shared]
-    budget = ["--latency", f"{latency_ms:.2f}ms", "--runtime", "onnxruntime"]
+    budget = ["--scratch", "--latency", f"{latency_ms:.2f}ms", "--runtime", "onnxruntime"]
     return folder, [*CLI, "fit", str(TRASHNET), *budget, *shared]
 
 

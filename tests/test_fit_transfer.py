@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from netlathe.choose.budget import Budget, Candidate
 from netlathe.errors import Exit, NetlatheError
 from netlathe.fit.chance import refuse_chance
+from netlathe.fit.clock import Clock, final_seconds, reserved_seconds
 from netlathe.fit.config import FitConfig, command_line, read_config
 from netlathe.fit.local_weights import asked_weights, find_weights, standard_caches
 from netlathe.fit.plan import describe_time, plan_unfreezing
@@ -244,3 +245,16 @@ def test_the_finest_resolution_is_that_which_is_measured_to_keep_the_budget() ->
     faster = {side: x / 2 for side, x in ms.items()}
     assert finest_of(ms, faster, 20) == (192, [128, 192])  # also where it was too cautious
     assert finest_of(ms, ms, 1)[0] is None
+
+
+def test_on_a_busy_machine_more_time_is_kept_for_deploying(tmp_path: Path) -> None:
+    clock = Clock(tmp_path, 0.0)
+    clock.ticked = 0.0, 0.0
+    for turn in range(1, 9):
+        clock.tick(2.0 * turn, 1.0 * turn)  # two seconds of the wall for each of the processor
+    assert clock.slowdown == 2
+    clock.tick(100.0, 8.0)  # something else was waited for: that says nothing
+    assert clock.slowdown == 2
+    assert reserved_seconds(600, clock.slowdown) == 2 * reserved_seconds(600)
+    assert final_seconds(600, 100, 2.0) == 600 - 100 - reserved_seconds(600, 2.0)
+    assert reserved_seconds(60, 3.0) == 30  # half of the time at most

@@ -106,13 +106,16 @@ def choose_variant(
     as_float = score_variant(package, float_variant(package), validation)
     for variant in variants_to_try(package, names, wanted, len(calibration.pixels), say):
         start = time.monotonic()
-        if tried and start - begin + longest > seconds and wanted == "auto":
+        left = seconds - (start - begin)
+        # An int8 file is looked for as long as the longest took, and then scored and timed like the others.
+        needed = longest * (2 if variant.precision.startswith("int8") else 1)
+        if tried and needed > left and wanted == "auto":
             say(f"{variant.name}: not tried, the time is up")
             continue
         try:
             if variant.precision.startswith("int8"):
-                left = max(10.0, (seconds - (start - begin)) / 2)
-                variant = quantise_variant(package, variant, calibration, validation, tolerance, left)
+                search = max(10.0, (left - longest) / 2)
+                variant = quantise_variant(package, variant, calibration, validation, tolerance, search)
             else:
                 variant = as_float if variant == float_variant(package) else score_variant(package, variant, validation)
         except NetlatheError as error:

@@ -89,7 +89,7 @@ def fit_in(
     def deploy() -> StepResult:
         start = load_start(winner, recipe, seed)
         package = export_float(trained, start, splits, targets[0], out, config.budget, say)
-        left = UNHURRIED_S if seconds is None else seconds - clock.spent() - VERIFYING_S
+        left = UNHURRIED_S if seconds is None else seconds - clock.spent() - clock.slowdown * VERIFYING_S
         chosen, tried = select_variant(
             package, splits, targets[0], form=config.form, runtimes=config.runtimes, seed=seed, seconds=left, say=say
         )

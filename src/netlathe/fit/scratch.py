@@ -68,7 +68,9 @@ def train_from_scratch(
     if pace:
         pool = select_racers(out, pool, pace, times["search_s"], len(splits.train), say)
     winner, before, last = run_rungs(trainer, out, pool, times, say)
-    left = cached_step(out, "left", lambda: {"seconds": final_seconds(seconds, clock.spent())})["seconds"]
+    left = cached_step(out, "left", lambda: {"seconds": final_seconds(seconds, clock.spent(), clock.slowdown)})[
+        "seconds"
+    ]
 
     def train_finalist() -> StepResult:
         say(f"training {winner['name']}" + (f" for {left:.0f} s" if left else ""))

@@ -57,7 +57,7 @@ def transfer(
     refuse_probe(prober, winner["name"], results[winner["name"]])
     probed = cached_step(out, "probed", lambda: write_probed(trainer, prober, winner, results[winner["name"]], until))
     say(f"{winner['name']} with its probe: {100 * probed['validation']:.1f} % of the validation images")
-    plan = cached_step(out, "unfreeze", lambda: plan_rest(prober, speeds[winner["name"]], budgeted, epochs))
+    plan = cached_step(out, "unfreeze", lambda: plan_rest(prober, speeds[winner["name"]], seconds, epochs))
     say(f"unfreezing buys {plan['buys']}")
     if plan["frozen"] is None:
         return TrainedCandidate(winner, out / PROBED, probed, seeds, len(pool), ranking)
@@ -102,9 +102,10 @@ def write_trained(folder: Path, backbone: Backbone, tensors: Mapping[str, Any], 
     export(folder, backbone.network, backbone.normal, recipe, classes, trainer.seed)
 
 
-def plan_rest(prober: Prober, speed: Mapping[str, Any], budgeted: float | None, epochs: float | None) -> StepResult:
+def plan_rest(prober: Prober, speed: Mapping[str, Any], seconds: float | None, epochs: float | None) -> StepResult:
     """How the layers of the winner are unfrozen in what is left of the time."""
-    left = None if budgeted is None else budgeted - prober.clock.spent()
+    clock = prober.clock
+    left = None if seconds is None else seconds - reserved_seconds(seconds, clock.slowdown) - clock.spent()
     return plan_unfreezing(left, epochs, len(prober.images), speed["images_per_s"])
 
 
