@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from command import command, netlathe
 from image_files import save_stripes
+from PIL import Image
 from safetensors.numpy import save_file
 
 from netlathe.choose.budget import Budget, Candidate
@@ -258,3 +259,25 @@ def test_on_a_busy_machine_more_time_is_kept_for_deploying(tmp_path: Path) -> No
     assert reserved_seconds(600, clock.slowdown) == 2 * reserved_seconds(600)
     assert final_seconds(600, 100, 2.0) == 600 - 100 - reserved_seconds(600, 2.0)
     assert reserved_seconds(60, 3.0) == 30  # half of the time at most
+
+
+@pytest.mark.slow
+def test_real_weights_of_a_network_that_the_zoo_lacks_reach_the_card(
+    folder: Path, lite0_files: Path, timm: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    netlathe("fit", folder / "stripes.npz", "--macs", "400M", "--resolution", "64", *QUICK, "--weights-dir",
+             lite0_files, "-o", out, NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
+    card = json.loads((out / "card.json").read_text())
+    assert card["name"] == "timm:tf_efficientnet_lite0.in1k"
+    assert card["preprocessing"]["mean"] == [0.5, 0.5, 0.5]  # its own
+    assert result(out, "rung0")["validation"][f"{card['name']}@64"] > 0.9
+    guesses = json.loads(netlathe("predict", out, photo_of(folder, tmp_path), "--json").stdout)
+    assert guesses["ok"]
+
+
+def photo_of(folder: Path, place: Path) -> Path:
+    """An image of the set, as a file."""
+    path = place / "photo.png"
+    Image.fromarray(np.load(folder / "stripes.npz")["images"][0]).save(path)
+    return path

@@ -7,7 +7,7 @@ allow all images for all networks, each is judged on as many as it allows, the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Prober:
     out: Path
     clock: Clock
     say: Say
+    last: dict[str, Backbone] = field(default_factory=dict)
 
     @property
     def images(self) -> ImageSet:
@@ -55,8 +56,11 @@ class Prober:
         return shuffled_order(self.seed, 0, len(self.images))[:count]
 
     def backbone(self, row: Row) -> Backbone:
-        """The candidate with its weights."""
-        return open_backbone(row, self.recipe, self.images, self.seed)
+        """The candidate with its weights, of which the last is kept."""
+        if row["name"] not in self.last:
+            self.last.clear()
+            self.last[row["name"]] = open_backbone(row, self.recipe, self.images, self.seed)
+        return self.last[row["name"]]
 
     def features(self, backbone: Backbone, policy: str, view: str, rows: NDArray[np.int64], name: str) -> Array:
         """Features (len(rows), d) of training images in a view."""
