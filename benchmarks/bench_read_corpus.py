@@ -311,6 +311,7 @@ def exported_files(folder: Path) -> Iterator[tuple[Path, str]]:
         base = where / f"{family}-17.onnx"
         for level in LEVELS:
             yield once(where / f"{family}-17-{level}.onnx", lambda file, b=base, v=level: optimise(b, v, file))
+        base = where / f"{family}-17-basic.onnx"  # the quantiser needs biases that are no Identity of another
         for quantiser in QUANTISERS:
             yield once(where / f"{family}-17-{quantiser}.onnx", lambda file, b=base, q=quantiser: quantise(b, q, file))
         yield once(

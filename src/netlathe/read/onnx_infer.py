@@ -81,8 +81,7 @@ class ShapeInference:
             return [UNKNOWN] * len(node.output)
         xs = [(read.shape or ()) if read is not None else () for read in reads]
         shapes = rule(ShapeCall(xs, {**attributes, "block": self.block}))
-        model = reads[TYPED_AS.get(name, 0)] if reads else None
-        type_ = model.type if model is not None else 0
+        type_ = type_like(name, reads)
         return [KnownTensor(type_, shape) for shape, _ in zip([*shapes, *[None] * 9], node.output, strict=False)]
 
     def ask(self, node: onnx.NodeProto, reads: list[KnownTensor | None]) -> list[KnownTensor]:
@@ -92,7 +91,10 @@ class ShapeInference:
         domain, operator = ("", name) if "::" not in name else (node.domain, node.op_type)
         if standard is not None:
             domain, operator = "", standard.operator
+            type_ = type_like(name, reads)
             reads = [reads[i] if i < len(reads) else None for i in standard.inputs or range(len(reads))]
+            if operator in FLOATING:  # whose rule refuses integers
+                reads = [read and read._replace(type=onnx.TensorProto.FLOAT) for read in reads]
         schema = schema_of(operator, self.opsets.get(domain, 0), domain)
         if schema is None or any(read is not None and not read.type for read in reads):
             return [UNKNOWN] * len(node.output)
@@ -112,7 +114,21 @@ class ShapeInference:
         }
         answers = onnx.shape_inference.infer_node_outputs(schema, plain, types, data, None, self.imports)
         tensors = [tensor_of(answers.get(f"o{i}")) for i in range(len(node.output))]
-        return [t._replace(shape=channels_last(t.shape)) if last and t.shape else t for t in tensors]
+        if last:
+            tensors = [t._replace(shape=channels_last(t.shape)) if t.shape else t for t in tensors]
+        return tensors if standard is None else [t._replace(type=type_) for t in tensors]
+
+
+FLOATING = frozenset(
+    {"Conv", "Gemm", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Add", "Mul", "MatMul"}
+)
+
+
+def type_like(name: str, reads: list[KnownTensor | None]) -> int:
+    """The type of what an operator of ONNX Runtime makes: that of one of its inputs."""
+    i = TYPED_AS.get(name, 0)
+    model = reads[i] if i < len(reads) else None
+    return 0 if model is None else model.type
 
 
 @cache

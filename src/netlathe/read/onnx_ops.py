@@ -27,13 +27,20 @@ FIRST = (0,)  # only the first input is data
 
 
 def einsum(call: OnnxCall) -> Work:
-    """Every element of y sums over the letters that y lacks."""
-    sides = call.attributes["equation"].decode().replace(" ", "").split("->")
-    terms = sides[0].split(",")
-    if len(sides) != 2 or len(terms) > 2 or "." in terms[0]:
-        raise NetlatheError(f"the Einsum {'->'.join(sides)} is not a product of two", code="read.unknown_operator")
-    sizes = {letter: size for term, x in zip(terms, call.xs, strict=True) for letter, size in zip(term, x, strict=True)}
-    return product(call.y, prod(size for letter, size in sizes.items() if letter not in sides[1]) * (len(terms) - 1))
+    """Every element of y sums over the letters that y lacks; without y, over those that come twice."""
+    equation = call.attributes["equation"].decode().replace(" ", "")
+    factors, arrow, result = equation.partition("->")
+    terms = factors.split(",")
+    if len(terms) > 2:
+        raise NetlatheError(f"the Einsum {equation} is a product of more than two", code="read.unknown_operator")
+    if not arrow:
+        result = "".join(letter for letter in factors if factors.count(letter) == 1)
+    sizes: dict[str, int] = {}
+    for term, x in zip(terms, call.xs, strict=True):
+        front, dots, back = term.partition("...")
+        sizes |= dict(zip(front, x[: len(front)] if dots else x, strict=True))
+        sizes |= dict(zip(reversed(back), reversed(x), strict=False))
+    return product(call.y, prod(size for letter, size in sizes.items() if letter not in result) * (len(terms) - 1))
 
 
 def resize(call: OnnxCall) -> Work:
@@ -44,6 +51,7 @@ def resize(call: OnnxCall) -> Work:
 RULES: dict[str, OnnxRule] = {
     **RUNTIME_RULES,
     "Conv": OnnxRule("conv", work=conv()),
+    "DeformConv": OnnxRule("conv", "deformable", conv()),
     "ConvTranspose": OnnxRule("conv", work=conv_transpose),
     "Gemm": OnnxRule("linear", work=gemm),
     "MatMul": OnnxRule("matmul", work=matmul),
@@ -54,11 +62,15 @@ RULES: dict[str, OnnxRule] = {
     "LSTM": OnnxRule("linear", "lstm", recurrent(4), data=(0, 1, 2, 3, 5, 6, 7)),
     "BatchNormalization": OnnxRule("norm", "batch"),
     "LayerNormalization": OnnxRule("norm", "layer"),
+    "MeanVarianceNormalization": OnnxRule("norm", "meanvariance"),
     "InstanceNormalization": OnnxRule("norm", "instance"),
     "GroupNormalization": OnnxRule("norm", "group"),
     "RMSNormalization": OnnxRule("norm", "rms"),
     "LpNormalization": OnnxRule("norm", "lp"),
     "LRN": OnnxRule("localnorm"),
+    "MaxRoiPool": OnnxRule("pool", "maxroi", data=FIRST),
+    "RoiAlign": OnnxRule("pool", "roialign", data=FIRST),
+    "MaxUnpool": OnnxRule("pool", "maxunpool"),
     "MaxPool": OnnxRule("pool", "max"),
     "AveragePool": OnnxRule("pool", "avg"),
     "LpPool": OnnxRule("pool", "lp"),
@@ -82,13 +94,15 @@ def kinds(kind: str, names: str, *, data: tuple[int, ...] = ()) -> dict[str, Onn
 RULES |= kinds("act", "Relu PRelu LeakyRelu Elu Selu Celu Gelu Sigmoid HardSigmoid HardSwish Swish Softplus Softsign "
                       "Tanh Softmax LogSoftmax Mish ThresholdedRelu Shrink Hardmax")  # fmt: skip
 RULES |= kinds("map", "Sub Div Pow Neg Abs Exp Log Sqrt Reciprocal Erf Floor Ceil Round Sign Sin Cos Tan Asin Acos "
-                      "Atan Sinh Cosh Min Max Mean Mod Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Xor "
-                      "Where IsNaN IsInf BitShift CumSum")  # fmt: skip
+                      "Atan Sinh Cosh Asinh Acosh Atanh Min Max Mean Mod Equal Greater GreaterOrEqual Less "
+                      "LessOrEqual And "
+                      "Or Not Xor Where IsNaN IsInf BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot "
+                      "CumSum CumProd")  # fmt: skip
 RULES |= kinds("act", "Clip", data=FIRST)  # its limits are no weights
 RULES |= kinds("reduce", "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum "
                          "ReduceLogSumExp ReduceSumSquare ArgMax ArgMin TopK", data=FIRST)  # fmt: skip
 RULES |= kinds("layout", "Transpose Slice Split Pad Tile Expand DepthToSpace SpaceToDepth Cast CastLike "
-                         "ReverseSequence GatherElements GatherND Trilu OneHot CenterCropPad Col2Im",
+                         "Scatter ReverseSequence GatherElements GatherND Trilu OneHot CenterCropPad Col2Im",
                data=FIRST)  # fmt: skip
 RULES |= kinds("layout", "ScatterND ScatterElements GridSample")
 

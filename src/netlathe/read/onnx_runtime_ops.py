@@ -83,7 +83,6 @@ RUNTIME_RULES: dict[str, OnnxRule] = {
     f"{MS}QGemm": OnnxRule("linear", work=gemm, data=(0, 3, 6), quantised=True),
     f"{MS}MatMulIntegerToFloat": OnnxRule("matmul", work=matmul, data=(0, 1, 6), quantised=True),
     f"{MS}DynamicQuantizeMatMul": OnnxRule("matmul", work=matmul, data=(0, 1, 4), quantised=True),
-    f"{MS}MatMulNBits": OnnxRule("matmul", work=matmul, data=(0, 1, 5), quantised=True),
     f"{MS}MatMulInteger16": OnnxRule("matmul", work=matmul),
     f"{MS}QAttention": attention_rule(packed_heads, data=(0, 1, 2), quantised=True),
     f"{MS}DynamicQuantizeLSTM": OnnxRule("linear", "lstm", recurrent(4), data=(0, 1, 2, 3, 4, 5, 6), quantised=True),

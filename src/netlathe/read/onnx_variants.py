@@ -152,14 +152,6 @@ def quantised_mean(call: ShapeCall) -> list[Shape | None]:
     return [tuple(1 if i in gone else size for i, size in enumerate(x) if keep or i not in gone)]
 
 
-def matmul_nbits(call: ShapeCall) -> list[Shape | None]:
-    return [(*call.x(0)[:-1], call.attributes["N"])]
-
-
-def gathered(call: ShapeCall) -> list[Shape | None]:
-    return [(*call.x(1), *call.x(0)[1:])]
-
-
 def quantised_lstm(call: ShapeCall) -> list[Shape | None]:
     """Weights are (directions, input, 4 x hidden) here."""
     length, batch, _ = call.x(0)
@@ -187,8 +179,6 @@ SHAPES: dict[str, Shapes] = {
     f"{MS}MultiHeadAttention": multi_head_attention,
     f"{MS}QLinearConcat": joined,
     f"{MS}QLinearReduceMean": quantised_mean,
-    f"{MS}MatMulNBits": matmul_nbits,
-    f"{MS}GatherBlockQuantized": gathered,
     f"{MS}DynamicQuantizeLSTM": quantised_lstm,
     f"{NCHWC}ReorderInput": reorder_input,
     f"{NCHWC}ReorderOutput": reorder_output,
