@@ -54,7 +54,7 @@ def cost_rows(graph: Graph, by: str = "stage", *, bytes_per_element: int = 4, ba
     groups: dict[str, list[Op]] = {}
     for op in graph.ops:
         groups.setdefault(GROUPINGS[by](op.path), []).append(op)
-    costs = {path: sum_costs(map(op_cost, ops)) for path, ops in groups.items()}
+    costs = {path: op_cost(ops[0]) if len(ops) == 1 else sum_costs(map(op_cost, ops)) for path, ops in groups.items()}
     whole = sum(cost.macs for cost in costs.values())
 
     def row(path: str, ops: list[Op]) -> CostRow:

@@ -19,7 +19,7 @@ from onnx.shape_inference import InferenceError
 
 from netlathe.errors import NetlatheError
 from netlathe.read.graph_builder import TracedValue
-from netlathe.read.onnx_fold import SMALL, FoldCall, fold, number_of
+from netlathe.read.onnx_fold import FOLDS, SMALL, FoldCall, fold, number_of
 from netlathe.read.onnx_infer import UNKNOWN, KnownTensor, ShapeInference, tensor_of, tensor_of_numbers
 from netlathe.read.onnx_model import graphs_of, nodes_within
 from netlathe.read.onnx_names import STANDARD, name_of, path_of
@@ -169,9 +169,10 @@ class Resolver:
         except (InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
             words = " ".join(str(error).split())[:300]
             raise NetlatheError(f"shapes do not fit: {path}: {words}", code="read.forward", path=self.source) from error
-        tensors = [self.as_written(name, one) if one.shape is None else one
-                   for name, one in zip(node.output, tensors, strict=True)]  # fmt: skip
-        return self.folded(operator, tensors_read, attributes, tensors)
+        if any(one.shape is None for one in tensors):
+            tensors = [self.as_written(name, one) if one.shape is None else one
+                       for name, one in zip(node.output, tensors, strict=True)]  # fmt: skip
+        return self.folded(operator, tensors_read, attributes, tensors) if operator in FOLDS else tensors
 
     def as_written(self, name: str, tensor: KnownTensor) -> KnownTensor:
         """What the file itself says of a value of which ONNX knows no shape."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES
@@ -25,6 +25,13 @@ class CardTarget(Target):
         """The name under which a forecast knows the runtime."""
         return forecast_name(self.runtime)
 
+    def for_net(self, net: Net) -> CardTarget:
+        """In integers, where a file is quantised and measurements speak of integers here."""
+        integers = (net.precision or "").rpartition("+")[0]
+        if integers and (self.rule, integers, self.threads) in evidence(self.device):
+            return replace(self, precision=integers)
+        return self
+
     def predict(self, net: Net) -> LatencyPrediction:
         """The latency of a batch, operator by operator. Raises NetlatheError where the card does not allow one."""
         return predict(
@@ -32,7 +39,7 @@ class CardTarget(Target):
             self.device,
             runtime=self.rule,
             threads=self.threads,
-            precision=self.precision,
+            precision=self.for_net(net).precision,
             batch=self.batch,
         )
 

@@ -75,6 +75,10 @@ class Target(ABC):
         """The same target in another precision and with another batch."""
         return replace(self, precision=precision, batch=batch)
 
+    def for_net(self, net: Net) -> Target:
+        """The same in the precision in which a file runs, whatever was asked; itself for what is lowered here."""
+        return self
+
     @property
     def model(self) -> Model | None:
         """The fitted model that forecasts come from; None where they come from figures."""
@@ -128,6 +132,7 @@ def latency_data(target: Target, net: Net) -> dict[str, Any]:
 
     Raises NetlatheError as `Target.predict` does.
     """
+    target = target.for_net(net)
     bound = target.bound(net)
     how = {name: getattr(target, name) for name in ("runtime", "precision", "threads", "batch")}
     latency = forecast_from(target.predict(net))._asdict() | {"least_ms": bound.ms if bound else None}
