@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from netlathe.bench.machine import this_machine
 from netlathe.bench.measure import HEADLINE
 from netlathe.cli.bench import format_conditions
 from netlathe.cli.common import emit, json_option, print_table, print_warnings, progress_bar, wide_option
+from netlathe.cli.image_options import image_options
 from netlathe.cli.training import check_images
 from netlathe.deploy.check import CheckReport, check, format_markdown
 from netlathe.deploy.limits import KINDS, package_limits, read_limits
@@ -19,6 +20,9 @@ from netlathe.deploy.package import Package, load_package
 from netlathe.deploy.score import held_out_split, images_for
 from netlathe.errors import Exit
 from netlathe.tables.table import Column, make_table
+
+if TYPE_CHECKING:
+    from netlathe.train.images.options import ImageOptions
 
 
 @click.command()
@@ -31,6 +35,7 @@ from netlathe.tables.table import Column, make_table
 @click.option("--processes", type=click.IntRange(5), default=HEADLINE, show_default=True, help="Fresh ones.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="A summary in Markdown on stdout.")
 @wide_option
+@image_options
 @json_option
 def command(
     out: Path,
@@ -39,6 +44,7 @@ def command(
     seconds: float,
     processes: int,
     as_markdown: bool,
+    options: ImageOptions,
     as_json: bool,
 ) -> None:
     """Measure the file of a package again and hold it against a budget: its own, or that of a file.
@@ -55,7 +61,7 @@ def command(
         raise click.UsageError("--markdown and --json both go to stdout: give one of them")
     package = load_package(out)
     limits = read_limits(budget) if budget is not None else package_limits(package)
-    split, images = held_out_split(images_for(package, source)) if source is not None else ("", None)
+    split, images = held_out_split(images_for(package, source, options)) if source is not None else ("", None)
     with progress_bar("measuring") as progress:
         done = check(
             package, limits, images, split=split, seconds=seconds, processes=processes, progress=progress,

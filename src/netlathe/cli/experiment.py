@@ -15,6 +15,7 @@ import click
 
 from netlathe.arch.network import Network
 from netlathe.cli.common import emit, json_option, print_table, print_warnings, wide_option
+from netlathe.cli.image_options import image_options
 from netlathe.cli.training import (
     data_option,
     epochs_option,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from netlathe.train.experiment.findings import ExperimentFindings
     from netlathe.train.experiment.grid import Experiment, ExperimentRun
     from netlathe.train.experiment.trainer import ExperimentSetup
+    from netlathe.train.images.options import ImageOptions
     from netlathe.train.recipe import Recipe
 
 PAGE, DATA = "table.md", "table.json"
@@ -59,6 +61,7 @@ PAGE, DATA = "table.md", "table.json"
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder of the study.")
 @click.option("--show", is_flag=True, help="Only the tables of what has finished; trains nothing.")
 @wide_option
+@image_options
 @json_option
 def command(
     nets: str | None,
@@ -75,6 +78,7 @@ def command(
     threads: int | None,
     output: Path,
     show: bool,
+    options: ImageOptions,
     as_json: bool,
 ) -> None:
     """Train every network by every recipe with several seeds, and say which differences are more than chance.
@@ -105,7 +109,7 @@ def command(
     chosen = recipes_of(recipes, changes, resolution)
     shares = fractions_of(fractions)
     with run_folder(output, grid.EXPERIMENT) as folder:
-        setup = prepare_setup(networks, chosen, data, epochs, equal)
+        setup = prepare_setup(networks, chosen, data, options, epochs, equal)
         experiment = grid.plan_experiment(
             list(networks),
             list(setup.recipes),
@@ -137,7 +141,12 @@ def command(
 
 
 def prepare_setup(
-    networks: Mapping[str, Network], recipes: Mapping[str, Recipe], data: str, epochs: float | None, equal: str
+    networks: Mapping[str, Network],
+    recipes: Mapping[str, Recipe],
+    data: str,
+    options: ImageOptions,
+    epochs: float | None,
+    equal: str,
 ) -> ExperimentSetup:
     """The images at a size that serves all recipes, and everything that the runs share."""
     from netlathe.train.experiment.trainer import EQUAL, ExperimentSetup
@@ -146,7 +155,7 @@ def prepare_setup(
     if equal not in EQUAL:
         raise click.BadParameter(f"{equal!r} is not one of {', '.join(EQUAL)}", param_hint="--equal")
     largest = max(recipes.values(), key=lambda r: max(r.resolution, ceil(r.evaluate.resolution / r.evaluate.crop)))
-    splits = images_of(data, largest)
+    splits = images_of(data, largest, options)
     count = len(splits.train)
     print_warnings(
         str(warning)

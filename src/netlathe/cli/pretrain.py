@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netlathe.cli.common import emit, json_option, one_network
+from netlathe.cli.image_options import image_options
 from netlathe.cli.training import (
     SpanType,
     data_option,
@@ -29,6 +30,7 @@ from netlathe.cli.training import (
 from netlathe.units import show_count, show_span
 
 if TYPE_CHECKING:
+    from netlathe.train.images.options import ImageOptions
     from netlathe.train.ssl.feature_score import FeatureScore
     from netlathe.train.ssl.pretraining import PretrainingResult
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 @train_threads_option
 @click.option("--save-every", "save_s", type=SpanType(), default="30s", show_default=True, help="Checkpoints.")
 @click.option("--tensorboard", is_flag=True, help="Event files too.")
+@image_options
 @json_option
 def command(
     net: str,
@@ -68,6 +71,7 @@ def command(
     threads: int | None,
     save_s: float,
     tensorboard: bool,
+    options: ImageOptions,
     as_json: bool,
 ) -> None:
     """Pretrain NET on images by a self-supervised method; labels are used only to say what its features are worth.
@@ -95,7 +99,7 @@ def command(
         method = replace(method, temperature=temperature)
     recipe = method.recipe
     with run_folder(output, PRETRAINING) as folder:
-        splits = images_of(data, recipe)
+        splits = images_of(data, recipe, options)
         start = load_starting_weights(
             weights, network, fit_to_images(network, splits.train, recipe), recipe.regularise.init, seed
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netlathe.cli.common import emit, json_option, print_table, wide_option
+from netlathe.cli.image_options import image_options
 from netlathe.cli.training import check_images
 from netlathe.deploy.precision import PRECISION_CHOICES, PrecisionChoice
 from netlathe.runtimes.registry import quantising_runtimes
@@ -17,6 +18,7 @@ from netlathe.units import show_bytes, show_interval
 
 if TYPE_CHECKING:
     from netlathe.deploy.variants import DeployVariant
+    from netlathe.train.images.options import ImageOptions
 
 
 @click.command()
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--calibration", type=click.IntRange(1), default=300, show_default=True, help="Training images.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @wide_option
+@image_options
 @json_option
 def command(
     out: Path,
@@ -41,6 +44,7 @@ def command(
     tolerance: float,
     calibration: int,
     output: Path,
+    options: ImageOptions,
     as_json: bool,
 ) -> None:
     """Try runtimes and precisions for a deployed network and write the best as a package of its own.
@@ -58,7 +62,7 @@ def command(
     from netlathe.deploy.variants import choose_variant, copy_as_float, labelled_pixels
 
     package = load_package(out)
-    splits = images_for(package, source)
+    splits = images_for(package, source, options)
     chosen, tried = choose_variant(
         copy_as_float(package, output),
         labelled_pixels(splits.train, package, calibration),
