@@ -221,6 +221,37 @@ class Act(Leaf):
 
 
 @node
+class ResponseNorm(Leaf):
+    """y = x + w x n + b, n = |x_c| / mean over channels of |x_c|, |x_c| the length of a channel over all positions.
+
+    Woo et al. 2023, ConvNeXt V2, https://arxiv.org/abs/2301.00808, section 3 (global response normalisation): maps
+    (C, H, W) and grids (1, H, W, C).
+    """
+
+    eps: float = 1e-6
+
+    kind = "norm"
+
+    def __post_init__(self) -> None:
+        need(self.eps > 0, f"eps must be positive, not {self.eps}")
+
+    def out(self, *xs: Shape) -> Shape:
+        if len(xs[0]) not in (3, 4):
+            raise ShapeError(f"response norm needs a map or a grid, but {xs[0]} arrives")
+        return xs[0]
+
+    def weights(self, *xs: Shape) -> dict[str, Shape]:
+        channels = xs[0][0] if len(xs[0]) == 3 else xs[0][-1]
+        return {"weight": (channels,), "bias": (channels,)}
+
+    def form(self, *xs: Shape) -> str:
+        return "response"
+
+    def __str__(self) -> str:
+        return "response norm"
+
+
+@node
 class Scale(Leaf):
     """y = w * x (+ b), one trainable factor a channel."""
 

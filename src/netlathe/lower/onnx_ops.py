@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from netlathe.arch.graph import Op
 from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Subtract, Upsample, Zero
-from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, Scale
+from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, ResponseNorm, Scale
 from netlathe.arch.leaf import Leaf, pads, pair
 from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
 from netlathe.errors import NetlatheError
@@ -119,6 +119,16 @@ def scale(leaf: Scale, op: Op, build: OnnxNodeBuilder) -> str:
     read = by_channel if len(op.in_shapes[0]) == 3 else OnnxNodeBuilder.weight
     y = build("Mul", build.xs[0], read(build, "weight"))
     return build("Add", y, read(build, "bias")) if leaf.bias else y
+
+
+def response_norm(leaf: ResponseNorm, op: Op, build: OnnxNodeBuilder) -> str:
+    x, is_map = build.xs[0], len(op.in_shapes[0]) == 3
+    read = by_channel if is_map else OnnxNodeBuilder.weight
+    length = build("ReduceL2", x, build.ints(*((2, 3) if is_map else (1, 2))), keepdims=1)
+    mean = build("ReduceMean", length, build.ints(1 if is_map else 3), keepdims=1)
+    n = build("Div", length, build("Add", mean, build.constant(leaf.eps)))
+    scaled = build("Add", build("Mul", build("Mul", x, n), read(build, "weight")), read(build, "bias"))
+    return build("Add", x, scaled)
 
 
 def pool(leaf: Pool, op: Op, build: OnnxNodeBuilder) -> str:
@@ -237,6 +247,7 @@ RULES: dict[type[Leaf], Callable[..., str]] = {
     Norm: norm,
     Act: act,
     Scale: scale,
+    ResponseNorm: response_norm,
     Pool: pool,
     GlobalPool: global_pool,
     AdaptivePool: adaptive_pool,

@@ -26,6 +26,22 @@ class ScaleModule(nn.Module):
         return x * weight if self.bias is None else torch.addcmul(self.bias.view(self.shape), x, weight)
 
 
+class ResponseNormModule(nn.Module):
+    """y = x + w x n + b, n the length of a channel over all positions by its mean over channels."""
+
+    def __init__(self, channels: int, eps: float, channels_first: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps, self.positions, self.channels = eps, (2, 3) if channels_first else (1, 2), 1 if channels_first else -1
+        self.shape = (-1, 1, 1) if channels_first else (-1,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(x, dim=self.positions, keepdim=True)
+        n = length / (length.mean(dim=self.channels, keepdim=True) + self.eps)
+        return x + torch.addcmul(self.bias.view(self.shape), self.weight.view(self.shape), x * n)
+
+
 class Codes(nn.Module):
     """y[j] = sum_i (x[i] - codes[j, i])^2."""
 

@@ -97,6 +97,11 @@ def scale(leaf: layers.Scale, op: Op, build: FxNodeBuilder) -> fx.Node:
     return build.module(torch_modules.ScaleModule(channels, leaf.bias, is_map), build.xs[0])
 
 
+def response_norm(leaf: layers.ResponseNorm, op: Op, build: FxNodeBuilder) -> fx.Node:
+    channels, is_map = op.weights["weight"][0], len(op.in_shapes[0]) == 3
+    return build.module(torch_modules.ResponseNormModule(channels, leaf.eps, is_map), build.xs[0])
+
+
 def pool(leaf: pools.Pool, op: Op, build: FxNodeBuilder) -> fx.Node:
     x, kernel, stride = build.xs[0], pair(leaf.kernel), leaf.step()
     top, left, bottom, right = pads(op.in_shapes[0], kernel, stride, leaf.padding)
@@ -235,6 +240,7 @@ RULES: dict[type[Leaf], Callable[..., fx.Node]] = {
     layers.Norm: norm,
     layers.Act: act,
     layers.Scale: scale,
+    layers.ResponseNorm: response_norm,
     pools.Pool: pool,
     pools.GlobalPool: global_pool,
     pools.AdaptivePool: adaptive_pool,
