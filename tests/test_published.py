@@ -25,6 +25,9 @@ def test_rows_are_complete_and_sane() -> None:
 
 
 NEVER_PUBLISHED = {"lenet5_modern", "unet_padded", "unet_diffusion", "vit_tiny_patch32", "vit_base_patch16_gap"}
+# Of these the figures at hand are those of the merged form, of another resolution, or count something else.
+NEVER_PUBLISHED |= {"repvgg_a0", "mobileone_s0", "mobileone_s1", "convnextv2_tiny", "mobilenetv4_conv_medium"}
+NEVER_PUBLISHED |= {"mobilenetv4_conv_large"}
 
 
 def test_all_registered_families_have_figures() -> None:
