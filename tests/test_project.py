@@ -11,6 +11,7 @@ from command import command, netlathe
 from netlathe.arch.net import Net
 from netlathe.errors import NetlatheError
 from netlathe.load import load_any
+from netlathe.read.example import read_example
 
 HEAD = "import torch\nfrom torch import nn\n"
 CONV = "nn.Conv2d(3, 8, 3)"  # 224 params
@@ -250,3 +251,70 @@ def test_no_module_is_run_where_no_code_is_wanted(tmp_path: Path) -> None:
 def test_a_slip_in_a_name_of_the_zoo_is_none_of_a_module() -> None:
     with pytest.raises(NetlatheError, match="unknown network"):
         load_any("resnet5o:alpha")
+
+
+WORDS = f"""{HEAD}
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(100, 8), nn.Linear(8, 2)
+    def forward(self, ids, mask=None, *, scale):
+        x = self.embed(ids) * mask[..., None]
+        return self.head(x.mean(1)) * scale["by"][0]
+
+def keywords():
+    ids = torch.ones(1, 16, dtype=torch.int64)
+    return dict(ids=ids, mask=torch.ones(1, 16), scale=dict(by=[torch.ones(1, 1)]))
+
+def both():
+    given = keywords()
+    return (given["ids"], given["mask"]), dict(scale=given["scale"])
+
+def empty():
+    return 3
+"""
+
+
+@pytest.mark.parametrize("function", ["keywords", "both"])
+def test_an_example_says_what_a_forward_is_called_with(function: str, tmp_path: Path) -> None:
+    write(tmp_path, {"words.py": WORDS})
+    done = netlathe("cost", "words.py:Words", "--example", f"words.py:{function}", "--json", cwd=tmp_path)
+    data = json.loads(done.stdout)["data"]
+    assert (data["params"], data["macs"]) == (800 + 18, 16)
+
+
+def test_a_module_with_an_example_runs_as_torch_exports_it(tmp_path: Path) -> None:
+    write(tmp_path, {"words.py": WORDS})
+    (net,) = load_any(f"{tmp_path / 'words.py'}:Words", example=read_example(f"{tmp_path / 'words.py'}:keywords"))
+    (again,) = load_any(str(net.onnx(tmp_path, batch=2)))
+    assert [(feed.shape, feed.type) for feed in net.feeds(2)] == [
+        ((2, 16), "int64"),
+        ((2, 16), "float32"),
+        ((2, 1), "float32"),
+    ]
+    assert len(again.inputs) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["words.py:Words", "--example", "words.py:empty"], "gives no tensors with a batch axis"),
+        (["resnet18", "--example", "words.py:keywords"], "resnet18 is no torch module"),
+        (["words.py:Words", "--example", "words.py:keywords", "--input", "3x8x8"], "leave --input"),
+        (["words.py:Words", "--example", "words"], "write --example file.py:function"),
+    ],
+)
+def test_an_example_that_is_none_is_named(words: list[str], message: str, tmp_path: Path) -> None:
+    write(tmp_path, {"words.py": WORDS})
+    done = command("cost", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_frozen_weights_are_told(tmp_path: Path) -> None:
+    source = f"{HEAD}def make():\n    net = nn.Sequential({CONV}, nn.ReLU())\n    net[0].weight.requires_grad = False\n"
+    write(tmp_path, {"net.py": source + "    return net\n"})
+    assert (
+        "216 params have requires_grad=False and count as buffers: 0"
+        in netlathe("cost", "net.py:make", cwd=tmp_path).stderr
+    )

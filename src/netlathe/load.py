@@ -23,6 +23,7 @@ from netlathe.project import call, is_importable
 from netlathe.read.buildable import BuildableModule, is_module_document
 from netlathe.read.buildable import from_document as module_of_document
 from netlathe.read.code_source import CodeSource
+from netlathe.read.example import Example
 from netlathe.read.module import InputShape
 from netlathe.read.module_sources import library_source
 from netlathe.units import read_digits
@@ -40,10 +41,13 @@ def load(text: str) -> list[Network]:
     return [net.expression() for net in load_any(text)]
 
 
-def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None) -> list[Net]:
+def load_any(
+    text: str, inputs: Sequence[InputShape] = (), resolution: int | None = None, example: Example | None = None
+) -> list[Net]:
     """The networks that a text names, for other inputs or square images of another size.
 
-    resnet50@160 is resnet50 for images of 160 pixels, as tables name it. Raises NetlatheError.
+    resnet50@160 is resnet50 for images of 160 pixels, as tables name it. An `example` of what its forward is called with
+    is for a torch module alone. Raises NetlatheError.
     """
     if len(text) > LONGEST_NAME:
         message = f"no network has a name of {len(text):,} characters"
@@ -52,6 +56,12 @@ def load_any(text: str, inputs: Sequence[InputShape] = (), resolution: int | Non
     if pixels is not None and (inputs or resolution not in (None, pixels)):
         hint = f"leave out @{pixels}, or the option"
         raise NetlatheError(f"{text}@{pixels} and an option give the input twice", code="load.choice", hint=hint)
+    if example is not None:
+        (net,) = load_any(text, inputs, resolution)
+        if not isinstance(net, BuildableModule):
+            hint = "for others, --input gives the shapes"
+            raise NetlatheError(f"{text} is no torch module: it takes no example", code="load.example", hint=hint)
+        return [replace(net, example=example)]
     resolution = pixels if pixels is not None else resolution
     if text.endswith(WEIGHTS):
         raise NetlatheError(

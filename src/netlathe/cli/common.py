@@ -24,6 +24,7 @@ from netlathe.units import read_digits
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
+    from netlathe.read.example import Example
     from netlathe.report.page import Page
     from netlathe.tables.table import Table
 
@@ -50,6 +51,7 @@ html_option = click.option(
 )
 UNINDENTED = 4_000_000  # letters of a document from which on it is one line
 WIDE = "netlathe.wide"  # in the context of a command: whether --wide was given
+EXAMPLE = "netlathe.example"  # and what --example names
 nets_argument = click.argument("nets", nargs=-1, required=True, metavar="NET...")
 
 
@@ -63,14 +65,35 @@ def input_shape(text: str) -> InputShape:
     return InputShape(tuple(numbers), kind)
 
 
-input_option = click.option(
-    "--input",
-    "inputs",
-    type=input_shape,
-    multiple=True,
-    metavar="SHAPE",
-    help="Shape of an input, such as 3x224x224; again for each further one.",
-)
+def input_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--input, and --example for what shapes do not say."""
+    shapes = click.option(
+        "--input",
+        "inputs",
+        type=input_shape,
+        multiple=True,
+        metavar="SHAPE",
+        help="Shape of an input, such as 3x224x224; again for each further one.",
+    )
+    example = click.option(
+        "--example",
+        metavar="FILE:FUNCTION",
+        expose_value=False,
+        callback=lambda context, _, text: context.meta.update({EXAMPLE: text}),
+        help="Function that returns what a torch module's forward is called with: tensors, dictionaries, keywords.",
+    )
+    return shapes(example(command))
+
+
+def given_example() -> Example | None:
+    """What --example returns; None where it was not given."""
+    context = click.get_current_context(silent=True)
+    text = context.meta.get(EXAMPLE) if context is not None else None
+    if text is None:
+        return None
+    from netlathe.read.example import read_example
+
+    return read_example(text)
 
 
 def networks(texts: Iterable[str], resolution: int | None = None) -> list[Network]:
@@ -82,7 +105,11 @@ def any_networks(texts: Iterable[str], resolution: int | None = None, inputs: Se
     """As `networks`, of every kind: torch modules and ONNX files too; `inputs` are those of all."""
     if resolution is not None and inputs:
         raise NetlatheError("--resolution and --input both say the size", code="usage", hint="give one of them")
-    nets = [net for text in texts for net in load_any(text, inputs, resolution)]
+    example = given_example()
+    if example is not None and (inputs or resolution is not None):
+        message = "--example says what the inputs are: leave --input and --resolution out"
+        raise NetlatheError(message, code="usage")
+    nets = [net for text in texts for net in load_any(text, inputs, resolution, example)]
     names = [network.name for network in nets]
     return [
         network.renamed(f"{network.name}@{'x'.join(map(str, network.input[1:]))}")

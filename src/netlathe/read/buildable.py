@@ -16,6 +16,7 @@ from netlathe.code_name import split_name
 from netlathe.documents.json import parse_json
 from netlathe.errors import NetlatheError
 from netlathe.read.code_source import CodeSource
+from netlathe.read.example import Example
 from netlathe.read.module import InputShape, ModuleNet
 from netlathe.read.module_source import BuildRequest, ModuleSource
 from netlathe.read.module_sources import library_source
@@ -33,10 +34,14 @@ class BuildableModule(ModuleNet):
     source: ModuleSource
     request: BuildRequest = AS_IT_IS
     given: tuple[InputShape, ...] = ()  # inputs that were asked for by their shapes
+    example: Example | None = None
 
     @property
     def asked(self) -> tuple[InputShape, ...]:  # type: ignore[override]
         """One image, unless other inputs were given."""
+        if self.example is not None:
+            kinds = ((tuple(x.shape[1:]), str(x.dtype).removeprefix("torch.")) for x in self.example.tensors())
+            return tuple(InputShape(shape, kind) for shape, kind in kinds)
         return self.given or (InputShape(self.image),)
 
     @property
@@ -88,7 +93,8 @@ class BuildableModule(ModuleNet):
         """A hash of the source, of its code where that is a file, and of what it is built for."""
         # What is built as its source has it depends on all of its name.
         name = self.source.text if self.source.code is None and None in self.request else self.source.identity
-        what = (self.source.code, name, tuple(self.request), self.given)
+        inputs = self.given if self.example is None else self.asked
+        what = (self.source.code, name, tuple(self.request), inputs)
         return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
     def renamed(self, name: str) -> BuildableModule:
@@ -165,7 +171,7 @@ class BuildableModule(ModuleNet):
 
         module = self.module(weights, seed=seed)
         with self.running():
-            return export_module(module, self.name, self.tensors_for(batch), free=batch is None)
+            return export_module(self.flat(module), self.name, self.tensors_for(batch), free=batch is None)
 
 
 def fill_state(module: Any, weights: Mapping[str, Any], name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from netlathe.arch.node import Shape
 from netlathe.errors import NetlatheError, unknown
 
 if TYPE_CHECKING:
+    from netlathe.read.example import Example
     from netlathe.read.torch import ModuleReading
 
 TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
@@ -40,6 +41,7 @@ class ModuleNet(ForeignNet):
 
     kind = "a torch module"
 
+    example: Example | None = None  # what the forward is called with, where that is not images
     torch_module: Any  # whose forward is read: it may have shapes alone, where `module` has the weights
     asked: tuple[InputShape, ...]  # its inputs
     running: Callable[[], AbstractContextManager[Any]]  # while its code runs
@@ -64,17 +66,20 @@ class ModuleNet(ForeignNet):
         from netlathe.read.torch import read_module
 
         with self.running():
+            if self.example is not None:
+                args, words = self.example.for_batch(1).call(module)
+                return read_module(module, *args, keywords=words)
             return read_module(module, *(self.tensor(one, "meta") if one.type else one.shape for one in self.asked))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The weights that its forward never uses."""
-        uncalled = self.reading.uncalled
-        if not uncalled:
-            return ()
-        owners = sorted({name.partition(".")[0] for name in uncalled})
-        count = sum(prod(shape) for shape in uncalled.values())
-        return (f"{count:,} params are not counted, for the forward never uses them: {', '.join(owners)}",)
+        """The weights that its forward never uses, and those that are not trained."""
+        uncalled, frozen = (count_by_owner(tensors) for tensors in (self.reading.uncalled, self.reading.frozen))
+        lines = {
+            f"{uncalled[0]:,} params are not counted, for the forward never uses them: {uncalled[1]}": uncalled,
+            f"{frozen[0]:,} params have requires_grad=False and count as buffers: {frozen[1]}": frozen,
+        }
+        return tuple(line for line, (count, _) in lines.items() if count)
 
     @property
     def inputs(self) -> tuple[Shape, ...]:
@@ -100,13 +105,21 @@ class ModuleNet(ForeignNet):
 
         path = folder / "model.onnx"
         with self.running():
-            model = export_module(self.module(), self.name, self.tensors_for(batch), free=False)
+            model = export_module(self.flat(self.module()), self.name, self.tensors_for(batch), free=False)
         write_bytes(path, model.SerializeToString())
         return path
 
     def tensors_for(self, batch: int | None) -> tuple[Any, ...]:
         """Inputs of zeros for a batch; where it is to be free, for a few."""
+        if self.example is not None:
+            return tuple(self.example.for_batch(batch or FREE).tensors())
         return tuple(self.tensor(one, "cpu", batch or FREE) for one in self.asked)
+
+    def flat(self, module: Any) -> Any:
+        """The module as one that takes tensors alone, one after the other."""
+        from netlathe.read.example import flat_module
+
+        return module if self.example is None else flat_module(module, self.example)
 
     def tensor(self, asked: InputShape, device: str, batch: int = 1) -> Any:
         """An input of zeros, on a device."""
@@ -116,6 +129,12 @@ class ModuleNet(ForeignNet):
         if kind not in TYPES:
             raise unknown("type of an input", kind, TYPES, code="load.input")
         return torch.zeros((batch, *asked.shape), dtype=getattr(torch, kind), device=device)
+
+
+def count_by_owner(tensors: Mapping[str, Shape]) -> tuple[int, str]:
+    """(how many elements, the parts of the module that have them)."""
+    owners = sorted({name.partition(".")[0] for name in tensors})
+    return sum(prod(shape) for shape in tensors.values()), ", ".join(owners)
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,7 +147,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
                 f"the forward fails on an input of {shapes or 'nothing'}: {type(error).__name__}: {error}",
                 code="read.forward",
                 path=self.scope.path or type(module).__name__,
-                hint="give the shapes that it is made for, without the batch axis; see --input",
+                hint="give the shapes that it is made for: --input, without the batch axis, or --example",
             ) from error
 
     @contextmanager

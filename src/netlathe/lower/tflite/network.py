@@ -16,6 +16,7 @@ from netlathe.arch.inputs import input_specs
 from netlathe.arch.joins import Add, Flatten, Mul
 from netlathe.arch.layers import Act, Conv, Linear, Norm, Scale
 from netlathe.arch.network import Network
+from netlathe.arch.own_leaves import own_rule
 from netlathe.arch.pools import Pool
 from netlathe.errors import NetlatheError
 from netlathe.files import write_bytes
@@ -65,7 +66,7 @@ def build_model(name: str, graph: Graph, tensors: Mapping[str, Array], *, grow_k
             values[op.output] = values[op.inputs[0]]
             build.tensors[values[op.output]].name = op.path
             continue
-        rule = RULES.get(type(op.leaf)) if op.leaf is not None else None
+        rule = (RULES.get(type(op.leaf)) or own_rule(op.leaf, "tflite")) if op.leaf is not None else None
         if rule is None:
             kind = type(op.leaf).__name__
             raise NetlatheError(f"LiteRT has no operator for {kind}", code="tflite.rule", path=op.path)
