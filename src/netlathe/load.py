@@ -46,8 +46,8 @@ def load_any(
 ) -> list[Net]:
     """The networks that a text names, for other inputs or square images of another size.
 
-    resnet50@160 is resnet50 for images of 160 pixels, as tables name it. An `example` of what its forward is called with
-    is for a torch module alone. Raises NetlatheError.
+    resnet50@160 is resnet50 for images of 160 pixels, as tables name it. An `example` of what its forward is called
+    with is for a torch module alone. Raises NetlatheError.
     """
     if len(text) > LONGEST_NAME:
         message = f"no network has a name of {len(text):,} characters"

@@ -70,11 +70,12 @@ def policy_factors(name: str, times: float = 2) -> Factors:
     return Factors(times**depth, times ** (width / 2), times ** (side / 2))
 
 
-def scale(network: Network, factors: Factors, multiple: int = 1, depth_rounding: str = "up") -> Network:
+def scale(network: Network, factors: Factors, multiple: int | None = None, depth_rounding: str = "up") -> Network:
     """The network with depth, width and resolution scaled, the side of the image to a multiple of pixels.
 
-    Depth rounds up unless told otherwise, width by the 10 % rule. A factor of 1 leaves its knob alone, so networks
-    without it scale too.
+    Without a multiple it is rounded to a pixel, and where the network does not take that side (patches, halves that
+    are joined again), to the nearest multiple of its total stride. Depth rounds up unless told otherwise, width by the
+    10 % rule. A factor of 1 leaves its knob alone, so networks without it scale too.
     """
     values: dict[str, float] = {}
     if factors.depth != 1:
@@ -82,8 +83,30 @@ def scale(network: Network, factors: Factors, multiple: int = 1, depth_rounding:
     if factors.width != 1:
         values["width"] = factors.width
     if factors.resolution != 1:
-        values["resolution"] = max(1, round(network.input[-1] * factors.resolution / multiple)) * multiple
+        side = network.input[-1] * factors.resolution
+        values["resolution"] = snapped_side(network, side) if multiple is None else to_multiple(side, multiple)
     return turn_knobs(network, values, KnobRules(depth=depth_rounding))
+
+
+def to_multiple(side: float, multiple: int) -> int:
+    """The nearest multiple, at least one."""
+    return max(1, round(side / multiple)) * multiple
+
+
+def snapped_side(network: Network, side: float) -> int:
+    """A side in pixels, or the nearest multiple of the total stride where the network does not take it."""
+    pixels = max(1, round(side))
+    try:
+        network.at(pixels).graph()
+    except NetlatheError:
+        return to_multiple(side, total_stride(network))
+    return pixels
+
+
+def total_stride(network: Network) -> int:
+    """How many pixels of a side one position of its smallest map stands for."""
+    sides = [shape[1] for shape in network.graph().shapes if len(shape) == 3 and shape[1] > 1]
+    return -(-network.input[-1] // min(sides)) if sides else 1
 
 
 class ScalingCandidate(NamedTuple):

@@ -8,10 +8,11 @@ from functools import lru_cache
 from math import gcd
 
 from netlathe.arch.axes import RowAttention
-from netlathe.arch.combinators import Gate, Residual, Seq, Stage
+from netlathe.arch.combinators import Concat, Dag, Gate, Residual, Seq, Stage
 from netlathe.arch.leaf import Times
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
+from netlathe.arch.rewrite import walk
 from netlathe.arch.tokens import Attention, WindowAttention
 from netlathe.errors import unknown
 from netlathe.reshape.legal import checked_body, knob_error, positive
@@ -35,8 +36,22 @@ def inner(network: Network, factor: float, rounding: str = "ten_percent", keep: 
     )
     if not scale.met:
         hint = "legal for bottlenecks, inverted bottlenecks and basic blocks: resnet*, mobilenetv2*, vit_*"
-        raise knob_error("inner", network, "it has no residual block with a width inside", hint)
+        raise knob_error("inner", network, why_not(network.body), hint)
     return network if factor == 1 else checked_body("inner", network, body, factor)
+
+
+def why_not(body: Node) -> str:
+    """What keeps the blocks of a network from having a width inside."""
+    blocks = [(path, node) for path, node in walk(body) if isinstance(node, Residual)]
+    if not blocks:
+        return "it has no residual block"
+    path, block = blocks[0]
+    wide = [name for name, leaf in inner_leaves(block.body) if isinstance(leaf, Wide) and leaf.width is not None]
+    if any(isinstance(leaf, Attention | WindowAttention | RowAttention) for _, leaf in inner_leaves(block.body)):
+        return f"in its residual blocks, such as {path}, attention decides the widths"
+    if len(wide) > 1:
+        return f"its residual blocks, such as {path}, are left alone"
+    return f"its residual blocks, such as {path}, have no width of their own before the last layer"
 
 
 @lru_cache(maxsize=64)
@@ -96,8 +111,11 @@ def scale_block(block: Node, scale: InnerScale) -> Node:
 
 
 def inner_leaves(body: Node, path: str = "") -> list[tuple[str, Node]]:
-    """The leaves of a block in order, without those of gates, of branches and of blocks inside it."""
-    if isinstance(body, Seq | Stage):
+    """The leaves of a block in order, without those of gates and of blocks inside it.
+
+    Branches that are joined again (StarNet's product of two expansions) are as wide as each other.
+    """
+    if isinstance(body, Seq | Stage | Dag | Concat):
         return [leaf for name, child in body.children() for leaf in inner_leaves(child, f"{path}.{name}".strip("."))]
     return [] if isinstance(body, Gate) or list(body.children()) else [(path, body)]
 

@@ -206,30 +206,72 @@ def ladder(network: Network, route: Route | None = None) -> list[Rung]:
     ]
     for name, step in STEPS.items():
         before = rungs[-1].network
-        after = Network(f"{network.name}-{name.replace(' ', '-')}", step(before.body, route), network.input)
+        try:
+            body = step(before.body, route)
+        except (AssertionError, NetlatheError) as error:
+            message = f"the step {name!r} of the roadmap does not apply to {network.name}: {error}"
+            raise NetlatheError(message, code="modernise.network", hint=SHAPE) from None
+        after = Network(f"{network.name}-{name.replace(' ', '-')}", body, network.input)
         rungs.append(Rung(name, (step.__doc__ or "").partition("\n")[0], after, published.get(name)))
     return rungs
 
 
 def standard(network: Network) -> Route:
-    """ConvNeXt-T's or ConvNeXt-S's depths and width, whichever is nearer in blocks."""
-    count = sum(require_kind(Stage, at(network.body, f"stage{i}")).depth for i in range(1, 5))
+    """ConvNeXt-T's or ConvNeXt-S's depths and width, whichever is nearer in blocks; with other than four stages, the
+    network's own depths, and widths in the same proportion."""
+    depths = tuple(require_kind(Stage, part).depth for _, part in stages_of(network.body))
+    if len(depths) != 4:
+        stem = stem_width(network.body)
+        return Route(depths, stem, stem * 3 // 2)
+    count = sum(depths)
     return Route((3, 3, 9, 3) if count <= 16 else (3, 3, 27, 3), 64, 96)
 
 
+SHAPE = (
+    "it needs seq(stem=conv(w, ...), stage1=stage(residual(squeeze=, process=, expand=), ...), ..., head=head(...)), "
+    "stage i expanding to 4 w 2^(i - 1)\n  legal: resnet50, resnet101, resnet152, wide_resnet*, resnext*, and their "
+    "rewrites"
+)
+
+
 def refuse_other_shapes(network: Network) -> None:
-    """Refuse what is not a stem, four stages of bottlenecks that double the width, and a head."""
-    body = network.body
-    if (
-        not isinstance(body, Seq)
-        or body.names != ("stem", "stage1", "stage2", "stage3", "stage4", "head")
-        or not all(out_widths(at(body, f"stage{i + 1}")) == {4 * 2**i * stem_width(body)} for i in range(4))
-    ):
+    """Refuse what is not a stem, stages of bottlenecks that double the width, and a head, with all that is missing."""
+    missing = missing_parts(network.body)
+    if missing:
         raise NetlatheError(
-            f"{network.name} is not a bottleneck ResNet, so the roadmap does not apply",
+            f"{network.name} is not a bottleneck ResNet, so the roadmap does not apply: {'; '.join(missing)}",
             code="modernise.network",
-            hint="legal: resnet50, resnet101, resnet152, resnet200, wide_resnet*, resnext*, and their rewrites",
+            hint=SHAPE,
         )
+
+
+def stages_of(body: Node) -> list[tuple[str, Node]]:
+    """The parts that are called stage1, stage2 ..."""
+    return [(name, part) for name, part in body.children() if name.startswith("stage")]
+
+
+def missing_parts(body: Node) -> list[str]:
+    """What keeps a network from the roadmap, with the path; empty where nothing does."""
+    parts = dict(body.children()) if isinstance(body, Seq) else {}
+    stages = stages_of(body) if parts else []
+    names = ("stem", *(f"stage{i}" for i in range(1, max(len(stages), 1) + 1)), "head")
+    faults = [f"it has no part {name}" for name in names if name not in parts]
+    faults += [f"it has a part {name or 'without a name'}" for name in parts if name not in names]
+    if faults:
+        return faults
+    if not isinstance(dict(parts["stem"].children()).get("conv"), Conv):
+        faults.append("stem has no part conv that is a convolution")
+    if not isinstance(dict(parts["head"].children()).get("classifier"), Linear):
+        faults.append("head has no part classifier that is a linear layer")
+    for i, (name, part) in enumerate(stages):
+        wanted, widths = 4 * 2**i * stem_width(body), out_widths(part)
+        if not isinstance(part, Stage):
+            faults.append(f"{name} is no stage(block, depth)")
+        elif not widths:
+            faults.append(f"{name} has no residual block of squeeze, process and expand")
+        elif widths != {wanted}:
+            faults.append(f"{name} expands to {', '.join(map(str, sorted(widths, key=str)))}, and not to {wanted}")
+    return faults
 
 
 def out_widths(stage: Node) -> set[int | None]:
@@ -237,13 +279,19 @@ def out_widths(stage: Node) -> set[int | None]:
     if not isinstance(stage, Stage):
         return set()
     blocks = [bottleneck(part) for block in (stage.block, stage.first or stage.block) for _, part in walk(block)]
-    return {own_width(core_conv(parts["expand"])) for parts in blocks if parts}
+    last = [convolutions(parts["expand"])[-1:] for parts in blocks if parts]
+    return {core.width if isinstance(core.width, int) else None for cores in last for core in cores}
 
 
 def stem_width(body: Node) -> int:
     """The channels that the stem leaves."""
-    convs = [node for _, node in walk(at(body, "stem")) if isinstance(node, Conv) and isinstance(node.width, int)]
+    convs = [leaf for leaf in convolutions(at(body, "stem")) if isinstance(leaf.width, int)]
     return own_width(convs[-1]) if convs else 0
+
+
+def convolutions(node: Node) -> list[Conv]:
+    """Those of a part, in order."""
+    return [leaf for _, leaf in walk(node) if isinstance(leaf, Conv)]
 
 
 def bottleneck(node: Node) -> Parts | None:
