@@ -45,6 +45,19 @@ def test_show_tells_the_front_the_winner_and_what_went_wrong(searched: Path) -> 
     assert all(trial["costs"]["macs"] <= 100_000 for trial in data["front"])
     assert data["front"][0] == data["best"]
     assert sum(data["failures"].values()) == data["counts"]["failed"]
+    assert data["reasons"] == {"macs": data["counts"]["infeasible"]}
+
+
+def test_what_was_chosen_has_its_names_and_what_it_matters(searched: Path) -> None:
+    data = json.loads(run("search", "show", searched, "--json").stdout)["data"]
+    decisions = list(data["winner"]["choices"])
+    assert len(decisions) == len(data["winner"]["genotype"]) > 1
+    assert set(data["importance"]) <= set(decisions)
+    assert all(0 <= share <= 1 for share in data["importance"].values())
+    said = run("search", "show", searched).stdout
+    first, option = next(iter(data["winner"]["choices"].items()))
+    assert f"{first} {option}" in said
+    assert "decisions    explain of the scores: " in said
 
 
 def test_every_trial_is_a_row_of_the_csv(searched: Path) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import emit, json_option, print_table, wide_option
-from netlathe.tables.search import front_table, show_genotype, show_score
+from netlathe.tables.search import front_table, show_choices, show_genotype, show_score
 from netlathe.units import show_span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from netlathe.search.config import SearchConfig
-    from netlathe.search.summary import FinalResult
+    from netlathe.search.summary import Decisions, FinalResult
     from netlathe.search.trial import Trial
 
 SHOWN = 10  # rows of the front that fit on a screen
@@ -57,10 +57,20 @@ def read(folder: Path) -> tuple[SearchConfig, dict[str, Any], list[Trial], list[
 
 def document(folder: Path) -> dict[str, Any]:
     """A search as JSON values."""
-    from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
-    from netlathe.search.trial import trial_to_json as plain
+    from netlathe.search.summary import (
+        best_trial,
+        count_failures,
+        count_reasons,
+        count_states,
+        decision_importance,
+        read_decisions,
+        trial_front,
+        winning_trial,
+    )
 
     config, facts, trials, finals = read(folder)
+    decisions = read_decisions(facts)
+    plain = namer(decisions)
     top, won = best_trial(trials), winning_trial(trials, facts)
     final = compute_final_result(trials, finals, won)
     return {
@@ -73,6 +83,8 @@ def document(folder: Path) -> dict[str, Any]:
         "counts": count_states(trials),
         "feasible_share": facts.get("feasible_share"),
         "failures": count_failures(trials),
+        "reasons": count_reasons(trials),
+        "importance": decision_importance(trials, decisions),
         "best": plain(top) if top else None,
         "winner": plain(won) if won else None,
         "final": final and final._asdict() | {"score": final.score, "gap": final.gap, "half": final.half(),
@@ -80,6 +92,14 @@ def document(folder: Path) -> dict[str, Any]:
         "front": [plain(trial) for trial in trial_front(trials)],
         "trials": [plain(trial) for trial in trials],
     }  # fmt: skip
+
+
+def namer(decisions: Decisions) -> Callable[[Trial], dict[str, Any]]:
+    """Trials as JSON values, with the names of what was chosen where they are known."""
+    from netlathe.search.summary import name_options
+    from netlathe.search.trial import trial_to_json
+
+    return lambda trial: trial_to_json(trial) | {"choices": name_options(trial.genotype, decisions)}
 
 
 def compute_final_result(
@@ -93,15 +113,24 @@ def compute_final_result(
 
 def show(folder: Path, whole: bool = False) -> None:
     """The findings on stdout."""
-    from netlathe.search.summary import best_trial, count_failures, count_states, trial_front, winning_trial
-    from netlathe.search.trial import trial_to_json
+    from netlathe.search.summary import (
+        best_trial,
+        count_failures,
+        count_reasons,
+        count_states,
+        decision_importance,
+        read_decisions,
+        trial_front,
+        winning_trial,
+    )
 
     config, facts, trials, finals = read(folder)
+    decisions = read_decisions(facts)
     top, won = best_trial(trials), winning_trial(trials, facts)
     front = trial_front(trials)
     if front:
         rest = 0 if whole else max(0, len(front) - SHOWN)
-        rows = [trial_to_json(trial) for trial in (front if whole else front[:SHOWN])]
+        rows = list(map(namer(decisions), front if whole else front[:SHOWN]))
         print_table(front_table(rows, title=f"front of {config.space}", caption=f"{rest} more: --all" if rest else ""))
     limits = " ".join(f"--{name} {value}" for name, value in config.limits.items())
     click.echo(f"{config.strategy} in {config.space}, seed {config.seed}{', ' * bool(limits)}{limits}")
@@ -116,17 +145,21 @@ def show(folder: Path, whole: bool = False) -> None:
         click.echo(f"  paid         {show_span(spent)} of evaluation")
     for error, count in list(count_failures(trials).items())[:5]:
         click.echo(f"  failed       {count} x {error}")
+    for reason, count in count_reasons(trials).items():
+        click.echo(f"  infeasible   {count} x {reason}")
+    if important := [f"{name} {100 * share:.0f} %" for name, share in decision_importance(trials, decisions).items()]:
+        click.echo(f"  decisions    explain of the scores: {', '.join(important[:5])}")
     if top is not None:
         tried = how.get("done", 0)
         click.echo(f"  search       {show_score(top.score)} (trial {top.number}, the best of {tried})")
     if won is not None:
-        show_winner(won, compute_final_result(trials, finals, won))
+        show_winner(won, decisions, compute_final_result(trials, finals, won))
         click.echo(f"  files        {folder}: best.json, search.db" if (folder / "best.json").exists() else "")
 
 
-def show_winner(won: Trial, final: FinalResult | None) -> None:
+def show_winner(won: Trial, decisions: Decisions, final: FinalResult | None) -> None:
     """The winner, and what it is worth on seeds that the search has not seen."""
-    click.echo(f"  winner       trial {won.number}: {show_genotype(won.genotype)}")
+    click.echo(f"  winner       trial {won.number}: {show_choices(namer(decisions)(won))}")
     if final is None:
         return
     half = final.half()

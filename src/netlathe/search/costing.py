@@ -66,9 +66,13 @@ def budget_excess(costs: Costs, budget: Budget, *, hopeful: bool) -> float:
 
 
 def describe_broken(costs: Costs, limits: list[Limit], budget: Budget, *, hopeful: bool) -> str:
-    """Which limits are broken, in words."""
-    uses = [(limit, limit_use(costs, limit.name, hopeful=hopeful)) for limit in limits]
-    return ", ".join(f"{limit.name} {limit.show(use)} > {limit.show(budget.limit(limit) or 0)}" for limit, use in uses)
+    """Which limits are broken, in words; of a latency whether it was forecast or measured."""
+    words = []
+    for limit in limits:
+        basis = "" if limit.name != "latency" else " (forecast)" if LOW in costs else " (measured)"
+        use = limit.show(limit_use(costs, limit.name, hopeful=hopeful))
+        words.append(f"{limit.name}{basis} {use} > {limit.show(budget.limit(limit) or 0)}")
+    return ", ".join(words)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class RayExecutor:
             try:
                 results.append(self.ray.get(reference))
             except self.ray.exceptions.RayError as error:
-                results.append(TaskResult(task.number, died=f"the Ray worker died: {type(error).__name__}"))
+                results.append(task_end(task.number, error))
                 with suppress(Exception):
                     self.ray.kill(self.actors[i])
                 self.actors[i] = None
@@ -90,3 +90,14 @@ class RayExecutor:
         self.actors, self.tasks = [None] * self.size, {}
         if self.started:
             self.ray.shutdown()
+
+
+def task_end(number: int, error: Exception) -> TaskResult:
+    """What became of a task that Ray ended: an error of the evaluation, a time-out, or the death of a worker."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "RayTaskError" in kinds:
+        cause = getattr(error, "cause", None) or error
+        return TaskResult(number, error=f"{type(cause).__name__}: {cause}".partition("\n")[0])
+    if kinds & {"GetTimeoutError", "TimeoutError", "ActorUnavailableError", "RpcError"}:
+        return TaskResult(number, died=f"Ray gave no answer in time: {type(error).__name__}")
+    return TaskResult(number, died=f"the Ray worker died: {type(error).__name__}")

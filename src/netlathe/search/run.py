@@ -34,6 +34,7 @@ from netlathe.search.trial import Trial
 
 if TYPE_CHECKING:
     from netlathe.arch.network import Network
+    from netlathe.search.space import SearchSpace
     from netlathe.search.strategy import Strategy
 
 BEST = "best.json"
@@ -89,7 +90,7 @@ def search(
         run_folder.begin(search_identity(config, problem), changeable=CHANGEABLE)
         share = None if (folder / FILE).exists() else measure_share(config, problem, log)
         store = stack.enter_context(TrialStore(folder, write=True))
-        record_start(store, config, share)
+        record_start(store, config, share, problem.space)
         strategy = make_strategy(config, problem)
         deadline = None if seconds is None else begin + seconds
         with open_executor(config, problem, folder, workers, ray) as executor:
@@ -127,9 +128,10 @@ def measure_share(config: SearchConfig, problem: SearchProblem, log: Callable[[s
     return share
 
 
-def record_start(store: TrialStore, config: SearchConfig, share: float | None) -> None:
+def record_start(store: TrialStore, config: SearchConfig, share: float | None, space: SearchSpace) -> None:
     """Write down what is searched, and the first time what else is known then."""
-    store.write_facts(config=asdict(config))
+    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
+    store.write_facts(config=asdict(config), decisions=decisions)
     if "begun" not in store.facts():
         store.write_facts(version=__version__, begun=clock.time(), feasible_share=share)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import inf
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from netlathe.search.trial import Trial, TrialState
+from netlathe.search.trial import Genotype, Trial, TrialState
 from netlathe.stats.pareto import pareto_front
 from netlathe.stats.student import t_half_width
 
+FEW = 10  # trials, below which nothing is said of decisions
 COSTS = ("latency", "macs", "size", "memory")  # what the front is about, where it is known
 
 
@@ -83,6 +85,58 @@ def count_states(trials: Sequence[Trial]) -> dict[str, int]:
 def count_failures(trials: Sequence[Trial]) -> dict[str, int]:
     """Why trials failed, the most frequent reason first."""
     return dict(Counter(trial.error for trial in trials if trial.state is TrialState.FAILED).most_common())
+
+
+def count_reasons(trials: Sequence[Trial]) -> dict[str, int]:
+    """How many infeasible trials broke which limit, the most frequent first; a trial may break several."""
+    reasons = Counter(
+        re.split(r" (?=[-\d.~])", part, maxsplit=1)[0] if " > " in part else part
+        for trial in trials
+        if trial.state is TrialState.INFEASIBLE
+        for part in trial.error.split(", ")
+    )
+    return dict(reasons.most_common())
+
+
+Decisions = Sequence[tuple[str, Sequence[str]]]  # (name, options) in the order of a genotype
+
+
+def read_decisions(facts: Mapping[str, Any]) -> Decisions:
+    """The decisions that a search wrote down; none in folders of older versions."""
+    return [(name, options) for name, options in facts.get("decisions", ())]
+
+
+def name_options(genotype: Genotype, decisions: Decisions) -> dict[str, str]:
+    """What was chosen, by decision; empty where the decisions are not known."""
+    if len(genotype) != len(decisions):
+        return {}
+    return {name: str(options[i]) for i, (name, options) in zip(genotype, decisions, strict=True)}
+
+
+def decision_importance(trials: Sequence[Trial], decisions: Decisions) -> dict[str, float]:
+    """How much of the variance of the scores each decision explains by itself, the largest first.
+
+    The share of its options' means (omega squared, Hays 1963): what chance would give is taken off, so that a decision
+    that does not matter has about 0. Of the finished trials, which a strategy has chosen: a hint, not an experiment.
+    Empty below 10 trials.
+    """
+    done = [trial for trial in finished_trials(trials) if len(trial.genotype) == len(decisions)]
+    if len(done) < FEW:
+        return {}
+    scores = [trial.score for trial in done]
+    middle = mean(scores)
+    total = sum((score - middle) ** 2 for score in scores)
+    shares: dict[str, float] = {}
+    for i, (name, _) in enumerate(decisions):
+        groups: dict[int, list[float]] = {}
+        for trial in done:
+            groups.setdefault(trial.genotype[i], []).append(trial.score)
+        between = sum(len(group) * (mean(group) - middle) ** 2 for group in groups.values())
+        free = len(done) - len(groups)
+        within = (total - between) / free if free > 0 else 0.0
+        if total > 0 and free > 0 and len(groups) > 1:
+            shares[name] = max(0.0, (between - (len(groups) - 1) * within) / (total + within))
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def final_result(number: int, trials: Sequence[Trial], finals: Sequence[dict[str, Any]]) -> FinalResult | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netlathe.tables.table import Column, Table, make_table
@@ -27,6 +27,14 @@ def show_genotype(genotype: Sequence[int]) -> str:
     return ("" if max(genotype, default=0) < 10 else "-").join(map(str, genotype))
 
 
+def show_choices(trial: Mapping[str, Any]) -> str:
+    """What a trial chose, by name; the genotype where a search did not write names down."""
+    choices = trial.get("choices")
+    if not choices:
+        return show_genotype(trial["genotype"])
+    return ", ".join(f"{name} {option}" for name, option in choices.items())
+
+
 def front_table(trials: Sequence[dict[str, Any]], *, title: str = "", caption: str = "") -> Table:
     """A row a trial, with the costs that all of them have."""
 
@@ -38,6 +46,6 @@ def front_table(trials: Sequence[dict[str, Any]], *, title: str = "", caption: s
         Column("trial", "number", text=True),
         Column("score", "score", show_score),
         *(cost(name) for name in COSTS if all(name in trial["costs"] for trial in trials)),
-        Column("network", "genotype", show_genotype, priority=3, text=True),
+        Column("network", show_choices, priority=3, text=True),
     )
     return make_table(columns, trials, title=title, caption=caption)

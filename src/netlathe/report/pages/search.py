@@ -9,6 +9,7 @@ from netlathe.html import Html, bullets, pairs, table
 from netlathe.report.charts import front, progress, regret
 from netlathe.report.charts.chart import Chart
 from netlathe.report.page import Page, PagePart
+from netlathe.tables.search import show_choices
 from netlathe.units import show_ms
 
 Data = Mapping[str, Any]
@@ -105,7 +106,13 @@ def show(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
         sections.append(("The front", [front_chart]))
     facts = [(state, f"{count:,} trials") for state, count in data["counts"].items()]
     facts += [(error, f"{count:,} failed") for error, count in data["failures"].items()]
+    facts += [(reason, f"{count:,} infeasible") for reason, count in data.get("reasons", {}).items()]
     sections.append(("Trials", [pairs(facts)]))
+    if importance := data.get("importance"):
+        rows = [(decision, f"{100 * share:.0f} %") for decision, share in importance.items()]
+        note = "Of the trials that this strategy chose: a hint at what matters, not an experiment."
+        shares = table(("decision", "of the variance of scores"), rows, label="What the decisions explain")
+        sections.append(("Decisions", [shares, bullets([note])]))
     tiles = [("trials", f"{sum(data['counts'].values()):,}", data["ended"] or "it has not ended")]
     if best:
         tiles.append(("the search says", f"{best['score']:.2f}", f"of trial {best['number']}, the best it saw"))
@@ -124,8 +131,8 @@ def show(data: Data, warnings: Sequence[str] = (), *, command: str = "") -> Page
 
 
 def name(trial: Data) -> str:
-    """The genotype in a few letters."""
-    return "-".join(map(str, trial["genotype"]))
+    """What was chosen."""
+    return show_choices(trial)
 
 
 def plane(data: Data) -> Chart | None:
