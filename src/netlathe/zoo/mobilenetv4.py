@@ -122,6 +122,6 @@ def mobilenetv4(table: tuple[UibRow, ...], stem: int = 32, fused: int = 48, clas
 
 NETWORKS: dict[str, Variant] = {
     "mobilenetv4_conv_small": variant(mobilenetv4, table=SMALL, fused=0),
-    "mobilenetv4_conv_medium": variant(mobilenetv4, table=MEDIUM, input=(3, 256, 256)),
+    "mobilenetv4_conv_medium": variant(mobilenetv4, table=MEDIUM, stem=32, input=(3, 256, 256)),
     "mobilenetv4_conv_large": variant(mobilenetv4, table=LARGE, stem=24, input=(3, 384, 384)),
 }
