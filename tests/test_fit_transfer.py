@@ -27,6 +27,7 @@ from netlathe.fit.plan import describe_time, plan_unfreezing
 from netlathe.fit.pretrained import find_finest
 from netlathe.fit.probing import count_images, rank_probes
 from netlathe.fit.teacher import soften
+from netlathe.fit.transfer import beats
 from netlathe.lower.initial import initial_weights
 from netlathe.target.target import Forecast
 from netlathe.train.recipefile import load as load_recipe
@@ -204,6 +205,19 @@ def test_a_race_that_nobody_learned_in_is_refused_with_what_would_help() -> None
         refuse_chance("net", 60, labels, ("a", "b"), ("more time",))
     assert "more time" in str(error.value.hint)
     assert error.value.exit == Exit.CHECK_FAILED
+
+
+def test_unfreezing_beats_a_probe_by_right_images_or_by_less_doubt() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    old = rng.normal(size=(300, 3)) + 1.5 * np.eye(3)[labels]
+    assert not beats(old + 0.01 * rng.normal(size=old.shape), old, labels)[0]  # the same but for chance
+    assert beats(old + 0.5 * np.eye(3)[labels], old, labels)[0]  # many more are right
+    surer = old + 0.3 * np.eye(3)[labels] * (old.argmax(1) == labels)[:, None]
+    assert (surer.argmax(1) == old.argmax(1)).all()
+    assert beats(surer, old, labels)[0]  # as many are right, and it is surer of these
+    assert not beats(3 * old, old, labels)[0]  # merely louder: each is judged at its own temperature
+    assert not beats(old - 0.5 * np.eye(3)[labels], old, labels)[0]
 
 
 def test_what_a_teacher_says_is_softened_and_keeps_the_label() -> None:

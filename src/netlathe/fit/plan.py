@@ -7,7 +7,7 @@ from typing import Any
 
 from netlathe.fit.clock import reserved_seconds
 
-PROBE_SHARE = 0.5  # of the time before deploying, at most, for all probes
+PROBE_SHARE, ALONE_SHARE = 0.5, 0.9  # of the time before deploying, at most, for all probes; where nothing follows
 FROZEN, UNFREEZE = 0.6, 0.3  # share of the layers that wait, and of the schedule after which they learn too
 ALL_COST, LAST_COST = 3.2, 1.8  # of a step in forward passes: of all layers, and while those wait
 ENOUGH_EPOCHS, FEWEST_EPOCHS = 3.0, 1.0  # for all layers to learn too; for anything to be unfrozen
@@ -15,9 +15,17 @@ ENOUGH_EPOCHS, FEWEST_EPOCHS = 3.0, 1.0  # for all layers to learn too; for anyt
 Speeds = Mapping[str, Mapping[str, Any]]  # by candidate: images_per_s of a forward pass
 
 
-def probe_until(budgeted: float | None, spent: float) -> float | None:
-    """Seconds of the clock at which the last probe has to end, of `budgeted` until deploying; None without a wall."""
-    return None if budgeted is None else spent + PROBE_SHARE * max(0.0, budgeted - spent)
+def probe_until(budgeted: float | None, spent: float, images: int, speeds: Speeds) -> float | None:
+    """Seconds of the clock at which the last probe has to end, of `budgeted` until deploying; None without a wall.
+
+    Half of the time, or nearly all of it where the other half buys no unfreezing of even the fastest network.
+    """
+    if budgeted is None:
+        return None
+    left = max(0.0, budgeted - spent)
+    fastest = max(one["images_per_s"] for one in speeds.values())
+    buys_nothing = plan_unfreezing((1 - PROBE_SHARE) * left, None, images, fastest)["frozen"] is None
+    return spent + (ALONE_SHARE if buys_nothing else PROBE_SHARE) * left
 
 
 def plan_unfreezing(seconds: float | None, epochs: float | None, images: int, images_per_s: float) -> dict[str, Any]:
@@ -46,7 +54,7 @@ def describe_time(seconds: float | None, epochs: float | None, spent: float, ima
     if seconds is None:
         return [*lines, f"then unfreezing: {plan_unfreezing(None, epochs, images, slowest)['buys']}"]
     budgeted = seconds - reserved_seconds(seconds)
-    until = probe_until(budgeted, spent)
+    until = probe_until(budgeted, spent, images, speeds)
     assert until is not None
     features = sum(images / one["images_per_s"] for one in speeds.values())
     probing = min(until - spent, features)

@@ -21,7 +21,7 @@ from netlathe.load import from_document
 from netlathe.lower.weights import Array
 from netlathe.runfolder.steps import cached_step
 from netlathe.train.classification import TrainingResult, train
-from netlathe.train.evaluate import CorrectMask, Normalisation, correct_images
+from netlathe.train.evaluate import CorrectMask, Normalisation, compute_outputs, make_preprocessor, open_model
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
 from netlathe.train.job import TrainingProgress
@@ -131,11 +131,16 @@ class CandidateTrainer:
             soft=self.soft,
         )
 
+    def outputs(self, row: Row, folder: Path) -> Array:
+        """What the network that was trained in a folder says of the validation images: (N, classes)."""
+        steps, recipe = load_trained(folder).preprocessing, recipe_for(self.recipe, row)
+        prepare = make_preprocessor(recipe, Normalisation(steps.mean, steps.std))
+        return compute_outputs(open_model(folder), self.splits.validation, prepare)
+
     def correct(self, row: Row, folder: Path) -> CorrectMask:
-        """Which validation images the network that was trained in a folder gets right."""
-        steps = load_trained(folder).preprocessing
-        recipe = recipe_for(self.recipe, row)
-        return correct_images(folder, self.splits.validation, recipe, Normalisation(steps.mean, steps.std))
+        """Which of them it gets right."""
+        right: CorrectMask = self.outputs(row, folder).argmax(1) == self.splits.validation.labels
+        return right
 
 
 def run_rungs(

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import inf, sqrt
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from netlathe.files import make_folder
 from netlathe.fit.backbone import Backbone
@@ -23,6 +27,7 @@ from netlathe.fit.plan import describe_time, plan_unfreezing, probe_until
 from netlathe.fit.probing import Prober, final_probe, measure_speeds, probe_candidates, rank_probes
 from netlathe.fit.race import CandidateTrainer, Row, Say, TrainedCandidate
 from netlathe.fit.rungs import standard_error
+from netlathe.lower.weights import Array
 from netlathe.runfolder.steps import StepResult, cached_step
 from netlathe.train.export import export, save_weights
 from netlathe.train.folder import prepare_folder
@@ -30,6 +35,7 @@ from netlathe.train.transfer.head import with_head
 
 PROBED, UNFROZEN = "probed", "unfrozen"
 UNFREEZE_SEED = 1000  # counted from the seed of the fit
+TEMPERATURES = np.geomspace(0.25, 4, 33)
 
 
 def transfer(
@@ -50,7 +56,7 @@ def transfer(
     for line in describe_time(seconds, epochs, clock.spent(), len(prober.images), speeds):
         say(line)
     budgeted = None if seconds is None else seconds - reserved_seconds(seconds)
-    until = probe_until(budgeted, clock.spent())
+    until = probe_until(budgeted, clock.spent(), len(prober.images), speeds)
     results = probe_candidates(prober, pool, speeds, until)
     ranking = cached_step(out, "rung0", lambda: rank_probes(pool, results))
     winner = pool[ranking["kept"][0]]
@@ -127,15 +133,38 @@ def train_unfrozen(trainer: CandidateTrainer, prober: Prober, row: Row, plan: St
 
 
 def pick_final(trainer: CandidateTrainer, row: Row, out: Path, say: Say) -> StepResult:
-    """The folder of what is deployed: the probe, unless unfreezing beats it by more than one standard error.
-
-    Paired on the validation images, which unfreezing saw more than once: it kept its best epoch on them.
-    """
-    probed, unfrozen = (trainer.correct(row, out / folder) for folder in (PROBED, UNFROZEN))
-    gain, error = float(unfrozen.mean() - probed.mean()), standard_error(unfrozen, probed)
-    verdict = f"{100 * gain:+.1f} points on the validation images, standard error {100 * error:.1f}: " + (
-        "it is deployed" if gain > error else "the probe stays"
-    )
+    """The folder of what is deployed: the probe, unless unfreezing beats it on the validation images (`beats`)."""
+    labels = trainer.splits.validation.labels
+    probed, unfrozen = (trainer.outputs(row, out / folder) for folder in (PROBED, UNFROZEN))
+    better, what = beats(unfrozen, probed, labels)
+    verdict = f"{what}: {'it is deployed' if better else 'the probe stays'}"
     say(f"unfreezing: {verdict}")
-    return {"folder": UNFROZEN if gain > error else PROBED, "verdict": verdict, "probed": float(probed.mean()),
-            "unfrozen": float(unfrozen.mean())}  # fmt: skip
+    shares = {folder: float((x.argmax(1) == labels).mean()) for folder, x in ((PROBED, probed), (UNFROZEN, unfrozen))}
+    return {"folder": UNFROZEN if better else PROBED, "verdict": verdict, **shares}
+
+
+def beats(new: Array, old: Array, labels: NDArray[np.int64]) -> tuple[bool, str]:
+    """Whether logits (N, classes) are better than others of the same images by more than one standard error; and how.
+
+    By the images that are right, or, where these are no fewer, by the mean cross entropy, each at its own best
+    temperature: that differs in every image, so it tells apart what a few hundred right and wrong ones cannot.
+    """
+    right = [x.argmax(1) == labels for x in (new, old)]
+    gain, error = float(right[0].mean() - right[1].mean()), standard_error(*right)
+    losses = [log_losses(x, labels) for x in (new, old)]
+    less = losses[1] - losses[0]
+    doubt, doubt_error = float(less.mean()), float(less.std(ddof=1) / sqrt(len(less))) if len(less) > 1 else inf
+    better = gain > error or (gain >= 0 and doubt > doubt_error)
+    return better, (
+        f"{100 * gain:+.1f} points on the validation images (standard error {100 * error:.1f}), "
+        f"cross entropy {-doubt:+.3f} (standard error {doubt_error:.3f})"
+    )
+
+
+def log_losses(logits: Array, labels: NDArray[np.int64]) -> Array:
+    """The cross entropy of each image (N,), at the temperature at which their mean is least."""
+    rows = np.arange(len(labels))
+    scaled = (logits.astype(np.float64) / temperature for temperature in TEMPERATURES)
+    losses = [np.logaddexp.reduce(x, 1) - x[rows, labels] for x in scaled]
+    best: Array = min(losses, key=lambda loss: float(loss.mean()))
+    return best
