@@ -193,6 +193,53 @@ def test_a_training_of_a_module_goes_on_after_a_kill_as_if_nothing_had_been(plac
         (place / "mine.py").write_text(OWN)
 
 
+USUAL = """
+import torch
+from torch import nn
+
+class Flat(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, 2)
+        self.norm = nn.BatchNorm2d(4)
+        self.out = nn.Linear(4 * 15 * 15, 10)
+    def forward(self, x):
+        x = self.norm(self.conv(x)).relu()
+        return self.out(x.view(len(x), -1))
+"""
+
+
+def test_the_code_that_people_write_is_trained_as_it_is(place: Path) -> None:
+    """It flattens by `view`, which channels last do not allow: only the policies that it allows are tried."""
+    (place / "usual.py").write_text(USUAL)
+    netlathe("train", "usual.py:Flat", "--resolution", PX, "--set", f"evaluate.resolution={PX}", "--batch", 16,
+             "--epochs", 1, "--data", "stripes.npz", "--recipe", "finetune", "-o", "usual", cwd=place)  # fmt: skip
+    assert json.loads((place / "usual" / "result.json").read_text())["classes"] == 3
+
+
+FIXED = """
+import torch
+from torch import nn
+
+class Token(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.token, self.out = nn.Parameter(torch.zeros(1, 1, 3)), nn.Linear(3, 4)
+    def forward(self, x):
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).mT], 1)
+        return self.out(tokens.mean(1))
+"""
+
+
+def test_a_file_for_one_batch_alone_is_refused_with_the_word_that_helps(place: Path) -> None:
+    (place / "fixed.py").write_text(FIXED)
+    (net,) = load_any(str(place / "fixed.py") + ":Token", resolution=8)
+    with pytest.raises(NetlatheError, match="output differs from the module's by inf") as caught:
+        net.trainable().onnx_model(batch=None)
+    assert "x.shape[0] is traced, len(x) is not" in caught.value.hint
+    assert net.trainable().onnx_model(batch=2) is not None
+
+
 BROKEN = """
 import torch
 from torch import nn

@@ -86,7 +86,9 @@ class BuildableModule(ModuleNet):
     @property
     def is_light(self) -> bool:
         """Whether it has shapes alone."""
-        return any(tensor.is_meta for tensor in self.torch_module.state_dict().values())
+        from netlathe.read.head import is_light
+
+        return is_light(self.torch_module)
 
     @property
     def key(self) -> str:
@@ -120,7 +122,12 @@ class BuildableModule(ModuleNet):
         from netlathe.read.head import require_classifier
 
         fitted = replace(self, request=BuildRequest(classes, channels, resolution), given=())
-        require_classifier(fitted.torch_module, fitted.image, classes)
+        try:
+            require_classifier(fitted.torch_module, fitted.image, classes)
+        except NetlatheError as error:
+            if error.code != "module.forward" or not fitted.is_light:
+                raise
+            require_classifier(fitted.build(0), fitted.image, classes)  # perhaps it looks at values
         return fitted
 
     def document(self) -> str:
@@ -137,7 +144,12 @@ class BuildableModule(ModuleNet):
         """The linear layers whose values are its output."""
         from netlathe.read.head import find_heads
 
-        return find_heads(self.torch_module, self.image)
+        try:
+            return find_heads(self.torch_module, self.image)
+        except NetlatheError:
+            if not self.is_light:
+                raise
+            return find_heads(self.build(0), self.image)
 
     def build(self, seed: int, drop_rate: float = 0.0, drop_path: float = 0.0) -> Any:
         """A new module in training mode, whose first weights are drawn from a seed; the caller's generator stays."""

@@ -21,8 +21,21 @@ HINT = "end its forward in nn.Linear or a 1x1 nn.Conv2d of the features, or give
 
 
 def trace_image(module: nn.Module, image: Shape) -> WeightTrace:
-    """Which weights the forward of a module reads, in order, for one image of that shape."""
-    return trace_weights(on_meta(module).module.eval(), torch.empty((1, *image), device=META))
+    """Which weights the forward of a module reads, in order, for one image of that shape.
+
+    On tensors without memory, unless its code looks at values.
+    """
+    try:
+        return trace_weights(on_meta(module).module.eval(), torch.empty((1, *image), device=META))
+    except NetlatheError:
+        if is_light(module):
+            raise
+        return trace_weights(deepcopy(module).eval(), torch.zeros((1, *image)))
+
+
+def is_light(module: nn.Module) -> bool:
+    """Whether it has shapes alone."""
+    return any(tensor.is_meta for tensor in module.state_dict().values())
 
 
 def find_heads(module: nn.Module, image: Shape) -> list[str]:
@@ -123,13 +136,16 @@ def adapt_channels(kernel: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 def require_classifier(module: nn.Module, image: Shape, classes: int | None) -> None:
-    """Raise NetlatheError where the forward does not give one tensor (N, classes), in training as at inference."""
-    twin = on_meta(module).module
+    """Raise NetlatheError where the forward does not give one tensor (N, classes), in training as at inference.
+
+    A module with its weights, whose code may look at values, is copied; one that has shapes alone is not.
+    """
+    twin, device = (on_meta(module).module, META) if is_light(module) else (deepcopy(module), torch.device("cpu"))
     name = type(module).__name__
     for training in (False, True):
         try:
             with torch.no_grad():
-                y = twin.train(training)(torch.empty((2, *image), device=META))
+                y = twin.train(training)(torch.zeros((2, *image), device=device))
         except Exception as error:  # whatever its own forward raises
             first = next(iter(str(error).strip().splitlines()), "")
             raise NetlatheError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TYPES = ("bool", "uint8", "int32", "int64", "bfloat16", "float16", "float32", "float64")  # of an input
 VOCABULARY = 2  # ids below 2 are legal for every embedding, and 1 in a mask hides nothing
-FREE = 2  # images of the example from which a file for any batch is exported
+FREE = 5  # images of the example from which a file for any batch is exported
 
 
 class InputShape(NamedTuple):

@@ -57,6 +57,7 @@ POLICIES = {
 }
 
 
+PLAIN = "fp32"
 KEEP_RATIO = 1.3  # a policy so many times slower than the best drops out of the measurement
 TURNS = 3  # of the measurement, at least
 WALL_RATIO = 5.0  # times the seconds of processor time that the measurement was given, by the wall clock
@@ -160,6 +161,7 @@ def measure_policies(
     times: dict[str, list[float]] = {}
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), use_torch_threads(free):
         copy = deepcopy(module).to(device).train()
+        names = [name for name in names if allows(copy, name, torch.randn(2, *images[1:], device=device))]
         x = torch.randn(
             affordable_batch(copy, names, images, device, seconds / (4 * len(names))), *images[1:], device=device
         )
@@ -187,6 +189,21 @@ def use_torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def allows(module: nn.Module, name: str, x: torch.Tensor) -> bool:
+    """Whether the code of a module takes the layout and the numbers of a policy.
+
+    Somebody's `x.view(len(x), -1)` needs channels first. The first policy of all is the one that every code was written
+    for: whatever it raises is raised.
+    """
+    if name == PLAIN:
+        return True
+    try:
+        step_s(module, name, x)
+    except RuntimeError:
+        return False
+    return True
 
 
 def affordable_batch(
