@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from netlathe import zoo
 from netlathe.train.balance import balanced_order, class_shares, class_weights
 from netlathe.train.loss import classification_loss
 from netlathe.train.recipe import Regularise
@@ -71,3 +72,13 @@ def test_the_recipe_holds_both_and_refuses_what_is_neither():
         load("digits", ["balance.weights=inverted"])
     with pytest.raises(ValueError, match=r"balance\.sampling"):
         load("digits", ["balance.sampling=2"])
+
+
+def test_a_fit_from_given_weights_is_fine_tuned_and_balanced_as_it_was_asked(monkeypatch):
+    from netlathe.fit import race
+
+    monkeypatch.setattr(race, "network_in", lambda row: zoo.get("resnet20"))
+    row = {"weights": "timm:resnet20", "name": "resnet20"}
+    balanced = race.recipe_for(load("small", ["balance.sampling=1"]), row)
+    assert (balanced.optimiser, balanced.balance.sampling) == (load("finetune").optimiser, 1)
+    assert race.recipe_for(load("small", ["optimiser.lr=0.3"]), row).optimiser.lr == 0.3

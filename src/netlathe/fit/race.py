@@ -15,6 +15,7 @@ from netlathe.arch.trainable import Trainable
 from netlathe.deploy.export import load_trained
 from netlathe.fit.chance import refuse_chance
 from netlathe.fit.clock import Clock
+from netlathe.fit.config import USUAL_RECIPE
 from netlathe.fit.rungs import RungEntry, count_survivors, find_ties, rung_seconds
 from netlathe.fit.shortlist import FINETUNE, resolve_weights
 from netlathe.load import from_document
@@ -25,9 +26,9 @@ from netlathe.train.evaluate import CorrectMask, Normalisation, compute_outputs,
 from netlathe.train.export import read_weights
 from netlathe.train.images import Splits
 from netlathe.train.job import TrainingProgress
-from netlathe.train.recipe import Recipe
+from netlathe.train.recipe import Balance, Recipe
 from netlathe.train.recipefile import load as load_recipe
-from netlathe.train.recipefile import set_fields
+from netlathe.train.recipefile import recipe_key, set_fields
 from netlathe.train.start import StartingWeights, load_starting_weights
 
 HELPS = ("a longer --time", "pretrained weights (--weights, --weights-dir)", "more images of each class")
@@ -49,10 +50,13 @@ def network_in(row: Row) -> Trainable:
 
 
 def recipe_for(recipe: Recipe, row: Row) -> Recipe:
-    """The recipe at the candidate's resolution; one for fine-tuning where it starts from given weights."""
+    """The recipe at the candidate's resolution; one for fine-tuning where it starts from given weights.
+
+    What is done about classes of unequal size belongs to the images, so it stays.
+    """
     px = network_in(row).input[-1]
-    if row["weights"] and recipe.name == "small":
-        recipe = load_recipe(FINETUNE)
+    if row["weights"] and recipe_key(replace(recipe, balance=Balance())) == recipe_key(load_recipe(USUAL_RECIPE)):
+        recipe = replace(load_recipe(FINETUNE), balance=recipe.balance)
     shape = ["evaluate.shape=stretch"] if row.get("stretch") else []
     return set_fields(recipe, [f"resolution={px}", f"evaluate.resolution={px}", *shape])
 
