@@ -220,6 +220,35 @@ def test_a_group_of_a_table_is_on_one_side(tmp_path):
     assert "groups   10 that the source names" in splits.report.lines()
 
 
+def photograph(seed, second, camera="X100"):
+    """A picture with EXIF's camera and time."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Fuji", camera
+    exif.get_ifd(0x8769)[0x9003] = f"2026:05:01 10:{second // 60:02}:{second % 60:02}"
+    return encoded(picture(seed), "JPEG", exif=exif)
+
+
+def test_photographs_of_a_burst_are_on_one_side(tmp_path):
+    """Ten bursts of three a class, five seconds apart, the camera moving; and one photograph of another camera."""
+    for label, start in (("a", 0), ("b", 1000)):
+        (tmp_path / label).mkdir()
+        for i in range(30):
+            second = start + 5 * (i // 3) + i % 3 // 2
+            (tmp_path / label / f"{i}.jpg").write_bytes(photograph(start + i, second, camera="X100"))
+        (tmp_path / label / "other.jpg").write_bytes(photograph(start + 99, start, camera="Z"))
+    splits = load(tmp_path, size=60)
+    side = [{(name[0], int(name[2:-4]) // 3) for name in part.names if "other" not in name} for part in parts(splits)]
+    assert sum(map(len, side)) == 20
+    assert "bursts   60 photographs were taken within a second of another" in splits.report.lines()
+
+
+def test_a_clock_that_stands_still_makes_no_burst():
+    from netlathe.train.images.alike import group_bursts
+
+    assert (group_bursts(["x"] * 31, [0.0] * 31) == -1).all()
+    assert group_bursts(["x", "", "y", "x", "x"], [5.0, 5.0, 5.0, 6.0, 7.5]).tolist() == [0, -1, -1, 0, -1]
+
+
 def test_copies_across_two_classes_stay_together(tmp_path):
     root = folder(tmp_path, {"a": 20, "b": 20})
     for i in range(10):
@@ -324,7 +353,7 @@ def test_groups_join_copies_and_named_groups_whatever_the_order(images, random):
 
     def numbers(order):
         twins, named = (np.array(column, np.int64)[order] for column in zip(*images, strict=True))
-        return number_groups(twins, named, digests[order])
+        return number_groups(twins, [named], digests[order])
 
     order = list(range(len(images)))
     random.shuffle(order)

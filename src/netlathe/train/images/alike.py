@@ -14,7 +14,7 @@ projections of the colours: Datar et al. 2004, "Locality-sensitive hashing schem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-VERSION = "2"  # counts up when the same images become other groups
+VERSION = "3"  # counts up when the same images become other groups
 SIDE, TILES = 64, 8  # px of the picture that is described, and tiles across it whose colours are kept
 LEAST_SIDE = 32  # px of the short side below which a picture is too coarse to be described
 DISTANCE = 31  # bits of 256
@@ -34,6 +34,7 @@ SAME_CORRELATION = 0.995
 TABLES, PROJECTIONS, WIDTH = 8, 8, 12.0  # of buckets by projections: 99 % of pairs that differ by SAME share one
 PIECE = 16  # bits of a bucket: two hashes within DISTANCE differ in at most one bit of one of the 16 pieces
 CROWD = 16  # members of a bucket that are compared with an image: those of the nearest lightness
+BURST_S, BURST = 1.0, 30  # seconds from one photograph of a burst to the next, and most photographs of one
 BATCH = 1 << 16  # pairs whose colours are compared at a time
 
 
@@ -80,6 +81,25 @@ def group_alike(digests: NDArray[np.uint64], pictures: Pictures) -> NDArray[np.i
     pairs = [seen[pair] for pair in confirmed_pairs(bits, colours)]
     ends = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), np.int64)
     return join(len(first), ends)[inverse]
+
+
+def group_bursts(cameras: Sequence[str], taken: Sequence[float]) -> NDArray[np.int64]:
+    """A number for each photograph, equal for those that one camera took within a second of another, -1 for the rest.
+
+    More than BURST of them are no burst but a session, or a clock that stands still: they are left apart.
+    """
+    numbers = np.full(len(cameras), -1, np.int64)
+    order = sorted((row for row, camera in enumerate(cameras) if camera), key=lambda row: (cameras[row], taken[row]))
+    runs: list[list[int]] = []
+    for row in order:
+        last = runs[-1][-1] if runs else row
+        if runs and cameras[last] == cameras[row] and taken[row] - taken[last] <= BURST_S:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    for number, run in enumerate(run for run in runs if 1 < len(run) <= BURST):
+        numbers[run] = number
+    return numbers
 
 
 def join(count: int, ends: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -51,6 +51,7 @@ class StoragePlan:
     rows: NDArray[np.int64]
     digests: NDArray[np.uint64]
     sizes: NDArray[np.int32]
+    bursts: NDArray[np.int64]  # as `alike.group_bursts` numbers them
     canvas: Canvas
     facts: dict[str, Any]
 
@@ -119,6 +120,7 @@ def plan_storage(
         np.array(order, np.int64),
         np.frombuffer(b"".join(headers[i].digest for i in order), ">u8").astype(np.uint64).reshape(-1, 2),
         sizes,
+        alike.group_bursts([headers[i].camera for i in order], [headers[i].taken for i in order]),
         choose_canvas(sizes, size, channels or (3 if colour else 1)),
         facts,
     )
@@ -151,7 +153,8 @@ def choose_canvas(sizes: NDArray[np.int32], size: int, channels: int) -> Canvas:
 def hash_content(images: ImageFiles | ImageStack, plan: StoragePlan) -> str:
     """A hash of all that an entry holds."""
     names = "\0".join(images.names[i] for i in plan.rows)
-    rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows], images.groups[plan.rows]])
+    rows = np.column_stack([images.labels[plan.rows], images.splits[plan.rows], images.groups[plan.rows],
+                            plan.bursts])  # fmt: skip
     facts = json.dumps([plan.canvas, images.classes, plan.facts, DECODER, alike.VERSION])
     return store.hash_parts(names, plan.digests.tobytes(), rows.tobytes(), facts)
 
@@ -195,7 +198,7 @@ def write_entry(
     with (folder / "rows.npz").open("wb") as table:
         np.savez(
             table, labels=images.labels[rows], splits=images.splits[rows], digests=digests, sizes=sizes, alike=same,
-            groups=images.groups[rows],
+            groups=images.groups[rows], bursts=plan.bursts[kept],
         )  # fmt: skip
     facts = plan.facts | {"skipped": skipped, "names": [images.names[i] for i in rows], "classes": images.classes}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")

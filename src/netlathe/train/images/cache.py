@@ -42,7 +42,8 @@ class CacheEntry:
     """Decoded images, sorted by the source's split and then by digest; N of them.
 
     `digests` (N, 2) uint64 of the files, `sizes` (N, 2) width and height, `alike` (N,) equal for copies and near
-    copies, `groups` (N,) equal for what the source says belongs together, -1 where it says nothing.
+    copies, `groups` (N,) equal for what the source says belongs together, -1 where it says nothing, `bursts` (N,) equal
+    for photographs of one burst, -1 for others.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class CacheEntry:
     sizes: NDArray[np.int32]
     alike: NDArray[np.int64]
     groups: NDArray[np.int64]
+    bursts: NDArray[np.int64]
     names: tuple[str, ...]
     classes: tuple[str, ...]
     facts: dict[str, Any]
@@ -114,7 +116,9 @@ def look_up(cache: Path, key: str) -> CacheEntry | None:
     try:
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         with (folder / "rows.npz").open("rb") as file, np.load(file, allow_pickle=False) as rows:
-            columns = {name: rows[name] for name in ("labels", "splits", "digests", "sizes", "alike", "groups")}
+            columns = {
+                name: rows[name] for name in ("labels", "splits", "digests", "sizes", "alike", "groups", "bursts")
+            }
         pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
         names, classes = tuple(facts.pop("names")), tuple(facts.pop("classes"))
         if {*map(len, columns.values()), len(names)} != {len(pixels)}:

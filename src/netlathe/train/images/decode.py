@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib import import_module
 from io import BytesIO
@@ -75,6 +76,8 @@ class Header(NamedTuple):
     colour: bool = False
     animated: bool = False
     turned: bool = False  # EXIF says other than upright
+    camera: str = ""  # EXIF's make and model, where it also says when
+    taken: float = 0.0  # seconds, by the camera's clock
     fault: str = ""
 
 
@@ -113,11 +116,13 @@ def read_header(data: bytes) -> Header:
         turn = 1 if late else orientation(image)
         width, height = reversed(image.size) if turn in TURNED else image.size
         animated = bool(getattr(image, "is_animated", False))
+        camera, taken = ("", 0.0) if late else read_moment(image)
     except UnreadableImage as error:
         return Header(content, fault=str(error))
     except Exception as error:
         return Header(content, fault=explain_failure(error))
-    return Header(content, width, height, image.mode, image.mode not in GREY, animated, turn in TURNS)
+    return Header(content, width, height, image.mode, image.mode not in GREY, animated, turn in TURNS,
+                  camera, taken)  # fmt: skip
 
 
 def decode(data: bytes, canvas: Canvas) -> bytes:
@@ -188,6 +193,20 @@ def orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         return 1
+
+
+def read_moment(image: Image.Image) -> tuple[str, float]:
+    """The camera and the time of a photograph in seconds, as EXIF says them; ("", 0) where one of them is not there."""
+    try:
+        exif = image.getexif()
+        camera = " ".join(str(exif.get(tag, "")).strip("\0 ") for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        moment = datetime.strptime(str(details[ExifTags.Base.DateTimeOriginal]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        part = str(details.get(ExifTags.Base.SubsecTimeOriginal, "0")).strip("\0 ")
+        seconds = moment.replace(tzinfo=UTC).timestamp() + (float(f"0.{part}") if part.isdecimal() else 0.0)
+    except Exception:  # of whatever a file may say there
+        return "", 0.0
+    return (camera, seconds) if camera.strip() else ("", 0.0)
 
 
 def shrink_while_decoding(image: Image.Image, canvas: Canvas) -> None:

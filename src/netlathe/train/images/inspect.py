@@ -50,6 +50,7 @@ class DatasetReport:
     copies: tuple[DuplicateImages, ...]
     alike: tuple[DuplicateImages, ...]  # of other contents, but nearly the same pictures (`alike.py`)
     grouped: int  # groups that the source names
+    bursts: int  # photographs that were taken within a second of another
     whole: tuple[str, ...]  # classes whose images cannot be on both sides: one image, or copies of one another
     cut_off: float  # mean share of an image's area that falls outside of the canvas
     cut_off_most: float
@@ -153,6 +154,7 @@ class DatasetReport:
             if self.alike
             else "",
             "groups": f"{self.grouped:,} that the source names" if self.grouped else "",
+            "bursts": f"{self.bursts:,} photographs were taken within a second of another" if self.bursts else "",
             "licence": ", ".join(self.licences) or "no file says",
             "cache": f"{self.cache} ({show_bytes(self.cache_bytes)}, {'made now' if self.built else 'found'})",
         }
@@ -213,6 +215,7 @@ def inspect_images(source: ImageSource, entry: CacheEntry, split: SplitRows, bui
         copies=tuple(find_duplicates(entry, slices)),
         alike=tuple(find_alike(entry, slices)),
         grouped=len(np.unique(entry.groups[entry.groups >= 0])),
+        bursts=int((entry.bursts >= 0).sum()),
         whole=tuple(entry.classes[i] for i in split.whole),
         cut_off=float(lost.mean()),
         cut_off_most=float(lost.max()),

@@ -130,7 +130,9 @@ def open_images(
         image_source, size, channels, cache or cache_dir() / "images", size_limit(limit), progress
     )
     refuse_second_split(entry.splits, image_source, options)
-    return StoredImages(image_source, entry, built, number_groups(entry.alike, entry.groups, entry.digests))
+    return StoredImages(
+        image_source, entry, built, number_groups(entry.alike, [entry.groups, entry.bursts], entry.digests)
+    )
 
 
 def make_splits(stored: StoredImages, rows: SplitRows) -> Splits:

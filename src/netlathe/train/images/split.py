@@ -11,7 +11,7 @@ a group of several classes counts for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,22 +55,25 @@ def check_amounts(validation: float, test: float) -> None:
         raise NetlatheError(message, code="images.split", hint="together less than 1: for example 0.15 and 0.15")
 
 
-def number_groups(alike: Rows, groups: Rows, digests: NDArray[np.uint64]) -> Rows:
+def number_groups(alike: Rows, others: Sequence[Rows], digests: NDArray[np.uint64]) -> Rows:
     """A number for each image, equal for images that belong together, in the order of the least digest of a group.
 
-    `alike` (N,) is equal for copies and near copies, `groups` (N,) for groups of the source, -1 for none.
+    `alike` (N,) is equal for copies and near copies; each of `others` (N,) for more that belongs together, -1 for none.
     """
-    first = np.full(max(int(groups.max(initial=-1)) + 1, 0), -1)
-    named = np.flatnonzero(groups >= 0)
-    first[groups[named][::-1]] = named[::-1]
-    _, twin, inverse = np.unique(alike, return_index=True, return_inverse=True)
-    ends = [np.stack([np.arange(len(alike)), twin[inverse]]), np.stack([named, first[groups[named]]])]
+    ends = [link_equal(alike, np.arange(len(alike)))]
+    ends += [link_equal(numbers, np.flatnonzero(numbers >= 0)) for numbers in others]
     parts = join(len(alike), np.concatenate(ends, axis=1))
     order = np.lexsort((digests[:, 1], digests[:, 0]))
     _, places, inverse = np.unique(parts[order], return_index=True, return_inverse=True)
     numbers = np.empty(len(alike), np.int64)
     numbers[order] = np.argsort(np.argsort(places))[inverse]
     return numbers
+
+
+def link_equal(numbers: Rows, rows: Rows) -> Rows:
+    """Edges (2, E) from each of some rows to the first of them with the same number."""
+    _, first, inverse = np.unique(numbers[rows], return_index=True, return_inverse=True)
+    return np.stack([rows, rows[first[inverse]]])
 
 
 def split_rows(splits: NDArray[np.int8], labels: Rows, groups: Rows, validation: float, test: float) -> SplitRows:
