@@ -226,7 +226,7 @@ class Token(nn.Module):
         super().__init__()
         self.token, self.out = nn.Parameter(torch.zeros(1, 1, 3)), nn.Linear(3, 4)
     def forward(self, x):
-        tokens = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).mT], 1)
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1)
         return self.out(tokens.mean(1))
 """
 
@@ -238,6 +238,13 @@ def test_a_file_for_one_batch_alone_is_refused_with_the_word_that_helps(place: P
         net.trainable().onnx_model(batch=None)
     assert "x.shape[0] is traced, len(x) is not" in caught.value.hint
     assert net.trainable().onnx_model(batch=2) is not None
+
+
+def test_what_torch_cannot_export_is_one_line(place: Path) -> None:
+    (place / "odd.py").write_text(FIXED.replace("x.flatten(2).transpose(1, 2)", "x.flatten(2).mT"))
+    done = netlathe("export", "odd.py:Token", "--resolution", 8, "-o", "odd.onnx", code=2, cwd=place)
+    assert done.stdout == ""
+    assert "Token is a torch module that torch cannot export: UnsupportedOperatorError: " in done.stderr
 
 
 BROKEN = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import redirect_stdout
 from math import inf
 
 import numpy as np
@@ -29,7 +30,7 @@ def export_module(module: nn.Module, name: str, inputs: tuple[torch.Tensor, ...]
     names = [f"input{i}" if i else "input" for i in range(len(inputs))]
     axes = {key: {0: "N"} for key in (*names, "output")} if free else None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # where it fails it prints its graph
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module.eval(),
