@@ -318,3 +318,24 @@ def test_frozen_weights_are_told(tmp_path: Path) -> None:
         "216 params have requires_grad=False and count as buffers: 0"
         in netlathe("cost", "net.py:make", cwd=tmp_path).stderr
     )
+
+
+def test_a_module_that_cannot_be_exported_prints_nothing_into_the_document(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = f"{HEAD}class Net(nn.Module):\n    def forward(self, x):\n        return torch.linalg.matrix_exp(x)\n"
+    write(tmp_path, {"net.py": source})
+    (net,) = load_any(f"{tmp_path / 'net.py'}:Net")
+    with pytest.raises(NetlatheError, match="torch cannot export"):
+        net.onnx(tmp_path)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_transposed_matrix_is_exported(tmp_path: Path) -> None:
+    source = f"{HEAD}class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    source += f"        self.conv = {CONV}\n    def forward(self, x):\n        y = self.conv(x).flatten(2)\n"
+    source += "        return y @ y.mT\n"
+    write(tmp_path, {"net.py": source})
+    (net,) = load_any(f"{tmp_path / 'net.py'}:Net", resolution=16)
+    (again,) = load_any(str(net.onnx(tmp_path)))
+    assert params(again) == params(net) == 224

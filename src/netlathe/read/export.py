@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,7 +32,7 @@ def export_module(module: nn.Module, name: str, inputs: tuple[torch.Tensor, ...]
     names = [f"input{i}" if i else "input" for i in range(len(inputs))]
     axes = {key: {0: "N"} for key in (*names, "output")} if free else None
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # where it fails it prints its graph
+        with warnings.catch_warnings(), without_log():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module.eval(),
@@ -82,6 +84,29 @@ def free_reshapes(model: onnx.ModelProto, batch: int) -> None:
         if shape.ndim == 1 and len(shape) > 1 and shape[0] == batch:
             name = constant.name
             constant.CopyFrom(numpy_helper.from_array(np.array([0, *shape[1:]], np.int64), name))  # 0: as it arrives
+
+
+@contextmanager
+def without_log() -> Iterator[None]:
+    """While it holds, the exporter does not print the whole graph on stdout where it fails.
+
+    Its switch for that (`verbose`) does nothing: torch 2.13 asks a function for its truth instead of calling it.
+    """
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *words: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log
+
+
+def transpose_matrices(graph: Any, x: Any) -> Any:
+    """x.mT, which the exporter does not know."""
+    *others, rows, columns = range(x.type().dim())
+    return graph.op("Transpose", x, perm_i=[*others, columns, rows])
+
+
+torch.onnx.register_custom_op_symbolic("aten::mT", transpose_matrices, 9)  # type: ignore[attr-defined]
 
 
 def export_error(module: nn.Module, inputs: tuple[torch.Tensor, ...], model: onnx.ModelProto) -> float:
