@@ -71,7 +71,8 @@ def compute_features(
 
     The module is in evaluation mode. `identity` are JSON values that decide the features of all images beside view and
     precision, their order too: `rows` are always the first of one order, so that a longer call goes on where a shorter
-    one ended. `tick` is called with the images that are done. Raises NetlatheError where the folder cannot be written.
+    one ended. `tick` is called with the images that are done, after each chunk that was not there. Raises NetlatheError
+    where the folder cannot be written.
     """
     place = folder / content_hash(identity, view, precision)
     make_folder(place)
@@ -85,8 +86,8 @@ def compute_features(
                 [features_of(module, head, turn(prepare(torch.from_numpy(np.array(x)))), precision) for x in batches]
             )
             write_chunk(path, part)
+            tick(start + len(some))
         parts.append(part)
-        tick(start + len(some))
     return np.concatenate(parts)
 
 
