@@ -27,7 +27,7 @@ from netlathe.train.recipe import Recipe
 from netlathe.train.rng import shuffled_order
 from netlathe.train.transfer.features import CHUNK, compute_features
 from netlathe.train.transfer.folds import same_pixels
-from netlathe.train.transfer.probe import LinearProbe, ProbeScore, cross_validate
+from netlathe.train.transfer.probe import LinearProbe, ProbeScore, cross_validate, fit_probe
 
 FEATURES = "features"
 FEWEST = 256  # images of a probe, where there are so many
@@ -76,12 +76,15 @@ class Prober:
             identity=[backbone.identity, self.images.key, self.seed], view=view, precision=policy, tick=tick,
         )  # fmt: skip
 
-    def score(self, backbone: Backbone, policy: str, views: tuple[str, ...], count: int, name: str) -> ProbeScore:
-        """The probe of the first `count` images in these views."""
+    def score(self, backbone: Backbone, policy: str, count: int, name: str, until: float | None = None) -> ProbeScore:
+        """The probe of the first `count` images in their plain view; `until` (of the clock) hurries it."""
         rows = self.rows(count)
-        features = np.concatenate([self.features(backbone, policy, view, rows, name) for view in views])
+        features = self.features(backbone, policy, "plain", rows, name)
         groups = same_pixels(self.images.pixels[rows])
-        return cross_validate(features, self.images.labels[rows], len(self.images.classes), groups, views=len(views))
+        return cross_validate(
+            features, self.images.labels[rows], len(self.images.classes), groups,
+            hurried=lambda: until is not None and self.clock.spent() > until,
+        )  # fmt: skip
 
 
 def measure_speeds(prober: Prober, pool: Mapping[str, Row]) -> dict[str, Any]:
@@ -117,7 +120,8 @@ def probe_step(prober: Prober, row: Row, forward: Mapping[str, Any], seconds: fl
     backbone, name = prober.backbone(row), row["name"]
     policy, speed = forward["policy"], forward["images_per_s"]
     count = count_images(len(prober.images), None if seconds is None else seconds * speed)
-    score = prober.score(backbone, policy, ("plain",), count, name)
+    until = None if seconds is None else prober.clock.spent() + seconds
+    score = prober.score(backbone, policy, count, name, until)
     hits = int(score.correct.sum())
     return {
         "policy": policy,
@@ -157,10 +161,12 @@ def rank_probes(pool: Mapping[str, Row], results: Mapping[str, Any]) -> dict[str
 
 
 def final_probe(prober: Prober, row: Row, result: Mapping[str, Any], seconds: float | None) -> LinearProbe:
-    """The probe of the winner on all images that `seconds` allow, in all views where they allow those too."""
-    backbone, policy = prober.backbone(row), result["policy"]
+    """The probe of the winner, under its penalty, on all images that `seconds` allow, mirrored too where they do."""
+    backbone, policy, name = prober.backbone(row), result["policy"], row["name"]
     affordable = None if seconds is None else seconds * result["images_per_s"] + result["images"]
     count = count_images(len(prober.images), affordable)
-    mirrored = affordable is None or affordable >= 2 * count
-    views = tuple(backbone.views) if mirrored else ("plain",)
-    return prober.score(backbone, policy, views, count, row["name"]).probe
+    views = tuple(backbone.views) if affordable is None or affordable >= 2 * count else ("plain",)
+    rows = prober.rows(count)
+    features = np.concatenate([prober.features(backbone, policy, view, rows, name) for view in views])
+    labels = np.tile(prober.images.labels[rows], len(views))
+    return fit_probe(features, labels, len(prober.images.classes), result["penalty"])

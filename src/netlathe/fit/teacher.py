@@ -34,7 +34,7 @@ def teach(prober: Prober, teachers: Sequence[Row], seconds: float | None, say: S
         return None
     say(f"{row['name']} is over the budget, and teaches: features of {images:,} images in about {needed:.0f} s")
     backbone, policy = prober.backbone(row), speeds[row["name"]]["policy"]
-    score = prober.score(backbone, policy, ("plain",), images, row["name"])
+    score = prober.score(backbone, policy, images, row["name"])
     say(f"the teacher gets {100 * score.correct.mean():.1f} % of the training images right, each held out in turn")
     targets = np.empty_like(score.logits)
     rows = prober.rows(images)

@@ -8,6 +8,7 @@ bias, so a penalty here is 1 / (C N) of scikit-learn.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +25,11 @@ try:
 except ImportError as error:
     raise MissingExtra("torch", "train") from error
 
-PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3)  # from strong to weak
+WEAKER = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)  # penalties that are tried, one after the other
+STRONGER = (0.3, 1.0, 3.0)  # where the first of them is the best
 ITERATIONS, TOLERANCE = 100, 1e-6
-WORSE = 1.02  # of the loss on held-out images: a penalty this much worse than the best ends the way down
+ENOUGH = 1e-4  # tolerance while penalties are compared
+WORSE = 1.02  # of the loss on held-out images: a penalty this much worse than the best ends the way
 
 
 class LinearProbe(NamedTuple):
@@ -77,42 +80,63 @@ def fit_probe(
 
 
 def cross_validate(
-    features: Array, labels: NDArray[np.int64], classes: int, groups: NDArray[np.int64], *, views: int = 1
+    features: Array,
+    labels: NDArray[np.int64],
+    classes: int,
+    groups: NDArray[np.int64],
+    *,
+    views: int = 1,
+    hurried: Callable[[], bool] = bool,
 ) -> ProbeScore:
     """The probe of all images under the penalty whose loss is least on held-out ones.
 
     `features` (views N, d) are those of the N images in one view after the other: images are held out with all their
-    views, and judged by the first. The way from strong to weak penalties ends where the held-out loss gets worse.
+    views, and judged by the first. The way to weaker penalties, or to stronger ones where the first is the best, ends
+    where the held-out loss gets worse, and after `hurried` says that there is no time.
     """
     count = len(labels)
     folds = stratified_folds(labels, groups, min(FOLDS, max(2, count // 2)))
     train_labels, train_folds = np.tile(labels, views), np.tile(folds, views)
-    blank = blank_probe(features, classes, PENALTIES[0])
-    rows, y = blank.standardise(features), torch.from_numpy(train_labels)
-    weights = [blank.weight] * (folds.max(initial=0) + 1)
-    truth, losses = torch.from_numpy(labels), dict[float, float]()
-    least, chosen, kept = float("inf"), PENALTIES[0], torch.zeros(count, classes)
-    for penalty in PENALTIES:
-        logits = torch.zeros(count, classes)
-        for fold, start in enumerate(weights):
+    blank = blank_probe(features, classes, WEAKER[0])
+    rows, y, truth = blank.standardise(features), torch.from_numpy(train_labels), torch.from_numpy(labels)
+    blanks = [blank.weight] * (folds.max(initial=0) + 1)
+    scores: dict[float, tuple[float, Tensor, list[Tensor]]] = {}  # held-out loss, logits, weights of the folds
+
+    def hold_out(penalty: float, starts: list[Tensor]) -> float:
+        """Fit each fold's weights under a penalty; the loss on what it holds out."""
+        logits, weights = torch.zeros(count, classes), []
+        for fold, start in enumerate(starts):
             learned, held = torch.from_numpy(train_folds != fold), torch.from_numpy(folds == fold)
-            weights[fold] = minimise(rows[learned], y[learned], start, penalty)
-            logits[held] = rows[:count][held] @ weights[fold]
-        losses[penalty] = loss = float(F.cross_entropy(logits, truth))
-        if loss < least:
-            least, chosen, kept = loss, penalty, logits
-        if loss > WORSE * least:
+            weights.append(minimise(rows[learned], y[learned], start, penalty, ENOUGH))
+            logits[held] = rows[:count][held] @ weights[-1]
+        loss = float(F.cross_entropy(logits, truth))
+        scores[penalty] = loss, logits, weights
+        return loss
+
+    def best() -> float:
+        return min(scores, key=lambda penalty: scores[penalty][0])
+
+    for way in (WEAKER, STRONGER):
+        if scores and best() != WEAKER[0]:
             break
-    start = torch.stack(weights).mean(0)
-    probe = blank._replace(weight=minimise(rows, y, start, chosen), penalty=chosen)
+        starts = scores[WEAKER[0]][2] if scores else blanks
+        for penalty in way:
+            loss = hold_out(penalty, starts)
+            starts = scores[penalty][2]
+            if loss > WORSE * scores[best()][0] or hurried():
+                break
+    penalty = best()
+    _, kept, weights = scores[penalty]
+    probe = blank._replace(weight=minimise(rows, y, torch.stack(weights).mean(0), penalty), penalty=penalty)
+    losses = {penalty: scores[penalty][0] for penalty in sorted(scores, reverse=True)}
     return ProbeScore(probe, (kept.argmax(1) == truth).numpy(), kept.numpy(), losses)
 
 
-def minimise(rows: Tensor, labels: Tensor, start: Tensor, penalty: float) -> Tensor:
+def minimise(rows: Tensor, labels: Tensor, start: Tensor, penalty: float, tolerance: float = TOLERANCE) -> Tensor:
     """The weights of the least penalised cross entropy, by L-BFGS from `start` on; the bias, last, is free."""
     weight = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
-        [weight], max_iter=ITERATIONS, history_size=10, tolerance_change=TOLERANCE, line_search_fn="strong_wolfe"
+        [weight], max_iter=ITERATIONS, history_size=10, tolerance_change=tolerance, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
