@@ -302,6 +302,13 @@ def test_a_folder_is_answered_in_a_table_that_appears_as_a_whole(out, tmp_path, 
     assert float(rows[0]["probability"]) == pytest.approx(odds((250, 0, 0)).max(), abs=1e-5)
     assert sum(float(rows[0][f"probability{n}"]) for n in ("", "_2", "_3")) == pytest.approx(1, abs=1e-4)
     assert rows[2]["fault"] == "the file is cut off or damaged"
+    sure = odds((240, 0, 0)).max() + 1e-4
+    done = netlathe("predict", out, tmp_path / "photos", "--csv", table, "--answer-from", sure, code=2)
+    assert f"{table}: 4 images, 1 answers withheld, 1 cannot be read" in done.stdout
+    with table.open(newline="") as file:
+        assert [row["withheld"] for row in csv.DictReader(file)] == ["", "", "", "", "yes"]
+    said = netlathe("predict", out, tmp_path / "photos" / "deep" / "3.png", "--answer-from", sure).stdout
+    assert "3.png: withheld (red " in said
     before = table.read_bytes()
     monkeypatch.setattr("netlathe.cli.predict.predict_each", lambda *args, **options: iter(lambda: 1 / 0, None))
     netlathe("predict", out, tmp_path / "photos", "--csv", table, code=1)

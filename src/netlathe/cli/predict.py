@@ -22,8 +22,10 @@ from netlathe.files import write_text
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Classes per image.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), callback=check_writable, metavar="FILE",
               help="A table with a row per image instead, written when all are answered.")  # fmt: skip
+@click.option("--answer-from", "threshold", type=click.FloatRange(0, 1), default=0.0, metavar="PROBABILITY",
+              help="Withhold answers below it; the card says how often those above it are right.")  # fmt: skip
 @json_option
-def command(out: Path, images: tuple[str, ...], top: int, table: Path | None, as_json: bool) -> None:
+def command(out: Path, images: tuple[str, ...], top: int, table: Path | None, threshold: float, as_json: bool) -> None:
     """The most probable classes of images, by the file of a package in its runtime.
 
     \b
@@ -41,9 +43,9 @@ def command(out: Path, images: tuple[str, ...], top: int, table: Path | None, as
     with progress_bar("images") as bar:
         predictions = answer(package, files, min(top, len(package.classes)), bar)
         if table is not None:
-            faults = write_table(table, predictions, min(top, len(package.classes)))
+            faults = write_table(table, predictions, min(top, len(package.classes)), threshold)
         else:
-            faults = show(predictions, package, as_json)
+            faults = show(predictions, package, threshold, as_json)
     if not as_json:
         for fault in faults:
             click.echo(f"error: {escape_line(fault)}", err=True)
@@ -59,13 +61,17 @@ def answer(package: Package, files: list[Path], top: int, bar: object) -> Iterat
         yield prediction
 
 
-def write_table(path: Path, predictions: Iterable[ImagePrediction], top: int) -> list[str]:
+def write_table(path: Path, predictions: Iterable[ImagePrediction], top: int, threshold: float) -> list[str]:
     """Write the CSV file and say what is in it; the faults."""
     rows = list(predictions)
-    write_text(path, predictions_csv(rows, top))
+    write_text(path, predictions_csv(rows, top, threshold))
     faults = [f"{p.image}: {p.fault}" for p in rows if p.fault]
-    counts = Counter(p.guesses[0].label for p in rows if p.guesses).most_common()
-    click.echo(f"{path}: {len(rows) - len(faults):,} images" + f", {len(faults):,} cannot be read" * bool(faults))
+    sure = [p for p in rows if p.guesses and not p.withheld(threshold)]
+    counts = Counter(p.guesses[0].label for p in sure).most_common()
+    withheld = len(rows) - len(faults) - len(sure)
+    parts = [f"{len(rows) - len(faults):,} images", f"{withheld:,} answers withheld" * bool(withheld)]
+    parts += [f"{len(faults):,} cannot be read" * bool(faults)]
+    click.echo(f"{path}: {', '.join(filter(None, parts))}")
     for label, count in counts[:10]:
         click.echo(escape_line(f"  {count:>8,}  {label}"))
     if len(counts) > 10:
@@ -73,7 +79,7 @@ def write_table(path: Path, predictions: Iterable[ImagePrediction], top: int) ->
     return faults
 
 
-def show(predictions: Iterable[ImagePrediction], package: Package, as_json: bool) -> list[str]:
+def show(predictions: Iterable[ImagePrediction], package: Package, threshold: float, as_json: bool) -> list[str]:
     """A line for each image, or one document; the faults."""
     if not as_json:
         faults = []
@@ -82,10 +88,11 @@ def show(predictions: Iterable[ImagePrediction], package: Package, as_json: bool
                 faults.append(f"{p.image}: {p.fault}")
                 continue
             guesses = ", ".join(f"{g.label} {100 * g.probability:.1f} %" for g in p.guesses)
-            click.echo(escape_line(f"{p.image}: {guesses}"))
+            click.echo(escape_line(f"{p.image}: {f'withheld ({guesses})' if p.withheld(threshold) else guesses}"))
         return faults
     answers = list(predictions)
-    rows = [{"image": p.image, "classes": [g._asdict() for g in p.guesses], "fault": p.fault or None} for p in answers]
+    rows = [{"image": p.image, "classes": [g._asdict() for g in p.guesses], "withheld": p.withheld(threshold),
+             "fault": p.fault or None} for p in answers]  # fmt: skip
     faults = [f"{p.image}: {p.fault}" for p in answers if p.fault]
     emit("predict", {"package": str(package.folder), "images": rows}, faults)
     return faults

@@ -41,6 +41,10 @@ class ImagePrediction(NamedTuple):
     guesses: tuple[ClassProbability, ...]
     fault: str = ""
 
+    def withheld(self, threshold: float) -> bool:
+        """Whether the answer is less probable than that."""
+        return bool(self.guesses) and self.guesses[0].probability < threshold
+
 
 def predict(folder: str | Path | Package, images: Sequence[str | Path], *, top: int = 5) -> list[ImagePrediction]:
     """The `top` classes of each image file, in the order given, under the runtime of the package.
@@ -86,17 +90,17 @@ def list_images(places: Sequence[str | Path]) -> list[Path]:
     return files
 
 
-def predictions_csv(predictions: Iterable[ImagePrediction], top: int) -> str:
-    """A table with a row for each image: its path, the classes with their probabilities, and why there are none."""
+def predictions_csv(predictions: Iterable[ImagePrediction], top: int, threshold: float = 0.0) -> str:
+    """A table with a row for each image: its path, the classes with their probabilities, "yes" where the answer is
+    withheld, and why there is none."""
     text = StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     numbers = ["", *(f"_{place}" for place in range(2, top + 1))]
-    table.writerow(["image", *(word + n for n in numbers for word in ("label", "probability")), "fault"])
+    table.writerow(["image", *(word + n for n in numbers for word in ("label", "probability")), "withheld", "fault"])
     for p in predictions:
         cells = [cell for guess in p.guesses for cell in (guess.label, f"{guess.probability:.6g}")]
-        table.writerow(
-            [os.fsencode(p.image).decode(errors="backslashreplace"), *cells, *[""] * (2 * top - len(cells)), p.fault]
-        )
+        name, blank = os.fsencode(p.image).decode(errors="backslashreplace"), [""] * (2 * top - len(cells))
+        table.writerow([name, *cells, *blank, "yes" if p.withheld(threshold) else "", p.fault])
     return text.getvalue()
 
 
