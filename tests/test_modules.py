@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from command import command, netlathe
+from command import netlathe
 from image_files import encoded, save_stripes
 
 from netlathe.deploy.check import KEPT, NOT_SHOWN, check_figures
@@ -23,12 +23,13 @@ from netlathe.deploy.predict import predict
 from netlathe.deploy.score import images_for, score
 from netlathe.deploy.variants import choose_variant, copy_as_float, labelled_pixels
 from netlathe.errors import NetlatheError
-from netlathe.load import load_any
+from netlathe.load import from_document, load_any
 from netlathe.train.classification import train as train_module
 from netlathe.train.images import load as load_images
 from netlathe.train.job import TrainingProgress
 from netlathe.train.recipe import Evaluate
 from netlathe.train.recipefile import load as load_recipe
+from netlathe.trust import without_code
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,8 +76,8 @@ def test_a_module_of_any_source_becomes_a_package_that_answers_as_the_module(net
     # The same by torch: the module with the weights of the run, and the normalisation of the package.
     from safetensors.numpy import load_file
 
-    (trained,) = load_any(str(place / f"{out}_run" / "arch.json"))
-    module = trained.trainable().module(load_file(place / f"{out}_run" / "weights.safetensors")).eval()
+    trained = from_document((place / f"{out}_run" / "arch.json").read_text())
+    module = trained.module(load_file(place / f"{out}_run" / "weights.safetensors")).eval()
     p = package.preprocessing
     x = torch.from_numpy(np.load(place / "stripes.npz")["images"][:1]).permute(0, 3, 1, 2) / 255
     mean, std = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (p.mean, p.std))
@@ -108,8 +109,8 @@ def test_a_package_needs_no_source(own: Path, place: Path, monkeypatch: pytest.M
         assert figures["macs"].value == 16 * 16 * 8 * 27 + 8 * 8 * 16 * 72 + 16 * 3  # convolutions and head
         assert model_card(package, checked)["network"]["arch"]["source"].endswith("mine.py:net")
         assert len(predict(package, [place / "one.png"])[0].guesses) == 3
-        said = netlathe("export", place / "own_run" / "arch.json", "-o", place / "again.onnx", code=2).stderr
-        assert "cannot read this file" in said
+        with pytest.raises(NetlatheError, match="cannot read this file"):
+            from_document((place / "own_run" / "arch.json").read_text()).module()
     finally:
         (place / "gone.py").rename(place / "mine.py")
 
@@ -307,9 +308,16 @@ def test_code_runs_only_where_it_may(own: Path, place: Path) -> None:
     said = train(place, "mine.py:net", "refused", code=2, NETLATHE_NO_CODE="1")
     assert "no code is wanted" in said
     arch = place / "own_run" / "arch.json"
-    refused = command("export", arch, "-o", place / "never.onnx", NETLATHE_NO_CODE="1")
-    assert refused.returncode == 2
-    assert "no code is wanted" in refused.stderr
+    said = netlathe("cost", arch, code=2).stderr  # a document may come from anywhere
+    assert f"names code, {(place / 'mine.py').resolve()}:net, and reading a document runs none" in said
+    with without_code(), pytest.raises(NetlatheError, match="no code is wanted"):
+        from_document(arch.read_text()).module()
+    (place / "mine.py").write_text(OWN + "# another\n")
+    try:
+        with pytest.raises(NetlatheError, match="not the file that the module was recorded from"):
+            from_document(arch.read_text()).module()
+    finally:
+        (place / "mine.py").write_text(OWN)
 
 
 def test_knobs_say_that_they_need_an_expression(place: Path) -> None:

@@ -108,6 +108,10 @@ def test_a_file_with_the_names_of_nobody_is_refused(tmp_path: Path, timm: Module
     with pytest.raises(NetlatheError, match="nor as in timm's resnet18 or torchvision's resnet18") as caught:
         weights.from_file(path, resnet())
     assert "from_module" in caught.value.hint
+    with pytest.raises(NetlatheError) as caught:
+        weights.from_file(path.rename(tmp_path / "mobilenet_v2.safetensors"), resnet())
+    assert "is it mobilenetv2?" in caught.value.hint
+    path = saved(path, {"layer.w": torch.zeros(3)})
     with pytest.raises(NetlatheError, match="has no twin"):
         weights.from_file(path, zoo.get("lenet5"))
 

@@ -87,12 +87,17 @@ def load_any(
         return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net.at(resolution)]
     if text.endswith(".json"):
         net = from_document(read_text(Path(text)), source=text)
+        if isinstance(net, BuildableModule) and net.source.code is not None:
+            message = f"this document names code, {net.source.text}, and reading a document runs none"
+            raise NetlatheError(message, code="load.names_code", path=text, hint="give that itself, if you trust it")
         return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net.at(resolution)]
     return [reshaped(network, inputs, resolution) for network in expressions(text)]
 
 
 def from_document(text: str, *, source: str = "arch.json") -> Network | BuildableModule:
-    """The network of an arch.json: an expression, or a module and where it comes from. Nothing is run for it.
+    """The network of an arch.json: an expression, or a module and where it comes from. Nothing is run to read it.
+
+    A module of somebody's code runs it when it is built, if it is still the code that was recorded.
 
     Raises NetlatheError for a document that is none.
     """

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from netlathe import zoo
 from netlathe.arch.network import Network
-from netlathe.errors import Exit, NetlatheError
+from netlathe.errors import Exit, NetlatheError, nearest
 from netlathe.load import load
 from netlathe.lower.agreement import OutputProbe, difference
 from netlathe.lower.align import align
@@ -164,12 +165,14 @@ def from_file(
             return replace(loaded, unused=(*loaded.unused, *unused), licence=licence)
     twin_names = " or ".join(f"{twin.library}'s {twin.name}" for twin in twins_of(network.name))
     tried = "".join(f"; {error.message}" for error in troubles)
+    close = [name for name in nearest(Path(path).stem, zoo.names()) if name != network.name]
     raise NetlatheError(
         f"its tensors ({', '.join(list(tensors)[:3])} ...) are named neither by the paths of {network.name}"
         + (f" nor as in {twin_names}{tried}" if twin_names else ", which has no twin in timm or torchvision"),
         code="weights.names",
         path=str(path),
-        hint="build the module that the file belongs to, load it there, and give it to from_module(module, network)",
+        hint=(f"is it {close[0]}? give that as NET; else " if close else "")
+        + "build the module that the file belongs to, load it there, and give it to from_module(module, network)",
     )
 
 
