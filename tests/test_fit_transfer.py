@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,14 @@ from netlathe.fit.chance import refuse_chance
 from netlathe.fit.clock import Clock, final_seconds, reserved_seconds
 from netlathe.fit.config import FitConfig, command_line, read_config
 from netlathe.fit.local_weights import asked_weights, find_weights, standard_caches
+from netlathe.fit.offers import Offer, find_offers, hub_fault
 from netlathe.fit.plan import describe_time, plan_unfreezing
 from netlathe.fit.pretrained import find_finest
 from netlathe.fit.probing import count_images, rank_probes
 from netlathe.fit.teacher import soften
 from netlathe.fit.transfer import beats
 from netlathe.lower.initial import initial_weights
+from netlathe.target.device import targets_on
 from netlathe.target.target import Forecast
 from netlathe.train.recipefile import load as load_recipe
 from netlathe.zoo import get
@@ -110,17 +114,6 @@ def test_a_dry_run_shows_the_probes_and_what_the_time_buys(folder: Path) -> None
     assert [row["name"] for row in data["candidates"]] == ["resnet20@32"]
     assert "images: resnet20@32" in data["plan"]
     assert "unfreezing buys about" in data["plan"]
-
-
-def test_without_weights_the_fit_says_what_that_costs(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    dry = netlathe("fit", folder / "stripes.npz", "--macs", "3M", *QUICK, "--dry-run",
-                   NETLATHE_CACHE=str(folder / "cache"))  # fmt: skip
-    assert "no pretrained weights are here: training starts from random weights" in dry.stderr
-    assert "--weights-dir FOLDER" in dry.stderr
 
 
 def test_the_command_on_the_card_says_all_that_was_asked_for(folder: Path, done: Path) -> None:
@@ -295,3 +288,57 @@ def photo_of(folder: Path, place: Path) -> Path:
     path = place / "photo.png"
     Image.fromarray(np.load(folder / "stripes.npz")["images"][0]).save(path)
     return path
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No weights here, and some to be had, which is as fast to say as it is made up."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    offer = Offer("timm:resnet18", 71.5, 46_800_000)
+    monkeypatch.setattr("netlathe.fit.offers.find_offers", lambda *arguments: [offer])
+
+
+@pytest.mark.usefixtures("offered")
+def test_what_could_be_downloaded_is_said_with_its_size_and_nothing_is_without_a_yes(folder: Path) -> None:
+    words = ("fit", folder / "stripes.npz", "--macs", "3M", *QUICK, "--dry-run")
+    quiet = netlathe(*words, NETLATHE_CACHE=str(folder / "cache"), HF_ENDPOINT="http://127.0.0.1:1")
+    assert "no pretrained weights are here: training starts from random weights" in quiet.stderr
+    assert "--yes downloads some that keep the budget, --weights-dir FOLDER" in quiet.stderr
+    assert "does not answer" not in quiet.stderr  # nobody was asked
+    agreed = netlathe(*words, "--yes", NETLATHE_CACHE=str(folder / "cache"), HF_ENDPOINT="http://127.0.0.1:1")
+    assert "should keep the budget, 46.8 MB: timm:resnet18 (71.5 % on ImageNet, 46.8 MB)" in agreed.stderr
+    assert "nothing is downloaded: http://127.0.0.1:1 does not answer" in agreed.stderr
+
+
+def test_the_most_accurate_published_weights_that_keep_the_budget_are_offered() -> None:
+    targets = targets_on("rpi-5", (), None, 1)
+    offers = find_offers(Budget(macs=10**11), targets, 3)
+    assert len({offer.asked for offer in offers}) == 3
+    assert [offer.top1 for offer in offers] == sorted((offer.top1 for offer in offers), reverse=True)
+    assert all(offer.asked.startswith(("timm:", "torchvision:")) and offer.bytes > 10**6 for offer in offers)
+    smaller = find_offers(Budget(size=offers[0].bytes - 1, macs=10**11), targets, 1)
+    assert smaller[0].bytes < offers[0].bytes
+
+
+def test_a_hub_that_answers_anything_is_there_and_an_offline_machine_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        fault = hub_fault()
+        server.shutdown()
+        thread.join()
+    assert fault == ""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert hub_fault() == "HF_HUB_OFFLINE is set"

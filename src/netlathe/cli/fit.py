@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
               help="A pretrained candidate: timm:NAME, torchvision:NAME, NET=FILE.")  # fmt: skip
 @click.option("--weights-dir", "weights_dirs", multiple=True, type=click.Path(exists=True, file_okay=False),
               help="A folder of pretrained weights: NAME.safetensors, NAME.pth, or a hub's cache.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Download published weights that keep the budget without asking.")
 @click.option("--scratch", is_flag=True, help="Start from random weights, even if pretrained ones keep the budget.")
 @click.option("--from", "source", metavar="SOURCE",
               help="Of the candidates: a folder of networks, or of a search.  [default: zoo]")  # fmt: skip
@@ -91,6 +94,7 @@ def command(
     form: PrecisionChoice,
     weights: tuple[str, ...],
     weights_dirs: tuple[str, ...],
+    yes: bool,
     scratch: bool,
     source: str | None,
     space: str | None,
@@ -153,18 +157,18 @@ def command(
             source=None if source == ZOO else source,
         )
     with run_folder(output, FIT) if output is not None and not dry_run else nullcontext() as folder:
-        run(config, folder, started, as_json)
+        run(config, folder, started, as_json, yes)
 
 
 def refuse_others(ctx: click.Context) -> None:
     """Raise UsageError for options beside a run.toml, which says them all."""
     options = [name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
-    if others := sorted(set(options) - {"data", "output", "as_json", "dry_run"}):
+    if others := sorted(set(options) - {"data", "output", "as_json", "dry_run", "yes"}):
         named = ", ".join(others)
         raise click.UsageError(f"run.toml says everything; give no other options beside it ({named}), or edit a copy")
 
 
-def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bool) -> None:
+def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bool, yes: bool = False) -> None:
     """Carry out a fit in a folder; without one, say what would be done."""
     from netlathe.choose.budget import Budget
     from netlathe.fit.pipeline import fit
@@ -193,6 +197,7 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
         with calibration_progress() as progress:
             targets = targets_here(runtimes, None, config.run_threads, progress=progress)
     say = partial(click.echo, err=True)
+    config = with_downloads(config, targets, folder, yes, say)
     if folder is None:
         dry(config, splits, targets, say, as_json)
         return
@@ -204,6 +209,41 @@ def run(config: FitConfig, folder: RunFolder | None, started: float, as_json: bo
     with resumable():
         package, checked = fit(config, splits, targets, folder, started=started, say=say, progress=bars)
     show(package, checked, as_json)
+
+
+def with_downloads(
+    config: FitConfig, targets: Sequence[Target], folder: RunFolder | None, yes: bool, say: Callable[[str], None]
+) -> FitConfig:
+    """The configuration with published weights to download, where nobody named any and somebody agrees.
+
+    What was agreed on before in the folder stays. Without a terminal nobody is asked.
+    """
+    from netlathe.fit.config import FILE, read_config
+    from netlathe.fit.local_weights import find_weights, standard_caches
+    from netlathe.fit.offers import find_offers, hub_fault
+    from netlathe.fit.pipeline import float_limits
+    from netlathe.fit.pretrained import count_probed
+    from netlathe.units import show_bytes
+
+    if not config.starts_pretrained or config.weights or config.weights_dir:
+        return config
+    if folder is not None and (folder.path / FILE).is_file():
+        old = read_config(folder.path / FILE)
+        return replace(config, weights=old.weights)
+    asks = folder is not None and sys.stdin.isatty()
+    if not yes and (not asks or find_weights(standard_caches())[0]):
+        return config
+    offers = find_offers(float_limits(config.limits, targets[0], config.form), targets, count_probed(config.seconds))
+    if not offers:
+        return config
+    names, size = "; ".join(map(str, offers)), show_bytes(sum(offer.bytes for offer in offers))
+    say(f"published weights that should keep the budget, {size}: {names}")
+    if not yes and not click.confirm("Download them?", err=True):
+        return config
+    if fault := hub_fault():
+        say(f"nothing is downloaded: {fault}")
+        return config
+    return replace(config, weights=tuple(offer.asked for offer in offers))
 
 
 def check_config(config: FitConfig, runtimes: Sequence[str]) -> None:

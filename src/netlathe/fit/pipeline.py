@@ -134,7 +134,7 @@ def explain_scratch(considered: int) -> str:
         )
     return (
         "no pretrained weights are here: training starts from random weights, which on few images costs much "
-        "accuracy (on photographs of trash 7 to 9 points after 20 minutes); --weights NAME downloads some, "
+        "accuracy (on photographs of trash 7 to 9 points after 20 minutes); --yes downloads some that keep the budget, "
         "--weights-dir FOLDER takes those of a folder"
     )
 
