@@ -362,7 +362,7 @@ def test_what_unpacks_to_more_than_is_allowed_is_named_and_the_limit_can_be_rais
     folder = hostile.idx_that_claims(tmp_path / "idx", 2, data=bytes(2 << 20))
     cache = {"NETLATHE_CACHE": str(tmp_path / "cache"), "NETLATHE_ARRAYS_LIMIT": "1MB"}
     assert "NETLATHE_ARRAYS_LIMIT=20GB allows more" in said("inspect", folder, **cache)
-    assert "no training image is left" in said("inspect", folder, **cache | {"NETLATHE_ARRAYS_LIMIT": "3MB"})
+    assert "can be held out for validation" in said("inspect", folder, **cache | {"NETLATHE_ARRAYS_LIMIT": "3MB"})
 
 
 def test_traps_in_a_folder_of_images_are_skipped_by_name(tmp_path):

@@ -362,6 +362,11 @@ def test_metadata_of_hugging_face_says_the_classes_in_one_folder_or_by_split(tmp
     with pytest.raises(NetlatheError, match="test/, train/ have no folders for classes in them") as caught:
         load(tmp_path / "jsonl", size=30)
     assert caught.value.hint == "name the column with the classes in metadata.jsonl: --label-column NAME"
+    folder(tmp_path / "folders", {"a": 10, "b": 10})
+    (tmp_path / "folders" / "metadata.csv").write_text("file_name,text\na/0.png,a picture")
+    report = load(tmp_path / "folders", size=30).report
+    assert report.classes == ("a", "b")
+    assert report.notes == ("metadata.csv has no column with classes: the folders say them",)
     splits = load(tmp_path / "jsonl", size=30, options=ImageOptions(label_column="species"))
     assert [len(part) for part in parts(splits)] == [10, 2, 6]
     assert all(name.startswith("test/") for name in splits.test.names)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from netlathe.errors import NetlatheError
+from netlathe.files import is_file
 from netlathe.train.images.columns import METADATA
 from netlathe.train.images.decode import SUFFIXES
 from netlathe.train.images.labels import settle_labels
@@ -86,6 +87,9 @@ def folder_source(root: Path, options: ImageOptions) -> ImageSource:
         left_by = [f"{name} ({count:,})" if count > 1 else name for name, count in sorted(litter.items())]
         more = f" and {len(left_by) - SHOWN:,} more" * (len(left_by) > SHOWN)
         notes.append(f"left by systems and programs, not looked at: {', '.join(left_by[:SHOWN])}{more}")
+    notes += [
+        f"{table} has no column with classes: the folders say them" for table in METADATA if is_file(root / table)
+    ]
     left = [name for name in below if splits and name not in splits]
     notes += [f"folders beside train/ are left out: {', '.join(left)}"] if left else []
     words = ", ".join(f"{name}/" for name in sorted(splits, key=splits.__getitem__))

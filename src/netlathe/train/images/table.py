@@ -14,7 +14,16 @@ from netlathe.files import is_file
 from netlathe.train.images.columns import METADATA, LabelRow, has_labels, read_rows
 from netlathe.train.images.labels import settle_labels
 from netlathe.train.images.options import ImageOptions
-from netlathe.train.images.sources import FREE, SPLITS, TRAIN, ImageFiles, ImageSource, SkippedFile, sorted_classes
+from netlathe.train.images.sources import (
+    FREE,
+    SPLITS,
+    TRAIN,
+    ImageFiles,
+    ImageSource,
+    SkippedFile,
+    list_folder,
+    sorted_classes,
+)
 
 SHOWN = 8  # faults of a file that are printed
 
@@ -26,7 +35,7 @@ def csv_source(path: Path, options: ImageOptions) -> ImageSource:
 
 def metadata_files(root: Path, options: ImageOptions) -> list[tuple[Path, str]]:
     """The tables of metadata with labels, and their split: of a folder, or of its folders train/, val/ and test/."""
-    folders = [(root, ""), *((x, x.name) for x in sorted(root.iterdir()) if x.name.lower() in SPLITS and x.is_dir())]
+    folders = [(root, ""), *((x, x.name) for x in list_folder(root) if x.name.lower() in SPLITS and x.is_dir())]
     tables = [(folder / name, split) for folder, split in folders for name in METADATA]
     return [(table, split) for table, split in tables if is_file(table) and has_labels(table, options)]
 
