@@ -19,11 +19,12 @@ from variants import one_of_each, params
 
 import netlathe.arch as rooms
 from netlathe import zoo
+from netlathe.arch.axes import Chunk, Fold, Heads, Join, Multiply, RowAttention, Shuffle, Transpose, Unfold
 from netlathe.arch.build import seq
 from netlathe.arch.combinators import Dag, Vertex
 from netlathe.arch.inputs import input_specs
-from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample, Zero
-from netlathe.arch.layers import ACTS, Act, Conv, ConvTranspose, Linear, Norm, Scale
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Subtract, Upsample, Zero
+from netlathe.arch.layers import ACTS, Act, Conv, ConvTranspose, Linear, Norm, ResponseNorm, Scale
 from netlathe.arch.leaf import Leaf, pads
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node, Shape
@@ -113,6 +114,19 @@ def mean_inside(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
     return F.avg_pool2d(same(x, kernel, stride), kernel, stride) / inside
 
 
+def row_attention(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """Each row of a grid as a sequence of its own."""
+    q, k, v = (part.unflatten(3, (heads, -1)).transpose(2, 3) for part in x.chunk(3, -1))
+    return F.scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(3)
+
+
+def response_norm(x: torch.Tensor, t: Tensors, positions: Any, channels: int, eps: float = 1e-6) -> torch.Tensor:
+    """Woo et al. 2023, algorithm 1."""
+    length = x.norm(p=2, dim=positions, keepdim=True)
+    n = length / (length.mean(channels, keepdim=True) + eps)
+    return t["weight"][:, None, None] * (x * n) + t["bias"][:, None, None] + x
+
+
 TORCH_ACTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": F.relu,
     "relu6": F.relu6,
@@ -157,6 +171,19 @@ CASES: list[tuple[Leaf, Shape, Oracle]] = [
     (Norm("group", groups=3), MAP, lambda x, t: F.group_norm(x, 3, t["weight"], t["bias"])),
     (Norm("group", 1e-2), (64, 4, 3), lambda x, t: F.group_norm(x, 32, t["weight"], t["bias"], 1e-2)),
     *((Act(name), MAP, lambda x, t, f=TORCH_ACTS[name]: f(x)) for name in ACTS),  # type: ignore[misc]
+    (Transpose(), TOKENS, lambda x, t: x.transpose(1, 2)),
+    (Transpose((2, 0, 1)), MAP, lambda x, t: x.permute(0, 3, 1, 2)),
+    (Transpose((0, 2, 1, 3)), GRID, lambda x, t: x.transpose(1, 2)),
+    (Chunk(1, 3), MAP, lambda x, t: x.chunk(3, 1)[1]),
+    (Chunk(1, 2), TOKENS, lambda x, t: x.chunk(2, -1)[1]),
+    (Chunk(0, 2), GRID, lambda x, t: x.chunk(2, -1)[0]),
+    (Shuffle(3), MAP, lambda x, t: F.channel_shuffle(x, 3)),
+    (Heads(2), TOKENS, lambda x, t: x.unflatten(2, (2, -1)).transpose(1, 2)),
+    (Join(), MAP, lambda x, t: x.transpose(1, 2).flatten(2)),
+    (Unfold(2), (6, 4, 8), lambda x, t: F.unfold(x, 2, stride=2).unflatten(1, (6, 4)).permute(0, 2, 3, 1)),
+    (RowAttention(2), (1, 3, 5, 12), lambda x, t: row_attention(x, 2)),
+    (ResponseNorm(), MAP, lambda x, t: response_norm(x, t, (2, 3), 1)),
+    (ResponseNorm(1e-3), GRID, lambda x, t: response_norm(x.movedim(3, 1), t, (2, 3), 1, 1e-3).movedim(1, 3)),
     (Scale(), MAP, lambda x, t: x * t["weight"][:, None, None]),
     (Scale(bias=True), MAP, lambda x, t: x * t["weight"][:, None, None] + t["bias"][:, None, None]),
     (Scale(bias=True), TOKENS, lambda x, t: x * t["weight"] + t["bias"]),
@@ -329,7 +356,8 @@ def test_every_leaf_class_has_a_rule_and_a_test() -> None:
         import_module(f"netlathe.arch.{module.name}")
     leaves = {leaf for leaf in Leaf.__subclasses__() if leaf.__module__.startswith("netlathe.arch.")}
     assert leaves == set(RULES)
-    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | {Add, Mul, Cat, Condition, Zero}
+    several = {Add, Mul, Cat, Condition, Zero, Subtract, Multiply, Fold}  # values: above, and in test_axes.py
+    tested = {type(leaf) for leaf, _, _ in [*CASES, *pools()]} | several
     assert leaves == tested
 
 
