@@ -219,3 +219,31 @@ def test_files_of_earlier_versions_are_read_as_those_of_today(tmp_path: Path) ->
         *(("layout", "split"), ("layout", "split"), ("act", "hardtanh"), ("cat", ""))
     ]
     assert [op.in_elements for op in ops] == [64, 64, 64, 128]
+
+
+def test_a_part_of_a_map_that_a_convolution_made_is_reordered_once() -> None:
+    """ONNX Runtime holds maps in blocks of channels: what has no kernel for them needs the plain layout."""
+
+    def reorders(*behind: tuple[str, str, tuple[int, ...], tuple[int, ...]]) -> int:
+        graph = written(*behind)
+        first = Op(
+            "conv",
+            "dense",
+            "conv",
+            (0,),
+            1,
+            ((32, 8, 8),),
+            (32, 8, 8),
+            {"weight": (32, 32, 3, 3)},
+            {},
+            9 * 2**16,
+            False,
+        )
+        moved = tuple(op._replace(inputs=tuple(i + 1 for i in op.inputs), output=op.output + 1) for op in graph.ops)
+        shapes = ((32, 8, 8), (32, 8, 8), *graph.shapes[1:])
+        whole = Graph((first, *moved), ((32, 8, 8),), (len(shapes) - 1,), shapes)
+        return [group.class_ for group in fused(whole, "onnxruntime")].count("transpose")
+
+    image, part = (32, 8, 8), (16, 8, 8)
+    assert reorders(("act", "gelu", (0,), image)) == 0
+    assert reorders(("layout", "slice", (0,), part), ("layout", "slice", (0,), part), ("cat", "", (1, 2), image)) == 1

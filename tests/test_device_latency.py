@@ -7,6 +7,7 @@ from netlathe.device import card, latency
 from netlathe.device.card import ErrorBar, Model
 from netlathe.device.evidence import usual_way
 from netlathe.device.latency import predict
+from netlathe.device.strangeness import fit_families, shares
 from netlathe.errors import NetlatheError
 
 # timm results @aa4b585, benchmark-infer-amp-nchw-pt240-cu124-rtx4090: ms an image
@@ -114,3 +115,33 @@ def test_the_memo_does_not_grow_without_end(resnet50, monkeypatch):
     for size in (64, 96, 128, 160, 192):
         predict(zoo.get("resnet18", resolution=size).graph(), fitted())
     assert len(latency.MEMO) == 3
+
+
+def test_the_interval_widens_with_the_distance_from_what_was_calibrated(resnet50):
+    """A card that knows the shares of ResNet-50, and networks more and less like it."""
+    plain = {"*.macs": 10.0, "*.read": 0.1, "*.write": 0.1, "*.calls": 0.004}
+    styles = {
+        f"resnet50/{name}": share for name, share in shares(latency.feature_row(resnet50, "onnxruntime"), plain).items()
+    }
+    known = fitted(coefficients=plain, styles=styles)
+    widths, warned = [], []
+    for name in ("resnet50", "resnet101", "mobilenetv2", "vit_tiny_patch16"):
+        found = predict(zoo.get(name).graph(), known)
+        widths.append(found.high_ms / found.low_ms)
+        warned.append(any("unlike those of every" in warning for warning in found.warnings))
+    assert widths == sorted(widths)
+    assert widths[0] < 1.3 / 0.8 < widths[-1]
+    assert not warned[0]
+    assert warned[-1]
+
+
+def test_the_error_bar_of_a_calibration_is_that_of_families_left_out():
+    """Six networks of three families, one of which is a class of its own that is three times as slow as the others."""
+    rows = {f"{class_}{i}": {f"{class_}.macs": i, f"{class_}.calls": 3.0} for class_ in "abc" for i in (1.0, 2.0)}
+    ms = [value * {"a": 10, "b": 11, "c": 30}[name[0]] for name in rows for value in [float(name[1])]]
+    probes = ([{"a.macs": 1.0, "a.calls": 1.0}], [10.0])
+    families = [name[0] for name in rows]
+    _, bar, kept = fit_families(rows, ms, families, probes)
+    _, alone, _ = fit_families(rows, ms, list(rows), probes)
+    assert bar.high / bar.low > 1.5 * alone.high / alone.low
+    assert {name.partition("/")[0] for name in kept} == set(rows)

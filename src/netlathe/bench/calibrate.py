@@ -1,7 +1,7 @@
 """calibrate(): what this machine attains under a runtime, as a device card, in half a minute.
 
 Networks of every family are measured in one worker process, one after the other, and the latency model is fitted to
-them; its error bar is that of each of them when the fit has not seen it. Probes, small networks of almost one class of
+them; its error bar is that of each family when the fit has not seen it. Probes, small networks of almost one class of
 operator, give the roofs and the speeds of classes that the fit starts from (`device.fit`). Operators alone, warm and
 cold, are a table of the card (`bench.operators`). All are quiet estimates (`bench.statistics`), so that others may use
 the machine meanwhile; where even those cannot be had, calibration refuses. What was measured is kept beside the card
@@ -28,8 +28,8 @@ from netlathe.bench.statistics import Latency, Sample, quiet_ms, summarise
 from netlathe.bench.worker_client import WorkerClient
 from netlathe.device.card import CardFigure, DeviceCard, Model
 from netlathe.device.features import features, fused
-from netlathe.device.fit import fit_few
 from netlathe.device.latency import WIDTH
+from netlathe.device.strangeness import fit_families
 from netlathe.errors import NetlatheError
 from netlathe.process.start import ask_tool
 from netlathe.process.temporary import temporary_folder
@@ -143,7 +143,9 @@ def fit_calibration(conditions: Conditions, timed: Sequence[TimedNetwork], load:
     rule = registry.forecast_name(runtime)
     rows = {t.network.name: features(fused(t.graph, rule)) for t in (*small, *large)}
     aside = [rows[t.network.name] for t in small], [t.ms for t in small]
-    coefficients, bar = fit_few([rows[t.network.name] for t in large], [t.ms for t in large], aside)
+    measured = {t.network.name: rows[t.network.name] for t in large}
+    families = [family_of(name) for name in measured]
+    coefficients, bar, styles = fit_families(measured, [t.ms for t in large], families, aside)
     note = f"calibrated while others used {load:.1f} cores" if is_hindered(load, slowed, threads) else ""
     model = Model(
         runtime=rule,
@@ -153,7 +155,8 @@ def fit_calibration(conditions: Conditions, timed: Sequence[TimedNetwork], load:
         machine=machine,
         date=date,
         networks=len(large),
-        held_out="each network in turn, all others kept",
+        held_out="each family in turn, all others kept",
+        styles=styles,
         coefficients=coefficients,
         error=bar,
         roofs=class_rates(small, rule),
@@ -163,6 +166,11 @@ def fit_calibration(conditions: Conditions, timed: Sequence[TimedNetwork], load:
     source = f"netlathe device calibrate, {runtime} {version}, {threads} thread{'s' * (threads > 1)}"
     figures = peak_figures(small, kind, source)
     return Calibration(model, figures, small, large, alone, 0.0, load, slowed)
+
+
+def family_of(name: str) -> str:
+    """The paper of a network of the zoo."""
+    return zoo.registry.table()[name].build.__module__
 
 
 def class_rates(probes: Sequence[TimedNetwork], rule: str) -> dict[str, float]:

@@ -99,6 +99,8 @@ class Model:
     source: str = ""  # of the measurements: table, rows, licence
     parts: tuple[float, ...] = ()  # coefficients by part (`device.population`), where they were fitted so
     unseen: tuple[str, ...] = ()  # parts that take no share of any measured network: other devices' stand in
+    # Of every network of the fit the shares of its time by class, `network/class` (`device.strangeness`).
+    styles: Mapping[str, float] = field(default_factory=dict, hash=False)
     basis: str = ""  # what it rests on, where that is not measurements of this setting
 
 

@@ -91,6 +91,7 @@ class ModelTable(TypedDict):
     source: NotRequired[str]
     parts: NotRequired[list[Number]]
     unseen: NotRequired[list[str]]
+    styles: NotRequired[dict[str, Number]]
 
 
 CardTable = TypedDict(
@@ -212,7 +213,7 @@ def model_faults(path: str, row: Row) -> Iterator[Fault]:
             yield unknown_word(f"{path}.unseen", name, tuple(PARTS))
     if parts is not None and (len(parts) != len(PARTS) or min(parts, default=0) <= 0):
         yield Fault(f"{path}.parts", f"must be {len(PARTS)} numbers above 0: of {', '.join(PARTS)}")
-    for table in ("coefficients", "roofs"):
+    for table in ("coefficients", "roofs", "styles"):
         for name, value in row.get(table, {}).items():
             if value < 0:
                 yield Fault(f"{path}.{table}.{name}", f"must be a number from 0, not {value!r}")

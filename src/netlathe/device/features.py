@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 from netlathe.arch.graph import Graph, Op
 from netlathe.device.execution import executed
 from netlathe.device.fusion import joins, patch, patched
+from netlathe.device.layouts import reordered
 from netlathe.runtimes.fusion import PRODUCTS, Fusion
 from netlathe.runtimes.registry import fusion_of
 
@@ -143,15 +144,7 @@ def reorders(graph: Graph, rule: Fusion) -> list[OperatorGroup]:
     read = sum(prod(shape) for shape in graph.input_shapes if len(shape) == 3 and shape[0] > 4)
     written = sum(prod(graph.shapes[i]) for i in graph.outputs if len(graph.shapes[i]) > 1)
     turns = [op for op in graph.ops if op.kind == "layout" and op.view and to_or_from_map(op) and not rule.files]
-    plain: dict[int, bool] = {}  # maps that descend from a convolution: whether they are in the plain layout
-    for op in graph.ops if rule.blocks else ():
-        if op.inputs and len(op.out_shape) == 3 and prod(op.out_shape[1:]) > 1:
-            first = op.inputs[0]
-            if op.kind == "conv":
-                plain[op.output] = patched(op, *rule.blocks or (1, 1))
-                turns += [op] * (plain.get(first, plain[op.output]) != plain[op.output])
-            elif first in plain:
-                plain[op.output] = plain[first]
+    turns += reordered(graph, rule) if rule.blocks else []
     groups = [OperatorGroup("transpose", op.path, 0, 0, prod(op.in_shapes[0]), 0, 0) for op in turns]
     return groups + [OperatorGroup(EDGE, EDGE, 0, 0, read, written, 0, calls=0)] * bool(read or written)
 

@@ -156,9 +156,15 @@ def calibrated(card: DeviceCard | None, threads: int) -> Ways:
     return [(name, kind) for name, kind, m in names if name is not None and is_valid(m, name)]
 
 
+# How a calibration said what its error bar is of, before files were forecast by what they execute.
+BEFORE = "each network in turn, all others kept"
+
+
 def is_valid(model: Model, runtime: str) -> bool:
-    """Whether a model says what this machine does: of the version that is installed, and not made on a machine so busy
-    that a calmer one now can do better."""
+    """Whether a model says what this machine does: of the version that is installed, not made on a machine so busy that
+    a calmer one now can do better, and of quantities as they are counted today."""
+    if model.held_out == BEFORE:
+        return False
     checked = model.runtime_version and runtime in registry.installed()
     if checked and model.runtime_version != registry.runtime_version(runtime):
         return False
