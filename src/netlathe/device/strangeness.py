@@ -42,10 +42,10 @@ def distance(a: Shares, b: Shares) -> float:
     return sum(abs(a.get(class_, 0.0) - b.get(class_, 0.0)) for class_ in {*a, *b}) / 2
 
 
-def strangeness(row: FeatureRow, coefficients: Mapping[str, float], known: Mapping[str, float]) -> float:
-    """The distance of a network to the most similar of `known`, the shares as a card keeps them: `network/class`."""
+def strangeness(row: FeatureRow, coefficients: Mapping[str, float], listed: Mapping[str, float]) -> float:
+    """The distance of a network to the most similar of `listed`, the shares as a card keeps them: `network/class`."""
     styles: dict[str, dict[str, float]] = {}
-    for name, share in known.items():
+    for name, share in listed.items():
         network, _, class_ = name.rpartition("/")
         styles.setdefault(network, {})[class_] = share
     own = shares(row, coefficients)
