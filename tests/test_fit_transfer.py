@@ -32,6 +32,7 @@ from netlathe.fit.probing import count_images, rank_probes
 from netlathe.fit.teacher import soften
 from netlathe.fit.transfer import beats
 from netlathe.lower.initial import initial_weights
+from netlathe.report.pages.fit import race
 from netlathe.target.device import targets_on
 from netlathe.target.target import Forecast
 from netlathe.train.recipefile import load as load_recipe
@@ -97,6 +98,15 @@ def test_what_is_done_is_not_done_again_and_a_broken_chunk_of_features_is(done: 
     assert len(chunk.read_bytes()) > 100
     again = result(done, "probed")
     assert again == json.loads(steps[done / "steps" / "probed.json"])["result"]
+
+
+def test_the_page_of_a_transfer_shows_the_race_of_probes(done: Path) -> None:
+    pytest.importorskip("plotly")
+    steps = {path.stem: json.loads(path.read_text())["result"] for path in (done / "steps").glob("*.json")}
+    [(title, parts)] = race(steps)
+    assert title == "The race"
+    assert "held out in turn" in str(parts[0])
+    assert "trained to the end" in str(parts[-1])
 
 
 def test_another_folder_of_weights_is_another_fit(done: Path, folder: Path) -> None:

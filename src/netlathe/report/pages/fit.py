@@ -42,9 +42,10 @@ def page(folder: Path) -> Page:
 
 def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[PagePart]]]:
     """The candidates: validation accuracy of the last rung that each ran in, latency, memory; and who went on."""
-    if "candidates" not in steps:
+    lists = [steps[name]["candidates"] for name in ("candidates", "pretrained") if name in steps]
+    candidates: list[Data] = next(filter(None, lists), [])
+    if not candidates:
         return []
-    candidates = steps["candidates"]["candidates"]
     rungs = [steps[name] for name in sorted(name for name in steps if name.startswith("rung"))]
     score = {name: share for rung in rungs for name, share in rung["validation"].items()}
     racing = steps["racing"]["names"] if "racing" in steps else [c["name"] for c in candidates]
@@ -70,7 +71,11 @@ def race(steps: Mapping[str, Data]) -> list[tuple[str, Sequence[PagePart]]]:
     ]
     if pairs:
         parts.append(predicted.chart(pairs))
-    note = paragraph("Accuracies of the race are of short trainings; what was kept was then trained to the end.")
+    note = paragraph(
+        "Accuracies of the race are of probes, on training images that were held out in turn."
+        if any("probe" in rung for rung in rungs)
+        else "Accuracies of the race are of short trainings; what was kept was then trained to the end."
+    )
     return [("The race", [note, *parts, render_html(race_table(candidates, rungs, ended), "Candidates")])]
 
 
