@@ -38,14 +38,12 @@ from netlathe.cli.common import (
     wide_option,
     write_page,
 )
-from netlathe.cost.count import count
+from netlathe.cost.count import BYTES, count
 from netlathe.cost.memory import memory
 from netlathe.errors import NetlatheError
 from netlathe.read.module import InputShape
 from netlathe.tables.compare import networks_table
 from netlathe.zoo.published import best
-
-FP32 = 4
 
 
 @click.command()
@@ -134,8 +132,8 @@ def row(network: Net, batch: int) -> dict[str, Any]:
         "params": cost.params,
         "macs": cost.macs,
         "acts": cost.acts,
-        "intensity": cost.intensity(FP32, batch, fused=True),
-        "peak_bytes": memory(graph, FP32, batch).arena,
+        "intensity": cost.intensity(BYTES[graph.precision], batch, fused=True),
+        "peak_bytes": memory(graph, BYTES[graph.precision], batch).arena,
         "top1": figure.top1 if figure else None,
         "recipe": figure.recipe if figure else None,
         "latency": None,
