@@ -9,7 +9,7 @@ import click
 
 from netlathe.errors import unknown
 
-NET = "NET: a zoo name, timm:NAME, model.onnx, arch.json, a package, or file.py:name, which is run (see --no-code)."
+NET = "NET: a zoo name, timm:NAME, model.onnx, arch.json, a package, or file.py:name: runs that file (see --no-code)."
 
 
 class LazyGroup(click.Group):
