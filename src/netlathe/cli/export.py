@@ -1,16 +1,18 @@
-"""netlathe export NET -o net.onnx: the network as an ONNX file, with real weights and the proof that they are in it."""
+"""netlathe export NET -o FILE: the network as ONNX, .tflite, C or TorchScript, or a training as a package.
+
+`export_onnx`, `export_tflite` and `export_torchscript` write the files; this decides which, and refuses early.
+"""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import click
 
-from netlathe.arch.net import Net, rewritable
-from netlathe.arch.network import Network
+from netlathe.arch.net import rewritable
 from netlathe.cli.common import emit, json_option, one_net, resolution_option
+from netlathe.cli.training import check_images
 from netlathe.errors import NetlatheError
 from netlathe.units import read_digits, show_bytes
 
@@ -28,48 +30,111 @@ class BatchType(click.ParamType[int | None]):
         return self.fail(f"{value!r} is neither a positive number nor dynamic", param, ctx)
 
 
+SUFFIXES = {".onnx": "onnx", ".tflite": "tflite", ".c": "c-array", ".pt": "torchscript", ".torchscript": "torchscript"}
+KINDS = tuple(dict.fromkeys(SUFFIXES.values()))
+TITLES = {"onnx": "ONNX", "tflite": "LiteRT", "c-array": "C", "torchscript": "TorchScript"}
+
+
 @click.command()
 @click.argument("net")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The ONNX file to write, or the folder of a package.",
-)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--to", "kind", type=click.Choice(KINDS), help="[default: by the suffix of the file]")
 @click.option("--weights", metavar="SOURCE", help="Whose weights; without it random ones.")
 @click.option("--batch", type=BatchType(), default="1", show_default=True, help="Images at a time.")
 @resolution_option
+@click.option("--form", type=click.Choice(("fp32", "fp16", "int8")),
+              help="Of a .tflite file.  [default: fp32, of a c-array int8]")  # fmt: skip
+@click.option("--data", callback=check_images, metavar="SOURCE", help="Images that int8 finds its ranges on.")
+@click.option("--random", "randomly", is_flag=True, help="Ranges of random images: right for timing alone.")
+@click.option("--labels", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="The classes, one a line, for a .tflite file of a bare network.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
 @json_option
 def command(
-    net: str, output: Path, weights: str | None, batch: int | None, resolution: int | None, seed: int, as_json: bool
-) -> None:
-    """Write NET as an ONNX file; with weights, only if it computes what their source computes.
+    net: str, output: Path, kind: str | None, weights: str | None, batch: int | None, resolution: int | None,
+    form: str | None, data: str | None, randomly: bool, labels: Path | None, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Write NET as a file, only if it computes what NET and the source of its weights compute.
 
-    SOURCE is timm:NAME, torchvision:NAME[.WEIGHTS], or a .safetensors or .pth file whose tensors are named by the paths
-    of NET or as in its twin of timm or torchvision.
+    SOURCE of weights is timm:NAME, torchvision:NAME[.WEIGHTS], or a .safetensors or .pth file whose tensors are named
+    by the paths of NET or as in its twin of timm or torchvision. NET may be the folder of a training or a package.
 
     \b
       netlathe export mobilenetv2 -o random.onnx
       netlathe export resnet50 --weights timm:resnet50.a1_in1k -o resnet50.onnx
       netlathe export resnet50 --weights torchvision:resnet50.IMAGENET1K_V2 --batch dynamic -o resnet50.onnx
-      netlathe export resnet50:classes=10 --weights mine.safetensors -o mine.onnx
-      netlathe export timm:vit_tiny_patch16_224 --weights timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k -o vit.onnx
-      netlathe export run/ -o out/
-
-    The folder of a training becomes a package, for netlathe check, predict and quantise: its file takes pixels.
+      netlathe export run/ -o out/                                    a package of a training
+      netlathe export out/ --form int8 --data photos/ -o net.tflite   for LiteRT, compared with ONNX Runtime
+      netlathe export out/ --data photos/ -o model_data.c             for TensorFlow Lite Micro
+      netlathe export resnet50 --weights mine.safetensors -o net.pt   for libtorch
     """
-    if is_training(net):
+    if is_training(net) and kind is None and output.suffix not in SUFFIXES:
         package_run(Path(net), output, as_json)
         return
-    refuse_place(output)
-    network = one_net(net, resolution)
-    if (expression := rewritable(network)) is None:
-        data = export_module(network, output, weights, batch, seed)
+    kind = kind or kind_of(output)
+    refuse_place(output, kind)
+    refuse_options(kind, form, batch, data, randomly, labels)
+    if kind in ("tflite", "c-array"):
+        from netlathe.cli.export_tflite import TfliteRequest, export_tflite, show_tflite
+
+        request = TfliteRequest(net, output, kind == "c-array", form or ("int8" if kind == "c-array" else "fp32"),
+                                data, randomly, labels, weights, resolution, seed)  # fmt: skip
+        written = export_tflite(request)
+        emit("export", written) if as_json else show_tflite(written)
+        return
+    if kind == "torchscript":
+        from netlathe.cli.export_torchscript import export_torchscript, show_torchscript
+
+        written = export_torchscript(net, output, weights, resolution, seed)
+        emit("export", written) if as_json else show_torchscript(written)
+        return
+    from netlathe.cli.export_onnx import export_expression, export_module, export_training, show
+
+    if is_training(net):
+        written = export_training(Path(net), output)
+    elif (expression := rewritable(network := one_net(net, resolution))) is None:
+        written = export_module(network, output, weights, batch, seed)
     else:
-        data = export_expression(expression, output, weights, batch, seed)
-    emit("export", data) if as_json else show(data)
+        written = export_expression(expression, output, weights, batch, seed)
+    emit("export", written) if as_json else show(written)
+
+
+def kind_of(output: Path) -> str:
+    """What a file is by its suffix. Raises NetlatheError for another suffix."""
+    if output.suffix in SUFFIXES:
+        return SUFFIXES[output.suffix]
+    if output.is_dir():
+        refuse_place(output, "onnx")
+    hint = f"name it {output.with_suffix('.onnx')}, or say --to {', '.join(KINDS)}; legal: {', '.join(SUFFIXES)}"
+    raise NetlatheError("the suffix does not say what the file is", code="file.write", path=str(output), hint=hint)
+
+
+def refuse_options(
+    kind: str, form: str | None, batch: int | None, data: str | None, randomly: bool, labels: Path | None
+) -> None:
+    """Refuse options that the kind of file has no use for, and int8 without images, before any work."""
+    if kind not in ("tflite", "c-array"):
+        flags = {"--form": form, "--data": data, "--random": randomly, "--labels": labels}
+        if useless := [flag for flag, value in flags.items() if value]:
+            message = f"{useless[0]} is for .tflite files, and this is {kind}"
+            raise NetlatheError(message, code="export.option", hint="--to tflite, or leave it out")
+        if kind == "torchscript" and batch != 1:
+            raise NetlatheError("TorchScript takes any batch", code="export.option", hint="leave --batch out")
+        return
+    if batch != 1:
+        raise NetlatheError("a .tflite file takes one image at a time", code="tflite.batch", hint="leave --batch out")
+    whole = form == "int8" or (form is None and kind == "c-array")
+    if whole and not data and not randomly:
+        raise NetlatheError(
+            "int8 needs images: the ranges of its values are those that it sees",
+            code="tflite.images",
+            hint="--data photos/, or --random for ranges of random images, right for timing alone",
+        )
+    if not whole and (data or randomly):
+        hint = "--form int8, or leave it out"
+        raise NetlatheError("images are read for int8 alone", code="export.option", hint=hint)
+    if data and randomly:
+        raise NetlatheError("--data and --random exclude each other", code="export.option", hint="leave one out")
 
 
 def is_training(net: str) -> bool:
@@ -91,127 +156,16 @@ def package_run(folder: Path, output: Path, as_json: bool) -> None:
     click.echo(f"  next      netlathe check {output} --data SOURCE, netlathe predict {output} photo.jpg")
 
 
-def export_module(net: Net, output: Path, weights: str | None, batch: int | None, seed: int) -> dict[str, Any]:
-    """Write a torch module as torch exports it, with its own weights, or with published ones and its own head."""
-    from netlathe.cost.count import count
-    from netlathe.files import write_bytes
-    from netlathe.read.export import ERROR
-
-    module, source = net.trainable(), f"its own, seed {seed}"
-    tensors, licence, preprocessing = None, None, {}
-    if weights:
-        from netlathe.read.module_weights import load_module_weights
-
-        loaded = load_module_weights(weights, module, seed)
-        tensors, source, licence = loaded.tensors, loaded.source, loaded.licence
-        preprocessing = dict(loaded.preprocessing)
-    model = module.onnx_model(tensors, batch=batch, seed=seed)
-    content = model.SerializeToString()
-    check(content)
-    write_bytes(output, content)
-    return {
-        "name": net.name,
-        "input": list(net.input),
-        "batch": "dynamic" if batch is None else batch,
-        "file": str(output),
-        "bytes": len(content),
-        "params": int(count(net.graph()).params),
-        "weights": source,
-        "tensors": len(module.tensors()),
-        "unused": [],
-        "licence": licence,
-        "preprocessing": preprocessing,
-        "relative_error": float(next(one.value for one in model.metadata_props if one.key == ERROR)),
-    }
-
-
-def export_expression(
-    network: Network, output: Path, weights: str | None, batch: int | None, seed: int
-) -> dict[str, Any]:
-    """Write an expression, only if it computes what the source of its weights computes."""
-    from netlathe.files import write_bytes
-    from netlathe.lower.agreement import difference
-    from netlathe.lower.onnx import to_onnx
-    from netlathe.lower.pretrained import TOLERANCE, disagreement, from_source
-
-    loaded = from_source(weights, network) if weights else None
-    model = to_onnx(network, loaded.tensors if loaded else None, batch=batch, seed=seed)
-    content = model.SerializeToString()
-    check(content)
-    error = None
-    if loaded is not None and loaded.probe is not None:
-        error = difference(content, loaded.probe)
-        if not error <= TOLERANCE:
-            raise disagreement(loaded, error)
-    else:
-        run_once(content, network)
-    write_bytes(output, content)
-
-    return {
-        "name": network.name,
-        "input": list(network.input),
-        "batch": "dynamic" if batch is None else batch,
-        "file": str(output),
-        "bytes": len(content),
-        "params": sum(op.params for op in network.graph().ops),
-        "weights": loaded.source if loaded else f"random, seed {seed}",
-        "tensors": len(loaded.tensors) if loaded else None,
-        "unused": list(loaded.unused) if loaded else [],
-        "licence": loaded.licence if loaded else None,
-        "preprocessing": loaded.preprocessing if loaded else {},
-        "relative_error": error,
-    }
-
-
-def refuse_place(output: Path) -> None:
+def refuse_place(output: Path, kind: str) -> None:
     """Refuse a place that cannot take the file, before any work."""
+    suffixes = [suffix for suffix, one in SUFFIXES.items() if one == kind]
     if output.is_dir():
-        hint = f"name a file: {output / 'net.onnx'}"
+        hint = f"name a file: {output / f'net{suffixes[0]}'}"
         raise NetlatheError("this is a directory", code="file.write", path=str(output), hint=hint)
     if not output.parent.is_dir():
         hint = f"mkdir -p {output.parent}"
         raise NetlatheError("its directory does not exist", code="file.write", path=str(output), hint=hint)
-    if output.suffix != ".onnx":
-        hint = f"name it {output.with_suffix('.onnx')}"
-        raise NetlatheError("the name of an ONNX file ends in .onnx", code="file.write", path=str(output), hint=hint)
-
-
-def check(content: bytes) -> None:
-    """The checker of ONNX finds no fault; if it does, it is ours."""
-    import onnx
-
-    onnx.checker.check_model(content, full_check=True)
-
-
-def run_once(content: bytes, network: Network) -> None:
-    """ONNX Runtime gives finite numbers."""
-    import numpy as np
-
-    from netlathe.lower.agreement import OutputProbe, difference
-    from netlathe.lower.inputs import examples
-
-    graph = network.graph()
-    zero = np.zeros((1, *graph.shapes[graph.outputs[0]]), np.float32)
-    if not math.isfinite(difference(content, OutputProbe(examples(network), zero))):
-        raise NetlatheError("the file does not give finite outputs in ONNX Runtime", code="export.check")
-
-
-def show(data: dict[str, Any]) -> None:
-    """What was written, and what is known of it."""
-    shape = "x".join(map(str, [data["batch"], *data["input"]]))
-    click.echo(f"{data['file']}: {data['name']}, input {shape}, {show_bytes(data['bytes'])}, {data['params']:,} params")
-    click.echo(f"  weights   {data['weights']}" + (f" ({data['tensors']} tensors)" if data["tensors"] else ""))
-    if data["unused"]:
-        click.echo(f"  unused    {', '.join(data['unused'][:5])}" + " ..." * (len(data["unused"]) > 5))
-    if data["licence"]:
-        click.echo(f"  licence   {data['licence']}")
-    if data["preprocessing"]:
-        click.echo("  images    " + ", ".join(f"{key} {value}" for key, value in data["preprocessing"].items()))
-    error = data["relative_error"]
-    compared = (
-        "random weights: nothing to compare with" if data["tensors"] is None else "no source module to compare with"
-    )
-    click.echo(
-        "  verified  ONNX checker, ONNX Runtime: "
-        + (f"output of the source within {error:.1e} (relative)" if error is not None else f"it runs; {compared}")
-    )
+    if output.suffix not in suffixes:
+        hint = f"name it {output.with_suffix(suffixes[0])}"
+        message = f"the name of a file of {TITLES[kind]} ends in {' or '.join(suffixes)}"
+        raise NetlatheError(message, code="file.write", path=str(output), hint=hint)

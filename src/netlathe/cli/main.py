@@ -27,7 +27,7 @@ VERBS = {
     "recipe": "how networks are trained, as data with sources",
     "experiment": "networks x recipes x seeds: which of them made the difference",
     "search": "the best network of a space under limits, by a search strategy, resumable",
-    "export": "an ONNX file with random or real weights, verified",
+    "export": "an ONNX, .tflite, C or TorchScript file with random or real weights, verified",
     "quantise": "a deployed network in int8 or bf16, where that is measurably faster",
     "quantize": "the American spelling of quantise",
     "check": "a deployed file against its budget, measured again; for CI",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import numpy_helper
 
 from netlathe.arch.net import rewritable
+from netlathe.arch.network import Network
 from netlathe.deploy.isolation import run_isolated
 from netlathe.deploy.package import FLOAT_FILE, Package, load_package, write_package
 from netlathe.deploy.parity import require_exact
 from netlathe.deploy.session import compute_outputs_isolated
 from netlathe.errors import NetlatheError
 from netlathe.lower.tflite.network import build_model
-from netlathe.lower.weights import tensor_shapes
+from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.read.onnx_model import parse_model
 from netlathe.reshape.fold import fold, foldable
 from netlathe.runtimes import registry
@@ -23,6 +23,7 @@ from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.tflm import run_in
 from netlathe.tflite.arena import head_bytes, tail_bytes
 from netlathe.tflite.c_source import c_array, main_source
+from netlathe.tflite.metadata import ModelFacts, describe
 from netlathe.tflite.parse import parse
 from netlathe.tflite.pixels import with_pixels
 from netlathe.tflite.schema import TfliteModel
@@ -30,15 +31,14 @@ from netlathe.tflite.schema import TfliteModel
 if TYPE_CHECKING:
     from netlathe.runtimes.base import Pixels
 
-LABELS = "labels.txt"  # of the metadata of a file
 ATTEMPT_S = 120.0  # for an attempt to run a file
 C_FILES = ("model_data.c", "model_data.h", "main.cc")
 
 
-def tflite_model(package: Package, *, grow_kernels: bool = False) -> TfliteModel:
-    """The float model that takes pixels. `grow_kernels`: see `lower.tflite.network.to_tflite`.
+def folded_weights(package: Package) -> tuple[Network, dict[str, Array]]:
+    """The network of a package with its norms folded, and the weights in its float file.
 
-    Raises NetlatheError for a module, of which only the ONNX file is known, and for an operator that LiteRT lacks.
+    Raises NetlatheError for a module, of which only the ONNX file is known.
     """
     network = rewritable(package.network)
     if network is None:
@@ -48,13 +48,34 @@ def tflite_model(package: Package, *, grow_kernels: bool = False) -> TfliteModel
             path=str(package.folder),
             hint="train a network of the zoo or of your own expressions for this runtime",
         )
-    graph = fold(network).network.graph() if foldable(network.graph()) else network.graph()
+    network = fold(network).network if foldable(network.graph()) else network
     held = {one.name: one for one in parse_model(package.folder / FLOAT_FILE).graph.initializer}
-    tensors = {name: numpy_helper.to_array(held[name]).astype(np.float32) for name in tensor_shapes(graph)}
-    model = build_model(network.name, graph, tensors, grow_kernels=grow_kernels)
+    names = tensor_shapes(network.graph())
+    return network, {name: numpy_helper.to_array(held[name]).astype(np.float32) for name in names}
+
+
+def tflite_model(package: Package, *, grow_kernels: bool = False) -> TfliteModel:
+    """The float model that takes pixels. `grow_kernels`: see `lower.tflite.network.to_tflite`.
+
+    Raises NetlatheError as `folded_weights` does, and for an operator that LiteRT lacks.
+    """
+    network, tensors = folded_weights(package)
+    model = build_model(network.name, network.graph(), tensors, grow_kernels=grow_kernels)
     p = package.preprocessing
-    labels = {LABELS: "\n".join(package.classes).encode()}
-    return replace(with_pixels(model, p.mean, p.std), metadata=labels)
+    return with_pixels(model, p.mean, p.std)
+
+
+def described(package: Package, content: bytes, runtime: str) -> bytes:
+    """A .tflite file with what phones' libraries read of it; a microcontroller's stays without."""
+    if registry.runtime(runtime).processor == "microcontroller":
+        return content
+    return describe(parse(content), package_facts(package))
+
+
+def package_facts(package: Package) -> ModelFacts:
+    """What is said in the file of a package."""
+    p = package.preprocessing
+    return ModelFacts(package.classes, p.mean, p.std, package.licence or "")
 
 
 def write_float_file(package: Package, runtime: str, pixels: Pixels) -> None:
@@ -68,7 +89,8 @@ def write_float_file(package: Package, runtime: str, pixels: Pixels) -> None:
         return
     model = tflite_model(package, grow_kernels=row.processor == "microcontroller")
     files = {name: (package.folder / name).read_bytes() for name in held}
-    written = write_package(package, files | {row.float_file: model.serialize()})
+    content = described(package, model.serialize(), runtime)
+    written = write_package(package, files | {row.float_file: content})
     path = written.folder / row.float_file
     outputs = [
         compute_outputs_isolated(file, pixels, runtime=name, precision="fp32", threads=package.threads)

@@ -31,7 +31,7 @@ from netlathe.deploy.quantise import (
     quantise_model,
 )
 from netlathe.deploy.session import compute_outputs_isolated, model_file
-from netlathe.deploy.tflite import write_float_file
+from netlathe.deploy.tflite import described, write_float_file
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import registry
 from netlathe.runtimes.base import BF16_SETS
@@ -201,7 +201,10 @@ def quantise_variant(
     )  # fmt: skip
     int8_file = registry.runtime(variant.runtime).int8_file
     first, *more = quantised.files
-    files = {int8_file: quantised.files[first]} | {name: quantised.files[name] for name in more}
+    content = quantised.files[first]
+    if registry.runtime(variant.runtime).takes == "tflite":
+        content = described(package, content, variant.runtime)
+    files = {int8_file: content} | {name: quantised.files[name] for name in more}
     held = {name: (package.folder / name).read_bytes() for name in load_package(package.folder).files}
     write_package(package, held | files)
     left = (
