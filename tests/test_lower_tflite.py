@@ -7,28 +7,57 @@ import onnxruntime
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from test_axes import IMAGE, NETWORKS, linear_attention
 
 from netlathe import zoo
-from netlathe.arch.build import seq
+from netlathe.arch.axes import Heads, Join, Multiply, Transpose
+from netlathe.arch.build import conv, seq
+from netlathe.arch.combinators import Dag, Vertex
 from netlathe.arch.inputs import feeds
-from netlathe.arch.layers import Conv
+from netlathe.arch.kinds import built_in_kinds
+from netlathe.arch.layers import Act, Conv, Linear
+from netlathe.arch.leaf import Leaf
 from netlathe.arch.network import Network
+from netlathe.arch.node import node
 from netlathe.arch.pools import Pool
+from netlathe.arch.tokens import Tokens
 from netlathe.errors import NetlatheError
 from netlathe.lower.onnx import to_onnx
-from netlathe.lower.tflite.network import to_tflite
+from netlathe.lower.tflite.network import build_model, to_tflite
+from netlathe.lower.tflite.ops import RULES
 from netlathe.lower.tflite.padding import find_padding
 from netlathe.lower.torch import to_torch
 from netlathe.lower.weights import random_weights
 from netlathe.tflite.parse import parse
 
 EXACT = 1e-5
+
+
+def scores():
+    """Softmax over the last axis of heads, and of a map that is transposed."""
+    attend = Dag(
+        1,
+        (
+            Vertex("q", Heads(2), ("in0",)),
+            Vertex("scores", Multiply("second"), ("q", "q")),
+            Vertex("shares", Act("softmax"), ("scores",)),
+            Vertex("y", Multiply(), ("shares", "q")),
+            Vertex("join", Join(), ("y",)),
+        ),
+    )
+    return seq(
+        turn=Transpose((0, 2, 1)), last=Act("softmax"), tokens=Tokens(), attend=seq(wide=Linear(8), heads=attend)
+    )
+
+
 ZOO = {
     "alexnet_grouped": 224,
     "convnext_atto": 32,
+    "convnextv2_atto": 32,
     "darts_v1_cifar10": None,
     "densenet121": 32,
     "efficientnet_b0": 32,
+    "ghostnet": 32,
     "googlenet_paper": 224,
     "lenet5": None,
     "mobilenetv1_025": 33,
@@ -80,6 +109,33 @@ def error(network, **how):
 @pytest.mark.parametrize(("name", "resolution"), ZOO.items())
 def test_litert_computes_what_onnx_runtime_computes(name, resolution):
     assert error(zoo.get(name).at(resolution)) < EXACT
+
+
+@pytest.mark.parametrize("build", [*NETWORKS, scores], ids=lambda build: build.__name__)
+def test_leaves_that_move_numbers_and_multiply_values_compute_the_same(build):
+    assert error(Network(build.__name__, build(), IMAGE)) < EXACT
+
+
+def test_heads_are_transposed_once():
+    kinds = [op.kind for op in to_tflite(Network("attention", linear_attention(), IMAGE)).operators]
+    assert kinds.count("TRANSPOSE") == 4, "q, k and v into heads, and the heads back"
+
+
+def test_every_leaf_of_the_package_has_a_rule():
+    leaves = {leaf for leaf in built_in_kinds().values() if issubclass(leaf, Leaf)}
+    assert leaves == set(RULES)
+
+
+def test_a_leaf_without_a_rule_is_named_with_its_path():
+    @node
+    class Square(Leaf):
+        def out(self, *xs):
+            return xs[0]
+
+    network = Network("own", seq(stem=conv(4), square=Square()), IMAGE)
+    with pytest.raises(NetlatheError, match="LiteRT has no operator for Square") as raised:
+        build_model("own", network.graph(), random_weights(network), grow_kernels=False)
+    assert raised.value.path == "square"
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2", "efficientnet_b0"])

@@ -43,23 +43,23 @@ def export_tflite(request: TfliteRequest) -> dict[str, Any]:
     if request.micro:
         refuse_missing(source.model.name, [op.kind for op in source.model.operators])
     images = find_images(request, steps)
-    made = write_form(source, request.form, images, grown=request.micro)
-    files = write_files(request, made)
-    quantised = made.quantised
+    written = write_form(source, request.form, images, grown=request.micro)
+    files = write_files(request, written)
+    quantised = written.quantised
     return about | {
         "name": source.model.name,
         "files": files,
         "form": request.form,
-        "bytes": len(made.content),
+        "bytes": len(written.content),
         "input": list(source.model.tensors[source.model.inputs[0]].shape),
         "pixels": steps is not None,
         "classes": len(source.facts.classes) or None,
-        "relative_error": made.agreement.relative_error,
+        "relative_error": written.agreement.relative_error,
         "snr_db": quantised.snr_db if quantised else None,
         "agreeing": [quantised.after, quantised.images] if quantised else None,
         "float_layers": list(quantised.kept) if quantised else [],
         "images": "random" if request.randomly else request.data,
-        "arena": arena(made.content) if request.micro and request.form == "int8" else None,
+        "arena": arena(written.content) if request.micro and request.form == "int8" else None,
     }
 
 
@@ -128,15 +128,15 @@ def find_images(request: TfliteRequest, steps: Preprocessing | None) -> Any:
     return random_images(FEWEST, steps.resolution, steps.channels).pixels
 
 
-def write_files(request: TfliteRequest, made: TfliteFile) -> list[str]:
+def write_files(request: TfliteRequest, written: TfliteFile) -> list[str]:
     """Write the .tflite file, or the C source and its header."""
     from netlathe.files import write_bytes
     from netlathe.tflite.c_source import c_array
 
     if not request.micro:
-        write_bytes(request.output, made.content)
+        write_bytes(request.output, written.content)
         return [str(request.output)]
-    source, header = c_array(made.content)
+    source, header = c_array(written.content)
     place = request.output.with_suffix(".h")
     write_bytes(place, header.encode())
     write_bytes(request.output, source.replace("model_data.h", place.name).encode())

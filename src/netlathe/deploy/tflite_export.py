@@ -168,9 +168,9 @@ def compare(source: TfliteSource, content: bytes) -> Parity:
 def run_file(file: Path, runtime: str, inputs: tuple[NDArray[Any], ...]) -> NDArray[Any]:
     """The output of a file for inputs with the channels first, or for pixels; channels first."""
     last = runtime == "litert"
-    given = [x.transpose(0, 2, 3, 1) if last and x.ndim == 4 and x.dtype != np.uint8 else x for x in inputs]
+    arrays = [x.transpose(0, 2, 3, 1) if last and x.ndim == 4 and x.dtype != np.uint8 else x for x in inputs]
     infer = registry.opener(runtime)(str(file), SessionOptions(1, "fp32"))
-    y = np.asarray(infer([np.ascontiguousarray(x) for x in given]))
+    y = np.asarray(infer([np.ascontiguousarray(x) for x in arrays]))
     return y.transpose(0, 3, 1, 2) if last and y.ndim == 4 else y
 
 

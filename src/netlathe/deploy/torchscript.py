@@ -40,9 +40,10 @@ def trace(network: Network, weights: Mapping[str, Array]) -> TracedModule:
     stream = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of traces, that shapes are constants
-        torch.jit.save(torch.jit.freeze(torch.jit.trace(to_torch(network, weights).eval(), inputs)), stream)
-        traced = torch.jit.load(io.BytesIO(stream.getvalue()))
-        one, two = (traced(*(x.repeat(n, *[1] * (x.ndim - 1)) for x in inputs)).numpy() for n in (1, 2))
+        traced = torch.jit.trace(to_torch(network, weights).eval(), inputs)  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.freeze(traced), stream)
+        again = torch.jit.load(io.BytesIO(stream.getvalue()))  # type: ignore[no-untyped-call]
+        one, two = (again(*(x.repeat(n, *[1] * (x.ndim - 1)) for x in inputs)).numpy() for n in (1, 2))
     error = difference(to_onnx(network, weights).SerializeToString(), OutputProbe(examples(network), one))
     error = max(error, float(np.abs(two - np.repeat(one, 2, 0)).max() / (np.abs(one).max() or 1.0)))
     if not error <= TOLERANCE:

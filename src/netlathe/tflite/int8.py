@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.tflite.pixels import PATH as PIXELS
+from netlathe.tflite.prune import prune
 from netlathe.tflite.schema import Quantisation, Tensor, TfliteModel, TfliteOperator
 
 Range = tuple[float, float]  # lowest and highest value of a tensor
@@ -38,7 +39,7 @@ BIAS_BITS = 2.0**24  # the finest that a bias is written where its channel has n
 
 def quantisable(model: TfliteModel, kept: Collection[str] = ()) -> list[bool]:
     """Which operators run in int8: those with a kernel, but no part of a norm by position, and none that is kept."""
-    norms = {op.path for op in model.operators if op.kind == "RSQRT"}
+    norms = {op.path for op in model.operators if op.kind in ("RSQRT", "SQRT")}
     return [op.kind in INT8 and op.path not in norms and op.path not in kept for op in model.operators]
 
 
@@ -69,15 +70,7 @@ class Quantising:
         for op, integer in zip(self.source.operators, self.integer, strict=True):
             inputs = self.integer_inputs(op) if integer else tuple(map(self.as_float, op.inputs))
             self.operators.append(replace(op, inputs=inputs))
-        used = {i for op in self.operators for i in (*op.inputs, *op.outputs)} | set(self.source.inputs)
-        numbers = {old: new for new, old in enumerate(sorted(used))}
-        renumbered = [
-            replace(op, inputs=tuple(numbers[i] for i in op.inputs), outputs=tuple(numbers[i] for i in op.outputs))
-            for op in self.operators
-        ]
-        tensors = [self.tensors[i] for i in sorted(used)]
-        first, last = ([numbers[i] for i in ends] for ends in (self.source.inputs, self.source.outputs))
-        return replace(self.source, tensors=tensors, operators=renumbered, inputs=first, outputs=last)
+        return prune(replace(self.source, tensors=self.tensors, operators=self.operators))
 
     def add(self, tensor: Tensor) -> int:
         """A new tensor; its number."""

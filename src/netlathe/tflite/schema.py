@@ -45,6 +45,7 @@ OPERATORS: Mapping[str, OperatorSchema] = {
         4, (2, 3), 2, (*WINDOW, "depth_multiplier", "activation", "dilation_w_factor", "dilation_h_factor")
     ),
     "DEQUANTIZE": OperatorSchema(6, (3, 2)),
+    "DIV": OperatorSchema(42, (1, 2), 29, ("activation",)),
     "FULLY_CONNECTED": OperatorSchema(9, (5, 5), 8, ("activation", "weights_format", "?keep_num_dims")),
     "GATHER": OperatorSchema(36, (1, 2), 23, ("axis",)),
     "GELU": OperatorSchema(150, (1, 2), 116, ("?approximate",)),
@@ -66,6 +67,7 @@ OPERATORS: Mapping[str, OperatorSchema] = {
     "SLICE": OperatorSchema(65, (1, 2), 48),
     "SOFTMAX": OperatorSchema(25, (1, 2), 9, (".beta",)),
     "SPLIT": OperatorSchema(49, (1, 2), 35, ("num_splits",)),
+    "SQRT": OperatorSchema(75, (1, 1)),
     "SQUARED_DIFFERENCE": OperatorSchema(99, (1, 2), 76),
     "STRIDED_SLICE": OperatorSchema(45, (1, 2), 32, ("begin_mask", "end_mask")),
     "SUB": OperatorSchema(41, (1, 3), 28, ("activation",)),

@@ -35,6 +35,7 @@ class TfliteBuilder:
         self.tensors: list[Tensor] = []
         self.operators: list[TfliteOperator] = []
         self.channel_orders: dict[int, Shape] = {}  # of flattened maps that kept their channels last
+        self.stacks: dict[int, int] = {}  # maps that are stacks of matrices too, see `axes`
         self.constants: dict[tuple[Any, ...], int] = {}
         self.op: Op
         self.xs: tuple[int, ...] = ()

@@ -25,6 +25,7 @@ from netlathe.lower.tflite.builder import TfliteBuilder, tensor_shape
 from netlathe.lower.tflite.ops import RULES
 from netlathe.lower.weights import Array, checked_weights, random_weights
 from netlathe.reshape.fold import fold, foldable
+from netlathe.tflite.prune import prune
 from netlathe.tflite.schema import Tensor, TfliteModel
 
 FUSED = ("relu", "relu6")
@@ -77,7 +78,7 @@ def build_model(name: str, graph: Graph, tensors: Mapping[str, Array], *, grow_k
     if result < len(reads):
         raise NetlatheError(f"{name} gives back what it reads: nothing runs", code="tflite.empty")
     build.tensors[result].name = "output"
-    return TfliteModel(name, build.tensors, build.operators, list(range(len(reads))), [result])
+    return prune(TfliteModel(name, build.tensors, build.operators, list(range(len(reads))), [result]))
 
 
 def save_tflite(network: Network, path: str | Path, weights: Mapping[str, Any] | None = None, *, seed: int = 0) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlathe.arch.graph import Op
-from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Upsample, Zero
-from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, Scale
+from netlathe.arch.joins import Add, Cat, Condition, Crop, Flatten, Mul, Offset, Rbf, Select, Subtract, Upsample, Zero
+from netlathe.arch.layers import Act, Conv, ConvTranspose, Linear, Norm, ResponseNorm, Scale
 from netlathe.arch.leaf import Leaf, pads, pair
 from netlathe.arch.pools import AdaptivePool, GlobalPool, LocalNorm, Pool
 from netlathe.lower.onnx_ops import windows
+from netlathe.lower.tflite.axes import AXIS_RULES, from_stack, softmax
 from netlathe.lower.tflite.builder import TfliteBuilder, tensor_shape
 from netlathe.lower.tflite.padding import WindowPadding, find_padding
 from netlathe.lower.tflite.tokens import TOKEN_RULES
@@ -112,6 +113,22 @@ def norm(leaf: Norm, op: Op, build: TfliteBuilder) -> int:
     return scale_and_shift(build, standardise(build, x, leaf.eps, len(build.shape(x)) - 1), weight, bias)
 
 
+def response_norm(leaf: ResponseNorm, op: Op, build: TfliteBuilder) -> int:
+    """x (1 + w n) + b, n the length of a channel over the mean of all lengths."""
+    x, weight, bias = build.xs[0], build.weight("weight"), build.weight("bias")
+    assert weight is not None
+    assert bias is not None
+    lengths = (1, 1, 1, build.shape(x)[3])
+    squares = build.elementwise("MUL", x, x)
+    length = build.like("SQRT", build("SUM", squares, build.ints(1, 2), shape=lengths, keep_dims=True))
+    n = build.elementwise("DIV", length, build.elementwise("ADD", build.mean(length, 3), build.constant(leaf.eps)))
+    factor = build.elementwise(
+        "ADD", build.elementwise("MUL", n, build.parameter("weight", weight)), build.constant(1.0)
+    )
+    y = build.elementwise("MUL", x, factor)
+    return build.elementwise("ADD", y, build.parameter("bias", bias))
+
+
 def standardise(build: TfliteBuilder, x: int, eps: float, *axes: int) -> int:
     """(x - mean) / sqrt(var + eps) over axes."""
     centred = build.elementwise("SUB", x, build.mean(x, *axes))
@@ -133,8 +150,12 @@ def scale(leaf: Scale, op: Op, build: TfliteBuilder) -> int:
 
 
 def act(leaf: Act, op: Op, build: TfliteBuilder) -> int:
+    if leaf.function == "softmax":
+        return softmax(build, build.xs[0])
+    if build.xs[0] in build.stacks:
+        return from_stack(build, ACTS[leaf.function](build, build.stacks[build.xs[0]]))
     y = ACTS[leaf.function](build, build.xs[0])
-    if leaf.function != "softmax" and build.xs[0] in build.channel_orders:
+    if build.xs[0] in build.channel_orders:
         build.channel_orders[y] = build.channel_orders[build.xs[0]]
     return y
 
@@ -154,7 +175,6 @@ ACTS: dict[str, Callable[[TfliteBuilder, int], int]] = {
     "hardsigmoid": lambda build, x: build.elementwise(
         "MUL", build.elementwise("ADD", x, build.constant(3.0), "relu6"), build.constant(1 / 6)
     ),
-    "softmax": lambda build, x: build.like("SOFTMAX", x, beta=1.0),
 }
 
 
@@ -231,6 +251,10 @@ def add(leaf: Add, op: Op, build: TfliteBuilder) -> int:
     return y
 
 
+def subtract(leaf: Subtract, op: Op, build: TfliteBuilder) -> int:
+    return build.elementwise("SUB", *build.xs)
+
+
 def mul(leaf: Mul, op: Op, build: TfliteBuilder) -> int:
     x, gate = build.xs
     return build.elementwise("MUL", x, gate, build.activation)
@@ -300,12 +324,14 @@ RULES: dict[type[Leaf], Callable[..., int]] = {
     Linear: linear,
     Norm: norm,
     Act: act,
+    ResponseNorm: response_norm,
     Scale: scale,
     Pool: pool,
     GlobalPool: global_pool,
     AdaptivePool: adaptive_pool,
     LocalNorm: local_norm,
     Add: add,
+    Subtract: subtract,
     Mul: mul,
     Cat: cat,
     Select: select,
@@ -317,4 +343,5 @@ RULES: dict[type[Leaf], Callable[..., int]] = {
     Flatten: flatten,
     Rbf: rbf,
     **TOKEN_RULES,
+    **AXIS_RULES,
 }
