@@ -19,5 +19,6 @@ def prune(model: TfliteModel) -> TfliteModel:
         replace(op, inputs=tuple(numbers[i] for i in op.inputs), outputs=tuple(numbers[i] for i in op.outputs))
         for op in reversed(operators)
     ]
-    ends = {"inputs": [numbers[i] for i in model.inputs], "outputs": [numbers[i] for i in model.outputs]}
-    return replace(model, tensors=[model.tensors[i] for i in sorted(needed)], operators=renumbered, **ends)
+    tensors = [model.tensors[i] for i in sorted(needed)]
+    inputs, outputs = ([numbers[i] for i in ends] for ends in (model.inputs, model.outputs))
+    return replace(model, tensors=tensors, operators=renumbered, inputs=inputs, outputs=outputs)

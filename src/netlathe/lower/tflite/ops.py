@@ -252,7 +252,8 @@ def add(leaf: Add, op: Op, build: TfliteBuilder) -> int:
 
 
 def subtract(leaf: Subtract, op: Op, build: TfliteBuilder) -> int:
-    return build.elementwise("SUB", *build.xs)
+    x, y = build.xs
+    return build.elementwise("SUB", x, y)
 
 
 def mul(leaf: Mul, op: Op, build: TfliteBuilder) -> int:
