@@ -12,7 +12,7 @@ import click
 
 from netlathe.arch.net import rewritable
 from netlathe.cli.common import emit, json_option, one_net, resolution_option
-from netlathe.cli.training import check_images
+from netlathe.cli.training import check_images, is_training
 from netlathe.errors import NetlatheError
 from netlathe.units import read_digits, show_bytes
 
@@ -135,11 +135,6 @@ def refuse_options(
         raise NetlatheError("images are read for int8 alone", code="export.option", hint=hint)
     if data and randomly:
         raise NetlatheError("--data and --random exclude each other", code="export.option", hint="leave one out")
-
-
-def is_training(net: str) -> bool:
-    """Whether this is the folder of a training."""
-    return all((Path(net) / name).is_file() for name in ("run.json", "arch.json", "weights.safetensors"))
 
 
 def package_run(folder: Path, output: Path, as_json: bool) -> None:

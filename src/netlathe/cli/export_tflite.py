@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from netlathe.cli.common import one_net
+from netlathe.cli.training import is_training
 from netlathe.errors import NetlatheError
 from netlathe.units import show_bytes
 
@@ -65,7 +66,6 @@ def export_tflite(request: TfliteRequest) -> dict[str, Any]:
 
 def find_source(request: TfliteRequest) -> tuple[TfliteSource, Preprocessing | None, dict[str, Any]]:
     """The source of the file, how its images are prepared where it takes pixels, and where its weights come from."""
-    from netlathe.cli.export import is_training
     from netlathe.deploy.package import load_package
     from netlathe.deploy.tflite_export import package_source
     from netlathe.deploy.trained import package_training

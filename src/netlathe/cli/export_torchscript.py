@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netlathe.cli.common import one_net
+from netlathe.cli.training import is_training, needs_torch
 from netlathe.units import show_bytes
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ def export_torchscript(
     net: str, output: Path, weights: str | None, resolution: int | None, seed: int
 ) -> dict[str, Any]:
     """Write a trace of the module; only if ONNX Runtime computes the same, and the source of its weights does."""
-    from netlathe.cli.training import needs_torch
     from netlathe.files import write_bytes
 
     needs_torch()
@@ -41,7 +41,6 @@ def find_weights(
     net: str, weights: str | None, resolution: int | None, seed: int
 ) -> tuple[Network, dict[str, Array], dict[str, Any]]:
     """An expression with weights, and where they come from: of a training, a package, a source, or random ones."""
-    from netlathe.cli.export import is_training
     from netlathe.cli.export_onnx import verified_weights
     from netlathe.deploy.export import load_trained
     from netlathe.deploy.package import load_package

@@ -43,6 +43,11 @@ def check_images(context: click.Context, parameter: click.Parameter, source: str
     return source
 
 
+def is_training(net: str) -> bool:
+    """Whether this is the folder of a training."""
+    return all((Path(net) / name).is_file() for name in ("run.json", "arch.json", "weights.safetensors"))
+
+
 data_option = click.option(
     "--data", default="digits", show_default=True, callback=check_images, metavar="SOURCE",
     help="A folder, a CSV, an .npz, or digits.",
