@@ -27,7 +27,6 @@ from netlathe.fit.space import (
     smallest_members,
 )
 from netlathe.load import load_any
-from netlathe.lower.libraries import LIBRARIES
 from netlathe.lower.pretrained import split_source
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
@@ -160,9 +159,8 @@ def resolve_weights(asked: str) -> tuple[Trainable, str]:
             code="fit.weights",
             hint="legal: timm:NAME, torchvision:NAME, NET=FILE such as resnet18=weights.safetensors",
         )
-    library, name = split_source(net) if net.partition(":")[0] in LIBRARIES else ("", net)  # a zoo name has knobs
-    twin = twin_named(library, name.partition(".")[0], required=False) if library else None
-    return twin.build_network() if twin else load_any(net)[0].trainable(), file
+    # A file under a library's names is that of its module, which says how images are prepared for it.
+    return load_any(net)[0].trainable(), file
 
 
 def infeasible_error(

@@ -62,7 +62,12 @@ def from_source(source: str, network: Network, *, fitted: Network | None = None)
     if library == "torchvision":
         builder, _, entry = name.partition(".")
         return from_torchvision(builder, entry or "DEFAULT", network, verify=False)
-    return from_file(source, fitted or network, strict=fitted is None, verify=False)
+    try:
+        return from_file(source, fitted or network, strict=fitted is None, verify=False)
+    except NetlatheError as error:
+        if fitted is None or error.code != "weights.mismatch":
+            raise
+    return from_file(source, network, strict=False, verify=False)  # of its own classes: the head does not fit
 
 
 @dataclass(frozen=True, slots=True)
