@@ -201,7 +201,7 @@ from torch import nn
 class Flat(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, 2)
+        self.conv = nn.Conv2d(3, int(torch.linspace(2, 4, 2)[-1]), 3, 2)
         self.norm = nn.BatchNorm2d(4)
         self.out = nn.Linear(4 * 15 * 15, 10)
     def forward(self, x):
@@ -211,11 +211,29 @@ class Flat(nn.Module):
 
 
 def test_the_code_that_people_write_is_trained_as_it_is(place: Path) -> None:
-    """It flattens by `view`, which channels last do not allow: only the policies that it allows are tried."""
+    """It plans its widths with tensors, so it is built with memory. It flattens by `view` and `len`: only policies that
+    this allows are tried, and the file takes any batch all the same.
+    """
     (place / "usual.py").write_text(USUAL)
     netlathe("train", "usual.py:Flat", "--resolution", PX, "--set", f"evaluate.resolution={PX}", "--batch", 16,
              "--epochs", 1, "--data", "stripes.npz", "--recipe", "finetune", "-o", "usual", cwd=place)  # fmt: skip
     assert json.loads((place / "usual" / "result.json").read_text())["classes"] == 3
+
+
+def test_a_library_that_cannot_build_without_memory_builds_with_it(
+    torchvision: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchvision's RegNets, which read tensors of their own while they are planned."""
+    build = torchvision.models.get_model
+
+    def plan(name: str, **options: Any) -> Any:
+        assert float(torch.ones(1)) == 1
+        return build(name, **options)
+
+    monkeypatch.setattr(torchvision.models, "get_model", plan)
+    (net,) = load_any("torchvision:squeezenet1_1")
+    fitted = net.trainable().for_images(classes=3, channels=3, resolution=PX)
+    assert fitted.heads() == ["classifier.1"]
 
 
 FIXED = """
