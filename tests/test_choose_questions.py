@@ -189,6 +189,13 @@ def test_without_such_instructions_the_usual_runtime_is_calibrated_alone(quick_c
     assert quick_calibration == [("onnxruntime", "fp32")]
 
 
+def test_litert_takes_part_where_it_is_installed(quick_calibration, monkeypatch):
+    with_flags(monkeypatch, "avx2")
+    monkeypatch.setattr(registry, "installed", lambda: ["onnxruntime", "litert"])
+    here.targets_here(())
+    assert quick_calibration == [("onnxruntime", "fp32"), ("litert", "fp32")]
+
+
 def test_all_is_every_installed_runtime_that_can_be_calibrated(quick_calibration, monkeypatch):
     pytest.importorskip("openvino")
     targets = here.targets_here((here.ALL,))

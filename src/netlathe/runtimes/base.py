@@ -95,6 +95,7 @@ class Runtime:
     precisions: tuple[str, ...] = ("fp32",)  # the first is the default
     # By precision, int8 files too: instruction sets of which any makes it several times as fast as fp32.
     accelerated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    first_look: tuple[str, ...] = ()  # precisions that `choose` calibrates on first use, whatever the processor
     as_written: bool = False  # computes in the precision of the file; else it converts floats to the one asked for
     processor: Literal["cpu", "cuda", "microcontroller"] = "cpu"  # the last runs here to be checked, not to be timed
     format: FileFormat | None = None

@@ -111,6 +111,7 @@ LITERT = Runtime(
     open=open_cpu,
     takes="tflite",
     accelerated={"int8": INT8_SETS},
+    first_look=("fp32",),  # often faster than ONNX Runtime on small networks: benchmarks/README.md
     as_written=True,
     fusion=fusion(
         "norm.batch scale act.relu act.relu6 act.hardtanh",

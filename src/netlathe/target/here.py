@@ -44,10 +44,11 @@ def targets_here(
 ) -> list[Target]:
     """This machine, calibrated now for what it has no model of (half a minute a way); never empty.
 
-    Without `runtimes` it is those that the card of this machine has models of; on first use ONNX Runtime, and what the
-    processor has fast instructions for (`promising_ways`). `ALL` is every installed one in every precision. Calibration
-    is at batch 1; forecasts of another batch are extrapolated, with a wider interval and a note. Raises NetlatheError
-    for a runtime of a GPU, and MissingExtra for one that is not installed, before anything is measured.
+    Without `runtimes` it is those that the card of this machine has models of; on first use ONNX Runtime, LiteRT where
+    it is installed, and what the processor has fast instructions for (`promising_ways`). `ALL` is every installed one
+    in every precision. Calibration is at batch 1; forecasts of another batch are extrapolated, with a wider interval
+    and a note. Raises NetlatheError for a runtime of a GPU, and MissingExtra for one that is not installed, before
+    anything is measured.
     """
     required, optional = ways_here(runtimes, precision, threads)
     complete(required, optional, threads, progress)
@@ -89,8 +90,13 @@ def installed_ways() -> Ways:
 
 
 def promising_ways() -> Ways:
-    """The installed ways that this processor has instructions for, which make them several times as fast as fp32."""
-    return [(name, kind) for name, kind in installed_ways() if instructions_for(name, kind)]
+    """The installed ways that this processor has instructions for, which make them several times as fast as fp32, and
+    those that are worth a look on any."""
+    return [
+        (name, kind)
+        for name, kind in installed_ways()
+        if instructions_for(name, kind) or kind in registry.runtime(name).first_look
+    ]
 
 
 def instructions_for(runtime: str, precision: str) -> tuple[str, ...]:
