@@ -22,7 +22,7 @@ def test_a_kit_covers_every_class_of_operators_that_small_files_have():
         return {name.removesuffix(f".{q}") for one in some for name in one.row for q in QUANTITIES if name.endswith(q)}
 
     assert classes(chosen) == classes(candidates)
-    assert {"matmul", "softmax", "grouped", "depthwise5", "dense3", "norm", "patches"} <= classes(chosen)
+    assert {"matmul", "softmax", "grouped", "depthwise5", "dense3", "norm", "batchnorm", "patches"} <= classes(chosen)
     assert len({one.name for one in chosen}) == 10
     assert all(len({size.input[-1] for size in one.sizes}) == 2 for one in chosen)
     assert 2 * 4 * sum(one.params for one in chosen) < 130e6
