@@ -116,6 +116,10 @@ def test_choose_asks_each_network_for_its_graph_once(monkeypatch):
         return graph(network)
 
     monkeypatch.setattr(Network, "graph", counted)
-    netlathe("choose", "--device", "rpi-5", "--latency", "100ms", "--networks", "mobilenetv1*")
+    words = ("choose", "--device", "rpi-5", "--latency", "100ms", "--networks", "mobilenetv1*", "--from", "zoo")
+    netlathe(*words)
+    assert not asked  # the table of published networks has what their graphs would say
+    monkeypatch.setattr("netlathe.sources.source.has_rules", lambda runtime: False)
+    netlathe(*words)
     assert len(asked) > 2
     assert set(asked.values()) == {1}

@@ -82,7 +82,7 @@ def test_what_only_the_upper_end_rules_out_is_named_as_likely():
 
 
 def test_a_forecast_that_likely_fits_comes_with_the_command_that_measures_it(capsys):
-    words = ("choose", "--device", "rpi-5", "--networks", "mobilenetv3_*")
+    words = ("choose", "--device", "rpi-5", "--networks", "mobilenetv3_*", "--from", "zoo")
     ms = answer(capsys, *words, "--macs", "1G")["data"]["pick"]["predicted"]
     data = answer(capsys, *words, "--latency", f"{(ms['ms'] + ms['high_ms']) / 2}ms")["data"]
     assert data["likely"]

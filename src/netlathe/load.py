@@ -16,6 +16,7 @@ from netlathe import zoo
 from netlathe.arch.net import Net
 from netlathe.arch.network import Network
 from netlathe.arch.node import Node
+from netlathe.catalogue.weights import PREFIX
 from netlathe.code_name import ObjectName, split_name
 from netlathe.errors import NetlatheError, unknown
 from netlathe.files import is_file, open_file, read_text
@@ -80,6 +81,10 @@ def load_any(
         from netlathe.deploy.session import model_file
 
         return [model_file(text).renamed(text)]
+    if text.startswith(PREFIX):
+        from netlathe.read.timm import load_timm
+
+        return [*load_timm(text, inputs, resolution)]
     if (source := library_source(text)) is not None:
         return [BuildableModule(text, source, given=tuple(inputs)).at(resolution)]
     if (where := code_name(text)) is not None:

@@ -58,6 +58,14 @@ class Net(Protocol):
     def precision(self) -> str | None:
         """What a file is written in, such as int8+fp32; None where that is decided when it is lowered."""
 
+    @property
+    def workload(self) -> Any:
+        """What a table knows of it, which counts and forecasts take instead of its graph; None for most nets."""
+
+    @property
+    def missing_extra(self) -> str | None:
+        """The extras of Netlathe without which it cannot be built here; None where it can."""
+
     def renamed(self, name: str) -> Net:
         """The same under another name."""
 
@@ -131,6 +139,16 @@ class ForeignNet(ABC):
     @property
     def precision(self) -> str | None:
         """Decided later."""
+        return None
+
+    @property
+    def workload(self) -> Any:
+        """No table has it."""
+        return None
+
+    @property
+    def missing_extra(self) -> str | None:
+        """It is here."""
         return None
 
     def feeds(self, batch: int) -> tuple[Feed, ...]:

@@ -63,6 +63,16 @@ class Network:
         return None
 
     @property
+    def workload(self) -> Any:
+        """None: its graph is made in milliseconds."""
+        return None
+
+    @property
+    def missing_extra(self) -> str | None:
+        """None: an expression needs no library to be run."""
+        return None
+
+    @property
     def key(self) -> str:
         """A short hash of the expression and its input, whatever the name: the key of measurements."""
         return hashlib.sha256(repr((self.body, *self.inputs)).encode()).hexdigest()[:16]

@@ -77,6 +77,7 @@ class MeasureConfig(NamedTuple):
     processes: int
     stop_above_ms: float | None
     card: DeviceCard | None  # of this machine, where it was calibrated
+    fail_export: bool = False  # what cannot be exported is a failure of that network, no error of all
 
 
 class Interrupted(KeyboardInterrupt):
@@ -100,6 +101,7 @@ def measure(
     interleave: bool = True,
     rough: bool = False,
     stop_above_ms: float | None = None,
+    fail_export: bool = False,
     progress: Progress | None = None,
     keep: Callable[[Measurement], None] | None = None,
 ) -> list[Measurement]:
@@ -109,9 +111,10 @@ def measure(
     it, and the interval covers how they differ. With `interleave` all networks are loaded at once and take turns,
     right for a comparison; without, one is loaded after the other. `rough` is for shortlisting: two warm-ups and a
     fifth of the time. With `stop_above_ms` a network gets no further block once its fastest run is slower. A crash or
-    a timeout is a measurement with `failure`. `progress(done, total, name)` counts blocks; `keep` gets each
-    measurement as soon as it is complete. Ctrl-C raises Interrupted. Raises NetlatheError for a bad argument or
-    network, and MissingExtra for a runtime that is not installed, before anything runs.
+    a timeout is a measurement with `failure`, and with `fail_export` so is a network that does not become a file.
+    `progress(done, total, name)` counts blocks; `keep` gets each measurement as soon as it is complete. Ctrl-C raises
+    Interrupted. Raises NetlatheError for a bad argument or network, and MissingExtra for a runtime that is not
+    installed, before anything runs.
     """
     counts = {"threads": threads, "batch": batch, "processes": processes}
     for name, value in {**counts, "seconds": seconds}.items():
@@ -122,7 +125,8 @@ def measure(
         network.feeds(batch)
     plan, version = ROUGH if rough else FULL if processes == 1 else SHARED, registry.runtime_version(runtime)
     limits = plan, processes, stop_above_ms
-    config = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, *limits, read_calibrated_card())
+    card = read_calibrated_card()
+    config = MeasureConfig(runtime, precision, version, threads, batch, seed, seconds, *limits, card, fail_export)
     groups = [[network] for network in networks] if not interleave else [networks] if networks else []
     done: list[Measurement] = []
     blocks = plan.rounds * processes
@@ -194,7 +198,13 @@ def has_run_enough(clients: Sequence[WorkerClient], config: MeasureConfig) -> bo
 def load_model(client: WorkerClient, config: MeasureConfig) -> None:
     """Write the model file, let the worker load it, and remove it."""
     with temporary_folder() as folder:
-        path, feeds = write_model(client.network, folder, config.runtime, config.batch, config.seed)
+        try:
+            path, feeds = write_model(client.network, folder, config.runtime, config.batch, config.seed)
+        except NetlatheError as error:
+            if not config.fail_export:
+                raise
+            client.failure = error.message
+            return
         _, precision = precisions_for(client.network, config.runtime, config.precision)
         client.load(
             runtime=config.runtime,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from netlathe.arch.net import Net
 from netlathe.bench.measurement import Measurement
+from netlathe.device.workload import Workload
 from netlathe.runtimes.registry import DEFAULT
 from netlathe.target.target import CostEstimate, Forecast, Target
 from netlathe.units import (
@@ -33,6 +34,9 @@ class Accuracy(NamedTuple):
     recipe: str = ""
     source: str = ""
     images: int | None = None  # on which it was measured; None where nobody says
+    weights: str = ""  # that reach it, as people type them, where they are published
+    licence: str = ""  # of these weights
+    data: str = ""  # images beyond ImageNet-1k that they rest on
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +121,12 @@ def candidate_of(
     return Candidate(net, accuracy, e.macs, e.size_bytes, e.memory_bytes, runtime, precision, e.forecast)
 
 
-def candidate_on(target: Target, net: Net, accuracy: Accuracy | None = None) -> Candidate:
-    """A net on a target with its costs and its forecast. Raises NetlatheError where the target cannot give them."""
-    return candidate_of(net, target.estimate(net), target.runtime, net.precision or target.precision, accuracy)
+def candidate_on(target: Target, net: Net, accuracy: Accuracy | None = None, work: Workload | None = None) -> Candidate:
+    """A net on a target with its costs and its forecast; `work` is what a table knows of it.
+
+    Raises NetlatheError where the target cannot give them.
+    """
+    return candidate_of(net, target.estimate(net, work), target.runtime, net.precision or target.precision, accuracy)
 
 
 class Limit(NamedTuple):

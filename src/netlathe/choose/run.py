@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from netlathe.arch.net import rewritable
 from netlathe.bench import ledger
 from netlathe.bench.measure import HEADLINE, measure
 from netlathe.bench.measurement import Measurement
 from netlathe.choose.budget import CHEAP, LIMITS, Budget, Candidate, Limit
 from netlathe.choose.decide import ACCURACY, Criterion, Decision, best_first, better, decide, tied
+from netlathe.runtimes.registry import runtime as runtime_named
 from netlathe.runtimes.registry import runtime_version
 from netlathe.target.target import Target
 
@@ -42,6 +44,7 @@ class ChoiceResult:
     decision: Decision
     criterion: Criterion = ACCURACY
     notes: Sequence[str] = ()  # what took no part
+    unbuilt: Sequence[Candidate] = ()  # what cannot be measured here, beside what can: only its forecast is known
     int8: Sequence[Measurement] = ()  # of the quantised file of the pick, by runtime
 
 
@@ -86,6 +89,7 @@ class MeasurementCache:
                     processes=processes,
                     runtime=runtime,
                     precision=precision,
+                    fail_export=True,
                     progress=self.progress,
                     keep=ledger.append,
                 )
@@ -116,15 +120,20 @@ def choose(
 ) -> ChoiceResult:
     """Decide among candidates. On this machine what decides is measured; elsewhere forecasts decide alone.
 
+    What cannot be built here takes no part beside what can; where nothing can, forecasts decide here too.
     `everything` measures all that keep the cheap limits, whatever is forecast (the benchmark's reference). Ctrl-C
     raises; what was measured stays in the ledger.
     """
-    pool = {c.key: c for c in candidates}
+    everyone, unbuilt = list(candidates), list[Candidate]()
+    if measures := targets[0].measures:
+        unbuilt = [c for c in everyone if not can_measure(c)]
+        measures = len(unbuilt) < len(everyone)
+    pool = {c.key: c for c in everyone if not measures or can_measure(c)}
 
     def update(some: Sequence[Candidate], processes: int = 1) -> None:
         pool.update({c.key: c for c in bench.measure(some, processes)})
 
-    if targets[0].measures:
+    if measures:
         bench = MeasurementCache(targets, seconds, fresh=fresh, progress=progress)
         if everything:
             keeping = [c for c in pool.values() if not budget.broken(c, CHEAP)]
@@ -140,7 +149,16 @@ def choose(
             update(claims, HEADLINE)
     excluded = {limit.name: sum(bool(budget.broken(c, (limit,))) for c in pool.values()) for limit in CHEAP}
     decision = decide(list(pool.values()), budget, criterion)
-    return ChoiceResult(budget, targets, list(pool.values()), excluded, decision, criterion)
+    apart = unbuilt if measures else ()
+    return ChoiceResult(budget, targets, list(pool.values()), excluded, decision, criterion, unbuilt=apart)
+
+
+def can_measure(c: Candidate) -> bool:
+    """Whether a candidate can be measured here: what the table alone knows may lack what builds it, or be none of the
+    expressions that its runtime takes."""
+    if c.net.workload is None:
+        return True
+    return c.net.missing_extra is None and (runtime_named(c.runtime).takes == "onnx" or rewritable(c.net) is not None)
 
 
 def undecided(pool: Iterable[Candidate], budget: Budget, criterion: Criterion = ACCURACY) -> list[Candidate]:

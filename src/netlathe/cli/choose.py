@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from netlathe.bench.measurement import Measurement
+from netlathe.catalogue.licences import allowed as licences_allowed
+from netlathe.catalogue.weights import SETS
 from netlathe.choose.budget import LIMITS, Budget, read_budget, within_device
 from netlathe.choose.decide import ACCURACY, MINIMISED
 from netlathe.choose.run import ChoiceResult, choose, notes_of
@@ -32,9 +34,9 @@ from netlathe.cli.common import (
 from netlathe.cli.device import threads_option
 from netlathe.errors import NetlatheError
 from netlathe.runtimes.registry import quantising_runtimes, runnable
+from netlathe.sources.everything import NAME as ALL_SOURCES
 from netlathe.sources.registry import open_source
-from netlathe.sources.source import SourceFilter, on_targets, rated_entries
-from netlathe.sources.zoo import NAME as ZOO
+from netlathe.sources.source import SourceFilter, on_targets, rated_entries, rule_notes
 from netlathe.target.device import other_device, targets_on
 from netlathe.target.here import ALL, overlooked, targets_here, ways_here
 from netlathe.target.target import Target
@@ -52,10 +54,14 @@ from netlathe.target.target import Target
 @batch_option
 @click.option("--networks", "pattern", default="*", metavar="PATTERN", help='Only these, such as "regnet*".')
 @click.option("--recipe", default="", metavar="WORD", help="Only accuracies by recipes that contain the word.")
-@click.option("--extra-data", is_flag=True, help="Also networks pre-trained on more than ImageNet-1k.")
-@click.option("--from", "source", default="zoo", metavar="SOURCE",
+@click.option("--extra-data", is_flag=True, help="Also weights pre-trained on more than ImageNet-1k.")
+@click.option("--licence", "--license", "licences", multiple=True, metavar="NAME",
+              help="Only weights under this licence, or kind: open, non-commercial, vendor, unknown.")  # fmt: skip
+@click.option("--accuracy", "images", type=click.Choice(list(SETS)), default="imagenet", show_default=True,
+              help="Images of the accuracy: ImageNet's validation set, its ReaL labels, or ImageNet-V2.")  # fmt: skip
+@click.option("--from", "source", default=ALL_SOURCES, metavar="SOURCE",
               show_default=True,
-              help="Of the candidates: zoo, a folder of networks with their accuracies, or of a search.")  # fmt: skip
+              help="Of the candidates: all (zoo and timm), zoo, timm, a folder with accuracies, a search.")  # fmt: skip
 @seconds_option
 @click.option("--all", "whole", is_flag=True, help="Print the whole front, not its upper end.")
 @click.option("--int8", is_flag=True, help="Also measure the quantised file of the pick.")
@@ -74,6 +80,8 @@ def command(
     pattern: str,
     recipe: str,
     extra_data: bool,
+    licences: tuple[str, ...],
+    images: str,
     source: str,
     seconds: float,
     whole: bool,
@@ -95,6 +103,7 @@ def command(
       netlathe choose --latency 15ms --html choice.html
       netlathe choose --device phone-a76-core --latency 60ms --top1 70
       netlathe choose --from my-networks/ --latency 15ms
+      netlathe choose --from timm --latency 30ms --extra-data --licence open
 
     Exit code 3: nothing fits; the binding limit and the nearest budgets are named.
     """
@@ -113,7 +122,7 @@ def command(
     if int8 and not here:
         raise NetlatheError("--int8 measures, so it is for this machine alone", code="choose.int8")
     targets = [] if here else targets_on(str(device), runtimes, precision, threads, batch)
-    entries = rated_entries(opened, SourceFilter(pattern, recipe, extra_data))
+    entries = rated_entries(opened, SourceFilter(pattern, recipe, extra_data, licences_allowed(licences), images))
     try:
         if here:
             with calibration_progress() as progress:
@@ -137,9 +146,15 @@ def command(
     words = {"minimise": minimise, **limits, "device": None if here else device}
     words |= {"networks": pattern if pattern != "*" else None, "recipe": recipe or None}
     words |= {"threads": targets[0].threads}
-    words |= {"batch": batch if batch > 1 else None, "from": source if source != ZOO else None}
-    again = repeat(words, targets if targets[0].measures else (), extra_data)
-    warnings = [*opened.notes, *notes_of(targets), *contention_warnings(outcome.decision)]
+    words |= {"batch": batch if batch > 1 else None, "from": source if source != ALL_SOURCES else None}
+    words |= {"accuracy": images if images != "imagenet" else None}
+    again = repeat(words, targets if targets[0].measures else (), extra_data, licences)
+    warnings = [
+        *opened.notes,
+        *notes_of(targets),
+        *rule_notes(entries, targets),
+        *contention_warnings(outcome.decision),
+    ]
     if html is not None:
         from netlathe.report.pages.choose import page
 
@@ -172,9 +187,10 @@ def check_runtimes(names: Sequence[str]) -> None:
             raise click.BadParameter(f"{name!r} is not one of {', '.join((*runnable(), ALL))}", param_hint="--runtime")
 
 
-def repeat(options: dict[str, Any], targets: Sequence[Target], extra_data: bool) -> str:
+def repeat(options: dict[str, Any], targets: Sequence[Target], extra_data: bool, licences: Sequence[str] = ()) -> str:
     """The command that repeats a choice, with the runtimes spelt out."""
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    words += [word for name in licences for word in ("--licence", name)]
     for runtime in dict.fromkeys(target.runtime for target in targets):
         words += ["--runtime", runtime]
     precisions = {target.precision for target in targets}

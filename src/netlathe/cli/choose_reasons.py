@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import inf
 
 from netlathe.bench.measure import HEADLINE
-from netlathe.choose.budget import LIMITS, Candidate
-from netlathe.choose.decide import ACCURACY, Criterion, Relaxation, better, binding, noise_of
+from netlathe.catalogue.licences import describe_licence
+from netlathe.choose.budget import LIMITS, Budget, Candidate
+from netlathe.choose.decide import ACCURACY, Criterion, Relaxation, best_first, better, binding, noise_of
 from netlathe.choose.run import ChoiceResult, nearest_budget, notes_of
 from netlathe.errors import Infeasible
 from netlathe.units import show_bytes, show_count, show_interval, show_ms
 
 FAILURES = 3  # networks that did not run and are named
+UNBUILT = 3  # networks that cannot be built here and are named
 
 
 def format_candidate(c: Candidate, several: bool) -> str:
@@ -31,6 +33,7 @@ def reasons(outcome: ChoiceResult) -> list[str]:
         if (bound := budget.limit(limit)) is not None
     ]
     lines.append("it uses: " + "; ".join(uses))
+    lines += [*weights_lines(pick), *unbuilt_lines(outcome, several)]
     lines += [*likely_lines(outcome, several), *straddling_lines(outcome, several)]
     tight = binding(decision, budget)
     if tight:
@@ -51,6 +54,50 @@ def reasons(outcome: ChoiceResult) -> list[str]:
         gained = f"+{c.top1 - pick.top1:.1f} points"
         lines.append(f"next more accurate: {format_candidate(c, several)} ({c.top1:.1f} %, {gained}; {more})")
     return [*lines, *int8_lines(outcome, pick), *accounting(outcome), *outcome.notes]
+
+
+def weights_lines(pick: Candidate) -> list[str]:
+    """Whose weights reach the accuracy of the pick, under what licence, and what they saw beyond ImageNet-1k."""
+    accuracy = pick.known_accuracy
+    if not accuracy.weights:
+        return []
+    data = f"; pre-trained on {accuracy.data}" if accuracy.data else ""
+    return [f"weights: {accuracy.weights}, licence {describe_licence(accuracy.licence)}{data}"]
+
+
+def better_unbuilt(outcome: ChoiceResult) -> list[Candidate]:
+    """What cannot be measured here and is better than the pick by its forecast, whose middle keeps the budget."""
+    budget, pick = outcome.budget, outcome.decision.pick
+    fitting = [
+        c for c in outcome.unbuilt if not budget.broken(c) or (budget.unsure(c) and c.latency_ms <= limit(budget))
+    ]
+    hopeful = [c for c in fitting if pick is None or better(c, pick, outcome.criterion)]
+    return best_first(hopeful, outcome.criterion)
+
+
+def limit(budget: Budget) -> float:
+    """The limit of the latency; infinite where there is none."""
+    return inf if budget.latency is None else budget.latency
+
+
+def unbuilt_lines(outcome: ChoiceResult, several: bool) -> list[str]:
+    """What more there would be with an extra, by forecast, and how to measure it."""
+    if not outcome.unbuilt:
+        return []
+    extra = next((c.net.missing_extra for c in outcome.unbuilt if c.net.missing_extra), None)
+    more, total = better_unbuilt(outcome), len({c.net.key for c in outcome.unbuilt})
+    how = (
+        f"pip install 'netlathe[{extra}]', and the same command measures them"
+        if extra
+        else "another --runtime runs them"
+    )
+    if not more:
+        return [f"not measured: {total} networks of timm; by forecast none is better within the budget ({how})"]
+    named = ", ".join(
+        f"{format_candidate(c, several)} ({c.top1:.1f} %, ~{show_ms(c.latency_ms)})" for c in more[:UNBUILT]
+    )
+    rest = f" and {len(more) - UNBUILT} more" * (len(more) > UNBUILT)
+    return [f"not measured: {total} networks of timm; by forecast better within the budget: {named}{rest}; {how}"]
 
 
 def int8_lines(outcome: ChoiceResult, pick: Candidate) -> list[str]:
@@ -126,9 +173,13 @@ def accounting(outcome: ChoiceResult) -> list[str]:
     total, measured_count = len(outcome.candidates), sum(c.is_measured for c in outcome.candidates)
     broken = ", ".join(f"{name} {n}" for name, n in outcome.excluded.items() if n)
     left = f"of {total} candidates these exceed a limit that needs no measurement: {broken or 'none'}"
-    if not outcome.targets[0].measures:
+    if not measured_count:
         basis = next((c.forecast.basis for c in outcome.candidates if c.forecast), "nothing: no latency is known")
-        return [left, f"nothing was measured: this is not the machine at hand; latency is predicted by {basis}"]
+        why = "this is not the machine at hand"
+        if outcome.targets[0].measures:
+            extra = next((c.net.missing_extra for c in outcome.candidates if c.net.missing_extra), None)
+            why = f"timm is not installed; pip install 'netlathe[{extra}]', and the same command measures"
+        return [left, f"nothing was measured: {why}; latency is predicted by {basis}"]
     fresh = sum(c.latency is not None and c.latency.processes >= HEADLINE for c in outcome.candidates)
     measured = f"measured {measured_count}, {fresh} of them in {HEADLINE} fresh processes each, the pick for one"
     return [left, measured, "of the others the forecast, at the lower end of its interval, rules a win out"]
@@ -145,7 +196,12 @@ def infeasible_error(outcome: ChoiceResult) -> Infeasible:
         f"{format_candidate(r.candidate, several)} ({r.candidate.top1:.1f} %)"
         for r in decision.relaxations
     ]
-    lines = [*likely_lines(outcome, several), *straddling_lines(outcome, several), *lines]
+    lines = [
+        *unbuilt_lines(outcome, several),
+        *likely_lines(outcome, several),
+        *straddling_lines(outcome, several),
+        *lines,
+    ]
     broken_runs = [c for c in outcome.candidates if c.latency and c.latency.failure]
     for c in broken_runs[:FAILURES]:
         assert c.latency is not None

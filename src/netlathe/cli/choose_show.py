@@ -10,7 +10,7 @@ import click
 from netlathe.choose.budget import LIMITS, Candidate
 from netlathe.choose.decide import ACCURACY, Decision, binding, pareto_candidates
 from netlathe.choose.run import ChoiceResult
-from netlathe.cli.choose_reasons import reasons
+from netlathe.cli.choose_reasons import better_unbuilt, reasons
 from netlathe.cli.common import print_table
 from netlathe.tables.choose import candidate_key, front_table
 
@@ -51,6 +51,9 @@ def candidate_data(c: Candidate) -> dict[str, Any]:
         "top1": c.top1,
         "recipe": c.known_accuracy.recipe,
         "source": c.known_accuracy.source,
+        "weights": c.known_accuracy.weights or None,
+        "licence": c.known_accuracy.licence or None,
+        "extra_data": c.known_accuracy.data or None,
         "macs": c.macs,
         "size_bytes": c.size_bytes,
         "memory_bytes": c.memory_bytes,
@@ -84,6 +87,7 @@ def choice_data(outcome: ChoiceResult, again: str) -> dict[str, Any]:
         "measured": [candidate_data(c) for c in outcome.candidates if c.is_measured],
         "excluded": outcome.excluded,
         "fitting": len(decision.fitting),
+        "unbuilt": {"candidates": len(outcome.unbuilt), "better": [candidate_data(c) for c in better_unbuilt(outcome)]},
         "device": {
             "id": target.device.id,
             "name": target.device.name,

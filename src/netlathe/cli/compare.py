@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from netlathe.arch.diff import diff
+from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
 from netlathe.bench import ledger
 from netlathe.bench.measure import measure
 from netlathe.bench.measurement import Measurement
+from netlathe.catalogue.weights import best_weights
 from netlathe.cli.bench import (
     format_conditions,
     format_interval_basis,
@@ -38,11 +40,12 @@ from netlathe.cli.common import (
     wide_option,
     write_page,
 )
-from netlathe.cost.count import BYTES, count
-from netlathe.cost.memory import memory
+from netlathe.cost.count import BYTES
+from netlathe.device.workload import cost_of, memory_of
 from netlathe.errors import NetlatheError
 from netlathe.read.module import InputShape
 from netlathe.tables.compare import networks_table
+from netlathe.target.target import work_of
 from netlathe.zoo.published import best
 
 
@@ -124,20 +127,31 @@ def command(
 
 def row(network: Net, batch: int) -> dict[str, Any]:
     """The costs of a network and its best published accuracy, as JSON values."""
-    graph = network.graph()
-    cost, figure = count(graph), best(network.name, network.input[-1])
+    work = work_of(network)
+    cost, (top1, recipe) = cost_of(work), published(network)
+    size = BYTES[work.precision if isinstance(work, Graph) else "fp32"]
     return {
         "name": network.name,
         "input": list(network.input),
         "params": cost.params,
         "macs": cost.macs,
         "acts": cost.acts,
-        "intensity": cost.intensity(BYTES[graph.precision], batch, fused=True),
-        "peak_bytes": memory(graph, BYTES[graph.precision], batch).arena,
-        "top1": figure.top1 if figure else None,
-        "recipe": figure.recipe if figure else None,
+        "intensity": cost.intensity(size, batch, fused=True),
+        "peak_bytes": memory_of(work, size, batch).arena,
+        "top1": top1,
+        "recipe": recipe,
         "latency": None,
     }
+
+
+def published(network: Net) -> tuple[float | None, str | None]:
+    """The best published accuracy of a network at its resolution in %, and how it was reached."""
+    side = network.input[-1] if network.input else 0
+    weights = best_weights(network.name, side)
+    if weights:
+        return weights.top1["imagenet"], f"timm {weights.name.partition('.')[2]}"
+    figure = best(network.name, side)
+    return (figure.top1, figure.recipe) if figure else (None, None)
 
 
 def versus(m: Measurement, first: Measurement) -> dict[str, Any]:

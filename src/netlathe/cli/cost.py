@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netlathe.arch.graph import Graph
 from netlathe.cli.common import (
     any_networks,
     batch_option,
@@ -27,9 +28,9 @@ from netlathe.cli.common import (
 )
 from netlathe.cost.conventions import TOOLS, Convention, convention, published_macs
 from netlathe.cost.count import BYTES
-from netlathe.cost.document import document
+from netlathe.cost.document import document, totals_document
 from netlathe.cost.table import GROUPINGS
-from netlathe.tables.cost import networks_table, parts_table
+from netlathe.tables.cost import networks_table, parts_table, title_of
 from netlathe.units import show_bytes, show_interval, show_ms
 
 if TYPE_CHECKING:
@@ -127,8 +128,17 @@ def own_target(precision: str | None, batch: int) -> Target:
 
 def data(network: Net, by: str, batch: int, precision: str | None, target: Target | None = None) -> dict[str, Any]:
     """The costs of a network as JSON values, with its latency on a target; in its own precision where none is asked."""
-    graph = network.graph()
-    costs = document(network.name, network.input, graph, by, batch, precision or graph.precision)
+    from netlathe.target.target import operators_of, work_of
+
+    work = work_of(network) if by == "net" else operators_of(network)
+    if isinstance(work, Graph):
+        costs = document(network.name, network.input, work, by, batch, precision or work.precision)
+    else:
+        from netlathe.device.workload import cost_of, memory_of
+
+        kind = precision or "fp32"
+        peaks = memory_of(work, BYTES[kind], batch)
+        costs = totals_document(network.name, network.input, cost_of(work), peaks, batch, kind)
     if target is None:
         return costs
     from netlathe.target.target import latency_data
@@ -149,7 +159,10 @@ def page(networks: list[Net], by: str, batch: int, precision: str | None, target
 def show(network: Net, by: str, batch: int, precision: str | None, target: Target | None) -> None:
     """One network: a row a part, then the totals."""
     d = data(network, by, batch, precision)
-    print_table(parts_table(d))
+    if d["rows"]:
+        print_table(parts_table(d))
+    else:
+        click.echo(f"{title_of(d)}: totals of the table of networks" + parts_hint(network))
     moved, intensity, peak = d["moved_bytes"], d["intensity"], d["memory_bytes"]
     facts = {
         "params": f"{d['params']:,} trainable ({show_bytes(d['weight_bytes'])}), {d['buffers']:,} in buffers",
@@ -168,6 +181,11 @@ def show(network: Net, by: str, batch: int, precision: str | None, target: Targe
         )
     for name, fact in facts.items():
         click.echo(f"  {name:<7} {fact}")
+
+
+def parts_hint(network: Net) -> str:
+    """How to see the parts of a network whose totals alone are known here."""
+    return f"; pip install 'netlathe[{network.missing_extra}]' adds its parts" if network.missing_extra else ""
 
 
 def show_many(networks: list[Net], batch: int, precision: str | None, target: Target | None) -> None:

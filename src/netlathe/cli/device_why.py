@@ -28,7 +28,7 @@ from netlathe.cli.device_operators import show_ceilings
 from netlathe.tables.device import changes_table
 from netlathe.target.bottlenecks import Ceiling, Explanation, explain, explain_untried, find_ceilings
 from netlathe.target.device import default_target
-from netlathe.target.target import Target, latency_data
+from netlathe.target.target import Target, latency_data, operators_of
 from netlathe.units import show_interval, show_ms
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def command(
     target = default_target(name, runtime, precision, threads, batch)
     network = one_net(net, resolution, inputs)
     answer = explain(network, target)
-    near = find_ceilings(network.graph(), answer.latency, target.model, batch) if target.model else []
+    near = find_ceilings(operators_of(network), answer.latency, target.model, batch) if target.model else []
     warnings = [*reading_notes([network]), *answer.latency.warnings, *explain_untried(network)]
     data = why_data(network, target, answer, near)
     if html is not None:

@@ -7,14 +7,22 @@ from typing import Any
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.node import Shape
-from netlathe.cost.count import BYTES, count
-from netlathe.cost.memory import memory
+from netlathe.cost.count import BYTES, Cost, count
+from netlathe.cost.memory import Memory, memory
 from netlathe.cost.table import CostRow, cost_rows
 
 
 def document(name: str, shape: Shape, graph: Graph, by: str, batch: int, precision: str) -> dict[str, Any]:
     """The costs of a network called `name` that reads `shape`; counts are of one image, bytes of the batch."""
-    cost, size = count(graph), BYTES[precision]
+    size = BYTES[precision]
+    rows = cost_rows(graph, by, bytes_per_element=size, batch=batch)
+    totals = totals_document(name, shape, count(graph), memory(graph, size, batch), batch, precision)
+    return totals | {"by": by, "rows": [row_data(row) for row in rows]}
+
+
+def totals_document(name: str, shape: Shape, cost: Cost, peaks: Memory, batch: int, precision: str) -> dict[str, Any]:
+    """The same without parts, from the counts of one image and the peaks of the batch."""
+    size = BYTES[precision]
     return {
         "name": name,
         "input": list(shape),
@@ -35,9 +43,9 @@ def document(name: str, shape: Shape, graph: Graph, by: str, batch: int, precisi
             "eager": cost.intensity(size, batch),
             "fused": cost.intensity(size, batch, fused=True),
         },
-        "memory_bytes": asdict(memory(graph, size, batch)),
-        "by": by,
-        "rows": [row_data(row) for row in cost_rows(graph, by, bytes_per_element=size, batch=batch)],
+        "memory_bytes": asdict(peaks),
+        "by": "net",
+        "rows": [],
     }
 
 

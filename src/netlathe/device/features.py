@@ -13,7 +13,7 @@ a group of its own, without a call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import prod
+from math import fsum, prod
 from typing import NamedTuple, TypeAlias
 
 from netlathe.arch.graph import Graph, Op
@@ -177,14 +177,22 @@ def order(class_: str) -> int:
 
 
 def features(groups: Iterable[OperatorGroup], batch: int = 1) -> dict[str, float]:
-    """class.quantity -> the sum over all groups, zeros left out."""
-    sums: dict[str, float] = {}
+    """class.quantity -> the sum over all groups, zeros left out; the same whatever their order."""
+    sums: dict[str, OperatorGroup] = {}
     for one in groups:
-        for name, value in zip(QUANTITIES, one.values(batch), strict=True):
-            if value:
-                key = f"{one.class_}.{name}"
-                sums[key] = sums.get(key, 0.0) + value
-    return sums
+        old = sums.get(one.class_)
+        sums[one.class_] = one if old is None else together(old, one)
+    return {
+        f"{one.class_}.{name}": value
+        for one in sums.values()
+        for name, value in zip(QUANTITIES, one.values(batch), strict=True)
+        if value
+    }
+
+
+def together(a: OperatorGroup, b: OperatorGroup) -> OperatorGroup:
+    """The counts of two groups of a class."""
+    return OperatorGroup(a.class_, a.path, *(x + y for x, y in zip(a[2:], b[2:], strict=True)))
 
 
 def roofs(
@@ -207,8 +215,8 @@ def bounds(one: OperatorGroup, peak: float, bandwidth: float, width: int, batch:
 
 
 def total(row: FeatureRow, coefficients: Mapping[str, float]) -> float:
-    """sum of coefficient * quantity, in ms."""
-    return sum(value * coefficient(name, coefficients) for name, value in row.items())
+    """sum of coefficient * quantity, in ms; the same whatever their order."""
+    return fsum(value * coefficient(name, coefficients) for name, value in row.items())
 
 
 def coefficient(name: str, coefficients: Mapping[str, float]) -> float:

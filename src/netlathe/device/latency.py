@@ -11,12 +11,12 @@ Three bases, the best that the card offers; each result says which:
 from __future__ import annotations
 
 import csv
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from math import log2
+from math import fsum, log2
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,9 +24,10 @@ from netlathe.arch.graph import Graph
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.evidence import model_for, usual_way
-from netlathe.device.features import QUANTITIES, OperatorGroup, bounds, coefficient, features, fused, total
+from netlathe.device.features import QUANTITIES, FeatureRow, OperatorGroup, bounds, coefficient, features, fused, total
 from netlathe.device.population import START, shares_of
 from netlathe.device.strangeness import strangeness, widened
+from netlathe.device.workload import FusedWork, Workload
 from netlathe.errors import NetlatheError
 from netlathe.runtimes import litert, registry
 
@@ -76,6 +77,16 @@ class GraphFeatures(NamedTuple):
     groups: tuple[OperatorGroup, ...]
     features: dict[int, dict[str, float]]  # by batch
 
+    def row(self, batch: int) -> FeatureRow:
+        """The features for a batch, remembered."""
+        if batch not in self.features:
+            self.features[batch] = features(self.groups, batch)
+        return self.features[batch]
+
+    def counted(self) -> Iterator[tuple[OperatorGroup, int]]:
+        """Each group once."""
+        return ((group, 1) for group in self.groups)
+
 
 MEMO: OrderedDict[tuple[int, str], GraphFeatures] = OrderedDict()
 
@@ -91,60 +102,65 @@ def graph_features(graph: Graph, runtime: str) -> GraphFeatures:
     return cached
 
 
-def feature_row(graph: Graph, runtime: str, batch: int = 1) -> dict[str, float]:
+def feature_row(graph: Graph, runtime: str, batch: int = 1) -> FeatureRow:
     """The features of a graph under a runtime, remembered."""
-    memo = graph_features(graph, runtime)
-    if batch not in memo.features:
-        memo.features[batch] = features(memo.groups, batch)
-    return memo.features[batch]
+    return graph_features(graph, runtime).row(batch)
+
+
+def fused_work(work: Graph | Workload, runtime: str) -> FusedWork:
+    """A graph, or what a table knows of one, under a runtime. Raises NetlatheError as `Workload.under` does."""
+    return graph_features(work, runtime) if isinstance(work, Graph) else work.under(runtime)
 
 
 def predict(
-    graph: Graph,
+    graph: Graph | Workload,
     card: DeviceCard,
     *,
     runtime: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
     batch: int = 1,
+    by_operator: bool = True,
 ) -> LatencyPrediction:
     """The latency of one batch, in the usual way of the card where none is given.
 
-    Raises NetlatheError where the card has neither model, rate nor roofs for it.
+    Without `by_operator` there may be no rows: for thousands of networks, of which the sum is asked. Raises
+    NetlatheError where the card has neither model, rate nor roofs for it.
     """
     if batch < 1:
         raise NetlatheError(f"the batch must be at least 1, not {batch}", code="device.batch")
     runtime, precision, threads = usual_way(card, runtime, precision, threads)
     model, warnings = model_for(card, runtime, threads, precision, batch)
     if model is not None:
-        return by_model(graph, model, runtime, batch, warnings)
+        return by_model(fused_work(graph, runtime), model, batch, warnings, by_operator)
     if card.find("rate"):
-        return by_rate(graph, card, runtime, batch)
+        return by_rate(fused_work(graph, litert.LITERT.forecast_name), card, runtime, batch)
     return by_roofs(graph, card, runtime, threads, precision, batch)
 
 
-def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tuple[str, ...]) -> LatencyPrediction:
+def by_model(
+    work: FusedWork, model: Model, batch: int, warnings: tuple[str, ...], by_operator: bool
+) -> LatencyPrediction:
     """sum of coefficient * quantity, by group."""
-    memo = graph_features(graph, runtime)
-    table = model.coefficients
-    ms = total(feature_row(graph, runtime, batch), table)
+    table, quantities = model.coefficients, work.row(batch)
+    ms = total(quantities, table)
     classes = {name.rpartition(".")[0] for name in table}
-    new = sorted({group.class_ for group in memo.groups} - classes)
+    new = sorted({name.rpartition(".")[0] for name in quantities} - classes)
     rows = []
-    for group in memo.groups:
+    for group, times in work.counted() if by_operator else ():
         parts = [
             coefficient(f"{group.class_}.{q}", table) * v for q, v in zip(QUANTITIES, group.values(batch), strict=True)
         ]
         by: dict[Bound, float] = {"compute": 0.0, "memory": 0.0, "overhead": 0.0}
         for part, bound in zip(parts, PARTS, strict=True):
             by[bound] += part
-        rows.append(GroupTime(group.path, group.class_, sum(parts), max(by, key=lambda b: by[b])))
+        rows.append(GroupTime(group.path, group.class_, times * sum(parts), max(by, key=lambda b: by[b])))
     if start := table.get(f"{START}.calls", 0.0):
         ms += start
         rows.append(GroupTime("", START, start, "overhead"))
     low, high = model.error.low, model.error.high
     if model.styles:
-        strange = strangeness(feature_row(graph, runtime, batch), table, model.styles)
+        strange = strangeness(quantities, table, model.styles)
         low, high = widened(model.error, strange)
         if strange > STRANGE:
             warnings += ("its operators are unlike those of every calibrated network: a wider interval",)
@@ -152,7 +168,7 @@ def by_model(graph: Graph, model: Model, runtime: str, batch: int, warnings: tup
         wider = DOUBLING ** abs(log2(batch / model.batch))
         low, high = low / wider, high * wider
     if model.unseen:
-        shares = shares_of(feature_row(graph, runtime, batch), table)
+        shares = shares_of(quantities, table)
         guessed = [name for name in model.unseen if shares[name] >= GUESSED / 2]
         if sum(shares[name] for name in guessed) >= GUESSED:
             low, high = low / UNSEEN, high * UNSEEN
@@ -174,7 +190,7 @@ def basis_of(model: Model) -> str:
     return f"model of {name}, {model.date}, {model.networks} networks"
 
 
-def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> LatencyPrediction:
+def by_rate(work: FusedWork, card: DeviceCard, runtime: str, batch: int) -> LatencyPrediction:
     """MACs / rate of the named runtime."""
     rates = {figure.of: figure for figure in card.find("rate")}
     if runtime not in rates:
@@ -185,12 +201,9 @@ def by_rate(graph: Graph, card: DeviceCard, runtime: str, batch: int) -> Latency
         )
     figure = rates[runtime]
     scale = 1e3 * batch / figure.base
-    rows = tuple(
-        GroupTime(group.path, group.class_, group.macs * scale, "compute")
-        for group in graph_features(graph, litert.LITERT.forecast_name).groups
-        if group.macs
-    )
-    ms = sum(row.ms for row in rows)
+    groups = [(group, times) for group, times in work.counted() if group.macs]
+    rows = tuple(GroupTime(group.path, group.class_, times * group.macs * scale, "compute") for group, times in groups)
+    ms = scale * sum(times * group.macs for group, times in groups)
     slow = min(figure.low or figure.value, figure.value / GUESS)
     fast = max(figure.high or figure.value, figure.value * GUESS)
     basis = f"MACs / {figure.value:g} {figure.unit} of {runtime} ({figure.kind})"
@@ -253,7 +266,7 @@ def check_roofs(card: DeviceCard, precision: str, threads: int) -> None:
 
 
 def by_roofs(
-    graph: Graph, card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
+    graph: Graph | Workload, card: DeviceCard, runtime: str, threads: int, precision: str, batch: int
 ) -> LatencyPrediction:
     """slowness(class) * max(compute, traffic) + overhead, at the roofs of the whole device."""
     sort = sort_of(card)
@@ -261,15 +274,16 @@ def by_roofs(
     registry.fusion_of(runtime)
     check_roofs(card, precision, threads)
     peak, bandwidth = card.figure("peak", precision), card.figure("bandwidth", "dram")
-    rows = []
-    for group in graph_features(graph, runtime).groups:
+    rows, alike = [], Counter[float]()
+    for group, times in fused_work(graph, runtime).counted():
         if not group.calls:  # within the call of another group
             continue
         compute, traffic = bounds(group, peak.base, bandwidth.base, WIDTH[precision], batch)
         work = how.slowness.get(group.class_, how.slowness["*"]) * max(compute, traffic)
         bound: Bound = "overhead" if how.call_ms > work else "compute" if compute > traffic else "memory"
-        rows.append(GroupTime(group.path, group.class_, work + how.call_ms, bound))
-    ms = sum(row.ms for row in rows)
+        rows.append(GroupTime(group.path, group.class_, times * (work + how.call_ms), bound))
+        alike[work + how.call_ms] += times
+    ms = fsum(times * one for one, times in alike.items())  # the same in whatever order, and from a table
     warnings = (*card.warnings(peak, bandwidth), "not calibrated: the order of magnitude, not a budget to certify")
     basis = f"figures of a datasheet, and efficiencies {how.source}"
     return LatencyPrediction(ms, ms * how.low, ms * how.high, tuple(rows), basis, warnings)

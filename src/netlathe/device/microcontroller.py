@@ -21,14 +21,15 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
+from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
-from netlathe.cost.count import count
-from netlathe.cost.memory import Memory, memory
+from netlathe.cost.memory import Memory
 from netlathe.cost.plan import plan
 from netlathe.device.card import DeviceCard
 from netlathe.device.evidence import evidence
 from netlathe.device.latency import predict
 from netlathe.device.patches import Patches, cuts, patches
+from netlathe.device.workload import cost_of, memory_of
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runtimes.registry import forecast_name
 
@@ -127,8 +128,8 @@ def fit_microcontroller(
     runtime = forecast_name(runtime)
     if runtime not in measured_runtimes():
         raise unknown("runtime", runtime, measured_runtimes(), code="device.runtime")
-    graph = network.graph()
-    cost, peak, warnings = count(graph), memory(graph, 1), []
+    work = network.workload or network.graph()
+    cost, peak, warnings = cost_of(work), memory_of(work, 1), list[str]()
     sram_limit = card.bytes("sram")
     flash_limit = card.bytes("flash") if card.find("flash") else None
     if flash_limit is None:
@@ -136,7 +137,7 @@ def fit_microcontroller(
     flash = Spread(*(cost.params + extra for extra in flash_overhead(runtime)))
     sram = arena or Spread(*(peak.max_in_out * times for times in sram_factor(runtime)))
     warnings += notes
-    latency = predict(graph, card, runtime=runtime, precision=INT8) if is_timed(card, runtime) else None
+    latency = predict(work, card, runtime=runtime, precision=INT8) if is_timed(card, runtime) else None
     if latency is None:
         warnings.append(f"nobody measured {runtime} on {card.id}: no latency")
     else:
@@ -149,9 +150,10 @@ def fit_microcontroller(
     ]
     patched = None
     if over == ["sram"] and runtime == ENGINE:
-        options = patches(graph, int(sram_limit / MARGIN[2]))
+        graph = work if isinstance(work, Graph) else None
+        options = patches(graph, int(sram_limit / MARGIN[2])) if graph else ()
         patched = min(options, key=lambda option: (option.extra, option.peak), default=None)  # the least computed again
-        if any(op.leaf is None for op in graph.ops):
+        if graph is None or any(op.leaf is None for op in graph.ops):
             warnings.append(f"{network.name} has no expression, whose windows patches follow: none are tried")
         elif patched is None:
             local = next(cuts(graph, plan(graph)), None) is not None

@@ -13,7 +13,7 @@ author's style with those of the fit are `STRANGERS` times as far off as its fam
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from math import ceil, exp, log
+from math import ceil, exp, fsum, log
 
 from netlathe.device.card import ErrorBar
 from netlathe.device.features import FeatureRow, coefficient
@@ -29,17 +29,17 @@ Shares = Mapping[str, float]
 
 def shares(row: FeatureRow, coefficients: Mapping[str, float]) -> dict[str, float]:
     """The share of predicted time that each class of operators takes."""
-    times: dict[str, float] = {}
+    parts: dict[str, list[float]] = {}
     for name, value in row.items():
-        class_ = name.rpartition(".")[0]
-        times[class_] = times.get(class_, 0.0) + value * coefficient(name, coefficients)
-    whole = sum(times.values()) or 1.0
+        parts.setdefault(name.rpartition(".")[0], []).append(value * coefficient(name, coefficients))
+    times = {class_: fsum(some) for class_, some in parts.items()}  # the same in whatever order they come
+    whole = fsum(times.values()) or 1.0
     return {class_: ms / whole for class_, ms in times.items()}
 
 
 def distance(a: Shares, b: Shares) -> float:
     """Total variation: 0 for the same shares, 1 for no class in common."""
-    return sum(abs(a.get(class_, 0.0) - b.get(class_, 0.0)) for class_ in {*a, *b}) / 2
+    return fsum(abs(a.get(class_, 0.0) - b.get(class_, 0.0)) for class_ in {*a, *b}) / 2
 
 
 def strangeness(row: FeatureRow, coefficients: Mapping[str, float], listed: Mapping[str, float]) -> float:

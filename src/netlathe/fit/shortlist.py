@@ -31,7 +31,7 @@ from netlathe.lower.pretrained import split_source
 from netlathe.lower.torch import to_torch
 from netlathe.lower.twins import twin_named
 from netlathe.sources.registry import open_source
-from netlathe.sources.source import expressions
+from netlathe.sources.source import expressions, name_some
 from netlathe.target.target import Target
 from netlathe.train import precision
 from netlathe.train.images import Splits
@@ -85,7 +85,7 @@ def source_families(source: str, say: Say) -> list[CandidateFamily]:
     """The networks of a source that can be trained, a family each; the others are named. Raises NetlatheError."""
     networks, others = expressions(open_source(source))
     if others:
-        say(f"left out, for they have no expression to train: {', '.join(others)}")
+        say(f"left out, for they have no expression to train: {name_some(others)}")
     return [CandidateFamily(network.name, network=network) for network in networks]
 
 

@@ -14,6 +14,7 @@ from netlathe.arch.document import from_json
 from netlathe.arch.graph import count_operators
 from netlathe.arch.net import GraphNet, Net
 from netlathe.bench.own_card import read_own_card
+from netlathe.catalogue.weights import PREFIX
 from netlathe.device import card as cards
 from netlathe.device.card import DeviceCard
 from netlathe.device.card import parse as parse_card
@@ -45,6 +46,8 @@ class Catalogue:
 
     def net(self, name: str) -> Net:
         """A network by its name of the zoo, or by the mark of an upload. Raises NetlatheError."""
+        if name.startswith(PREFIX):
+            return from_timm(name)
         if not name.startswith(MARK):
             return from_zoo(name)
         net = self.find(name)
@@ -86,6 +89,15 @@ def from_zoo(name: str) -> Net:
     network = zoo.get(base, **parse_choices(choices, name))
     refuse_large(name, count_operators(network.body))
     return network
+
+
+@lru_cache(maxsize=64)
+def from_timm(name: str) -> Net:
+    """timm:NAME by its operators. Raises NetlatheError with the nearest names, MissingExtra without timm."""
+    from netlathe.read.timm import load_timm
+
+    (net, *_) = load_timm(name)
+    return GraphNet(name, net.graph())
 
 
 @lru_cache(maxsize=64)

@@ -47,8 +47,8 @@ def front(state: LabState, card: DeviceCard) -> dict[str, Any]:
 def predict_zoo(target: Target) -> list[Candidate]:
     """All published networks as candidates on a target."""
     candidates = []
-    for net, accuracy, _ in Zoo().entries():
-        candidates.append(candidate_on(target, net, accuracy))
+    for net, accuracy, _, work in Zoo().entries():
+        candidates.append(candidate_on(target, net, accuracy, work))
         forget_graphs()
     return candidates
 

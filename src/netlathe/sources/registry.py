@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from netlathe.errors import NetlatheError
-from netlathe.sources import folder, search, zoo
+from netlathe.sources import everything, folder, search, timm, zoo
 from netlathe.sources.source import Source
 
 
@@ -20,6 +20,8 @@ class SourceKind(NamedTuple):
 
 
 KINDS = [
+    SourceKind("all", "all, the zoo and timm's published weights", everything.accepts, everything.open_source),
+    SourceKind("timm", "timm, its published weights", timm.accepts, timm.open_source),
     SourceKind("zoo", "zoo, the published networks", zoo.accepts, zoo.open_source),
     SourceKind("search", "the folder of a search", search.accepts, search.open_source),
     SourceKind("folder", "a folder of networks, with a CSV file of accuracies", folder.accepts, folder.open_source),

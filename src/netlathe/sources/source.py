@@ -9,7 +9,9 @@ from typing import NamedTuple, Protocol
 
 from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
+from netlathe.catalogue.networks import has_rules
 from netlathe.choose.budget import Accuracy, Candidate, candidate_on
+from netlathe.device.workload import Workload
 from netlathe.errors import NetlatheError, nearest
 from netlathe.target.target import Target
 
@@ -20,6 +22,7 @@ class SourceEntry(NamedTuple):
     net: Net
     accuracy: Accuracy | None = None
     size_bytes: int | None = None  # of its file; None where it has none
+    work: Workload | None = None  # what a table knows of it, so that its graph need not be made
 
 
 class SourceFilter(NamedTuple):
@@ -28,10 +31,13 @@ class SourceFilter(NamedTuple):
     pattern: str = "*"  # of names, as a shell has them
     recipe: str = ""  # a word of the recipe by which an accuracy was reached, in any case
     extra_data: bool = False  # also accuracies that rest on more data than the usual
+    licences: frozenset[str] = frozenset()  # of weights that may count; empty for any
+    accuracy: str = "imagenet"  # the images on which it was measured: a key of `catalogue.weights.SETS`
 
 
 EVERYTHING = SourceFilter()
 SHOWN = 8  # recipes in an error
+NAMED = 20  # networks in a sentence
 
 
 def nothing_wanted(
@@ -73,13 +79,28 @@ def candidates(source: Source, targets: Sequence[Target], wanted: SourceFilter =
 
 
 def on_targets(entries: Iterable[SourceEntry], targets: Sequence[Target]) -> list[Candidate]:
-    """Entries with an accuracy on every target. Raises NetlatheError as `Target.estimate` does."""
-    pool = []
-    for net, accuracy, size in entries:
+    """Entries with an accuracy on every target; what a table alone knows, where it knows the runtime's fusion rules.
+
+    Raises NetlatheError as `Target.estimate` does.
+    """
+    pool, tables = [], {target.runtime: has_rules(target.runtime) for target in targets}
+    for net, accuracy, size, work in entries:
         for target in targets:
-            candidate = candidate_on(target, net, accuracy)
+            if net.workload is not None and not tables[target.runtime]:
+                continue
+            candidate = candidate_on(target, net, accuracy, work if tables[target.runtime] else None)
             pool.append(candidate if size is None else replace(candidate, size_bytes=size))
     return pool
+
+
+def rule_notes(entries: Iterable[SourceEntry], targets: Sequence[Target]) -> list[str]:
+    """Under which runtimes networks take no part, because the table of networks lacks their fusion rules."""
+    others = sum(net.workload is not None for net, *_ in entries)
+    lacking = dict.fromkeys(target.runtime for target in targets if not has_rules(target.runtime)) if others else ()
+    return [
+        f"{others} networks of timm take no part under {name}: the table of networks lacks its fusion rules"
+        for name in lacking
+    ]
 
 
 def rated_entries(source: Source, wanted: SourceFilter = EVERYTHING) -> list[SourceEntry]:
@@ -97,6 +118,12 @@ def rated_entries(source: Source, wanted: SourceFilter = EVERYTHING) -> list[Sou
     return rated
 
 
+def name_some(names: Sequence[str]) -> str:
+    """Names in a sentence, no more than fit on a screen."""
+    more = f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+    return ", ".join(names[:NAMED]) + more
+
+
 def expressions(source: Source) -> tuple[list[Network], list[str]]:
     """The networks of a source that can be trained from scratch, and the names of those that cannot.
 
@@ -111,7 +138,7 @@ def expressions(source: Source) -> tuple[list[Network], list[str]]:
             networks.append(network)
     if not networks:
         raise NetlatheError(
-            f"none of these has an expression to train: {', '.join(others)}",
+            f"none of these has an expression to train: {name_some(others)}",
             code="source.no_expression",
             hint="an arch.json, a function that returns an expression, or the folder of a search has one",
         )

@@ -24,8 +24,12 @@ def parts_table(data: Data) -> Table:
         Column("moved", lambda row: row["moved_bytes"]["fused"], show_bytes, priority=3),
         Column("FLOP/B", lambda row: row["intensity"]["fused"], show_intensity, priority=4),
     )
-    title = f"{data['name']}, {show_shape(data['input'])}, batch {data['batch']}, {data['precision']}"
-    return make_table(columns, data["rows"], title=title)
+    return make_table(columns, data["rows"], title=title_of(data))
+
+
+def title_of(data: Data) -> str:
+    """The network of a cost document, with its input."""
+    return f"{data['name']}, {show_shape(data['input'])}, batch {data['batch']}, {data['precision']}"
 
 
 NETWORKS = (

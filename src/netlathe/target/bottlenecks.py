@@ -20,11 +20,11 @@ from netlathe.arch.node import Node
 from netlathe.arch.pools import GlobalPool
 from netlathe.arch.rewrite import Rule, rewrite, walk
 from netlathe.arch.rounding import ten_percent
-from netlathe.cost.count import count
 from netlathe.device.card import Model
-from netlathe.device.latency import WIDTH, LatencyPrediction, graph_features
+from netlathe.device.latency import WIDTH, LatencyPrediction, fused_work
+from netlathe.device.workload import Workload, cost_of
 from netlathe.errors import NetlatheError
-from netlathe.target.target import Target
+from netlathe.target.target import Target, operators_of
 
 COSTLY = ("silu", "gelu", "hardswish")  # activations with an exponential or a polynomial
 LEAST = 0.01  # a change that gains less than this share of the time is not worth a line
@@ -70,14 +70,14 @@ class Ceiling(NamedTuple):
     cold: float
 
 
-def find_ceilings(graph: Graph, latency: LatencyPrediction, model: Model, batch: int = 1) -> list[Ceiling]:
+def find_ceilings(work: Graph | Workload, latency: LatencyPrediction, model: Model, batch: int = 1) -> list[Ceiling]:
     """By class, the longest first: GFLOP/s where the class has MACs, else GB/s; classes without a row are left out."""
     macs: dict[str, int] = {}
     elements: dict[str, int] = {}
-    for group in graph_features(graph, model.runtime).groups:
-        macs[group.class_] = macs.get(group.class_, 0) + group.macs * batch
+    for group, times in fused_work(work, model.runtime).counted():
+        macs[group.class_] = macs.get(group.class_, 0) + times * group.macs * batch
         moved = (group.read + group.write) * batch + group.weights
-        elements[group.class_] = elements.get(group.class_, 0) + moved
+        elements[group.class_] = elements.get(group.class_, 0) + times * moved
     attained = []
     for kind, ms in divide_time(latency, "kind").items():
         rows = [row for row in model.operators if row.of == kind]
@@ -103,19 +103,17 @@ def explain(network: Net, target: Target) -> Explanation:
 
     Raises NetlatheError where the target allows no forecast.
     """
-    graph, batch = network.graph(), target.batch
-    before, cost = target.predict(network), count(graph)
+    before, cost, batch = target.predict(network), cost_of(operators_of(network)), target.batch
     changes = []
     for name, retrain, to in propose_changes(RunSetting(network, target.precision, batch), target.device.precisions):
         changed_target = target.at(to.precision, to.batch)
         try:
             if target.model is not None and changed_target.model is None:
                 continue  # another basis: the difference would be that of the bases
-            changed = to.network.graph()
             after = changed_target.predict(to.network)
         except NetlatheError:  # the changed shapes do not fit, or no forecast of it
             continue
-        ms, now = after.total_ms / to.batch, count(changed)
+        ms, now = after.total_ms / to.batch, cost_of(operators_of(to.network))
         gain = 1 - ms / (before.total_ms / batch)
         if gain >= LEAST:
             macs, params = ratio(now.macs, cost.macs), ratio(now.params, cost.params)

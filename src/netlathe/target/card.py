@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
 from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.cores import groups_of
 from netlathe.device.evidence import evidence, model_for, refuse
 from netlathe.device.latency import LatencyPrediction, check_roofs, predict
+from netlathe.device.workload import Workload
 from netlathe.errors import unknown
 from netlathe.runtimes.registry import DEFAULT, forecast_name
-from netlathe.target.target import CostEstimate, Target, Ways, counted, forecast_from, graph_of
+from netlathe.target.target import CostEstimate, Target, Ways, counted_work, forecast_from, operators_of, work_of
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,18 @@ class CardTarget(Target):
 
     def predict(self, net: Net) -> LatencyPrediction:
         """The latency of a batch, operator by operator. Raises NetlatheError where the card does not allow one."""
-        return predict(
-            graph_of(net),
-            self.device,
-            runtime=self.rule,
-            threads=self.threads,
-            precision=self.for_net(net).precision,
-            batch=self.batch,
-        )
+        return self.forecast(operators_of(net), self.for_net(net).precision)
 
-    def estimate(self, net: Net) -> CostEstimate:
+    def estimate(self, net: Net, work: Graph | Workload | None = None) -> CostEstimate:
         """Exact counts, and the forecast of the card's best model, else of its figures."""
-        forecast = forecast_from(self.predict(net))
-        return counted(net, self.precision, self.batch)._replace(forecast=forecast)
+        work = work or work_of(net)
+        forecast = forecast_from(self.forecast(work, self.for_net(net).precision, by_operator=False))
+        return counted_work(work, self.precision, self.batch)._replace(forecast=forecast)
+
+    def forecast(self, work: Graph | Workload, precision: str, *, by_operator: bool = True) -> LatencyPrediction:
+        """The latency of a batch of what has these operators, or these sums."""
+        how = {"runtime": self.rule, "threads": self.threads, "precision": precision, "batch": self.batch}
+        return predict(work, self.device, **how, by_operator=by_operator)  # type: ignore[arg-type]
 
     @property
     def model(self) -> Model | None:

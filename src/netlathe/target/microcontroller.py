@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net, rewritable
 from netlathe.arch.network import Network
-from netlathe.cost.count import count
 from netlathe.device.card import DeviceCard
 from netlathe.device.evidence import evidence
 from netlathe.device.latency import GroupTime, LatencyPrediction, predict
 from netlathe.device.microcontroller import ENGINE, INT8, MicrocontrollerFit, Spread, fit_microcontroller
+from netlathe.device.workload import Workload, cost_of
 from netlathe.errors import NetlatheError, unknown
 from netlathe.runtimes.registry import forecast_name
-from netlathe.target.target import CostEstimate, Target, Ways, forecast_from
+from netlathe.target.target import CostEstimate, Target, Ways, forecast_from, operators_of, work_of
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,19 @@ class MicrocontrollerTarget(Target):
         Raises NetlatheError for another precision or batch, and without a rate of the runtime.
         """
         ways(self.device, [self.runtime], self.precision, self.threads, self.batch)
-        return timed(net, self, fitted(net, self))
+        return timed(operators_of(net), self, fitted(net, self))
 
-    def estimate(self, net: Net) -> CostEstimate:
-        """Flash is the size, SRAM the memory, both at the upper end of what is expected."""
+    def estimate(self, net: Net, work: Graph | Workload | None = None) -> CostEstimate:
+        """Flash is the size, SRAM the memory, both at the upper end of what is expected.
+
+        What a table knows is not enough here: patches follow the windows of the operators.
+        """
         fit = fitted(net, self)
         return CostEstimate(
-            macs=fit.patched.macs if fit.patched else count(net.graph()).macs,
+            macs=fit.patched.macs if fit.patched else cost_of(work_of(net)).macs,
             size_bytes=int(fit.flash.high),
             memory_bytes=int(fit.patched.peak if fit.patched else fit.sram.high),
-            forecast=forecast_from(timed(net, self, fit)) if fit.ms else None,
+            forecast=forecast_from(timed(work_of(net), self, fit)) if fit.ms else None,
             fit=fit,
         )
 
@@ -83,7 +87,7 @@ def fit_net(net: Net, card: DeviceCard, runtime: str) -> MicrocontrollerFit:
 
 def may_hold(card: DeviceCard, net: Net) -> bool:
     """Whether the flash could hold the weights: what it cannot needs no plan."""
-    return not card.find("flash") or count(net.graph()).params <= card.bytes("flash")
+    return not card.find("flash") or cost_of(work_of(net)).params <= card.bytes("flash")
 
 
 def plan_sram(network: Network, runtime: str) -> tuple[Spread | None, list[str]]:
@@ -101,9 +105,9 @@ def plan_sram(network: Network, runtime: str) -> tuple[Spread | None, list[str]]
     return Spread(least, most, most), notes
 
 
-def timed(net: Net, target: MicrocontrollerTarget, fit: MicrocontrollerFit) -> LatencyPrediction:
+def timed(work: Graph | Workload, target: MicrocontrollerTarget, fit: MicrocontrollerFit) -> LatencyPrediction:
     """The time of a network as it fits: operator by operator, and what patches compute again."""
-    whole = predict(net.graph(), target.device, runtime=target.runtime, precision=target.precision)
+    whole = predict(work, target.device, runtime=target.runtime, precision=target.precision)
     if fit.ms is None or fit.patched is None:
         return whole
     again = GroupTime(fit.patched.path, "patches", fit.ms.mid - whole.total_ms, "compute")

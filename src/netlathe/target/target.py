@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias, cast
 
 from netlathe.arch.graph import Graph
 from netlathe.arch.net import Net
-from netlathe.cost.count import BYTES, count
-from netlathe.cost.memory import timeline
+from netlathe.cost.count import BYTES
 from netlathe.device.card import DeviceCard, Model
 from netlathe.device.latency import LatencyPrediction
 from netlathe.device.microcontroller import MicrocontrollerFit
 from netlathe.device.roofline import Roofline, roofline
-from netlathe.errors import NetlatheError
+from netlathe.device.workload import Workload, arena_of, cost_of
+from netlathe.errors import MissingExtra, NetlatheError
 from netlathe.runtimes.registry import runnable
 
 Ways: TypeAlias = list[tuple[str, str]]  # to run a network: runtime and precision
@@ -92,8 +92,8 @@ class Target(ABC):
             return None
 
     @abstractmethod
-    def estimate(self, net: Net) -> CostEstimate:
-        """The costs of a net here, with the forecast of its latency.
+    def estimate(self, net: Net, work: Graph | Workload | None = None) -> CostEstimate:
+        """The costs of a net here, with the forecast of its latency; `work` is what a table knows of it.
 
         Raises NetlatheError where the card has neither a model nor the figures for a forecast.
         """
@@ -106,7 +106,8 @@ class Target(ABC):
         """The commands that measure a net on the device itself, or give the file to measure there."""
         resolution = f" --resolution {net.input[-1]}" if net.input[-1] != 224 else ""
         if self.runtime not in runnable():
-            return f"netlathe export {net.name}{resolution} -o {net.name}.onnx, and time that file there"
+            file = net.name.rpartition(":")[2] + ".onnx"
+            return f"netlathe export {net.name}{resolution} -o {file}, and time that file there"
         how = f" --runtime {self.runtime} --precision {self.precision} --threads {self.threads}"
         how += f" --batch {self.batch}" * (self.batch > 1)
         return f"on the device, netlathe bench {net.name}{resolution}{how}"
@@ -140,14 +141,34 @@ def latency_data(target: Target, net: Net) -> dict[str, Any]:
 
 
 def counted(net: Net, precision: str, batch: int = 1) -> CostEstimate:
-    """The costs that no device decides, without a forecast."""
-    graph = graph_of(net)
-    cost, arena = count(graph), max((held for _, held in timeline(graph, "arena", BYTES[precision], batch)), default=0)
-    size = cost.stored_bytes(BYTES[graph.precision])  # of the file, whatever precision the runtime computes in
+    """The costs of a net that no device decides, without a forecast."""
+    return counted_work(work_of(net), precision, batch)
+
+
+def counted_work(work: Graph | Workload, precision: str, batch: int = 1) -> CostEstimate:
+    """The costs that no device decides of what has these operators, or these sums."""
+    cost, arena = cost_of(work), arena_of(work, BYTES[precision], batch)
+    written = work.precision if isinstance(work, Graph) else "fp32"
+    size = cost.stored_bytes(BYTES[written])  # of the file, whatever precision the runtime computes in
     return CostEstimate(cost.macs, size, cost.stored_bytes(BYTES[precision]) + arena)
 
 
 LAST: dict[str, tuple[Net, Graph]] = {}
+
+
+def work_of(net: Net) -> Graph | Workload:
+    """What counts and forecasts of a net rest on: what a table knows of it, else its graph."""
+    return cast(Workload, net.workload) if net.workload is not None else graph_of(net)
+
+
+def operators_of(net: Net) -> Graph | Workload:
+    """The graph of a net, with its paths; what a table knows of it, where its graph needs what is not installed."""
+    try:
+        return graph_of(net)
+    except MissingExtra:
+        if net.workload is None:
+            raise
+        return cast(Workload, net.workload)
 
 
 def graph_of(net: Net) -> Graph:
