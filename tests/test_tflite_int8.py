@@ -18,7 +18,7 @@ from netlathe.runtimes.litert import open_cpu
 from netlathe.runtimes.litert_quantise import observe, ranges_by
 from netlathe.target.microcontroller import fit_net
 from netlathe.tflite.arena import arranged, head_bytes, tail_bytes
-from netlathe.tflite.int8 import affine, quantise
+from netlathe.tflite.int8 import affine, mean_shift, quantise
 from netlathe.tflite.pixels import with_pixels
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -70,6 +70,30 @@ def test_int8_computes_nearly_what_float_computes(name, resolution, least, tmp_p
     agreement = compare_outputs(outputs(model, tmp_path, pixels), outputs(small, tmp_path, pixels))
     assert agreement.snr_db >= least
     assert len(small.serialize()) < 0.45 * len(model.serialize())
+
+
+def test_biases_make_up_for_weights_that_are_rounded(tmp_path):
+    model, plain, pixels = float_and_int8("mobilenetv2_035", 64)
+    seen = observe(model, model.serialize(), pixels[:6], 1)
+    means = {i: values.mean for i, values in seen.items()}
+    corrected = quantise(model, ranges_by(0.0, seen), means=means)
+    wanted = outputs(model, tmp_path, pixels)
+    before, after = (compare_outputs(wanted, outputs(one, tmp_path, pixels)).snr_db for one in (plain, corrected))
+    assert after > before + 0.5
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "channels"), [((6, 1, 1, 4), 0, 4), ((6, 1, 1, 2), 0, 4), ((1, 1, 1, 8), 3, 4)]
+)
+def test_the_mean_moves_as_the_weights_do(shape, axis, channels):
+    """Of a convolution, one of two groups, and a depthwise one of two outputs a channel."""
+    random = np.random.default_rng(0)
+    change, x = random.standard_normal(shape), random.standard_normal((9, channels))
+    flat = change.reshape(-1, 1) if axis else change.reshape(shape[0], -1)
+    width, count = flat.shape[1], len(flat)
+    read = [x[:, (o * (channels // width) // count) * width :][:, :width] for o in range(count)]
+    moved = np.array([(part @ row).mean() for part, row in zip(read, flat, strict=True)])
+    np.testing.assert_allclose(mean_shift(change, x.mean(0), axis), moved)
 
 
 def test_a_cnn_is_int8_from_its_pixels_to_its_output():

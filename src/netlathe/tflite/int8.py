@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,21 +44,33 @@ def quantisable(model: TfliteModel, kept: Collection[str] = ()) -> list[bool]:
     return [op.kind in INT8 and op.path not in norms and op.path not in kept for op in model.operators]
 
 
-def quantise(model: TfliteModel, ranges: Mapping[int, Range], kept: Collection[str] = ()) -> TfliteModel:
+def quantise(
+    model: TfliteModel,
+    ranges: Mapping[int, Range],
+    kept: Collection[str] = (),
+    means: Mapping[int, NDArray[Any]] = MappingProxyType({}),
+) -> TfliteModel:
     """The int8 form of a float model that takes pixels, given the range of every value by its number.
 
     `kept` are paths of operators that stay in float. The input is int8, pixel - 128; the output is int8 where the last
-    operator is, with its scale in the file.
+    operator is, with its scale in the file. With the means of values by channel, biases make up for what rounding the
+    weights does to the mean of what a layer computes: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, section 4.2.
     """
-    return Quantising(model, ranges, kept).model()
+    return Quantising(model, ranges, kept, means).model()
 
 
 class Quantising:
     """The int8 model as far as it is valued."""
 
-    def __init__(self, source: TfliteModel, ranges: Mapping[int, Range], kept: Collection[str]) -> None:
+    def __init__(
+        self,
+        source: TfliteModel,
+        ranges: Mapping[int, Range],
+        kept: Collection[str],
+        means: Mapping[int, NDArray[Any]],
+    ) -> None:
         self.source, self.tensors = int8_input(source)
-        self.ranges = ranges
+        self.ranges, self.means = ranges, means
         self.integer = quantisable(self.source, kept)
         self.operators: list[TfliteOperator] = []
         self.copies: dict[tuple[int, Any], int] = {}
@@ -127,8 +140,11 @@ class Quantising:
         scales = channel_scales(weight, axis, arriving.scales[0], bias)
         along = Quantisation(tuple(map(float, scales)), (0,) * len(scales), axis)
         steps = scales.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
-        inputs[1] = self.constant(op.inputs[1], along, np.clip(np.rint(weight / steps), -127, 127).astype(np.int8))
+        whole_weight = np.clip(np.rint(weight / steps), -127, 127)
+        inputs[1] = self.constant(op.inputs[1], along, whole_weight.astype(np.int8))
         if bias is not None:
+            if (mean := self.means.get(op.inputs[place])) is not None:
+                bias = bias - mean_shift(whole_weight * steps - weight, mean, axis)
             product = arriving.scales[0] * scales
             whole = np.clip(np.rint(bias / product), -(2**31) + 1, 2**31 - 1).astype(np.int32)
             at = Quantisation(tuple(map(float, product)), (0,) * len(scales))
@@ -243,6 +259,19 @@ def channel_scales(weight: NDArray[Any], axis: int, arriving: float, bias: NDArr
         bare = np.abs(weight).max(axis=others) == 0
         scales = np.where(bare, np.maximum(np.abs(bias), 1e-6) / (arriving * BIAS_BITS), scales)
     return np.maximum(scales, 1e-12).astype(np.float32).astype(np.float64)
+
+
+def mean_shift(change: NDArray[Any], mean: NDArray[Any], axis: int) -> NDArray[Any]:
+    """How a change of the weights moves the mean of what a layer computes, by channel, for inputs of a mean by channel.
+
+    Borders, where a kernel sees padding, count like the rest.
+    """
+    if axis:  # depthwise: (1, h, w, C m)
+        shift: NDArray[Any] = change.sum((0, 1, 2)) * np.repeat(mean, change.shape[-1] // len(mean))
+        return shift
+    flat = change.reshape(len(change), -1, change.shape[-1]).sum(1)  # (O, C / groups)
+    parts = mean.reshape(-1, flat.shape[1])  # by group
+    return np.einsum("goc,gc->go", flat.reshape(len(parts), -1, flat.shape[1]), parts).reshape(-1)
 
 
 def float_layers(model: TfliteModel) -> Iterator[str]:
