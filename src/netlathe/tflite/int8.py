@@ -271,7 +271,8 @@ def mean_shift(change: NDArray[Any], mean: NDArray[Any], axis: int) -> NDArray[A
         return shift
     flat = change.reshape(len(change), -1, change.shape[-1]).sum(1)  # (O, C / groups)
     parts = mean.reshape(-1, flat.shape[1])  # by group
-    return np.einsum("goc,gc->go", flat.reshape(len(parts), -1, flat.shape[1]), parts).reshape(-1)
+    moved: NDArray[Any] = np.einsum("goc,gc->go", flat.reshape(len(parts), -1, flat.shape[1]), parts)
+    return moved.reshape(-1)
 
 
 def float_layers(model: TfliteModel) -> Iterator[str]:
