@@ -81,6 +81,10 @@ def test_int8_needs_images_or_says_that_they_are_random(tmp_path, capsys):
     data = export(capsys, NET, "--form", "int8", "--random", "-o", tmp_path / "net.tflite")
     assert (data["images"], data["pixels"]) == ("random", True)
     assert data["snr_db"] > 25
+    layers, ratios = zip(*data["layer_snr"], strict=True)
+    assert set(layers) == {"stage1.act", "stage2.act", "head.act1", "head.act2", "output"}
+    assert list(ratios) == sorted(ratios)
+    assert min(ratios) > 20
     assert parse((tmp_path / "net.tflite").read_bytes()).tensors[0].type == "int8"
 
 

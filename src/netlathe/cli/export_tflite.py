@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from netlathe.cli.common import one_net
+from netlathe.cli.quantise import worst_layers
 from netlathe.cli.training import is_training
 from netlathe.errors import NetlatheError
 from netlathe.units import show_bytes
@@ -59,6 +60,7 @@ def export_tflite(request: TfliteRequest) -> dict[str, Any]:
         "snr_db": quantised.snr_db if quantised else None,
         "agreeing": [quantised.after, quantised.images] if quantised else None,
         "float_layers": list(quantised.kept) if quantised else [],
+        "layer_snr": [list(pair) for pair in quantised.layer_snr] if quantised else [],
         "images": "random" if request.randomly else request.data,
         "arena": arena(written.content) if request.micro and request.form == "int8" else None,
     }
@@ -167,5 +169,6 @@ def show_tflite(data: dict[str, Any]) -> None:
         where = "random images: it says nothing of photographs" if data["images"] == "random" else "images held back"
         same = f"the same class on {hits} of {images} {where}{layers}"
         click.echo(f"  int8      {data['snr_db']:.1f} dB against float, {same}")
+        click.echo(f"  hurts     most behind {worst_layers(data['layer_snr'])}")
     if data["arena"]:
         click.echo(f"  arena     {data['arena']:,} bytes of SRAM are enough for TensorFlow Lite Micro")

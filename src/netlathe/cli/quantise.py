@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,15 @@ def command(
                           "model": chosen.model, "tried": variants})  # fmt: skip
         return
     print_table(make_table(COLUMNS, tried, title=f"{chosen.network.name} on the validation images"))
+    for variant in tried:
+        if variant.layer_snr:
+            click.echo(f"{variant.name} hurts most behind {worst_layers(variant.layer_snr)}")
     click.echo(f"{chosen.folder}: {chosen.model}, {chosen.precision} under {chosen.runtime}")
+
+
+def worst_layers(layers: Sequence[tuple[str, float]], most: int = 5) -> str:
+    """The layers whose values int8 changes most, with their signal-to-noise ratios."""
+    return ", ".join(f"{path} ({db:.1f} dB)" for path, db in layers[:most])
 
 
 def latency(variant: DeployVariant) -> str | None:

@@ -56,6 +56,7 @@ class DeployVariant:
     memory_bytes: int = 0
     layers: str = ""  # of an int8 file: how many are left in float
     verdict: str = ""  # deployed, or why not
+    layer_snr: tuple[tuple[str, float], ...] = ()  # of an int8 file: `QuantisedModel.layer_snr`
 
     @property
     def name(self) -> str:
@@ -212,7 +213,7 @@ def quantise_variant(
         if quantised.kept
         else f"all {quantised.layers} layers"
     )
-    return replace(score_variant(package, variant, validation), layers=left)
+    return replace(score_variant(package, variant, validation), layers=left, layer_snr=quantised.layer_snr)
 
 
 def time_variant(package: Package, variant: DeployVariant) -> tuple[float, float, float]:

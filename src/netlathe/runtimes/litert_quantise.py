@@ -28,6 +28,7 @@ from netlathe.tflite.schema import TfliteModel
 if TYPE_CHECKING:
     from netlathe.runtimes.base import Logits, Pixels
 
+REPORTED = 4  # images that the report by layer runs on
 SAMPLED = 2048  # values of a tensor in an image that quantiles are taken of
 METHODS = {"minmax": 0.0, "percentile 99.99": 1e-4, "percentile 99.9": 1e-3}  # share of the values beyond each end
 
@@ -69,7 +70,36 @@ def quantise_full(task: QuantiseTask) -> QuantisedModel:
         snr_db=compare_outputs(reference, best.logits).snr_db,
         seconds=time.monotonic() - start,
         notes=tuple(notes),
+        layer_snr=layer_snr(task, source, best.model, set(layers)),
     )
+
+
+def layer_snr(
+    task: QuantiseTask, source: TfliteModel, quantised: bytes, layers: set[str]
+) -> tuple[tuple[str, float], ...]:
+    """The signal-to-noise ratio in dB of the values behind each layer that int8 writes, the worst first."""
+    pixels, model = task.calibration.pixels[:REPORTED], parse(quantised)
+    float_values = {source.tensors[op.outputs[0]].name: op.outputs[0] for op in source.operators if op.path in layers}
+    places = {
+        tensor.name: i
+        for i, tensor in enumerate(model.tensors)
+        if tensor.name in float_values and tensor.quantisation is not None and tensor.type == "int8"
+    }
+    names = sorted(places)
+    pairs = zip(
+        all_values(task.model, pixels, task.threads, {float_values[name] for name in names}),
+        all_values(quantised, np.bitwise_xor(pixels, 128).view(np.int8), task.threads, set(places.values())),
+        strict=True,
+    )
+    energies = np.zeros((len(names), 2))
+    for floats, integers in pairs:
+        for row, name in enumerate(names):
+            wanted, scale = floats[float_values[name]].astype(np.float64), model.tensors[places[name]].quantisation
+            assert scale is not None
+            real = (integers[places[name]].astype(np.float64) - scale.zero_points[0]) * scale.scales[0]
+            energies[row] += (wanted**2).sum(), ((real - wanted) ** 2).sum()
+    ratios = 10 * np.log10(np.maximum(energies[:, 0], 1e-30) / np.maximum(energies[:, 1], 1e-30))
+    return tuple(sorted(zip(names, map(float, ratios), strict=True), key=lambda pair: pair[1]))
 
 
 def best_ranges(

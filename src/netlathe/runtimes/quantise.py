@@ -68,6 +68,7 @@ class QuantisedModel:
     snr_db: float  # of the outputs for the validation images, against float
     seconds: float
     notes: tuple[str, ...] = ()
+    layer_snr: tuple[tuple[str, float], ...] = ()  # dB of the values behind each layer against float, the worst first
 
     @property
     def accurate(self) -> bool:
