@@ -15,8 +15,11 @@ from test_deploy_tflite import float_package
 
 from netlathe import zoo
 from netlathe.cli.main import run
+from netlathe.errors import NetlatheError
+from netlathe.load import load_any
 from netlathe.lower.tflite.network import to_tflite
 from netlathe.lower.weights import random_weights
+from netlathe.read.module import InputShape
 from netlathe.tflite.half import halve
 from netlathe.tflite.metadata import ModelFacts, describe
 from netlathe.tflite.parse import TableReader, parse
@@ -162,6 +165,16 @@ def test_what_cannot_be_is_refused_before_any_work(words, message, tmp_path, mon
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     assert message in export(capsys, NET, *words, code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["two.txt"]
+
+
+def test_a_file_of_another_size_is_refused_and_says_its_own(tmp_path, capsys):
+    file = tmp_path / "net.tflite"
+    file.write_bytes(to_tflite(zoo.get(NET)).serialize())
+    assert load_any(str(file), resolution=32)[0].input == (32, 32, 1)
+    assert run(["bench", str(file), "--runtime", "litert", "--resolution", "64"]) == 2
+    assert "this file takes 32x32x1 and nothing else" in capsys.readouterr().err
+    with pytest.raises(NetlatheError, match="nothing else"):
+        load_any(str(file), [InputShape((3, 32, 32))])
 
 
 def test_a_module_is_no_expression_and_is_told_so(tmp_path, capsys):

@@ -80,7 +80,9 @@ def load_any(
     if is_package(text) or is_own_format(text):
         from netlathe.deploy.session import model_file
 
-        return [model_file(text).renamed(text)]
+        file = model_file(text).renamed(text)
+        refuse_other_sizes(file, inputs, resolution)
+        return [file]
     if text.startswith(PREFIX):
         from netlathe.read.timm import load_timm
 
@@ -97,6 +99,18 @@ def load_any(
             raise NetlatheError(message, code="load.names_code", path=text, hint="give that itself, if you trust it")
         return [reshaped(net, inputs, resolution) if isinstance(net, Network) else net.at(resolution)]
     return [reshaped(network, inputs, resolution) for network in expressions(text)]
+
+
+def refuse_other_sizes(file: Net, inputs: Sequence[InputShape], resolution: int | None) -> None:
+    """Raise NetlatheError where a file of fixed shapes is asked for others, whichever axis has the channels."""
+    shapes = [shape for shape in file.inputs if len(shape) == 3]
+    sides = resolution is None or not shapes or any(shape.count(resolution) > 1 for shape in shapes)
+    same = not inputs or sorted(sorted(one.shape) for one in inputs) == sorted(map(sorted, file.inputs))
+    if sides and same:
+        return
+    takes = " and ".join("x".join(map(str, shape)) for shape in file.inputs)
+    hint = "leave the size out, or export the network again with --resolution"
+    raise NetlatheError(f"this file takes {takes} and nothing else", code="load.size", path=file.name, hint=hint)
 
 
 def from_document(text: str, *, source: str = "arch.json") -> Network | BuildableModule:
