@@ -32,6 +32,7 @@ from netlathe.runtimes.registry import RUNTIMES
 from netlathe.sources.registry import open_source
 from netlathe.sources.source import SourceFilter, rated_entries
 
+ZOO_LIBRARY = "zoo"
 AGAIN = "python benchmarks/derive_catalogue.py makes the table anew"
 # Networks of the zoo with other operators, on cards whose forecasts rest on a model, on figures and on a rate.
 ZOO = [("efficientnet_b0", 224), ("swin_tiny", 224), ("convnext_atto", 224)]
@@ -41,6 +42,11 @@ CARDS = {"rpi-5": {}, "rtx-3090": {"precision": "fp16", "batch": 8}, "stm32f746"
 def test_the_table_is_of_the_present_features_and_rules():
     assert header()["definition"] == fingerprint(), AGAIN
     assert set(header()["rules"]) == set(rules()), AGAIN
+
+
+def test_every_network_of_the_zoo_is_the_one_that_was_counted():
+    keys = {(name, side): row.key for (library, name, side), row in networks().items() if library == ZOO_LIBRARY}
+    assert all(zoo.get(name, resolution=side).key == key for (name, side), key in keys.items()), AGAIN
 
 
 @pytest.mark.parametrize(("name", "side"), ZOO)
