@@ -292,14 +292,14 @@ def search_folder(folder: Path) -> None:
 
 def search_config(data: bytes) -> None:
     """The configuration of a search, as its folder holds it."""
-    from netlathe.search.config import config_from_json
+    from netlathe.search.config import stored_config
     from netlathe.search.objective import spec_from_json
 
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return
-    spec_from_json(config_from_json(document).objective)
+    spec_from_json(stored_config({"config": document}, Path("folder")).objective)
 
 
 # Whole verbs, and the page.

@@ -22,7 +22,7 @@ TIMM_SIZES = ("002", "004", "006", "008", "016", "032", "040", "064", "080", "12
 ALPHAS = ("035", "050", "075", "140")
 
 FAMILIES = ("vgg", "wide_resnet", "densenet", "efficientnet_")
-SAME_NAME = [name for name in zoo.names() if name.startswith(FAMILIES)]
+SAME_NAME = [name for name in zoo.names() if name.startswith(FAMILIES) and "lite" not in name]
 SAME_NAME += ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 SAME_NAME += ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"]
 
