@@ -27,8 +27,9 @@ fit: .venv/train
 
 test: .venv/dev lint pytest
 
+# Three on two cores: some tests wait for a browser, a server or a clock most of their time.
 pytest: .venv/dev browser
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # The pages are tested in a real browser, and what leaves this machine is seen by strace. Where they can be installed they are;
 # else those tests are skipped and say so.

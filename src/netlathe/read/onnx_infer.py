@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import onnx
 from onnx.defs import OpSchema, SchemaError
+from onnx.shape_inference import InferenceError
 
 from netlathe.arch.node import Shape
 from netlathe.read.onnx_fold import Numbers
@@ -99,6 +100,7 @@ class ShapeInference:
         schema = schema_of(operator, self.opsets.get(domain, 0), domain)
         if schema is None or any(read is not None and not read.type for read in reads):
             return [UNKNOWN] * len(node.output)
+        refuse_surplus(node)
         last = any(a.name == "channels_last" and a.i for a in node.attribute)
         first = reads[0] if reads else None
         if last and first is not None and first.shape:
@@ -118,6 +120,13 @@ class ShapeInference:
         if last:
             tensors = [t._replace(shape=channels_last(t.shape)) if t.shape else t for t in tensors]
         return tensors if standard is None else [t._replace(type=type_) for t in tensors]
+
+
+def refuse_surplus(node: onnx.NodeProto) -> None:
+    """Raise InferenceError for a Split of other outputs than it names: ONNX's inference ends the process there."""
+    parts = next((a.i for a in node.attribute if a.name == "num_outputs"), len(node.output))
+    if parts != len(node.output):
+        raise InferenceError(f"{node.op_type} has num_outputs {parts}, and {len(node.output)} outputs")
 
 
 FLOATING = frozenset(
