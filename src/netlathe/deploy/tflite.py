@@ -17,7 +17,7 @@ from netlathe.errors import NetlatheError
 from netlathe.lower.tflite.network import build_model
 from netlathe.lower.weights import Array, tensor_shapes
 from netlathe.read.onnx_model import parse_model
-from netlathe.reshape.fold import fold, foldable
+from netlathe.reshape.fold import fold_norms
 from netlathe.runtimes import registry
 from netlathe.runtimes.agreement import compare_outputs
 from netlathe.runtimes.tflm import run_in
@@ -48,7 +48,7 @@ def folded_weights(package: Package) -> tuple[Network, dict[str, Array]]:
             path=str(package.folder),
             hint="train a network of the zoo or of your own expressions for this runtime",
         )
-    network = fold(network).network if foldable(network.graph()) else network
+    network = fold_norms(network)
     held = {one.name: one for one in parse_model(package.folder / FLOAT_FILE).graph.initializer}
     names = tensor_shapes(network.graph())
     return network, {name: numpy_helper.to_array(held[name]).astype(np.float32) for name in names}

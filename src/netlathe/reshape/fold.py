@@ -45,6 +45,11 @@ def foldable(graph: Graph) -> dict[str, str]:
     return pairs
 
 
+def fold_norms(network: Network) -> Network:
+    """The network with its batch norms folded; itself where there is none to fold."""
+    return fold(network).network if foldable(network.graph()) else network
+
+
 def fold(network: Network) -> FoldedNetwork:
     """Give every convolution and linear layer the batch norm right behind it; it gets a bias, the norm goes.
 

@@ -87,9 +87,14 @@ def main_source(model: TfliteModel, classes: Sequence[str]) -> str:
     )
 
 
+def missing_operators(kinds: Iterable[str]) -> list[str]:
+    """Those that TensorFlow Lite Micro lacks."""
+    return sorted(set(kinds) - set(REGISTERED))
+
+
 def refuse_missing(name: str, kinds: Iterable[str]) -> None:
     """Raise NetlatheError for operators that TensorFlow Lite Micro lacks."""
-    if missing := sorted(set(kinds) - set(REGISTERED)):
+    if missing := missing_operators(kinds):
         raise NetlatheError(
             f"TensorFlow Lite Micro has no {', '.join(missing)}, which {name} needs",
             code="tflite.micro",

@@ -10,13 +10,12 @@ import numpy as np
 from netlathe.arch.network import Network
 from netlathe.lower.tflite.network import build_model
 from netlathe.lower.weights import tensor_shapes
-from netlathe.reshape.fold import fold, foldable
+from netlathe.reshape.fold import fold_norms
 from netlathe.tflite.arena import arranged, head_bytes, least_tail_bytes, scratch_bytes, tail_bytes
+from netlathe.tflite.c_source import missing_operators
 from netlathe.tflite.int8 import int8_input, quantisable
 from netlathe.tflite.pixels import with_pixels
 from netlathe.tflite.schema import TfliteModel
-
-MISSING = ("GELU", "LOCAL_RESPONSE_NORMALIZATION")  # of the operators that are written, in TensorFlow Lite Micro
 
 
 class Arena(NamedTuple):
@@ -31,12 +30,12 @@ class Arena(NamedTuple):
 
 def plan_arena(network: Network) -> Arena:
     """What a network needs in int8, pixels in. Raises NetlatheError for an operator that LiteRT lacks."""
-    graph = fold(network).network.graph() if foldable(network.graph()) else network.graph()
+    graph = fold_norms(network).graph()
     zeros = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(graph).items()}
     model = build_model(network.name, graph, zeros, grow_kernels=True)
     channels = network.input[0]
     model = arranged(as_int8(with_pixels(model, range(channels), [1.0] * channels)))
-    missing = tuple(sorted({op.kind for op in model.operators} & set(MISSING)))
+    missing = tuple(missing_operators(op.kind for op in model.operators))
     return Arena(head_bytes(model), least_tail_bytes(model), tail_bytes(model), scratch_bytes(model), missing)
 
 
