@@ -12,7 +12,7 @@ from netlathe.deploy.package import Package, Preprocessing, write_package
 from netlathe.deploy.session import open_session
 from netlathe.deploy.tflite import least_arena_bytes, with_c_sources
 from netlathe.deploy.trial import random_images, time_int8
-from netlathe.deploy.variants import choose_variant
+from netlathe.deploy.variants import choose_variant, runtimes_here
 from netlathe.errors import NetlatheError
 from netlathe.lower.initial import initial_weights
 from netlathe.runtimes.agreement import compare_outputs
@@ -158,6 +158,18 @@ def test_int8_of_litert_is_timed_before_anything_is_trained():
     m = time_int8(zoo.get("mobilenetv1_025", resolution=32), "litert", seconds=0.1)
     assert m.failure is None
     assert (m.runtime, m.precision) == ("litert", "int8+fp32")
+
+
+def test_what_a_machine_tries_by_itself_is_what_it_runs(package):
+    assert "litert" in runtimes_here(package)
+    assert "tflm" not in runtimes_here(package)
+
+
+def test_a_file_for_a_microcontroller_is_made_here_without_being_timed(package, images):
+    some = labelled(package, images)
+    chosen, (tried,) = choose_variant(package, some, some, runtimes=["tflm"], wanted="int8", measured=True)
+    assert chosen.runtime == "tflm"
+    assert tried.to_json()["latency_ms"] == [None, None, None]
 
 
 def test_a_float_network_is_not_timed_on_a_microcontroller_that_is_not_here():

@@ -100,8 +100,7 @@ def choose_variant(
     `measured` (the file is for another device) no latency is taken, and the first in the wanted precision is deployed.
     Raises NetlatheError where the wanted precision cannot be had.
     """
-    others = [n for n in registry.installed() if n in registry.quantising_runtimes() and n != package.runtime]
-    names = list(runtimes) or [package.runtime, *others]
+    names = list(runtimes) or runtimes_here(package)
     tried: list[DeployVariant] = []
     begin, longest = time.monotonic(), 0.0
     as_float = score_variant(package, float_variant(package), validation)
@@ -123,7 +122,7 @@ def choose_variant(
             tried.append(replace(variant, verdict=f"failed: {error.message}"))
             say(f"{variant.name}: {tried[-1].verdict}")
             continue
-        if measured:
+        if measured and registry.runtime(variant.runtime).processor != "microcontroller":
             variant = replace(variant, latency_ms=time_variant(package, variant))
         if not within_tolerance(as_float.hits, variant.hits, variant.images, tolerance):
             variant = replace(
@@ -143,6 +142,12 @@ def choose_variant(
                             path=str(package.folder))  # fmt: skip
     tried = [with_verdict(variant, pick, limits) for variant in tried]
     return keep_variant(package, pick), tried
+
+
+def runtimes_here(package: Package) -> list[str]:
+    """The runtime of a package, and the installed ones that quantise and run networks of this machine."""
+    able = [name for name in registry.installed() if name in registry.quantising_runtimes()]
+    return [package.runtime, *(n for n in able if n != package.runtime and registry.runtime(n).processor == "cpu")]
 
 
 def float_variant(package: Package) -> DeployVariant:
