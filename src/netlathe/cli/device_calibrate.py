@@ -59,7 +59,7 @@ def command(
     if output is not None and output.suffix != ".toml":
         raise NetlatheError(f"a card is a .toml file, not {output.name}", code="device.file", path=str(output))
     on_gpu = registry.on_gpu()
-    usable = [name for name in registry.installed() if name not in on_gpu]
+    usable = [name for name in registry.installed() if registry.runtime(name).processor == "cpu"]
     asked = usable if everything else list(names or (registry.DEFAULT,))
     cuda = set(asked) <= on_gpu
     if (not cuda and set(asked) & on_gpu) or (cuda and output is None):
